@@ -1,0 +1,195 @@
+"""One short function per command: call a stage, print its summary, give an exit code."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from thresher.cli import EXIT_OK, EXIT_SOME_FAILED
+from thresher.density.mixture import MixtureSettings
+from thresher.run import Run, StageResult, Track
+from thresher.stages.demo import DemoSettings, demo
+from thresher.stages.doctor import doctor
+from thresher.stages.embed import EmbedSettings, embed
+from thresher.stages.export import export
+from thresher.stages.fit import fit
+from thresher.stages.index import IndexSettings, index
+from thresher.stages.run_file import load_run_file, run_all
+from thresher.stages.score import ScoreSettings, score
+from thresher.stages.select import SelectSettings, select
+from thresher.stages.sheet import sheet
+
+SCHEMA_VERSION = 1
+#: Settings become flags of their own: --components, not --settings.components.
+FLAT = Parameter(name="*", negative="")
+RunFolder = Annotated[Path, Parameter(help="The run's folder.")]
+Threads = Annotated[int | None, Parameter(help="Images worked on at once; all processors by default.")]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Output:
+    """How a command reports."""
+
+    json: Annotated[bool, Parameter(negative="")] = False
+    """Print one JSON object on stdout instead of words."""
+    dry_run: Annotated[bool, Parameter(negative="")] = False
+    """Say what would be done, with bytes and rough time, and do nothing."""
+
+
+def index_command(run: RunFolder, *, settings: Annotated[IndexSettings, FLAT], output: Output = Output()) -> int:
+    """Read annotations and image files of target and pool into tables."""
+    return _told([index(Run(run), settings, dry_run=output.dry_run, track=_track())], output)
+
+
+def embed_command(
+    run: RunFolder,
+    *,
+    settings: Annotated[EmbedSettings, FLAT] = EmbedSettings(),
+    output: Output = Output(),
+    threads: Threads = None,
+) -> int:
+    """Run every image through the backbone and keep its slices."""
+    return _told([embed(Run(run), settings, threads=threads, dry_run=output.dry_run, track=_track())], output)
+
+
+def fit_command(
+    run: RunFolder, *, settings: Annotated[MixtureSettings, FLAT] = MixtureSettings(), output: Output = Output()
+) -> int:
+    """Fit the mixture to the target's slices."""
+    return _told([fit(Run(run), settings, dry_run=output.dry_run, track=_track())], output)
+
+
+def score_command(
+    run: RunFolder, *, settings: Annotated[ScoreSettings, FLAT] = ScoreSettings(), output: Output = Output()
+) -> int:
+    """Measure similarity and diversity of every pool image."""
+    return _told([score(Run(run), settings, dry_run=output.dry_run, track=_track())], output)
+
+
+def select_command(
+    run: RunFolder, *, settings: Annotated[SelectSettings, FLAT] = SelectSettings(), output: Output = Output()
+) -> int:
+    """Choose images, and say why each was chosen."""
+    return _told([select(Run(run), settings, dry_run=output.dry_run)], output)
+
+
+def sheet_command(
+    run: RunFolder,
+    name: Annotated[str, Parameter(help="The selection's name.")],
+    *,
+    images: Annotated[int, Parameter(help="How many to draw, best first.")] = 48,
+    columns: Annotated[int, Parameter(help="Images in one row.")] = 8,
+    out: Annotated[Path | None, Parameter(help="The PNG to write; RUN/sheets/NAME.png by default.")] = None,
+    json: Annotated[bool, Parameter(negative="", help="Print one JSON object.")] = False,
+) -> int:
+    """Draw the first images of a selection as one PNG."""
+    return _told([sheet(Run(run), name, images=images, columns=columns, out=out)], Output(json=json))
+
+
+def export_command(
+    run: RunFolder,
+    name: Annotated[str, Parameter(help="The selection's name.")],
+    *,
+    output: Output = Output(),
+    format: Annotated[Literal["csv", "txt", "parquet", "coco", "open_images"], Parameter(help="What to write.")],
+    out: Annotated[Path, Parameter(help="File (csv, txt, parquet) or folder (coco, open_images) to write.")],
+    images: Annotated[
+        Literal["link", "copy", "none"], Parameter(help="In a folder: link the images, copy them, or only name them.")
+    ] = "link",
+) -> int:
+    """Write a selection as files that other tools read."""
+    return _told([export(Run(run), name, format, out, images=images, dry_run=output.dry_run)], output)
+
+
+def run_command(
+    file: Annotated[Path, Parameter(help="TOML file with a table per stage: [index], [embed], … [[select]].")],
+    *,
+    output: Output = Output(),
+    threads: Threads = None,
+) -> int:
+    """Every stage, from one TOML file; stages whose inputs and settings are unchanged do nothing."""
+    settings = load_run_file(file)
+    return _told(run_all(settings, threads=threads, dry_run=output.dry_run, track=_track()), output)
+
+
+def demo_command(
+    folder: Annotated[Path, Parameter(help="Where to write the scenes and the run.")] = Path("demo"),
+    *,
+    settings: Annotated[DemoSettings, FLAT] = DemoSettings(),
+    output: Output = Output(),
+) -> int:
+    """The whole job on made-up street scenes; ends with the path of a picture."""
+    return _told(demo(folder, settings, dry_run=output.dry_run, track=_track()), output)
+
+
+def doctor_command(
+    folder: Annotated[Path, Parameter(help="Whose disk to look at.")] = Path(),
+    *,
+    json: Annotated[bool, Parameter(negative="", help="Print one JSON object.")] = False,
+) -> int:
+    """Show versions, weights, threads and disk; exit 1 if something needed is missing."""
+    result = doctor(folder)
+    _told([result], Output(json=json))
+    return 1 if result.failed_items else EXIT_OK
+
+
+def _told(results: Iterable[StageResult], output: Output) -> int:
+    """Print each result as it comes; 4 if any image failed."""
+    failed = 0
+    objects = []
+    for result in results:
+        failed += result.failed_items
+        objects.append({"stage": result.stage, "status": result.status, **result.summary})
+        if not output.json:
+            _print_words(result)
+    if output.json:
+        print(json.dumps({"schema_version": SCHEMA_VERSION, "failed_items": failed, "stages": objects}, default=str))
+    elif failed:
+        print(f"{failed} images failed; each is listed with its reason in problems.parquet.", file=sys.stderr)
+    return EXIT_SOME_FAILED if failed else EXIT_OK
+
+
+_STATUS = {"done": "done", "unchanged": "unchanged since last time, nothing to do", "planned": "would do"}
+
+
+def _print_words(result: StageResult) -> None:
+    print(f"{result.stage}: {_STATUS[result.status]}")
+    if result.status == "unchanged":
+        return
+    for key, value in result.summary.items():
+        name = key.replace("_", " ")
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            print(f"  {name}:")
+            for row in value[:20]:
+                print("    " + "  ".join(f"{k} {v}" for k, v in row.items()))
+            if len(value) > 20:
+                print(f"    … and {len(value) - 20} more (--json shows all)")
+        elif isinstance(value, list):
+            print(f"  {name}: {', '.join(map(str, value)) or '–'}")
+        elif isinstance(value, dict):
+            print(f"  {name}: {', '.join(f'{k} {v}' for k, v in value.items()) or '–'}")
+        elif key.endswith("bytes"):
+            print(f"  {name.removesuffix(' bytes')}: {value / 1e6:,.1f} MB")
+        else:
+            print(f"  {name}: {f'{value:,}' if type(value) is int else value}")
+
+
+def _track() -> Track[Any]:
+    """A progress bar on stderr, where that is a terminal; nothing in a pipe."""
+    console = Console(stderr=True)
+
+    def track(items: Iterable[Any], total: int, what: str) -> Iterable[Any]:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+            yield from progress.track(items, total=total, description=what)
+
+    return track

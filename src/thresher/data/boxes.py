@@ -1,0 +1,67 @@
+"""Boxes from any source brought to one form: corners as shares of the image, inside it, with an area."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from thresher.tables import BOXES, PROBLEMS, empty
+
+#: Half of the sets in the wild count pixels from 1, half from 0, so corners up to this far outside are no news.
+SLOPPY_PX = 1.5
+#: The same for sources that state no pixel size.
+SLOPPY_SHARE = 0.005
+
+
+def clean_boxes(raw: pl.DataFrame, images: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Boxes clipped to their image, and a problem row for each that was dropped or visibly clipped.
+
+    Args:
+        raw: Any subset of the columns of `BOXES`, with at least image_id, label, x0, y0, x1, y1 (shares of the image,
+            not yet bounded to 0..1). Flags that are missing become null.
+        images: The images table; boxes of an image that it lacks are dropped and listed.
+
+    Returns:
+        The boxes, and the problems: `box_without_image`, `box_not_finite`, `box_empty` and `box_outside` were
+        dropped; `box_clipped` was kept, cut at the border by more than a rounding error.
+    """
+    if raw.is_empty():
+        return empty(BOXES), empty(PROBLEMS)
+    corners = ["x0", "y0", "x1", "y1"]
+    missing = [pl.lit(None, dtype).alias(name) for name, dtype in BOXES.items() if name not in raw.columns]
+    frame = (
+        raw.with_columns(missing)
+        .with_columns(pl.col(corners).cast(pl.Float64))
+        .join(
+            images.select("image_id", "path", "width_px", "height_px"), on="image_id", how="left", maintain_order="left"
+        )
+        .with_columns(problem=_problem_of_box())
+    )
+    problems = frame.filter(pl.col("problem").is_not_null()).select(
+        "image_id",
+        "path",
+        pl.lit("index").alias("stage"),
+        "problem",
+        pl.format("{} box at x {}..{}, y {}..{} (shares of the image)", pl.col("label").fill_null("?"),
+                  *(pl.col(name).round(4).cast(pl.String).fill_null("?") for name in ("x0", "x1", "y0", "y1"))
+                  ).alias("detail"),
+    )  # fmt: skip
+    kept = frame.filter(pl.col("problem").is_null() | (pl.col("problem") == "box_clipped"))
+    boxes = kept.with_columns(pl.col(corners).clip(0.0, 1.0))
+    return boxes.select(pl.col(name).cast(dtype) for name, dtype in BOXES.items()), problems
+
+
+def _problem_of_box() -> pl.Expr:
+    x0, y0, x1, y1 = (pl.col(name) for name in ("x0", "y0", "x1", "y1"))
+    slack_x = (SLOPPY_PX / pl.col("width_px")).fill_null(SLOPPY_SHARE)
+    slack_y = (SLOPPY_PX / pl.col("height_px")).fill_null(SLOPPY_SHARE)
+    # As stored: a sliver thinner than Float32 tells apart has no area there.
+    left, top, right, bottom = (corner.clip(0.0, 1.0).cast(pl.Float32) for corner in (x0, y0, x1, y1))
+    finite = pl.all_horizontal(corner.is_finite().fill_null(False) for corner in (x0, y0, x1, y1))
+    return (
+        pl.when(pl.col("path").is_null()).then(pl.lit("box_without_image"))
+        .when(~finite).then(pl.lit("box_not_finite"))
+        .when((x1 <= x0) | (y1 <= y0)).then(pl.lit("box_empty"))
+        .when((x0 >= 1) | (y0 >= 1) | (x1 <= 0) | (y1 <= 0)).then(pl.lit("box_outside"))
+        .when((right <= left) | (bottom <= top)).then(pl.lit("box_empty"))
+        .when((x0 < -slack_x) | (y0 < -slack_y) | (x1 > 1 + slack_x) | (y1 > 1 + slack_y)).then(pl.lit("box_clipped"))
+    )  # fmt: skip

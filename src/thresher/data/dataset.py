@@ -1,0 +1,170 @@
+"""What every reader returns, and the small helpers that all of them share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+from PIL import Image
+
+from thresher.errors import DataError
+from thresher.tables import BOXES, IMAGES, MASKS, PROBLEMS, VOCABULARY, checked, empty
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One source, read: tables only, no pixels.
+
+    `images` plus the image-level rows of `problems` account for every image file found.
+    `vocabulary` is empty where labels speak for themselves.
+    """
+
+    images: pl.DataFrame
+    boxes: pl.DataFrame = field(default_factory=lambda: empty(BOXES))
+    masks: pl.DataFrame = field(default_factory=lambda: empty(MASKS))
+    problems: pl.DataFrame = field(default_factory=lambda: empty(PROBLEMS))
+    vocabulary: pl.DataFrame = field(default_factory=lambda: empty(VOCABULARY))
+
+    def checked(self, where: str) -> Dataset:
+        """The same dataset, once its tables are known to keep their contract.
+
+        Raises:
+            DataError: columns differ from the contract, or an image_id repeats.
+        """
+        return Dataset(
+            images=checked(self.images, IMAGES, f"{where}: images", key="image_id"),
+            boxes=checked(self.boxes, BOXES, f"{where}: boxes"),
+            masks=checked(self.masks, MASKS, f"{where}: masks", key="image_id"),
+            problems=checked(self.problems, PROBLEMS, f"{where}: problems"),
+            vocabulary=checked(self.vocabulary, VOCABULARY, f"{where}: vocabulary", key="label"),
+        )
+
+
+def qualified_id(dataset: str, source_id: str) -> str:
+    """The run-wide id of an image: `dataset/source_id`; with an empty dataset the source's id is whole already.
+
+    >>> qualified_id("kitti", "000000"), qualified_id("", "kitti/000000")
+    ('kitti/000000', 'kitti/000000')
+    """
+    return f"{dataset}/{source_id}" if dataset else source_id
+
+
+def dataset_of(dataset: str, source_id: str) -> str:
+    """The dataset that an image belongs to: the reader's name for it, or else the first part of a whole id."""
+    return dataset or source_id.split("/", 1)[0]
+
+
+def existing_folder(root: Path, what: str) -> Path:
+    """`root`, once it is known to be a folder.
+
+    Raises:
+        DataError: it is not there, or is a file.
+    """
+    if not root.is_dir():
+        found = "a file" if root.exists() else "nothing"
+        raise DataError(f"{root}: expected a folder ({what}), found {found}.")
+    return root
+
+
+def image_files(root: Path) -> list[Path]:
+    """All image files under `root`, at any depth, by suffix, sorted by their path; hidden ones are passed over.
+
+    Raises:
+        DataError: a folder cannot be listed.
+    """
+    return [Path(path) for path in image_paths(root)]
+
+
+def image_paths(root: Path) -> list[str]:
+    """The same as strings: a pool has millions of files, and a `Path` of each would take a gigabyte."""
+    found = []
+    for folder, subfolders, names in os.walk(root, followlinks=True, onerror=_not_listed):
+        subfolders[:] = [name for name in subfolders if not name.startswith(".") and not _leads_back(folder, name)]
+        found += [
+            os.path.join(folder, name)
+            for name in names
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
+        ]
+    return sorted(found)
+
+
+def _not_listed(error: OSError) -> None:
+    raise DataError(f"{error.filename}: cannot be listed ({error.strerror}). Make the folder readable.") from error
+
+
+def _leads_back(folder: str, name: str) -> bool:
+    # A link to a folder that it lies in would be walked down until the path is too long.
+    path = Path(folder, name)
+    return path.is_symlink() and Path(folder).resolve().is_relative_to(path.resolve())
+
+
+def contents(folder: Path) -> str:
+    """What lies directly in `folder`, for error messages: `images/, labels/, data.yaml`, at most 12 names."""
+    names = sorted(child.name + ("/" if child.is_dir() else "") for child in folder.iterdir())
+    more = f" and {len(names) - 12} more" if len(names) > 12 else ""
+    return (", ".join(names[:12]) or "nothing") + more
+
+
+def size_px(path: Path) -> tuple[int, int]:
+    """Width and height as the file's header states them, in pixels; nothing is decoded.
+
+    Raises:
+        DataError: not an image, or cut off before its header ends.
+    """
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(f"{path}: the image header cannot be read ({error}). Replace or remove the file.") from error
+
+
+def source_id_of(path: Path, root: Path) -> str:
+    """The path below `root` without its suffix, with forward slashes: `train/0001TP_006690`."""
+    return path.relative_to(root).with_suffix("").as_posix()
+
+
+def problem(
+    problem: str, detail: str, image_id: str | None = None, path: Path | str | None = None
+) -> dict[str, object]:
+    """A row of the problems table, as readers write it."""
+    return {
+        "image_id": None if image_id is None else _storable(image_id),
+        "path": None if path is None else _storable(str(path)),
+        "stage": "index",
+        "problem": problem,
+        "detail": _storable(detail),
+    }
+
+
+def images_table(
+    files: Iterable[tuple[str, Path | str, str | None, int | None, int | None]], dataset: str
+) -> tuple[pl.DataFrame, list[dict[str, object]]]:
+    """The images table from (source id, path, split, width, height), and a problem row for each file left out.
+
+    Two files with one source id (`a.jpg` and `a.png`) cannot be told apart by annotations: the first in path order
+    stays. A file name that is not UTF-8 cannot be stored in a table.
+    """
+    kept: dict[str, str] = {}
+    rows: list[tuple[object, ...]] = []
+    problems: list[dict[str, object]] = []
+    for source_id, path, split, width, height in files:
+        image_id = qualified_id(dataset, source_id)
+        if _storable(str(path)) != str(path):
+            problems.append(problem("name_not_utf8", "the file name is not UTF-8; rename it", path=path))
+        elif image_id in kept:
+            problems.append(problem("duplicate_id", f"{kept[image_id]} has the same image id and was kept",
+                                    image_id, path))  # fmt: skip
+        else:
+            kept[image_id] = os.path.abspath(path)
+            rows.append((image_id, kept[image_id], dataset_of(dataset, source_id), split, width, height))
+    return pl.DataFrame(rows, schema=dict(IMAGES), orient="row"), problems
+
+
+def _storable(text: str) -> str:
+    # File names that are not UTF-8 reach Python with surrogates in them, which no table can hold.
+    return text.encode("utf-8", "backslashreplace").decode()

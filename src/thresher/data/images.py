@@ -1,0 +1,90 @@
+"""Pixels: an image file brought to upright 8-bit RGB, or one clear reason why it cannot be."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageOps
+
+from thresher.errors import DataError
+
+#: A 30,000 × 30,000 PNG of one colour is a few kilobytes on disk and 2.7 GB in memory; this refuses it unopened.
+MAX_PIXELS = 200_000_000
+#: A strip of 20:1 would become an input of 20 × 224 pixels; longer ones are squeezed to this.
+MAX_ASPECT = 4.0
+
+# The limit above is checked before any pixel is read, so Pillow's own, lower warning has nothing to add.
+Image.MAX_IMAGE_PIXELS = None
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Width and height in pixels as stored, from the header alone.
+
+    Raises:
+        DataError: the file is missing or no image.
+    """
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"{path}: {_reason(path, error)}") from error
+
+
+def rgb_image(path: Path) -> Image.Image:
+    """The image as 8-bit RGB, upright (EXIF rotation applied), the first frame of an animation.
+
+    16-bit greys keep their upper 8 bits; transparency is laid on black, as most decoders do when they drop it.
+
+    Raises:
+        DataError: missing, empty, truncated, no image, or larger than `MAX_PIXELS`.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a palette with byte transparency is no news to the user
+            with Image.open(path) as image:
+                if image.width * image.height > MAX_PIXELS:
+                    raise DataError(f"{path}: {image.width} × {image.height} pixels; the limit is {MAX_PIXELS:,}")
+                image.load()
+                return _as_rgb(ImageOps.exif_transpose(image))
+    # Pillow's decoders report damage in all of these ways.
+    except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
+        raise DataError(f"{path}: {_reason(path, error)}") from error
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):
+        grey = np.asarray(image, np.int64)
+        return Image.fromarray((grey >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        ground = Image.new("RGBA", rgba.size, (0, 0, 0, 255))
+        return Image.alpha_composite(ground, rgba).convert("RGB")
+    return image.convert("RGB")
+
+
+def _reason(path: Path, error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "the file is not there"
+    if path.is_file() and path.stat().st_size == 0:
+        return "the file is empty (0 bytes)"
+    return f"not a readable image ({str(error).removesuffix('.') or type(error).__name__})"
+
+
+def network_size(width_px: int, height_px: int, short_side: int, multiple: int) -> tuple[int, int]:
+    """Width and height to resize to: the short side as asked, the long side to the nearest multiple that keeps shape.
+
+    >>> network_size(480, 360, short_side=224, multiple=32), network_size(100, 2000, short_side=224, multiple=32)
+    ((288, 224), (224, 896))
+    """
+    aspect = min(max(width_px, height_px) / min(width_px, height_px), MAX_ASPECT)
+    long_side = max(multiple, round(short_side * aspect / multiple) * multiple)
+    return (long_side, short_side) if width_px >= height_px else (short_side, long_side)
+
+
+def network_input(image: Image.Image, short_side: int, multiple: int) -> UInt8[np.ndarray, "h w 3"]:
+    """The image resized for a network by an antialiased bilinear filter (the filter moves features: decisions/0004)."""
+    size = network_size(image.width, image.height, short_side, multiple)
+    return np.asarray(image.resize(size, Image.Resampling.BILINEAR))

@@ -1,0 +1,21 @@
+"""The data sets that can be read: each reader turns a folder into the same tables, and lists what it left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from thresher.data.dataset import Dataset
+from thresher.data.readers import cityscapes, coco, folder, kitti, masks, open_images, voc, yolo
+
+#: Called as `read(root, split, dataset)`: `split` None means all of them, `dataset` prefixes every image_id.
+READERS: Mapping[str, Callable[[Path, str | None, str], Dataset]] = {
+    "cityscapes": cityscapes.read,
+    "coco": coco.read,
+    "folder": folder.read,
+    "kitti": kitti.read,
+    "masks": masks.read,
+    "open_images": open_images.read,
+    "voc": voc.read,
+    "yolo": yolo.read,
+}

@@ -1,0 +1,158 @@
+"""Open Images: images, a CSV of boxes per split, class names and the hierarchy of classes.
+
+Source: https://storage.googleapis.com/openimages/web/download_v7.html; arXiv 1811.00982.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+
+from thresher.data.boxes import clean_boxes
+from thresher.data.dataset import (
+    IMAGE_SUFFIXES,
+    Dataset,
+    contents,
+    existing_folder,
+    image_paths,
+    images_table,
+)
+from thresher.data.readers.open_images_classes import vocabulary
+from thresher.data.readers.open_images_csv import box_rows
+from thresher.errors import DataError
+from thresher.tables import PROBLEMS, from_rows
+
+SPLITS = ("train", "validation", "val", "test")
+BOX_FILE = "annotations-bbox.csv"
+
+
+def read(root: Path, split: str | None, dataset: str) -> Dataset:
+    """Images, their boxes with all flags, and the vocabulary; images without a row in the CSV have no boxes.
+
+    `*annotations-bbox.csv` lies in `root` or `root/annotations`; images in `images/`, `images/SPLIT/` or `SPLIT/`.
+    The id of an image is its path below these without suffix, which is the ImageID of the original files.
+    Where all images lie in one folder, their split is that of the box file that names them.
+
+    Raises:
+        DataError: no box file, no images, or a file that cannot be what its name says (see `open_images_csv`).
+    """
+    existing_folder(root, "with images and *annotations-bbox.csv")
+    folders = [folder for folder in (root, root / "annotations", root / "metadata") if folder.is_dir()]
+    all_files = _box_files(root, folders)
+    files = {path: name for path, name in all_files.items() if split in (None, name)}
+    if not files:
+        raise DataError(f"{root}: no box file of split '{split}'. Found {', '.join(path.name for path in all_files)}.")
+    parts = [box_rows(path) for path in files]  # before the images: what is wrong here is known at once
+    images, problems = images_table(_located(root, dataset, split), dataset)
+    if images.is_empty():
+        raise DataError(
+            f"{root}: no image folder found. Found {contents(root)}; expected images in images/, images/SPLIT/ or "
+            "SPLIT/ beside the box files."
+        )
+    named = pl.concat(
+        [rows.select("named", pl.lit(index).alias("file")) for index, (rows, _) in enumerate(parts)]
+    ).group_by("named", "file").agg(boxes=pl.len())  # fmt: skip
+    found = _image_of_each(named, images, dataset)
+    if found.height and found["image_id"].null_count() == found.height:
+        first, example = found["named"].sort()[0], images["path"].sort()[0]
+        raise DataError(
+            f"{root}: none of the {found.height} images in the box files is among the {images.height} image files "
+            f"(first: '{first}' against {example}). Do they belong together?"
+        )
+    owner = found.filter(pl.col("image_id").is_not_null()).group_by("image_id").agg(owner=pl.col("file").min())
+    images = _with_split(images, owner, list(files.values()), split, alone=len(all_files) == 1)
+    kept = found.join(owner, on="image_id", how="left", maintain_order="left")
+    boxes, bad_boxes = _boxes([rows for rows, _ in parts], kept, images)
+    every = [row for _, found_problems in parts for row in found_problems] + problems
+    tables = [from_rows(every, PROBLEMS), _unplaced(kept, dataset, [path.name for path in files]), bad_boxes]
+    return Dataset(images, boxes, problems=pl.concat(tables), vocabulary=vocabulary(folders)).checked(str(root))
+
+
+def _box_files(root: Path, folders: list[Path]) -> dict[Path, str | None]:
+    """Each box file with the split that its name begins with: `oidv6-train-annotations-bbox.csv` is of "train"."""
+    found = sorted(path for folder in folders for path in folder.glob(f"*{BOX_FILE}"))
+    if not found:
+        raise DataError(f"{root}: no box file. Found {contents(root)}; expected *{BOX_FILE} here or in annotations/.")
+    prefixes = {path: path.name.removesuffix(BOX_FILE).rstrip("-_") for path in found}
+    return {path: re.split(r"[-_]", prefix)[-1] or None for path, prefix in prefixes.items()}
+
+
+def _located(root: Path, dataset: str, split: str | None) -> Iterator[tuple[str, str, str | None, None, None]]:
+    """Every image with its id and the split that its folder tells; whole ids keep the folder."""
+    homes = [root / name for name in ("images", *SPLITS) if (root / name).is_dir()] or [root]
+    for home in homes:
+        start = len(str(home)) + 1
+        for path in image_paths(home):
+            below = path[start : path.rindex(".")]
+            first, _, rest = below.partition("/")
+            folder = home.name if home.name in SPLITS and home != root else None
+            if rest and first in SPLITS and dataset:
+                folder, below = first, rest
+            if folder is None or split in (None, folder):
+                yield below, path, folder, None, None
+
+
+def _image_of_each(named: pl.DataFrame, images: pl.DataFrame, dataset: str) -> pl.DataFrame:
+    """`named` with image_id: of the same id, or else the same path without suffix, or else the same unique stem."""
+    suffixes = "|".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
+    bare = pl.col("named").str.replace_all("\\", "/", literal=True).str.replace(r"^\.?/+", "")
+    named = named.with_columns(bare=bare.str.replace(rf"(?i)\.(?:{suffixes})$", ""))
+    named = named.with_columns(stem=pl.col("bare").str.split("/").list.last())
+    # A stem tells an image only where it is the only one of that name on both sides.
+    twice = named.select("bare", "stem").unique().filter(pl.col("stem").is_duplicated())["stem"].unique()
+    files = images.select("image_id", key=pl.col("image_id").str.strip_prefix(f"{dataset}/" if dataset else ""))
+    stems = files.with_columns(key=pl.col("key").str.split("/").list.last()).filter(pl.col("key").is_unique())
+    stems = stems.filter(~pl.col("key").is_in(twice.implode()))
+    for column, keys in (("named", files), ("bare", files), ("stem", stems)):
+        named = named.join(keys.rename({"key": column, "image_id": f"by_{column}"}), on=column, how="left")
+    matched = named.with_columns(image_id=pl.coalesce("by_named", "by_bare", "by_stem"))
+    return matched.select("named", "file", "boxes", "image_id").sort("file", "named")
+
+
+def _with_split(
+    images: pl.DataFrame, owner: pl.DataFrame, splits: list[str | None], split: str | None, alone: bool
+) -> pl.DataFrame:
+    names = pl.DataFrame({"owner": range(len(splits)), "named_in": splits}, {"owner": pl.Int32, "named_in": pl.String})
+    joined = images.join(owner, on="image_id", how="left", maintain_order="left").join(
+        names, on="owner", how="left", maintain_order="left"
+    )
+    # With a single box file there is nothing else that an image could belong to.
+    told = pl.coalesce("split", "named_in", pl.lit(splits[0] if alone else None, pl.String))
+    images = joined.with_columns(split=told).select(images.columns)
+    return images if split is None else images.filter(pl.col("split") == split)
+
+
+def _boxes(parts: list[pl.DataFrame], kept: pl.DataFrame, images: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    wanted = kept.filter(pl.col("file") == pl.col("owner"))
+    raw = [
+        rows.join(
+            wanted.filter(pl.col("file") == index).select("named", "image_id"),
+            on="named",
+            how="inner",
+            maintain_order="left",
+        ).drop("named")
+        for index, rows in enumerate(parts)
+    ]
+    return clean_boxes(pl.concat(raw, how="diagonal"), images)
+
+
+def _unplaced(kept: pl.DataFrame, dataset: str, names: list[str]) -> pl.DataFrame:
+    """A problem for each image that is not on disk, and for each whose boxes another file gives already."""
+    lost = kept.filter(pl.col("image_id").is_null() | (pl.col("file") != pl.col("owner")))
+    file_name = pl.col("file").replace_strict(list(range(len(names))), names, return_dtype=pl.String)
+    prefix = pl.lit(f"{dataset}/" if dataset else "")
+    missing = pl.col("image_id").is_null()
+    left_out = pl.format("{} boxes of {} were left out with it", "boxes", file_name)
+    return lost.select(
+        pl.coalesce("image_id", prefix + pl.col("named")).alias("image_id"),
+        pl.lit(None, pl.String).alias("path"),
+        pl.lit("index").alias("stage"),
+        pl.when(missing).then(pl.lit("image_missing")).otherwise(pl.lit("duplicate_id")).alias("problem"),
+        pl.when(missing)
+        .then(pl.format("no image file of this name; {}", left_out))
+        .otherwise(pl.format("an earlier box file names it too; {}", left_out))
+        .alias("detail"),
+    )

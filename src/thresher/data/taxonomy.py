@@ -1,0 +1,234 @@
+"""The target's classes, their groups, and what other data sets call them."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from thresher.errors import SettingsError
+from thresher.tables import BOXES, LABELS
+
+BUILT_IN = Path(__file__).parent / "taxonomies"
+#: How the values of a label PNG are meant: the taxonomy's own ids, or the two id sets of Cityscapes.
+ENCODINGS = ("class_index", "cityscapes_train_ids", "cityscapes_label_ids")
+VOID = "void"
+_NO_COUNTERPART = ("", "none")
+
+
+@dataclass(frozen=True)
+class TargetClass:
+    """One class of the target. `thing` classes can be counted, so their boxes make diversity."""
+
+    name: str
+    id: int
+    colour: tuple[int, int, int]
+    group: str | None
+    thing: bool
+    label_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Taxonomy:
+    """Target classes as leaves, groups (vehicle, human) above them, and the meaning of foreign labels.
+
+    `meaning` maps a normalised source label to a class, a group, "void" (to be ignored) or None (known, and without
+    counterpart).
+    """
+
+    name: str
+    void_id: int
+    classes: tuple[TargetClass, ...]
+    groups: tuple[str, ...]
+    meaning: Mapping[str, str | None]
+
+    @cached_property
+    def nodes(self) -> tuple[str, ...]:
+        """The names a box may carry: every class, then every group."""
+        return (*(c.name for c in self.classes), *self.groups)
+
+    @cached_property
+    def classes_of_interest(self) -> tuple[str, ...]:
+        """C of the diversity score: the countable classes, and the groups.
+
+        A box known only to be of a group ("Vehicle") counts as a class of its own, since an archive that says no more
+        would otherwise count as empty (ours).
+        """
+        return (*(c.name for c in self.classes if c.thing), *self.groups)
+
+    def understood(self, label: str, name: str | None = None, ancestors: tuple[str, ...] = ()) -> str | None:
+        """The node that a source label means, or None.
+
+        The label itself decides if it is known, then its readable name, then its wider labels, nearest first.
+        """
+        for candidate in (label, name, *ancestors):
+            if candidate is not None and normalised(candidate) in self.meaning:
+                return self.meaning[normalised(candidate)]
+        return None
+
+
+def normalised(label: str) -> str:
+    """A label as it is compared: case, underscores, hyphens and outer spaces do not count.
+
+    >>> normalised(" Traffic_Light")
+    'traffic light'
+    """
+    return " ".join(label.casefold().replace("_", " ").replace("-", " ").split())
+
+
+def load_taxonomy(name_or_path: str) -> Taxonomy:
+    """The built-in taxonomy of that name, or the one in that TOML file.
+
+    Raises:
+        SettingsError: neither exists, or the file is not a taxonomy.
+    """
+    built_in = BUILT_IN / f"{name_or_path}.toml"
+    path = built_in if built_in.is_file() else Path(name_or_path)
+    if not path.is_file():
+        names = ", ".join(sorted(file.stem for file in BUILT_IN.glob("*.toml")))
+        raise SettingsError(f"taxonomy '{name_or_path}': no such file, and not one of the built-in ones ({names}).")
+    return _parsed(_toml(path), path)
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: not a TOML file in UTF-8: {error}.") from error
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read ({error.strerror}).") from error
+
+
+def _parsed(content: dict[str, Any], path: Path) -> Taxonomy:
+    _only_known(content, {"name", "void_id", "void_synonyms", "no_counterpart", "groups", "classes"}, str(path))
+    groups: dict[str, list[str]] = content.get("groups", {})
+    classes: list[TargetClass] = []
+    meaning: dict[str, str | None] = {}
+    meaning |= {normalised(label): None for label in content.get("no_counterpart", [])}
+    meaning |= {normalised(label): VOID for label in [VOID, *content.get("void_synonyms", [])]}
+    for group, synonyms in groups.items():
+        _add_synonyms(meaning, group, synonyms, path)
+    for name, entry in content.get("classes", {}).items():
+        where = f"{path}: class '{name}'"
+        _only_known(entry, {"id", "colour", "group", "thing", "label_ids", "synonyms"}, where)
+        classes.append(_target_class(name, entry, tuple(groups), where))
+        _add_synonyms(meaning, name, entry.get("synonyms", []), path)
+    ids = [c.id for c in classes]
+    if not classes or len(set(ids)) < len(ids) or content.get("void_id") in [None, *ids]:
+        raise SettingsError(f"{path}: needs classes whose ids differ from each other and from void_id; found {ids}.")
+    return Taxonomy(content.get("name", path.stem), content["void_id"], tuple(classes), tuple(groups), meaning)
+
+
+def _target_class(name: str, entry: dict[str, Any], groups: tuple[str, ...], where: str) -> TargetClass:
+    group = entry.get("group")
+    if group is not None and group not in groups:
+        raise SettingsError(f"{where}: group '{group}' is not among [groups] ({', '.join(groups)}).")
+    colour = entry.get("colour")
+    if not isinstance(entry.get("id"), int) or not isinstance(colour, list) or len(colour) != 3:
+        raise SettingsError(f"{where}: needs id = N and colour = [R, G, B]; found {entry}.")
+    red, green, blue = colour
+    label_ids = tuple(entry.get("label_ids", ()))
+    return TargetClass(name, entry["id"], (red, green, blue), group, entry.get("thing", False), label_ids)
+
+
+def _add_synonyms(meaning: dict[str, str | None], node: str, synonyms: list[str], path: Path) -> None:
+    for label in [node, *synonyms]:
+        known = meaning.setdefault(normalised(label), node)
+        if known != node:
+            raise SettingsError(f"{path}: '{label}' stands for both '{known}' and '{node}'. Keep one.")
+
+
+def _only_known(entry: Mapping[str, Any], known: set[str], where: str) -> None:
+    for key in entry:
+        if key not in known:
+            raise SettingsError(
+                f"{where}: unknown key '{key}'.{_suggestion(key, known)} Known: {', '.join(sorted(known))}."
+            )
+
+
+def _suggestion(word: str, known: set[str] | tuple[str, ...]) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f" Did you mean '{close[0]}'?" if close else ""
+
+
+@dataclass(frozen=True)
+class LabelMap:
+    """The user's own reading of source labels: for every dataset, or for one. It wins over the taxonomy."""
+
+    everywhere: Mapping[str, str | None]
+    by_dataset: Mapping[str, Mapping[str, str | None]]
+
+    def understood(self, dataset: str, label: str, name: str | None) -> tuple[bool, str | None]:
+        """Whether the map speaks of this label, and the node that it means."""
+        for scope in (self.by_dataset.get(dataset, {}), self.everywhere):
+            for candidate in (label, name):
+                if candidate is not None and normalised(candidate) in scope:
+                    return True, scope[normalised(candidate)]
+        return False, None
+
+
+def load_label_map(path: Path | None, taxonomy: Taxonomy) -> LabelMap:
+    """The label map in a TOML file: `Vehiculo = "vehicle"` for all, under `[dataset]` for one; "none" drops a label.
+
+    Raises:
+        SettingsError: not TOML, or a value is no class, group or synonym of the taxonomy.
+    """
+    if path is None:
+        return LabelMap({}, {})
+    everywhere: dict[str, str | None] = {}
+    by_dataset: dict[str, dict[str, str | None]] = {}
+    for key, value in _toml(path).items():
+        if isinstance(value, dict):
+            by_dataset[key] = {normalised(k): _node(v, taxonomy, f"{path}: [{key}] {k}") for k, v in value.items()}
+        else:
+            everywhere[normalised(key)] = _node(value, taxonomy, f"{path}: {key}")
+    return LabelMap(everywhere, by_dataset)
+
+
+def _node(value: object, taxonomy: Taxonomy, where: str) -> str | None:
+    if isinstance(value, str) and normalised(value) in _NO_COUNTERPART:
+        return None
+    if isinstance(value, str) and normalised(value) in taxonomy.meaning:
+        return taxonomy.meaning[normalised(value)]
+    nodes = (*taxonomy.nodes, VOID, "none")
+    raise SettingsError(f"{where} = {value!r}: not in taxonomy '{taxonomy.name}'.{_suggestion(str(value), nodes)} "
+                        f"Known: {', '.join(nodes)}.")  # fmt: skip
+
+
+def with_classes(
+    boxes: pl.DataFrame, images: pl.DataFrame, vocabulary: pl.DataFrame, taxonomy: Taxonomy, label_map: LabelMap
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The boxes with their `class`, and a row per source label that says how it was understood.
+
+    Args:
+        boxes: Table BOXES; `class` is overwritten.
+        images: Table IMAGES, for the dataset of each box.
+        vocabulary: Table VOCABULARY of these boxes' source; may be empty.
+
+    Returns:
+        Boxes and the LABELS table, which holds every label that occurs, mapped or not.
+    """
+    keyed = boxes.drop("class").join(images.select("image_id", "dataset"), on="image_id", maintain_order="left")
+    labels = (
+        keyed.group_by("dataset", "label")
+        .agg(pl.len().cast(pl.Int64).alias("boxes"), pl.col("image_id").n_unique().cast(pl.Int64).alias("images"))
+        .join(vocabulary, on="label", how="left")
+        .sort("dataset", "label")
+    )
+    classes = []
+    for row in labels.iter_rows(named=True):
+        said, node = label_map.understood(row["dataset"], row["label"], row["name"])
+        if not said:
+            node = taxonomy.understood(row["label"], row["name"], tuple(row["ancestors"] or ()))
+        classes.append(node)
+    labels = labels.with_columns(pl.Series("class", classes, dtype=pl.String))
+    mapped = keyed.join(
+        labels.select("dataset", "label", "class"), on=["dataset", "label"], how="left", maintain_order="left"
+    )
+    return mapped.select(list(BOXES)), labels.select(list(LABELS))

@@ -1,0 +1,133 @@
+"""Slices on disk: `slices/part-00000.parquet`, …, each written whole under a fingerprint of what shaped it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from jaxtyping import Float16, Int64
+
+from thresher.errors import DataError
+from thresher.features.projection import Projection
+from thresher.tables import write
+
+SHARD_COLUMNS = ["image_id", "grid_h", "grid_w", "width_px", "height_px", "slices", "vector"]
+
+
+@dataclass(frozen=True)
+class ImageFeatures:
+    """What the network says of one image: projected slices, and the mean of the unit slices before projection."""
+
+    image_id: str
+    grid_h: int
+    grid_w: int
+    width_px: int
+    height_px: int
+    slices: Float16[np.ndarray, "s d"]
+    vector: Float16[np.ndarray, " c"]
+
+
+@dataclass(frozen=True)
+class SliceBlock:
+    """Slices of some images, row after row; image i owns rows `starts[i]` to `starts[i + 1]`."""
+
+    image_ids: list[str]
+    starts: Int64[np.ndarray, " images_plus_1"]
+    slices: Float16[np.ndarray, "n d"]
+    grids: Int64[np.ndarray, "images 2"]
+
+
+def shard_path(folder: Path, number: int) -> Path:
+    """Where shard `number` lies."""
+    return folder / f"part-{number:05d}.parquet"
+
+
+def write_shard(
+    path: Path,
+    images: Sequence[ImageFeatures],
+    problems: list[dict[str, object]],
+    fingerprint: str,
+    projection: Projection,
+) -> None:
+    """Write one shard; its problems travel in its metadata, so that a resumed run still knows them."""
+    width, channels = projection.axes.shape
+    lengths = np.array([image.slices.shape[0] for image in images], np.int64)
+    flat = np.concatenate([image.slices.ravel() for image in images]) if images else np.empty(0, np.float16)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]) * width
+    slices = [pl.Series(flat[a:b]) for a, b in itertools.pairwise(offsets)]
+    vectors = np.stack([i.vector for i in images]) if images else np.empty((0, channels), np.float16)
+    frame = pl.DataFrame(
+        {
+            "image_id": pl.Series([image.image_id for image in images], dtype=pl.String),
+            "grid_h": pl.Series([image.grid_h for image in images], dtype=pl.Int32),
+            "grid_w": pl.Series([image.grid_w for image in images], dtype=pl.Int32),
+            "width_px": pl.Series([image.width_px for image in images], dtype=pl.Int32),
+            "height_px": pl.Series([image.height_px for image in images], dtype=pl.Int32),
+            "slices": pl.Series(slices, dtype=pl.List(pl.Float16)),
+            "vector": pl.Series(vectors, dtype=pl.Array(pl.Float16, channels)),
+        }
+    )
+    metadata = {"fingerprint": fingerprint, "width": str(width), "problems": json.dumps(problems)}
+    write(frame, path, metadata)
+
+
+def shard_is_current(path: Path, fingerprint: str) -> bool:
+    """Whether the shard is there, whole, and made from the same inputs."""
+    return path.is_file() and pl.read_parquet_metadata(path).get("fingerprint") == fingerprint
+
+
+def shard_problems(path: Path) -> list[dict[str, object]]:
+    """The images that this shard could not read, as rows of the problems table."""
+    rows: list[dict[str, object]] = json.loads(pl.read_parquet_metadata(path)["problems"])
+    return rows
+
+
+def shard_files(folder: Path) -> list[Path]:
+    """All shards of a run, in order.
+
+    Raises:
+        DataError: there are none.
+    """
+    files = sorted(folder.glob("part-*.parquet"))
+    if not files:
+        raise DataError(f"{folder}: no slices here. Run embed first.")
+    return files
+
+
+def read_blocks(folder: Path) -> Iterator[SliceBlock]:
+    """The slices of each shard, one shard in memory at a time, without copying what was read."""
+    for path in shard_files(folder):
+        frame = pl.read_parquet(path, columns=["image_id", "grid_h", "grid_w", "slices"])
+        if frame.is_empty():
+            continue
+        width = int(pl.read_parquet_metadata(path)["width"])
+        grids = frame.select("grid_h", "grid_w").cast(pl.Int64).to_numpy()
+        flat = frame["slices"].rechunk().explode().to_numpy(allow_copy=False)
+        starts = np.concatenate([[0], np.cumsum(grids.prod(axis=1))]).astype(np.int64)
+        yield SliceBlock(frame["image_id"].to_list(), starts, flat.reshape(-1, width), grids)
+
+
+def slices_of(folder: Path, wanted: set[str]) -> tuple[list[str], SliceBlock]:
+    """The slices of the wanted images, in the order of their ids.
+
+    Raises:
+        DataError: none of them has slices.
+    """
+    found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    for block in read_blocks(folder):
+        for position, image_id in enumerate(block.image_ids):
+            if image_id in wanted:
+                rows = block.slices[block.starts[position] : block.starts[position + 1]]
+                found[image_id] = (rows, block.grids[position])
+    if not found:
+        raise DataError(f"{folder}: none of the {len(wanted)} wanted images has slices; see problems.parquet.")
+    image_ids = sorted(found)
+    parts = [found[image_id][0] for image_id in image_ids]
+    starts = np.concatenate([[0], np.cumsum([len(part) for part in parts])]).astype(np.int64)
+    grids = np.stack([found[image_id][1] for image_id in image_ids])
+    return image_ids, SliceBlock(image_ids, starts, np.concatenate(parts), grids)

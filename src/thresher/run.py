@@ -1,0 +1,209 @@
+"""A run's folder: where tables lie, what made them, and the lock that keeps two processes apart."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, is_dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import polars as pl
+
+from thresher import tables
+from thresher.errors import DataError, ThresherError
+
+Item = TypeVar("Item")
+#: Wraps a loop of known length so that someone can watch it: track(items, total, what is done).
+Track = Callable[[Iterable[Item], int, str], Iterable[Item]]
+#: Raise it for a stage when its result changes for the same settings and inputs.
+STAGE_VERSIONS = {"index": 1, "embed": 1, "fit": 1, "score": 1, "select": 1}
+
+
+def untracked(items: Iterable[Item], total: int, what: str) -> Iterable[Item]:
+    """The loop as it is, watched by nobody."""
+    return items
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What a stage did, for people and for `--json`."""
+
+    stage: str
+    status: Literal["done", "unchanged", "planned"]
+    summary: dict[str, Any] = field(default_factory=dict)
+    failed_items: int = 0
+    """Images that cost themselves: unreadable, missing. They are listed in problems.parquet."""
+
+
+class Run:
+    """The paths of one run; making it touches nothing on disk."""
+
+    def __init__(self, folder: Path | str) -> None:
+        """Point at a run's folder, which need not exist yet."""
+        self.folder = Path(folder)
+        self.images = self.folder / "images.parquet"
+        self.boxes = self.folder / "boxes.parquet"
+        self.masks = self.folder / "masks.parquet"
+        self.labels = self.folder / "labels.parquet"
+        self.problems = self.folder / "problems.parquet"
+        self.taxonomy = self.folder / "taxonomy.toml"
+        self.slices = self.folder / "slices"
+        self.projection = self.folder / "projection.safetensors"
+        self.pooled = self.folder / "pooled.parquet"
+        self.backbone = self.folder / "backbone.onnx"
+        self.mixture = self.folder / "mixture.safetensors"
+        self.scores = self.folder / "scores.parquet"
+        self.manifest = self.folder / "manifest.json"
+
+    def selection(self, name: str) -> Path:
+        """Where the selection of that name lies."""
+        return self.folder / "selections" / f"{name}.parquet"
+
+    def recorded(self) -> dict[str, Any]:
+        """What each stage left in the manifest; empty for a new run.
+
+        Raises:
+            DataError: the manifest is no JSON.
+        """
+        if not self.manifest.is_file():
+            return {}
+        try:
+            content: dict[str, Any] = json.loads(self.manifest.read_text("utf-8"))
+        except json.JSONDecodeError as error:
+            raise DataError(f"{self.manifest}: not JSON ({error}). Delete it; stages will run anew.") from error
+        return content
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run for this process.
+
+        Raises:
+            DataError: another process holds it, or the folder cannot be written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            file = (self.folder / ".lock").open("a+")
+        except OSError as error:
+            raise DataError(f"{self.folder}: cannot be written ({error.strerror}). Choose another folder.") from error
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise DataError(f"{self.folder}: another thresher process works on this run. Wait for it.") from None
+            yield
+
+    def add_problems(self, stage: str, problems: pl.DataFrame) -> None:
+        """Put a stage's problems in the place of those that it left before."""
+        kept = tables.empty(tables.PROBLEMS)
+        if self.problems.is_file():
+            kept = tables.read(self.problems, tables.PROBLEMS).filter(pl.col("stage") != stage)
+        tables.write(pl.concat([kept, problems.select(list(tables.PROBLEMS))]), self.problems)
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes.
+
+    Raises:
+        DataError: it is not there.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise DataError(f"{path}: not there. Run the stage that writes it first.") from None
+
+
+def folder_digest(root: Path) -> str:
+    """A hash of every file's relative path, size and modification time below a folder; contents are not read."""
+    digest = hashlib.sha256()
+    for folder, subfolders, names in os.walk(root, followlinks=True):
+        subfolders.sort()
+        for name in sorted(names):
+            path = os.path.join(folder, name)
+            try:
+                status = os.stat(path)  # noqa: PTH116 - millions of files: no Path objects
+                state = f"{status.st_size} {status.st_mtime_ns}"
+            except FileNotFoundError:
+                state = "dangling link"
+            digest.update(os.fsencode(f"{os.path.relpath(path, root)}\0{state}\n"))
+    return digest.hexdigest()
+
+
+def fingerprint(stage: str, settings: object, inputs: dict[str, str]) -> str:
+    """A hash of all that shapes a stage's output: its version, its settings, its inputs' digests."""
+    shaped_by = {
+        "stage": stage,
+        "version": STAGE_VERSIONS[stage.partition(":")[0]],
+        "settings": as_json(settings),
+        "inputs": inputs,
+    }
+    return hashlib.sha256(json.dumps(shaped_by, sort_keys=True).encode()).hexdigest()
+
+
+def as_json(settings: object) -> dict[str, Any]:
+    """A settings dataclass as plain JSON values."""
+    if not is_dataclass(settings) or isinstance(settings, type):
+        raise TypeError(f"settings must be a dataclass instance, not {settings!r}")
+    plain: dict[str, Any] = json.loads(json.dumps(asdict(settings), default=str))
+    return plain
+
+
+def perform(
+    run: Run,
+    stage: str,
+    settings: object,
+    inputs: dict[str, str],
+    outputs: Sequence[Path],
+    work: Callable[[], tuple[dict[str, Any], int]],
+) -> StageResult:
+    """Do a stage's work and record it, unless the record says that just this was done and its output is still there.
+
+    Args:
+        inputs: Name and digest of each thing read.
+        outputs: The files that the work writes.
+        work: Writes the outputs; gives a summary and the number of items that failed.
+    """
+    print_of_stage = fingerprint(stage, settings, inputs)
+    with run.locked():
+        last = run.recorded().get(stage, {})
+        if last.get("fingerprint") == print_of_stage and all(path.exists() for path in outputs):
+            return StageResult(stage, "unchanged", last["summary"], last["failed_items"])
+        started = time.time()
+        try:
+            summary, failed = work()
+        except OSError as error:
+            raise _named(error, run) from error
+        entry = {
+            "fingerprint": print_of_stage,
+            "settings": as_json(settings),
+            "inputs": inputs,
+            "outputs": [str(path.relative_to(run.folder)) for path in outputs],
+            "summary": summary,
+            "failed_items": failed,
+            "seconds": round(time.time() - started, 1),
+            "versions": {name: version(name) for name in ("thresher", "numpy", "polars", "onnxruntime")}
+            | {"python": platform.python_version()},
+        }
+        _record(run, stage, entry)
+    return StageResult(stage, "done", summary, failed)
+
+
+def _named(error: OSError, run: Run) -> ThresherError:
+    reason = error.strerror or str(error)
+    return DataError(f"{run.folder}: {reason} ({error.filename or 'while writing'}). What was finished is kept; "
+                     "make room or mend it, then run the same command again.")  # fmt: skip
+
+
+def _record(run: Run, stage: str, entry: dict[str, Any]) -> None:
+    recorded = run.recorded()
+    recorded[stage] = entry
+    with tables.replacing(run.manifest) as file:
+        file.write((json.dumps(recorded, indent=1, sort_keys=True) + "\n").encode())

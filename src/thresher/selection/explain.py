@@ -1,0 +1,52 @@
+"""Why each image was chosen: ranks by both scores, the target images it resembles, the rare classes it brings."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from thresher.selection.diversity import ClassFrequencies
+from thresher.tables import SELECTION
+
+
+def with_reasons(
+    chosen: pl.DataFrame, scores: pl.DataFrame, counted: pl.DataFrame, frequencies: ClassFrequencies
+) -> pl.DataFrame:
+    """The SELECTION table: the chosen rows with `why`.
+
+    Args:
+        chosen: image_id, rank, score.
+        scores: The whole SCORES table, for ranks among all of the pool (1 = highest).
+        counted: From `counted_boxes`.
+    """
+    ranked = scores.select(
+        "image_id",
+        "nearest_ids",
+        pl.col("similarity_nats").rank("min", descending=True).cast(pl.Int64).alias("similarity_rank"),
+        pl.col("diversity").rank("min", descending=True).cast(pl.Int64).alias("diversity_rank"),
+    )
+    rare = (
+        counted.filter(pl.col("class").is_in(list(frequencies.rare)))
+        .group_by("image_id")
+        .agg(pl.col("class").unique().sort().alias("rare_classes"))
+    )
+    joined = chosen.join(ranked, on="image_id", how="left").join(rare, on="image_id", how="left").sort("rank")
+    fields = ["similarity_rank", "diversity_rank", "nearest_ids", "rare_classes"]
+    return joined.with_columns(why=pl.struct(fields)).select(
+        pl.col(name).cast(kind) for name, kind in SELECTION.items()
+    )
+
+
+def sentence(why: dict[str, object], score: float, method: str) -> str:
+    """The reasons in words, for tables and captions.
+
+    >>> why = {"similarity_rank": 3, "diversity_rank": None, "nearest_ids": ["a/1"], "rare_classes": ["bus"]}
+    >>> sentence(why, 1.0, "both")
+    'both 1.000; similarity rank 3; most like a/1; brings bus'
+    """
+    parts = [f"{method} {score:.3f}"]
+    parts += [f"{name} rank {why[f'{name}_rank']}" for name in ("similarity", "diversity") if why[f"{name}_rank"]]
+    for field, words in (("nearest_ids", "most like"), ("rare_classes", "brings")):
+        values = why[field]
+        if isinstance(values, list) and values:
+            parts.append(f"{words} {', '.join(map(str, values))}")
+    return "; ".join(parts)

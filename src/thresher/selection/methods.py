@@ -1,0 +1,119 @@
+"""The ways to rank the pool. Each is a function from the scores table to one number per image, higher first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from thresher.errors import SettingsError
+
+#: Needs the columns, in a table sorted by image_id, and a generator; gives a Float64 series, null = no candidate.
+Method = Callable[[pl.DataFrame, np.random.Generator], pl.Series]
+
+
+def random(scores: pl.DataFrame, rng: np.random.Generator) -> pl.Series:
+    """A uniformly random order: what any other method must beat."""
+    return pl.Series(rng.permutation(scores.height).astype(np.float64))
+
+
+def diversity(scores: pl.DataFrame, rng: np.random.Generator) -> pl.Series:
+    """The most, and the rarest, objects of interest first. Source: arXiv 1907.07023 §III-A."""
+    return scores["diversity"]
+
+
+def similarity(scores: pl.DataFrame, rng: np.random.Generator) -> pl.Series:
+    """The most likely under the target's mixture first. Source: arXiv 1907.07023 §III-B."""
+    return scores["similarity_nats"]
+
+
+def cosine(scores: pl.DataFrame, rng: np.random.Generator) -> pl.Series:
+    """Nearest to the target's mean vector first: the simple baseline that any similarity must beat."""
+    return scores["cosine"]
+
+
+def both(scores: pl.DataFrame, rng: np.random.Generator) -> pl.Series:
+    """The best mean of the ranks by diversity and by similarity first (the mean of ranks is ours).
+
+    An image without one of the two is no candidate. Equal scores share the mean of their ranks.
+
+    Returns:
+        Minus the mean rank, so that higher is better: −1 is first by both.
+    """
+    complete = scores["diversity"].is_not_null() & scores["similarity_nats"].is_not_null()
+    ranks = [
+        scores[name].set(~complete, None).rank("average", descending=True)
+        for name in ("diversity", "similarity_nats")
+    ]  # fmt: skip
+    return -(ranks[0] + ranks[1]) / 2
+
+
+def similar_among_diverse(scores: pl.DataFrame, rng: np.random.Generator) -> pl.Series:
+    """By similarity, among the images of at least median diversity (the paper's other reading of heuristics + GMM)."""
+    richness = scores["diversity"]
+    middle = richness.filter(scores["similarity_nats"].is_not_null()).median()
+    return scores["similarity_nats"].set((richness < middle).fill_null(True) | richness.is_null(), None)
+
+
+METHODS: dict[str, Method] = {
+    "random": random,
+    "diversity": diversity,
+    "similarity": similarity,
+    "cosine": cosine,
+    "both": both,
+    "similar_among_diverse": similar_among_diverse,
+}
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The candidates, best first, and how many images had no score to be ranked by."""
+
+    order: pl.DataFrame
+    """Columns image_id, rank (1 first), score."""
+    not_ranked: int
+
+
+def ranking(scores: pl.DataFrame, method: str, seed: int) -> Ranking:
+    """All candidates in the order of a method; ties break by image_id, row order of `scores` does not matter.
+
+    Every method gives one order from which a budget takes the head, so a larger budget contains the smaller one.
+
+    Raises:
+        SettingsError: no such method.
+    """
+    if method not in METHODS:
+        raise SettingsError(f"method '{method}': unknown. Known: {', '.join(METHODS)}.")
+    by_id = scores.sort("image_id")
+    values = METHODS[method](by_id, np.random.default_rng(seed)).cast(pl.Float64).alias("score")
+    frame = by_id.select("image_id").with_columns(values)
+    order = frame.drop_nulls("score").sort("score", "image_id", descending=[True, False])
+    return Ranking(
+        order.with_columns(rank=pl.int_range(1, order.height + 1, dtype=pl.Int64)).select("image_id", "rank", "score"),
+        frame.height - order.height,
+    )
+
+
+def budget_count(budget: str, candidates: int) -> int:
+    """The number of images that "500" or "10%" asks for; a share is of the candidates, rounded, one at least.
+
+    Raises:
+        SettingsError: not a number, or outside 1..candidates or 0..100 %.
+
+    >>> budget_count("10%", 3410), budget_count("48", 3410)
+    (341, 48)
+    """
+    text = budget.strip()
+    try:
+        share = text.endswith("%")
+        count = max(1, round(candidates * float(text[:-1]) / 100)) if share else int(text)
+        valid = 0 < float(text[:-1]) <= 100 if share else count >= 1
+    except ValueError:
+        valid = False
+    if not valid:
+        raise SettingsError(f"budget {budget!r}: expected a number of images (500) or a share (10%), more than 0.")
+    if count > candidates:
+        raise SettingsError(f"budget {budget}: only {candidates} images can be chosen. Ask for fewer, or for 100%.")
+    return count

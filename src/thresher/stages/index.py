@@ -1,0 +1,225 @@
+"""index: annotations and image files of target and pool → images, boxes, masks, labels, problems."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from thresher import tables
+from thresher.data.dataset import Dataset
+from thresher.data.readers import READERS
+from thresher.data.taxonomy import BUILT_IN, LabelMap, Taxonomy, load_label_map, load_taxonomy, with_classes
+from thresher.errors import DataError, SettingsError
+from thresher.run import Run, StageResult, Track, file_digest, folder_digest, perform, untracked
+
+#: Problems that cost a whole image.
+IMAGE_PROBLEMS = ("image_missing", "image_unreadable", "duplicate_id", "name_not_utf8")
+
+
+@dataclass(frozen=True)
+class IndexSettings:
+    """What is the target, what is the pool, and how their labels are to be understood."""
+
+    target: tuple[str, ...]
+    """Where the domain lies: [NAME=]FORMAT:ROOT[#SPLIT]. May be repeated."""
+    pool: tuple[str, ...] = ()
+    """Where the images to choose from lie, in the same form. May be repeated."""
+    taxonomy: str = "cityscapes"
+    """Target classes: a built-in name (cityscapes, camvid) or a TOML file."""
+    label_map: Path | None = None
+    """TOML file that says what source labels mean, over and above the taxonomy."""
+    limit: int | None = None
+    """Keep at most this many images of each source, evenly spread: for a quick look."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work.
+
+        Raises:
+            SettingsError: no target, or a limit below 1.
+        """
+        if not self.target:
+            raise SettingsError("index: no target. Give at least one, as FORMAT:ROOT[#SPLIT].")
+        if self.limit is not None and self.limit < 1:
+            raise SettingsError(f"limit = {self.limit}: expected 1 or more.")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One place to read from."""
+
+    name: str
+    format: str
+    root: Path
+    split: str | None
+    role: str
+
+
+def parsed_sources(settings: IndexSettings) -> list[Source]:
+    """The sources of a run, each with a name of its own; splits of one root share theirs.
+
+    Raises:
+        SettingsError: a text is not [NAME=]FORMAT:ROOT[#SPLIT], or the format is unknown.
+    """
+    sources: list[Source] = []
+    for role, texts in (("target", settings.target), ("pool", settings.pool)):
+        for text in texts:
+            head, colon, place = text.partition(":")
+            name, equals, format_name = head.rpartition("=")
+            root, _, split = place.partition("#")
+            if not colon or not root:
+                raise SettingsError(f"{role} '{text}': expected [NAME=]FORMAT:ROOT[#SPLIT], as in coco:/data/coco#val.")
+            if format_name not in READERS:
+                raise SettingsError(f"{role} '{text}': format '{format_name}' is unknown. Known: {', '.join(READERS)}.")
+            path = Path(os.path.abspath(Path(root).expanduser()))
+            chosen = name if equals else _free_name(path, sources)
+            sources.append(Source(chosen, format_name, path, split or None, role))
+    return sources
+
+
+def _free_name(root: Path, sources: Iterable[Source]) -> str:
+    """The folder's name, with more of its path in front where another root has that name already."""
+    taken = {source.name: source.root for source in sources}
+    for depth in range(1, len(root.parts)):
+        name = "_".join(root.parts[-depth:])
+        if taken.get(name, root) == root:
+            return name
+    return f"{root.name}_{len(taken)}"
+
+
+def index(run: Run, settings: IndexSettings, *, dry_run: bool = False, track: Track[Any] = untracked) -> StageResult:
+    """Read all sources into tables; no image is opened unless its boxes need its size.
+
+    Raises:
+        SettingsError: a source, taxonomy or label map cannot be understood.
+        DataError: a source cannot be read, or one image belongs to target and pool both.
+    """
+    sources = parsed_sources(settings)
+    taxonomy = load_taxonomy(settings.taxonomy)
+    label_map = load_label_map(settings.label_map, taxonomy)
+    for source in sources:
+        if not source.root.exists():
+            raise DataError(f"{source.role} {source.format}:{source.root}: no such folder.")
+    if dry_run:
+        return StageResult("index", "planned", {"sources": [_described(source) for source in sources]})
+    taxonomy_file = BUILT_IN / f"{settings.taxonomy}.toml"
+    taxonomy_file = taxonomy_file if taxonomy_file.is_file() else Path(settings.taxonomy)
+    inputs = {str(source.root): folder_digest(source.root) for source in sources}
+    inputs["taxonomy"] = file_digest(taxonomy_file)
+    if settings.label_map is not None:
+        inputs["label_map"] = file_digest(settings.label_map)
+
+    def work() -> tuple[dict[str, Any], int]:
+        found = [
+            _limited(_read(source), settings.limit) for source in track(sources, len(sources), "reading annotations")
+        ]
+        return _write(run, sources, found, taxonomy, label_map, taxonomy_file)
+
+    outputs = [run.images, run.boxes, run.masks, run.labels, run.problems, run.taxonomy]
+    return perform(run, "index", settings, inputs, outputs, work)
+
+
+def _described(source: Source) -> str:
+    split = f"#{source.split}" if source.split else ""
+    return f"{source.role}: {source.name} = {source.format}:{source.root}{split}"
+
+
+def _read(source: Source) -> Dataset:
+    return READERS[source.format](source.root, source.split, source.name)
+
+
+def _limited(dataset: Dataset, limit: int | None) -> Dataset:
+    if limit is None or dataset.images.height <= limit:
+        return dataset
+    ordered = dataset.images.sort("image_id")
+    rows = [number * ordered.height // limit for number in range(limit)]
+    images = ordered[rows]
+    kept = images["image_id"].implode()
+    return Dataset(
+        images,
+        dataset.boxes.filter(pl.col("image_id").is_in(kept)),
+        dataset.masks.filter(pl.col("image_id").is_in(kept)),
+        dataset.problems.filter(pl.col("image_id").is_in(kept)),
+        dataset.vocabulary,
+    )
+
+
+def _write(
+    run: Run,
+    sources: list[Source],
+    found: list[Dataset],
+    taxonomy: Taxonomy,
+    label_map: LabelMap,
+    taxonomy_file: Path,
+) -> tuple[dict[str, Any], int]:
+    mapped = [with_classes(d.boxes, d.images, d.vocabulary, taxonomy, label_map) for d in found]
+    images = pl.concat(
+        [d.images.with_columns(role=pl.lit(source.role)) for source, d in zip(sources, found, strict=True)]
+    ).sort("image_id")
+    _no_image_twice(images)
+    boxes = pl.concat([boxes for boxes, _ in mapped]).sort(["image_id", "y0", "x0", "y1", "x1", "label"])
+    labels = _summed(pl.concat([labels for _, labels in mapped]))
+    masks = pl.concat([d.masks for d in found]).sort("image_id")
+    problems = pl.concat([d.problems for d in found])
+    tables.write(images.select(list(tables.INDEXED_IMAGES)), run.images)
+    tables.write(boxes, run.boxes)
+    tables.write(masks, run.masks)
+    tables.write(labels, run.labels)
+    with tables.replacing(run.taxonomy) as file:
+        file.write(taxonomy_file.read_bytes())
+    run.add_problems("index", problems)
+    failed = problems.filter(pl.col("problem").is_in(IMAGE_PROBLEMS)).height
+    return _summary(images, boxes, labels, masks, problems), failed
+
+
+def _no_image_twice(images: pl.DataFrame) -> None:
+    repeated = images.filter(pl.col("image_id").is_duplicated())
+    if repeated.height:
+        first = repeated.row(0, named=True)
+        raise DataError(
+            f"index: {repeated.height} images are named twice, the first '{first['image_id']}' ({first['path']}). "
+            "Is one folder both target and pool? Name its splits (#train), or name the sources (NAME=FORMAT:ROOT)."
+        )
+
+
+def _summed(labels: pl.DataFrame) -> pl.DataFrame:
+    # Two splits of one dataset are two sources with the same labels.
+    return (
+        labels.group_by("dataset", "label")
+        .agg(pl.col("name").first(), pl.col("class").first(), pl.col("boxes").sum(), pl.col("images").sum())
+        .sort("dataset", "label")
+        .select(list(tables.LABELS))
+    )
+
+
+def _summary(
+    images: pl.DataFrame, boxes: pl.DataFrame, labels: pl.DataFrame, masks: pl.DataFrame, problems: pl.DataFrame
+) -> dict[str, Any]:
+    per_set = images.join(
+        boxes.group_by("image_id").agg(pl.len().alias("boxes"), pl.col("class").count().alias("mapped")),
+        on="image_id",
+        how="left",
+    )
+    sets = (
+        per_set.group_by("role", "dataset")
+        .agg(pl.len().alias("images"), pl.col("boxes").sum(), pl.col("mapped").sum())
+        .sort(pl.col("role") == "pool", "dataset")
+    )
+    unmapped = labels.filter(pl.col("class").is_null()).sort("boxes", "label", descending=[True, False])
+    shown = pl.coalesce("name", "label").alias("shown")
+    return {
+        "images": images.height,
+        "target_images": images.filter(pl.col("role") == "target").height,
+        "pool_images": images.filter(pl.col("role") == "pool").height,
+        "masks": masks.height,
+        "boxes": boxes.height,
+        "datasets": sets.to_dicts(),
+        "boxes_without_counterpart": int(unmapped["boxes"].sum()),
+        "labels_without_counterpart": unmapped.select("dataset", shown, "boxes").rename({"shown": "label"}).to_dicts(),
+        "problems": dict(sorted(Counter(problems["problem"].to_list()).items())),
+    }

@@ -1,0 +1,33 @@
+"""sheet: a selection → its contact sheet as PNG."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from thresher.report.contact_sheet import Cell, contact_sheet, save_sheet
+from thresher.run import Run, StageResult
+from thresher.stages.select import selected
+
+
+def sheet(run: Run, name: str, *, images: int = 48, columns: int = 8, out: Path | None = None) -> StageResult:
+    """Draw the first images of a selection, best first.
+
+    Args:
+        out: Where to write; RUN/sheets/NAME.png by default.
+
+    Raises:
+        SettingsError: there is no such selection.
+    """
+    chosen = selected(run, name).head(images)
+    cells = [
+        Cell(Path(row["path"]), f"{row['rank']}  {row['dataset']}", _detail(row["score"], row["why"]["rare_classes"]))
+        for row in chosen.iter_rows(named=True)
+    ]
+    path = out or run.folder / "sheets" / f"{name}.png"
+    total = selected(run, name).height
+    save_sheet(contact_sheet(cells, f"{name}: the first {len(cells)} of {total}", columns), path)
+    return StageResult("sheet", "done", {"name": name, "images": len(cells), "path": str(path)})
+
+
+def _detail(score: float, rare_classes: list[str] | None) -> str:
+    return f"{score:.3f}" + (f"  {', '.join(rare_classes)}" if rare_classes else "")

@@ -1,0 +1,201 @@
+"""The tables that stages hand each other: their columns, and how they are checked, read and written.
+
+Row order never carries meaning. Absent is null: never -1, 0 or NaN. `image_id` is the key everywhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO
+
+import polars as pl
+
+from thresher.errors import DataError
+
+Schema = Mapping[str, pl.DataType | type[pl.DataType]]
+
+#: One row per image that a reader found. `dataset/…` is the prefix of each `image_id`; `split` as the source names it.
+#: `path` is absolute. Sizes are null where the annotation does not state them: reading the pixels tells them later.
+IMAGES: Schema = {
+    "image_id": pl.String,
+    "path": pl.String,
+    "dataset": pl.String,
+    "split": pl.String,
+    "width_px": pl.Int32,
+    "height_px": pl.Int32,
+}
+#: `role` is "target" or "pool"; readers do not know it, the index stage does.
+INDEXED_IMAGES: Schema = {**IMAGES, "role": pl.String}
+
+#: One row per box. `label` as the source spells it; `class` is the taxonomy's class or group, "void" where the source
+#: itself marks a region to be ignored, null where the taxonomy has no counterpart. Corners are shares of the image's
+#: width and height, 0..1, origin at the top left. Flags are null where the source does not say.
+BOXES: Schema = {
+    "image_id": pl.String,
+    "label": pl.String,
+    "class": pl.String,
+    "x0": pl.Float32,
+    "y0": pl.Float32,
+    "x1": pl.Float32,
+    "y1": pl.Float32,
+    "is_group": pl.Boolean,
+    "is_depiction": pl.Boolean,
+    "is_inside": pl.Boolean,
+    "is_occluded": pl.Boolean,
+    "is_truncated": pl.Boolean,
+    "exhaustive": pl.Boolean,
+}
+
+#: Per-pixel label files. `encoding` is how the PNG's values are meant: a key of `taxonomy.ENCODINGS`.
+MASKS: Schema = {"image_id": pl.String, "path": pl.String, "encoding": pl.String}
+
+#: What a source's labels are called and which wider labels hold them, nearest first (Open Images has a hierarchy).
+VOCABULARY: Schema = {"label": pl.String, "name": pl.String, "ancestors": pl.List(pl.String)}
+
+#: How each source label was understood: `class` is null where the taxonomy has no counterpart.
+LABELS: Schema = {
+    "dataset": pl.String,
+    "label": pl.String,
+    "name": pl.String,
+    "class": pl.String,
+    "boxes": pl.Int64,
+    "images": pl.Int64,
+}
+
+#: Everything that was left out or mended, with a reason. `problem` is a short fixed word, `detail` a sentence.
+PROBLEMS: Schema = {
+    "image_id": pl.String,
+    "path": pl.String,
+    "stage": pl.String,
+    "problem": pl.String,
+    "detail": pl.String,
+}
+
+#: One row per shard row without the slices: the mean of an image's unit-length slices, and its true size.
+POOLED: Schema = {
+    "image_id": pl.String,
+    "grid_h": pl.Int32,
+    "grid_w": pl.Int32,
+    "width_px": pl.Int32,
+    "height_px": pl.Int32,
+    "vector": pl.Array,
+}
+
+#: One row per pool image; direction: higher is nearer the target (similarity, cosine) or richer (diversity).
+SCORES: Schema = {
+    "image_id": pl.String,
+    "similarity_nats": pl.Float64,
+    "cosine": pl.Float64,
+    "nearest_cosine": pl.Float64,
+    "nearest_ids": pl.List(pl.String),
+    "objects": pl.Int64,
+    "classes": pl.Int64,
+    "class_entropy_bits": pl.Float64,
+    "covered_area": pl.Float64,
+    "diversity": pl.Float64,
+}
+
+#: One row per chosen image, rank 1 first. `why` holds what a person needs to judge the choice.
+SELECTION: Schema = {
+    "image_id": pl.String,
+    "rank": pl.Int64,
+    "score": pl.Float64,
+    "why": pl.Struct(
+        {
+            "similarity_rank": pl.Int64,
+            "diversity_rank": pl.Int64,
+            "nearest_ids": pl.List(pl.String),
+            "rare_classes": pl.List(pl.String),
+        }
+    ),
+}
+
+
+def empty(schema: Schema) -> pl.DataFrame:
+    """A table with these columns and no rows."""
+    return pl.DataFrame(schema=dict(schema))
+
+
+def from_rows(rows: list[dict[str, object]], schema: Schema) -> pl.DataFrame:
+    """A table with exactly the schema's columns; a key that a row lacks becomes null."""
+    return pl.DataFrame(rows, schema=dict(schema), orient="row") if rows else empty(schema)
+
+
+def checked(frame: pl.DataFrame, schema: Schema, where: str, key: str | None = None) -> pl.DataFrame:
+    """The frame with the schema's columns in its order, once they are known to be right.
+
+    Args:
+        key: A column whose values must all differ and be present.
+
+    Raises:
+        DataError: a column is missing, has another type, or `key` is null or repeats.
+    """
+    for name, dtype in schema.items():
+        if name not in frame.columns:
+            raise DataError(
+                f"{where}: column '{name}' is missing. Found {', '.join(frame.columns)}; expected {', '.join(schema)}."
+            )
+        if not _same_type(frame.schema[name], dtype):
+            raise DataError(f"{where}: column '{name}' is {frame.schema[name]}; expected {dtype}.")
+    if key is not None:
+        repeated = frame.filter(pl.col(key).is_duplicated() | pl.col(key).is_null())
+        if repeated.height:
+            raise DataError(
+                f"{where}: '{key}' must name one row each; {repeated.height} rows are null or repeated "
+                f"(first: {repeated[key][0]})."
+            )
+    return frame.select(list(schema))
+
+
+def _same_type(found: pl.DataType, expected: pl.DataType | type[pl.DataType]) -> bool:
+    # `pl.Array` in a schema stands for an array of any width: the width is the backbone's choice.
+    return isinstance(found, expected) if isinstance(expected, type) else found == expected
+
+
+def read(path: Path, schema: Schema, key: str | None = None) -> pl.DataFrame:
+    """The table at `path`, checked against its schema.
+
+    Raises:
+        DataError: no such file, not Parquet, or other columns than expected.
+    """
+    try:
+        frame = pl.read_parquet(path)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such table. Run the stage that writes it first.") from None
+    except pl.exceptions.ComputeError as error:
+        raise DataError(f"{path}: not a readable Parquet file ({error}). Delete it and run its stage again.") from error
+    return checked(frame, schema, str(path), key)
+
+
+def write(frame: pl.DataFrame, path: Path, metadata: dict[str, str] | None = None) -> None:
+    """Write the table so that a reader sees the old file or the whole new one, never a part."""
+    with replacing(path) as file:
+        frame.write_parquet(file, compression="zstd", metadata=metadata)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write to that takes the place of `path` when the block ends well, and vanishes when it does not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    # The process's mask can only be read by setting it; mkstemp made the file private whatever it is.
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from thresher.data import images
+from thresher.data.images import image_size, network_input, network_size, rgb_image
+from thresher.errors import DataError
+
+GREY16 = np.arange(64 * 48, dtype=np.uint16).reshape(48, 64) * 20
+
+
+def saved(path: Path, image: Image.Image, **options: object) -> Path:
+    image.save(path, **options)
+    return path
+
+
+def test_modes_become_rgb_with_the_right_values(tmp_path: Path) -> None:
+    red = Image.new("RGB", (8, 6), (200, 10, 30))
+    assert np.asarray(rgb_image(saved(tmp_path / "a.png", red)))[0, 0].tolist() == [200, 10, 30]
+    palette = saved(tmp_path / "p.png", red.convert("P", palette=Image.Palette.ADAPTIVE))
+    assert np.asarray(rgb_image(palette))[0, 0].tolist() == [200, 10, 30]
+    grey = saved(tmp_path / "g.png", Image.new("L", (8, 6), 77))
+    assert np.asarray(rgb_image(grey))[0, 0].tolist() == [77, 77, 77]
+    cmyk = rgb_image(saved(tmp_path / "c.jpg", Image.new("CMYK", (8, 6), (0, 255, 255, 0))))
+    assert np.asarray(cmyk)[0, 0, 0] > 200
+    assert np.asarray(cmyk)[0, 0, 1] < 60
+
+
+def test_sixteen_bits_keep_the_upper_eight(tmp_path: Path) -> None:
+    found = np.asarray(rgb_image(saved(tmp_path / "d.png", Image.fromarray(GREY16))))
+    np.testing.assert_array_equal(found[..., 0], GREY16 >> 8)
+
+
+def test_transparency_lies_on_black(tmp_path: Path) -> None:
+    half = saved(tmp_path / "h.png", Image.new("RGBA", (4, 4), (200, 100, 50, 128)))
+    assert np.asarray(rgb_image(half))[0, 0] == pytest.approx([100, 50, 25], abs=1)
+
+
+def test_exif_rotation_is_applied(tmp_path: Path) -> None:
+    upright = Image.new("RGB", (10, 20))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held a quarter turn to the left
+    assert rgb_image(saved(tmp_path / "e.jpg", upright, exif=exif)).size == (20, 10)
+
+
+def test_of_an_animation_the_first_frame_counts(tmp_path: Path) -> None:
+    frames = [Image.new("L", (4, 4), 10), Image.new("L", (4, 4), 250)]
+    path = saved(tmp_path / "a.gif", frames[0], save_all=True, append_images=frames[1:])
+    assert np.asarray(rgb_image(path))[0, 0, 0] < 50
+
+
+def test_one_pixel_is_an_image(tmp_path: Path) -> None:
+    path = saved(tmp_path / "one.png", Image.new("RGB", (1, 1), (9, 9, 9)))
+    assert network_input(rgb_image(path), 64, 32).shape == (64, 64, 3)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "the file is empty"),
+        (b"this is no image at all", "not a readable image"),
+        (b"\xff\xd8\xff\xe0" + b"\0" * 40, "not a readable image"),
+    ],
+)
+def test_words_about_what_is_no_image(tmp_path: Path, content: bytes, words: str) -> None:
+    path = tmp_path / "bad name\n.jpg"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=words):
+        rgb_image(path)
+    with pytest.raises(DataError, match=words):
+        image_size(path)
+
+
+def test_a_truncated_jpeg_and_a_missing_file_say_so(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (90, 120, 3), np.uint8)
+    path = saved(tmp_path / "t.jpg", Image.fromarray(noise))
+    path.write_bytes(path.read_bytes()[:2000])
+    assert image_size(path) == (120, 90)
+    with pytest.raises(DataError, match=r"t\.jpg: not a readable image \(image file is truncated"):
+        rgb_image(path)
+    with pytest.raises(DataError, match="the file is not there"):
+        rgb_image(tmp_path / "nowhere.jpg")
+
+
+def test_a_decompression_bomb_is_refused_unopened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = saved(tmp_path / "b.png", Image.new("L", (300, 300)))
+    monkeypatch.setattr(images, "MAX_PIXELS", 89_999)
+    with pytest.raises(DataError, match="300 × 300 pixels; the limit is 89,999"):
+        rgb_image(path)
+
+
+def test_network_sizes_keep_the_shape_to_the_nearest_multiple() -> None:
+    assert network_size(1920, 1080, 224, 32) == (384, 224)
+    assert network_size(1080, 1920, 224, 32) == (224, 384)
+    assert network_size(480, 145, 224, 32) == (736, 224)
+    assert network_size(5000, 100, 224, 32) == (896, 224)

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+import torch
+
+from thresher.errors import SettingsError
+from thresher.features.backbone import BackboneSettings, backbone_digest, load_backbone, weights_file
+
+
+@pytest.fixture(scope="module")
+def onnx_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("backbone") / "backbone.onnx"
+
+
+def test_features_equal_timm_with_the_packaged_weights_loaded_by_order(onnx_path: Path) -> None:
+    settings = BackboneSettings()
+    backbone = load_backbone(settings, onnx_path)
+    image = np.random.default_rng(0).integers(0, 255, (224, 320, 3), np.uint8)
+    found = backbone.features(image)
+    model = timm.create_model("tf_efficientnet_lite0", pretrained=False).eval()
+    state = torch.load(weights_file(settings), weights_only=True)
+    model.load_state_dict(dict(zip(model.state_dict(), state.values(), strict=True)))
+    with torch.inference_mode():
+        scaled = (torch.from_numpy(image).permute(2, 0, 1)[None].float() - 127) / 128
+        stages = model.blocks(model.bn1(model.conv_stem(scaled)))
+    assert found.shape == (7, 10, 320)
+    np.testing.assert_allclose(found, stages[0].permute(1, 2, 0).numpy(), atol=1e-3)
+
+
+def test_the_weights_are_the_trained_ones(onnx_path: Path) -> None:
+    # A network that learnt ImageNet answers a flat grey image and an edge quite differently.
+    backbone = load_backbone(BackboneSettings(), onnx_path)
+    edge = np.zeros((64, 64, 3), np.uint8)
+    edge[:, 32:] = 255
+    flat = np.full_like(edge, 127)
+    assert np.abs(backbone.features(edge) - backbone.features(flat)).mean() > 0.1
+
+
+def test_an_onnx_file_and_a_checkpoint_serve_as_well(onnx_path: Path, tmp_path: Path) -> None:
+    image = np.random.default_rng(1).integers(0, 255, (64, 96, 3), np.uint8)
+    load_backbone(BackboneSettings(), onnx_path)
+    assert load_backbone(BackboneSettings(backbone=str(onnx_path)), tmp_path / "unused").features(image).shape == (
+        2,
+        3,
+        320,
+    )
+    model = timm.create_model("resnet10t", pretrained=False)
+    torch.save(model.state_dict(), tmp_path / "resnet.pth")
+    settings = BackboneSettings(backbone="resnet10t", weights=tmp_path / "resnet.pth", feature_level=-2)
+    assert load_backbone(settings, tmp_path / "resnet.onnx").features(image).shape == (4, 6, 256)
+
+
+def test_digest_changes_with_whatever_changes_features(tmp_path: Path) -> None:
+    (tmp_path / "w.pth").write_bytes(b"one")
+    settings = [
+        BackboneSettings(),
+        BackboneSettings(short_side=256),
+        BackboneSettings(feature_level=-2),
+        BackboneSettings(weights=tmp_path / "w.pth"),
+    ]
+    assert len({backbone_digest(each) for each in settings}) == 4
+    before = backbone_digest(settings[3])
+    (tmp_path / "w.pth").write_bytes(b"two")
+    assert backbone_digest(settings[3]) != before
+    assert backbone_digest(BackboneSettings()) == backbone_digest(settings[0])
+
+
+def test_words_of_errors(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="no weights here. Give a checkpoint .* allow the download"):
+        weights_file(BackboneSettings(backbone="resnet50"))
+    with pytest.raises(SettingsError, match=r"nowhere\.pth: no such file"):
+        weights_file(BackboneSettings(weights=tmp_path / "nowhere.pth"))
+    with pytest.raises(SettingsError, match="short_side = 100: expected a multiple of 32"):
+        BackboneSettings(short_side=100)
+    other = timm.create_model("resnet10t", pretrained=False)
+    torch.save(other.state_dict(), tmp_path / "other.pth")
+    with pytest.raises(SettingsError, match="tensors are missing or of another shape .* checkpoint of this model"):
+        load_backbone(BackboneSettings(weights=tmp_path / "other.pth"), tmp_path / "x.onnx")
+    with pytest.raises(SettingsError, match="not a timm model. Close names"):
+        load_backbone(BackboneSettings(backbone="tf_efficientnet_lite", weights=tmp_path / "other.pth"), tmp_path / "x")

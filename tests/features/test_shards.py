@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from thresher.errors import DataError
+from thresher.features.projection import Projection
+from thresher.features.shards import (
+    ImageFeatures,
+    read_blocks,
+    shard_is_current,
+    shard_path,
+    shard_problems,
+    slices_of,
+    write_shard,
+)
+
+PROJECTION = Projection(np.zeros(5, np.float32), np.eye(2, 5, dtype=np.float32), 1.0)
+PROBLEM = {"image_id": "z", "path": "/z", "stage": "embed", "problem": "image_unreadable", "detail": "why"}
+
+
+def features(image_id: str, grid_h: int, grid_w: int, value: float) -> ImageFeatures:
+    slices = np.full((grid_h * grid_w, 2), value, np.float16)
+    slices[0, 1] = 9
+    return ImageFeatures(image_id, grid_h, grid_w, 640, 480, slices, np.full(5, value, np.float16))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_shard(
+        shard_path(tmp_path, 0), [features("a", 2, 3, 1), features("b", 1, 1, 2)], [PROBLEM], "print", PROJECTION
+    )
+    write_shard(shard_path(tmp_path, 1), [features("c", 1, 2, 3)], [], "print", PROJECTION)
+    return tmp_path
+
+
+def test_slices_come_back_image_by_image(folder: Path) -> None:
+    first, second = read_blocks(folder)
+    assert first.image_ids == ["a", "b"]
+    assert first.starts.tolist() == [0, 6, 7]
+    assert first.grids.tolist() == [[2, 3], [1, 1]]
+    assert first.slices.tolist() == [[1, 9], *[[1, 1]] * 5, [2, 9]]
+    assert second.slices.tolist() == [[3, 9], [3, 3]]
+
+
+def test_wanted_images_are_gathered_over_shards_in_id_order(folder: Path) -> None:
+    ids, block = slices_of(folder, {"c", "a", "unknown"})
+    assert ids == ["a", "c"]
+    assert block.starts.tolist() == [0, 6, 8]
+    assert block.slices[6:].tolist() == [[3, 9], [3, 3]]
+
+
+def test_a_shard_knows_what_made_it_and_what_failed(folder: Path) -> None:
+    path = shard_path(folder, 0)
+    assert shard_is_current(path, "print")
+    assert not shard_is_current(path, "another")
+    assert not shard_is_current(shard_path(folder, 7), "print")
+    assert shard_problems(path) == [PROBLEM]
+
+
+def test_equal_shards_have_equal_bytes(folder: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again.parquet"
+    write_shard(again, [features("c", 1, 2, 3)], [], "print", PROJECTION)
+    assert again.read_bytes() == shard_path(folder, 1).read_bytes()
+
+
+def test_a_shard_in_which_every_image_failed_is_still_a_shard(tmp_path: Path) -> None:
+    write_shard(shard_path(tmp_path, 0), [], [PROBLEM], "print", PROJECTION)
+    assert list(read_blocks(tmp_path)) == []
+    assert shard_problems(shard_path(tmp_path, 0)) == [PROBLEM]
+
+
+def test_words_of_errors(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="none of the 1 wanted images has slices"):
+        slices_of(folder, {"nobody"})
+    with pytest.raises(DataError, match="no slices here. Run embed first"):
+        list(read_blocks(tmp_path / "empty"))

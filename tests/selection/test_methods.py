@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from thresher.errors import SettingsError
+from thresher.selection.methods import METHODS, budget_count, ranking
+from thresher.tables import SCORES, from_rows
+
+
+def scores_table(similarity: list[float | None], diversity: list[float | None]) -> pl.DataFrame:
+    rows = [
+        {"image_id": f"i{n:02d}", "similarity_nats": s, "cosine": s, "diversity": d}
+        for n, (s, d) in enumerate(zip(similarity, diversity, strict=True))
+    ]
+    return from_rows(rows, SCORES)
+
+
+def order(scores: pl.DataFrame, method: str, seed: int = 0) -> list[str]:
+    return ranking(scores, method, seed).order["image_id"].to_list()
+
+
+SCORED = scores_table([5.0, 4.0, 3.0, None], [0.0, 2.0, 1.0, 9.0])
+
+
+def test_each_method_orders_by_what_its_name_says() -> None:
+    assert order(SCORED, "similarity") == ["i00", "i01", "i02"]
+    assert order(SCORED, "diversity") == ["i03", "i01", "i02", "i00"]
+    assert order(SCORED, "cosine") == ["i00", "i01", "i02"]
+    # Ranks by similarity 1, 2, 3 and by diversity 3, 1, 2: means 2, 1.5, 2.5.
+    assert order(SCORED, "both") == ["i01", "i00", "i02"]
+    # Half of the diversities are at least the median of those with a similarity (1.0).
+    assert order(SCORED, "similar_among_diverse") == ["i01", "i02"]
+
+
+def test_both_has_the_mean_rank_as_score() -> None:
+    assert ranking(SCORED, "both", 0).order["score"].to_list() == [-1.5, -2.0, -2.5]
+    assert ranking(SCORED, "both", 0).not_ranked == 1
+
+
+def test_ties_break_by_image_id() -> None:
+    assert order(scores_table([1.0] * 4, [1.0] * 4), "both") == ["i00", "i01", "i02", "i03"]
+
+
+def test_random_is_a_permutation_that_only_the_seed_decides() -> None:
+    scores = scores_table([0.0] * 30, [0.0] * 30)
+    assert order(scores, "random", 1) == order(scores.sample(fraction=1, shuffle=True, seed=5), "random", 1)
+    assert order(scores, "random", 1) != order(scores, "random", 2)
+    assert sorted(order(scores, "random", 1)) == scores["image_id"].to_list()
+
+
+values = st.lists(st.tuples(st.floats(-9, 9), st.floats(0, 9)), min_size=2, max_size=25)
+
+
+@given(values, st.sampled_from(list(METHODS)), st.integers(0, 3))
+def test_row_order_does_not_matter_and_ranks_count_from_one(
+    pairs: list[tuple[float, float]], method: str, seed: int
+) -> None:
+    scores = scores_table([s for s, _ in pairs], [d for _, d in pairs])
+    found = ranking(scores, method, seed).order
+    assert found.equals(ranking(scores.reverse(), method, seed).order)
+    assert found["rank"].to_list() == list(range(1, found.height + 1))
+    assert found["score"].is_sorted(descending=True)
+
+
+def test_budgets_and_words_of_errors() -> None:
+    assert [budget_count(text, 200) for text in ("1", " 200 ", "0.1%", "2.5%", "100%")] == [1, 200, 1, 5, 200]
+    for text in ("0", "-3", "0%", "101%", "many", "%", "1.5"):
+        with pytest.raises(SettingsError, match="expected a number of images"):
+            budget_count(text, 200)
+    with pytest.raises(SettingsError, match="only 200 images can be chosen"):
+        budget_count("201", 200)
+    with pytest.raises(SettingsError, match="method 'best': unknown. Known: random, diversity"):
+        ranking(SCORED, "best", 0)
