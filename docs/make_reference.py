@@ -1,0 +1,101 @@
+"""Writes docs/reference.md from the settings, the tables and the methods themselves.
+
+Run: python docs/make_reference.py        (tests/test_docs.py fails where the page is behind the code)
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import itertools
+import textwrap
+from pathlib import Path
+
+from thresher import tables
+from thresher.cli import COMMANDS
+from thresher.data.export import FORMATS
+from thresher.data.readers import READERS
+from thresher.density.mixture import MixtureSettings
+from thresher.selection.methods import METHODS
+from thresher.stages.demo import DemoSettings
+from thresher.stages.embed import EmbedSettings
+from thresher.stages.index import IndexSettings
+from thresher.stages.run_file import ExportSettings
+from thresher.stages.score import ScoreSettings
+from thresher.stages.select import SelectSettings
+
+PAGE = Path(__file__).parent / "reference.md"
+SETTINGS = {
+    "index": IndexSettings,
+    "embed": EmbedSettings,
+    "fit": MixtureSettings,
+    "score": ScoreSettings,
+    "select": SelectSettings,
+    "export": ExportSettings,
+    "demo": DemoSettings,
+}
+TABLES = {
+    "images": tables.INDEXED_IMAGES,
+    "boxes": tables.BOXES,
+    "masks": tables.MASKS,
+    "labels": tables.LABELS,
+    "problems": tables.PROBLEMS,
+    "pooled": tables.POOLED,
+    "scores": tables.SCORES,
+    "selections/NAME": tables.SELECTION,
+}
+
+
+def field_words(kind: type) -> dict[str, str]:
+    """What the string under each field of a dataclass says, its parents' fields first."""
+    words: dict[str, str] = {}
+    for owner in reversed(kind.__mro__[:-1]):
+        body = ast.parse(textwrap.dedent(inspect.getsource(owner))).body[0].body  # type: ignore[attr-defined]
+        for field, below in itertools.pairwise(body):
+            if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr):
+                words[field.target.id] = below.value.value  # type: ignore[union-attr,attr-defined]
+    return words
+
+
+def settings_table(kind: type) -> list[str]:
+    """One line per setting: name, default, meaning."""
+    words = field_words(kind)
+    lines = ["| setting | default | meaning |", "|---|---|---|"]
+    for field in dataclasses.fields(kind):
+        default = "required" if field.default is dataclasses.MISSING else f"`{field.default!r}`"
+        lines.append(f"| `{field.name}` | {default} | {words[field.name].replace('|', '&#124;')} |")
+    return lines
+
+
+def first_line(function: object) -> str:
+    """The first line of a docstring."""
+    return (inspect.getdoc(function) or "").splitlines()[0]
+
+
+def page() -> str:
+    """The whole page."""
+    lines = ["# Reference", "", "Made by `python docs/make_reference.py`; do not edit.", "", "## Commands", ""]
+    lines += ["| command | what it does |", "|---|---|"]
+    lines += [f"| `thresher {name}` | {words} |" for name, words in COMMANDS.items()]
+    lines += [
+        "",
+        "## Settings",
+        "",
+        "Each is a flag of its command (`--short-side 224`), a key of its table in the run file (`short_side = 224`),",
+    ]
+    lines += ["and a field of a dataclass in Python."]
+    for name, kind in SETTINGS.items():
+        lines += ["", f"### {name}: `{kind.__name__}`", "", *settings_table(kind)]
+    lines += ["", "## Methods", "", "| method | ranks by |", "|---|---|"]
+    lines += [f"| `{name}` | {first_line(method)} |" for name, method in METHODS.items()]
+    lines += ["", "## Formats", "", f"Read: {', '.join(f'`{name}`' for name in READERS)}."]
+    lines += [f"Written: {', '.join(f'`{name}`' for name in FORMATS)}.", "", "## Tables", ""]
+    for name, schema in TABLES.items():
+        columns = ", ".join(f"{column} ({str(kind).removesuffix('()')})" for column, kind in schema.items())
+        lines += [f"- **{name}**: {columns}"]
+    return "\n".join(lines).replace("<class 'polars.datatypes.classes.", "").replace("'>", "") + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), "utf-8")
