@@ -16,11 +16,12 @@ from thresher import tables
 from thresher.cli import COMMANDS
 from thresher.data.export import FORMATS
 from thresher.data.readers import READERS
-from thresher.density.mixture import MixtureSettings
+from thresher.density.em import MixtureSettings
 from thresher.selection.methods import METHODS
 from thresher.stages.demo import DemoSettings
 from thresher.stages.embed import EmbedSettings
 from thresher.stages.index import IndexSettings
+from thresher.stages.insight import InsightSettings
 from thresher.stages.run_file import ExportSettings
 from thresher.stages.score import ScoreSettings
 from thresher.stages.select import SelectSettings
@@ -32,6 +33,7 @@ SETTINGS = {
     "fit": MixtureSettings,
     "score": ScoreSettings,
     "select": SelectSettings,
+    "insight": InsightSettings,
     "export": ExportSettings,
     "demo": DemoSettings,
 }
@@ -44,6 +46,13 @@ TABLES = {
     "pooled": tables.POOLED,
     "scores": tables.SCORES,
     "selections/NAME": tables.SELECTION,
+    "insight/components_tried": tables.COMPONENTS_TRIED,
+    "insight/components": tables.COMPONENTS,
+    "insight/component_slices": tables.COMPONENT_SLICES,
+    "insight/similarities": tables.SIMILARITIES,
+    "insight/similarity_bins": tables.SIMILARITY_BINS,
+    "insight/map": tables.MAP,
+    "insight/heat": tables.HEAT,
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from thresher import tables
 from thresher.data import readers
 from thresher.data.synthetic.dataset import SyntheticSettings, write_dataset
-from thresher.density.mixture import MixtureSettings
+from thresher.density.em import MixtureSettings
 from thresher.errors import DataError, SettingsError
 from thresher.run import Run
 from thresher.stages.embed import EmbedSettings, embed
@@ -118,6 +119,19 @@ def test_a_changed_setting_does_the_work_again(run: Run, scenes: Path, tmp_path:
     assert embed(copy, EmbedSettings()).status == "done"
     assert embed(copy, EmbedSettings(width=16)).summary["width"] == 16
     assert fit(copy, MixtureSettings(components="1")).summary["components"] == 1
+
+
+def test_fitting_from_disk_finds_the_streets_as_well(run: Run, scenes: Path, tmp_path: Path) -> None:
+    other = Run(tmp_path / "run")
+    shutil.copytree(run.folder, other.folder)
+    reached = {}
+    for data in ("sample", "shards", "stepwise"):
+        reached[data] = fit(other, MixtureSettings(components="2", data=data)).summary
+        score(other)
+        select(other, SelectSettings("similarity", "30", name=data))
+        assert precision(other, scenes, data) >= 0.9
+    assert reached["shards"]["slices"] == reached["sample"]["slices"] == reached["stepwise"]["slices"]
+    assert reached["shards"]["log_likelihood_nats"] == pytest.approx(reached["sample"]["log_likelihood_nats"], abs=2)
 
 
 def test_a_broken_off_embed_goes_on_with_the_shards_that_are_there(run: Run, scenes: Path, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ COMMANDS = {
     "score": "Measure similarity and diversity of every pool image.",
     "select": "Choose images, and say why each was chosen.",
     "sheet": "Draw the first images of a selection as one PNG.",
+    "insight": "Show what the mixture learnt and how far the pool is from the target.",
     "export": "Write a selection as csv, txt, parquet, coco or open_images.",
     "doctor": "Show versions, weights, threads and disk.",
 }

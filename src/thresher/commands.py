@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from thresher.cli import EXIT_OK, EXIT_SOME_FAILED
-from thresher.density.mixture import MixtureSettings
+from thresher.density.em import MixtureSettings
 from thresher.run import Run, StageResult, Track
 from thresher.stages.demo import DemoSettings, demo
 from thresher.stages.doctor import doctor
@@ -22,6 +22,7 @@ from thresher.stages.embed import EmbedSettings, embed
 from thresher.stages.export import export
 from thresher.stages.fit import fit
 from thresher.stages.index import IndexSettings, index
+from thresher.stages.insight import InsightSettings, insight
 from thresher.stages.run_file import load_run_file, run_all
 from thresher.stages.score import ScoreSettings, score
 from thresher.stages.select import SelectSettings, select
@@ -93,6 +94,13 @@ def sheet_command(
 ) -> int:
     """Draw the first images of a selection as one PNG."""
     return _told([sheet(Run(run), name, images=images, columns=columns, out=out)], Output(json=json))
+
+
+def insight_command(
+    run: RunFolder, *, settings: Annotated[InsightSettings, FLAT] = InsightSettings(), output: Output = Output()
+) -> int:
+    """Show what the mixture learnt and how far the pool is from the target."""
+    return _told([insight(Run(run), settings, dry_run=output.dry_run, track=_track())], output)
 
 
 def export_command(

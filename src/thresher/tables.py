@@ -114,6 +114,52 @@ SELECTION: Schema = {
     ),
 }
 
+#: What insight writes, below RUN/insight. One row per K that fit tried; log-likelihoods are means per slice.
+COMPONENTS_TRIED: Schema = {"components": pl.Int64, "held_out_nats": pl.Float64, "fitted_nats": pl.Float64}
+
+#: One row per component of the mixture; shares are 0..1 of the slices of the whole target and of a draw of the pool.
+COMPONENTS: Schema = {
+    "component": pl.Int64,
+    "weight": pl.Float64,
+    "target_share": pl.Float64,
+    "pool_share": pl.Float64,
+}
+
+#: The target's slices most typical of each component, rank 1 first; `row` and `column` count cells from the top left.
+COMPONENT_SLICES: Schema = {
+    "component": pl.Int64,
+    "rank": pl.Int64,
+    "image_id": pl.String,
+    "row": pl.Int64,
+    "column": pl.Int64,
+    "responsibility": pl.Float64,
+    "log_density_nats": pl.Float64,
+}
+
+#: The whole target and a draw of the pool. `similarity_nats` is by mixtures that saw none of these images (pool: the
+#: mean over them); `fitted_nats` by the run's own mixture, which was fitted to the target's.
+SIMILARITIES: Schema = {
+    "image_id": pl.String,
+    "role": pl.String,
+    "similarity_nats": pl.Float64,
+    "fitted_nats": pl.Float64,
+}
+
+#: The histogram of `similarity_nats`: the share, 0..1, of a role's images that lies in each bin.
+SIMILARITY_BINS: Schema = {"role": pl.String, "from_nats": pl.Float64, "to_nats": pl.Float64, "share": pl.Float64}
+
+#: Where t-SNE puts the images; the axes have no unit and no direction.
+MAP: Schema = {"image_id": pl.String, "role": pl.String, "x": pl.Float64, "y": pl.Float64}
+
+#: One row per cell of each heat map; `name` is the picture's file name without its ending.
+HEAT: Schema = {
+    "name": pl.String,
+    "image_id": pl.String,
+    "row": pl.Int64,
+    "column": pl.Int64,
+    "log_density_nats": pl.Float64,
+}
+
 
 def empty(schema: Schema) -> pl.DataFrame:
     """A table with these columns and no rows."""

@@ -13,6 +13,7 @@ from thresher.features.shards import (
     shard_is_current,
     shard_path,
     shard_problems,
+    slices_in_shards,
     slices_of,
     write_shard,
 )
@@ -77,3 +78,9 @@ def test_words_of_errors(folder: Path, tmp_path: Path) -> None:
         slices_of(folder, {"nobody"})
     with pytest.raises(DataError, match="no slices here. Run embed first"):
         list(read_blocks(tmp_path / "empty"))
+
+
+def test_wanted_slices_come_shard_by_shard_in_the_order_asked_for(folder: Path) -> None:
+    parts = list(slices_in_shards(folder, {"b", "c"}, order=[1, 0]))
+    assert [part.tolist() for part in parts] == [[[3, 9], [3, 3]], [[2, 9]]]
+    assert [len(part) for part in slices_in_shards(folder, {"c"})] == [2]

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from thresher import tables
-from thresher.density.mixture import MixtureSettings
+from thresher.density.em import MixtureSettings
 from thresher.run import Run
 from thresher.stages.embed import EmbedSettings, embed
 from thresher.stages.fit import fit

@@ -75,9 +75,9 @@ def test_no_boxes_at_all_score_zero() -> None:
     assert found.drop("image_id").sum_horizontal().to_list() == [0, 0, 0]
 
 
-sixteenths = st.integers(0, 16).map(lambda n: n / 16)
+starts_and_sizes = st.tuples(*[st.integers(0, 15)] * 2, *[st.integers(1, 16)] * 2)
 corner_sets = st.lists(
-    st.tuples(sixteenths, sixteenths, sixteenths, sixteenths).filter(lambda c: c[0] < c[2] and c[1] < c[3]),
+    starts_and_sizes.map(lambda n: (n[0] / 16, n[1] / 16, min(16, n[0] + n[2]) / 16, min(16, n[1] + n[3]) / 16)),
     min_size=1,
     max_size=6,
 )

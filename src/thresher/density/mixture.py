@@ -1,65 +1,45 @@
-"""Gaussian mixtures of slices, fitted by expectation-maximisation."""
+"""Gaussian mixtures, and how likely slices are under them: the inner loop of fitting and scoring.
+
+All components' factors are stacked into a few matrices, so that one matrix product serves them all, and the product's
+squares are summed while they are still in cache. A full covariance's factor is triangular: it is cut into groups of
+columns, and each group meets only the features above its diagonal, which spares most of the zeros.
+"""
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import logging
-from dataclasses import asdict, dataclass
+import contextlib
+import functools
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Float64
 from safetensors.numpy import load_file, save
+from threadpoolctl import ThreadpoolController
 
-from thresher.errors import DataError, SettingsError
+from thresher.errors import DataError
 from thresher.tables import replacing
 
-log = logging.getLogger(__name__)
-
 Covariance = Literal["full", "diagonal"]
-#: Rows worked on at a time: bounds memory whatever the number of slices.
+#: Rows handed to a thread at a time: bounds memory whatever the number of slices.
 BLOCK_ROWS = 8192
-#: A component that owns less than this share of one slice has nothing left to estimate a covariance from.
-_COLLAPSED_ROWS = 1e-3
-
-
-@dataclass(frozen=True)
-class MixtureSettings:
-    """How the target's slices are modelled."""
-
-    components: str = "auto"
-    """Number of components K, or "auto": the K of 1, 2, 4, … 64 with the best held-out log-likelihood."""
-    covariance: Covariance = "full"
-    """Shape of each component: a full matrix, or its diagonal."""
-    tolerance: float = 1e-3
-    """Stop when an iteration gains less than this many nats per slice."""
-    max_iterations: int = 100
-    """Stop after this many iterations all the same."""
-    variance_floor: float = 1e-6
-    """Added to every variance, so that no component shrinks to a point."""
-    max_slices: int = 200_000
-    """Fit on at most this many slices, drawn at random."""
-    seed: int = 0
-    """Seed of the start and of the draw."""
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot work.
-
-        Raises:
-            SettingsError: names the setting, its value and what is expected.
-        """
-        if self.components != "auto" and not (self.components.isdigit() and int(self.components) > 0):
-            raise SettingsError(f"components = {self.components!r}: expected 'auto' or a number, 1 or more.")
-        for name in ("tolerance", "max_iterations", "variance_floor", "max_slices"):
-            if getattr(self, name) <= 0:
-                raise SettingsError(f"{name} = {getattr(self, name)}: expected more than 0.")
+#: A matrix product of about this many numbers stays in a core's cache.
+_CACHED_NUMBERS = 131_072
+_COLUMN_GROUPS = 4
+#: exp(−60) is nothing beside 1, and keeps what follows out of the denormal numbers, which are many times slower.
+_NOTHING = -60.0
+#: Standard deviations between a component's mean and the centre of all beyond which float32 would cancel, so that
+#: float64 takes over. A diagonal is evaluated as x²τ − 2xτm + m²τ, whose terms grow with the square of that distance.
+_FAR = {"full": 1e3, "diagonal": 40.0}
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """A fitted Gaussian mixture.
+    """A Gaussian mixture.
 
     `factors` hold what turns a centred slice into a standard normal one: full, the upper triangular P with
     Σ⁻¹ = P Pᵀ; diagonal, 1 / standard deviation.
@@ -80,20 +60,17 @@ class Mixture:
         return cls(np.ones(1), np.zeros((1, d)), np.ones((1, d)))
 
 
-@dataclass(frozen=True)
-class Fit:
-    """A mixture and how its fit went; log-likelihoods are means per slice, in nats."""
-
-    mixture: Mixture
-    log_likelihood: float
-    iterations: int
-    converged: bool
-
-
-def log_density(mixture: Mixture, slices: Float[np.ndarray, "n d"]) -> Float64[np.ndarray, " n"]:
+def log_density(
+    mixture: Mixture, slices: Float[np.ndarray, "n d"], threads: int | None = None, double: bool = False
+) -> Float64[np.ndarray, " n"]:
     """How likely each slice is under the mixture.
 
-    log p(x) = logsumexp_k (log w_k + log N(x; m_k, S_k)).
+    log p(x) = logsumexp_k (log w_k + log N(x; m_k, S_k)). Computed in float32 where that is accurate (an error of about
+    1e-5 nats per nat), in float64 otherwise.
+
+    Args:
+        threads: Blocks of slices worked on at once; all processors by default. Does not change the result.
+        double: Compute in float64 in any case.
 
     Returns:
         Log-density in nats; higher is nearer the target. Comparable within one mixture only.
@@ -106,225 +83,156 @@ def log_density(mixture: Mixture, slices: Float[np.ndarray, "n d"]) -> Float64[n
     >>> log_density(Mixture.standard(d=2), np.zeros((1, 2))).round(3)
     array([-1.838])
     """
-    if slices.shape[1] != mixture.means.shape[1]:
-        raise DataError(f"mixture: slices have {slices.shape[1]} features; it was fitted on {mixture.means.shape[1]}.")
+    pack = packed(mixture, slices.shape[1], double)
     density = np.empty(len(slices))
-    for start in range(0, len(slices), BLOCK_ROWS):
-        joint = _log_joint(mixture, slices[start : start + BLOCK_ROWS].astype(np.float64))
-        density[start : start + BLOCK_ROWS] = _log_sum_exp(joint)
+
+    def one(start: int) -> None:
+        rows = slice(start, start + BLOCK_ROWS)
+        evaluate(pack, slices[rows], density[rows])
+
+    with threads_without_blas(threads) as pool:
+        list(pool.map(one, range(0, len(slices), BLOCK_ROWS)))
     return density
 
 
-def responsibilities(mixture: Mixture, slices: Float[np.ndarray, "n d"]) -> Float64[np.ndarray, "n k"]:
+def responsibilities(
+    mixture: Mixture, slices: Float[np.ndarray, "n d"], double: bool = False
+) -> Float[np.ndarray, "n k"]:
     """The share of each slice that each component accounts for; rows sum to 1. Source: Bishop 2006, eq. 9.23."""
-    joint = _log_joint(mixture, slices.astype(np.float64))
-    shares: Float64[np.ndarray, "n k"] = np.exp(joint - _log_sum_exp(joint)[:, None])
-    return shares
+    pack = packed(mixture, slices.shape[1], double)
+    shares = np.empty((len(mixture.weights), len(slices)), pack.dtype)
+    evaluate(pack, slices, np.empty(len(slices)), shares)
+    return shares.T
 
 
-def _log_joint(mixture: Mixture, block: Float64[np.ndarray, "n d"]) -> Float64[np.ndarray, "n k"]:
-    """log w_k + log N(x; m_k, S_k) for each slice and component."""
-    d = block.shape[1]
-    joint = np.empty((len(block), len(mixture.weights)))
-    for k, (mean, factor) in enumerate(zip(mixture.means, mixture.factors, strict=True)):
-        white = (block - mean) @ factor if factor.ndim == 2 else (block - mean) * factor
-        joint[:, k] = -0.5 * np.einsum("nd,nd->n", white, white)
-    diagonals = np.diagonal(mixture.factors, axis1=1, axis2=2) if mixture.factors.ndim == 3 else mixture.factors
-    with np.errstate(divide="ignore"):
-        log_weights = np.log(mixture.weights)
-    joint += log_weights + np.log(diagonals).sum(axis=1) - 0.5 * d * np.log(2 * np.pi)
-    return joint
+@contextlib.contextmanager
+def threads_without_blas(threads: int | None) -> Iterator[ThreadPoolExecutor]:
+    """A pool of threads in which each matrix product keeps to its own thread.
 
-
-def _log_sum_exp(joint: Float64[np.ndarray, "n k"]) -> Float64[np.ndarray, " n"]:
-    peak = joint.max(axis=1)
-    total: Float64[np.ndarray, " n"] = peak + np.log(np.exp(joint - peak[:, None]).sum(axis=1))
-    return total
-
-
-def fit_mixture(
-    slices: Float[np.ndarray, "n d"], components: int, settings: MixtureSettings, rng: np.random.Generator
-) -> Fit:
-    """The mixture that EM finds from a k-means++ start.
-
-    Components that lose all their slices are dropped, with a word in the log.
-
-    Raises:
-        DataError: fewer slices than components, or values that are not finite.
-
-    Source: Bishop 2006 §9.2.2; start: Arthur & Vassilvitskii 2007.
+    Whole blocks in parallel scale better than threads inside each small product, and leave no serial part between.
     """
-    data = _usable(slices, components)
-    mixture = _start(data, components, settings, rng)
-    previous, gain = -np.inf, np.inf
-    for iteration in range(1, settings.max_iterations + 1):  # noqa: B007
-        moments = _expectation(mixture, data)
-        mixture = _maximisation(mixture, moments, settings)
-        gain, previous = moments.log_likelihood - previous, moments.log_likelihood
-        if gain < settings.tolerance:
-            break
-    final = float(log_density(mixture, data).mean())
-    return Fit(mixture, final, iteration, bool(gain < settings.tolerance))
+    workers = threads or len(os.sched_getaffinity(0))
+    with _blas().limit(limits=1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
+        yield pool
 
 
-def _usable(slices: Float[np.ndarray, "n d"], components: int) -> Float64[np.ndarray, "n d"]:
-    data = np.asarray(slices, np.float64)
-    if len(data) < components:
-        raise DataError(f"mixture: {len(data)} slices cannot hold {components} components. Use fewer components.")
-    if not np.isfinite(data).all():
-        bad = int((~np.isfinite(data)).any(axis=1).sum())
-        raise DataError(f"mixture: {bad} of {len(data)} slices are not finite. Embed those images again.")
-    return data
-
-
-def _start(
-    data: Float64[np.ndarray, "n d"], components: int, settings: MixtureSettings, rng: np.random.Generator
-) -> Mixture:
-    """Means spread by k-means++; every component starts with the spread of its nearest slices."""
-    means = _kmeans_plus_plus(data, components, rng)
-    owner = np.argmin(_squared_distances(data, means), axis=1)
-    moments = _Moments.about(means, settings.covariance)
-    for start in range(0, len(data), BLOCK_ROWS):
-        rows = slice(start, start + BLOCK_ROWS)
-        moments.add(data[rows], (owner[rows, None] == np.arange(components)).astype(np.float64))
-    return _maximisation(Mixture(np.full(components, 1 / components), means, np.ones_like(means)), moments, settings)
-
-
-def _kmeans_plus_plus(
-    data: Float64[np.ndarray, "n d"], components: int, rng: np.random.Generator
-) -> Float64[np.ndarray, "k d"]:
-    chosen = [int(rng.integers(len(data)))]
-    nearest = _squared_distances(data, data[chosen]).ravel()
-    while len(chosen) < components:
-        total = nearest.sum()
-        weights = nearest / total if total > 0 else None
-        chosen.append(int(rng.choice(len(data), p=weights)))
-        nearest = np.minimum(nearest, _squared_distances(data, data[chosen[-1:]]).ravel())
-    return data[chosen]
-
-
-def _squared_distances(a: Float64[np.ndarray, "n d"], b: Float64[np.ndarray, "k d"]) -> Float64[np.ndarray, "n k"]:
-    squared = (a * a).sum(axis=1)[:, None] - 2 * a @ b.T + (b * b).sum(axis=1)
-    return np.asarray(np.maximum(squared, 0))
-
-
-@dataclass
-class _Moments:
-    """Sums over slices, weighted by responsibility. Slices are centred on the means of the last iteration.
-
-    Second moments about zero would cancel: two large numbers whose small difference is the covariance.
-    """
-
-    centres: Float64[np.ndarray, "k d"]
-    counts: Float64[np.ndarray, " k"]
-    first: Float64[np.ndarray, "k d"]
-    second: Float64[np.ndarray, "k ..."]
-    log_likelihood: float = 0.0
-
-    @classmethod
-    def about(cls, centres: Float64[np.ndarray, "k d"], covariance: Covariance) -> _Moments:
-        k, d = centres.shape
-        return cls(centres, np.zeros(k), np.zeros((k, d)), np.zeros((k, d, d) if covariance == "full" else (k, d)))
-
-    def add(self, block: Float64[np.ndarray, "n d"], shares: Float64[np.ndarray, "n k"]) -> None:
-        self.counts += shares.sum(axis=0)
-        for k, centre in enumerate(self.centres):
-            centred = block - centre
-            weighted = centred * shares[:, k, None]
-            self.first[k] += weighted.sum(axis=0)
-            self.second[k] += weighted.T @ centred if self.second.ndim == 3 else (weighted * centred).sum(axis=0)
-
-
-def _expectation(mixture: Mixture, data: Float64[np.ndarray, "n d"]) -> _Moments:
-    """The moments of each component's share of the slices, and the mean log-likelihood under the old mixture."""
-    moments = _Moments.about(mixture.means, mixture.covariance)
-    total = 0.0
-    for start in range(0, len(data), BLOCK_ROWS):
-        block = data[start : start + BLOCK_ROWS]
-        joint = _log_joint(mixture, block)
-        density = _log_sum_exp(joint)
-        moments.add(block, np.exp(joint - density[:, None]))
-        total += float(density.sum())
-    moments.log_likelihood = total / len(data)
-    return moments
-
-
-def _maximisation(mixture: Mixture, moments: _Moments, settings: MixtureSettings) -> Mixture:
-    """The mixture that those moments ask for; components without slices are left out."""
-    alive = moments.counts > _COLLAPSED_ROWS
-    if not alive.all():
-        log.warning("mixture: %d components owned no slices and were dropped", int((~alive).sum()))
-    counts = moments.counts[alive]
-    shift = moments.first[alive] / counts[:, None]
-    second = moments.second[alive]
-    full = second.ndim == 3
-    moved = shift[:, :, None] * shift[:, None, :] if full else shift * shift
-    covariances = second / counts.reshape((-1, 1, 1) if full else (-1, 1)) - moved
-    means = mixture.means[alive] + shift
-    return Mixture(counts / counts.sum(), means, _factors(covariances, settings.variance_floor))
-
-
-def _factors(covariances: Float64[np.ndarray, "k ..."], floor: float) -> Float64[np.ndarray, "k ..."]:
-    if covariances.ndim == 2:
-        # The diagonal's subtraction may end a hair below zero.
-        diagonal: Float64[np.ndarray, "k ..."] = 1 / np.sqrt(np.maximum(covariances, 0) + floor)
-        return diagonal
-    d = covariances.shape[1]
-    lower = np.linalg.cholesky(covariances + floor * np.eye(d))
-    return np.ascontiguousarray(np.linalg.inv(lower).transpose(0, 2, 1))
+@functools.cache
+def _blas() -> ThreadpoolController:
+    # Finding the loaded libraries takes milliseconds, as long as scoring thousands of slices.
+    return ThreadpoolController()
 
 
 @dataclass(frozen=True)
-class Choice:
-    """What each number of components reached on slices it was not fitted on; nats per slice."""
+class Packed:
+    """A mixture's numbers in the order in which they are multiplied."""
 
-    components: int
-    held_out: float
-    fitted: float
+    full: bool
+    constants: Float[np.ndarray, "k 1"]
+    """What does not depend on the slice."""
+    products: tuple[np.ndarray, ...]
+    """Full: matrices (rows × features used + 1) whose products with a slice and the constant 1, squared and summed, are
+    (x − m)ᵀ Σ⁻¹ (x − m). Diagonal: what x and x² are multiplied by, −½ included."""
+
+    @property
+    def dtype(self) -> np.dtype[np.floating]:
+        """What is computed in."""
+        return self.constants.dtype
 
 
-def choose_components(
-    folds: list[tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "m d"]]],
-    settings: MixtureSettings,
-    rng: np.random.Generator,
-    candidates: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64),
-) -> list[Choice]:
-    """Held-out log-likelihood for growing K, until it has fallen twice in a row.
+def packed(mixture: Mixture, width: int, double: bool = False) -> Packed:
+    """The mixture ready for `evaluate`, in float32 where that is accurate, else (or if asked for) in float64.
 
-    Args:
-        folds: (fitted on, held out) pairs; hold out whole images, since slices of one image are alike.
+    Raises:
+        DataError: slices of this width do not fit the mixture.
     """
-    # The last small gains do not change which K is best.
-    coarse = dataclasses.replace(settings, tolerance=settings.tolerance * 10)
-    tried: list[Choice] = []
-    for components in candidates:
-        fits = [
-            (fit_mixture(train, components, coarse, rng), held) for train, held in folds if len(train) >= components
-        ]
-        if not fits:
-            break
-        held_out = float(np.mean([log_density(fit.mixture, held).mean() for fit, held in fits]))
-        tried.append(Choice(components, held_out, float(np.mean([fit.log_likelihood for fit, _ in fits]))))
-        if len(tried) >= 3 and tried[-1].held_out < tried[-2].held_out < tried[-3].held_out:
-            break
-    return tried
+    d = mixture.means.shape[1]
+    if width != d:
+        raise DataError(f"mixture: slices have {width} features; it was fitted on {d}.")
+    full = mixture.covariance == "full"
+    white = np.einsum("kd,kde->ke", mixture.means, mixture.factors) if full else mixture.means * mixture.factors
+    far = float(np.sqrt((white * white).sum(axis=1)).max()) > _FAR[mixture.covariance]
+    dtype = np.float64 if double or far else np.float32
+    diagonals = np.diagonal(mixture.factors, axis1=1, axis2=2) if full else mixture.factors
+    with np.errstate(divide="ignore"):
+        constants = np.log(mixture.weights) + np.log(diagonals).sum(axis=1) - 0.5 * d * np.log(2 * np.pi)
+    if full:
+        return Packed(True, constants[:, None].astype(dtype), tuple(_column_groups(mixture.factors, white, dtype)))
+    constants -= 0.5 * (white * white).sum(axis=1)
+    products = (white * mixture.factors, -0.5 * mixture.factors**2)
+    return Packed(False, constants[:, None].astype(dtype), tuple(each.astype(dtype) for each in products))
 
 
-def save_mixture(fit: Fit, choices: list[Choice], path: Path) -> None:
-    """Write the arrays as `path` (safetensors), and how they came about beside them as JSON."""
-    arrays = {name: np.ascontiguousarray(value) for name, value in vars(fit.mixture).items()}
+def _column_groups(
+    factors: Float64[np.ndarray, "k d d"], white: Float64[np.ndarray, "k d"], dtype: type
+) -> Iterator[np.ndarray]:
+    k, d, _ = factors.shape
+    for columns in np.array_split(np.arange(d), min(_COLUMN_GROUPS, d)):
+        used = int(columns[-1]) + 1
+        matrix: np.ndarray = np.empty((k, len(columns), used + 1), dtype)
+        matrix[:, :, :used] = factors[:, :used, columns].transpose(0, 2, 1)
+        matrix[:, :, used] = -white[:, columns]
+        yield matrix.reshape(k * len(columns), used + 1)
+
+
+def evaluate(
+    pack: Packed,
+    block: Float[np.ndarray, "n d"],
+    density: Float64[np.ndarray, " n"],
+    shares: Float[np.ndarray, "k n"] | None = None,
+) -> None:
+    """Write log p(x) of each slice into `density`, and each component's share of it into `shares`.
+
+    Source: Bishop 2006, eq. 2.43, 9.23, 9.28.
+    """
+    largest = max(len(matrix) for matrix in pack.products)
+    rows = max(64, min(1024, _CACHED_NUMBERS // largest // 16 * 16))
+    scratch: np.ndarray = np.empty(largest * rows, pack.dtype)
+    for start in range(0, len(block), rows):
+        piece = slice(start, start + rows)
+        x = block[piece].astype(pack.dtype, copy=False)
+        joint = _full_joint(pack, x, scratch) if pack.full else _diagonal_joint(pack, x)
+        peak = joint.max(axis=0)
+        joint -= peak
+        np.maximum(joint, _NOTHING, out=joint)
+        np.exp(joint, out=joint)
+        total = joint.sum(axis=0)
+        density[piece] = peak + np.log(total)
+        if shares is not None:
+            np.multiply(joint, 1 / total, out=shares[:, piece])
+
+
+def _diagonal_joint(pack: Packed, x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "k n"]:
+    linear, quadratic = pack.products
+    joint: Float[np.ndarray, "k n"] = np.dot(linear, x.T)
+    joint += np.dot(quadratic, (x * x).T)
+    joint += pack.constants
+    return joint
+
+
+def _full_joint(
+    pack: Packed, x: Float[np.ndarray, "n d"], scratch: Float[np.ndarray, " numbers"]
+) -> Float[np.ndarray, "k n"]:
+    k, n, d = len(pack.constants), *x.shape
+    features: np.ndarray = np.empty((d + 1, n), pack.dtype)
+    joint: Float[np.ndarray, "k n"] = np.zeros((k, n), pack.dtype)
+    features[:-1] = x.T
+    # The constant 1 follows the last feature that a group uses: from the last group down it overwrites what is done.
+    for matrix in reversed(pack.products):
+        used = matrix.shape[1]
+        features[used - 1] = 1
+        cells = scratch[: len(matrix) * n].reshape(len(matrix), n)
+        np.dot(matrix, features[:used], out=cells)
+        each = cells.reshape(k, -1, n)
+        joint += np.einsum("kwn,kwn->kn", each, each)
+    joint *= -0.5
+    joint += pack.constants
+    return joint
+
+
+def save_mixture(mixture: Mixture, path: Path) -> None:
+    """Write it as safetensors."""
     with replacing(path) as file:
-        file.write(save(arrays))
-    told = {
-        "components": len(fit.mixture.weights),
-        "covariance": fit.mixture.covariance,
-        "log_likelihood_nats": fit.log_likelihood,
-        "iterations": fit.iterations,
-        "converged": fit.converged,
-        "tried": [asdict(choice) for choice in choices],
-    }
-    with replacing(path.with_suffix(".json")) as file:
-        file.write((json.dumps(told, indent=1) + "\n").encode())
+        file.write(save({name: np.ascontiguousarray(value) for name, value in vars(mixture).items()}))
 
 
 def load_mixture(path: Path) -> Mixture:

@@ -99,9 +99,14 @@ def shard_files(folder: Path) -> list[Path]:
     return files
 
 
-def read_blocks(folder: Path) -> Iterator[SliceBlock]:
-    """The slices of each shard, one shard in memory at a time, without copying what was read."""
-    for path in shard_files(folder):
+def read_blocks(folder: Path, order: Sequence[int] | None = None) -> Iterator[SliceBlock]:
+    """The slices of each shard, one shard in memory at a time, without copying what was read.
+
+    Args:
+        order: Numbers of the shards to read, in the order in which to read them; all in their own order by default.
+    """
+    files = shard_files(folder)
+    for path in files if order is None else [files[number] for number in order]:
         frame = pl.read_parquet(path, columns=["image_id", "grid_h", "grid_w", "slices"])
         if frame.is_empty():
             continue
@@ -110,6 +115,16 @@ def read_blocks(folder: Path) -> Iterator[SliceBlock]:
         flat = frame["slices"].rechunk().explode().to_numpy(allow_copy=False)
         starts = np.concatenate([[0], np.cumsum(grids.prod(axis=1))]).astype(np.int64)
         yield SliceBlock(frame["image_id"].to_list(), starts, flat.reshape(-1, width), grids)
+
+
+def slices_in_shards(
+    folder: Path, wanted: set[str], order: Sequence[int] | None = None
+) -> Iterator[Float16[np.ndarray, "n d"]]:
+    """The slices of the wanted images, one array per shard that has any of them; one shard in memory at a time."""
+    for block in read_blocks(folder, order):
+        mine = np.array([image_id in wanted for image_id in block.image_ids])
+        if mine.any():
+            yield block.slices[np.repeat(mine, np.diff(block.starts))]
 
 
 def slices_of(folder: Path, wanted: set[str]) -> tuple[list[str], SliceBlock]:

@@ -11,7 +11,7 @@ import polars as pl
 
 from thresher import tables
 from thresher.data.synthetic.dataset import SyntheticSettings, write_dataset
-from thresher.density.mixture import MixtureSettings
+from thresher.density.em import MixtureSettings
 from thresher.run import Run, StageResult, Track, untracked
 from thresher.stages.embed import EmbedSettings
 from thresher.stages.index import IndexSettings

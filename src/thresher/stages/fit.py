@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+import json
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from thresher import tables
-from thresher.density.mixture import Choice, MixtureSettings, choose_components, fit_mixture, save_mixture
+from thresher.density.em import Choice, Fit, MixtureSettings, choose_components, fit_blocks, fit_mixture, fit_stepwise
+from thresher.density.held_out import contiguous_folds
+from thresher.density.mixture import save_mixture
 from thresher.features.projection import random_rows
-from thresher.features.shards import SliceBlock, slices_of
+from thresher.features.shards import SliceBlock, shard_files, slices_in_shards, slices_of
 from thresher.run import Run, StageResult, Track, file_digest, perform, untracked
 
 #: Parts that the target is cut into to choose K: each is held out once.
@@ -37,19 +42,19 @@ def fit(
 
     def work() -> tuple[dict[str, Any], int]:
         rng = np.random.default_rng(settings.seed)
-        _, block = slices_of(run.slices, set(target["image_id"].to_list()))
-        slices = random_rows(block.slices, settings.max_slices, rng).astype(np.float64)
+        wanted = set(target["image_id"].to_list())
         tried: list[Choice] = []
         if settings.components == "auto":
-            tried = choose_components(_folds(block, settings, rng), settings, rng)
+            tried = choose_components(_folds(slices_of(run.slices, wanted)[1], settings, rng), settings, rng)
             components = max(tried, key=lambda choice: choice.held_out).components
         else:
             components = int(settings.components)
-        fitted = fit_mixture(slices, components, settings, rng)
-        save_mixture(fitted, tried, run.mixture)
+        fitted, slices = _fitted(run, wanted, components, settings, rng)
+        save_mixture(fitted.mixture, run.mixture)
+        _tell(fitted, tried, run)
         return {
-            "images": len(block.image_ids),
-            "slices": len(slices),
+            "slices": slices,
+            "data": settings.data,
             "components": len(fitted.mixture.weights),
             "covariance": settings.covariance,
             "log_likelihood_nats": round(fitted.log_likelihood, 3),
@@ -61,24 +66,47 @@ def fit(
     return perform(run, "fit", settings, inputs, [run.mixture, run.mixture.with_suffix(".json")], work)
 
 
+def _fitted(
+    run: Run, wanted: set[str], components: int, settings: MixtureSettings, rng: np.random.Generator
+) -> tuple[Fit, int]:
+    """The fit, and how many slices it was made on."""
+    if settings.data == "sample":
+        _, block = slices_of(run.slices, wanted)
+        slices = random_rows(block.slices, settings.max_slices, rng).astype(np.float32)
+        return fit_mixture(slices, components, settings, rng), len(slices)
+    # Stepwise EM forgets, so that its blocks must not come in the order of the drives they were recorded on.
+    order = rng.permutation(len(shard_files(run.slices))).tolist() if settings.data == "stepwise" else None
+    count = sum(len(block) for block in slices_in_shards(run.slices, wanted, None))
+    fit_all = fit_stepwise if settings.data == "stepwise" else fit_blocks
+    return fit_all(lambda: slices_in_shards(run.slices, wanted, order), components, settings, rng), count
+
+
+def _tell(fitted: Fit, tried: list[Choice], run: Run) -> None:
+    """How the mixture came about, as JSON beside it."""
+    told = {
+        "components": len(fitted.mixture.weights),
+        "covariance": fitted.mixture.covariance,
+        "log_likelihood_nats": fitted.log_likelihood,
+        "iterations": fitted.iterations,
+        "converged": fitted.converged,
+        "tried": [asdict(choice) for choice in tried],
+    }
+    with tables.replacing(run.mixture.with_suffix(".json")) as file:
+        file.write((json.dumps(told, indent=1) + "\n").encode())
+
+
 def _folds(
     block: SliceBlock, settings: MixtureSettings, rng: np.random.Generator
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(fitted on, held out) slices. Held out are runs of neighbouring image ids, not single images (ours).
-
-    Frames of one drive stand beside each other in the order of their ids; drawn singly, nearly the same picture would
-    be on both sides and every K would look better the larger it is.
-    """
-    images = len(block.image_ids)
-    folds = min(_FOLDS, images)
-    if folds < 2:
-        half = len(block.slices) // 2
-        return [(block.slices[:half].astype(np.float64), block.slices[half:].astype(np.float64))]
-    borders = [block.starts[images * number // folds] for number in range(folds)] + [block.starts[images]]
+    """(fitted on, held out) slices: whole images, in runs of neighbours; the halves of a lone image."""
+    if len(block.image_ids) > 1:
+        borders = block.starts[contiguous_folds(len(block.image_ids), _FOLDS)]
+    else:
+        borders = np.array([0, len(block.slices) // 2, len(block.slices)])
     pairs = []
-    for number in range(folds):
+    for first, last in itertools.pairwise(borders):
         inside = np.zeros(len(block.slices), bool)
-        inside[borders[number] : borders[number + 1]] = True
-        train = random_rows(block.slices[~inside], settings.max_slices, rng).astype(np.float64)
-        pairs.append((train, block.slices[inside].astype(np.float64)))
+        inside[first:last] = True
+        train = random_rows(block.slices[~inside], settings.max_slices, rng).astype(np.float32)
+        pairs.append((train, block.slices[inside].astype(np.float32)))
     return pairs

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from thresher.density.mixture import MixtureSettings
+from thresher.density.em import MixtureSettings
 from thresher.errors import SettingsError
 from thresher.run import Run, StageResult, Track, untracked
 from thresher.stages.embed import EmbedSettings, embed
