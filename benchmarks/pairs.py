@@ -54,15 +54,12 @@ class Pair:
 def embedded(run: Run) -> Embedded:
     """All readable images of a finished run."""
     facts = tables.read(run.images, tables.INDEXED_IMAGES)
-    ids, block = slices_of(run.slices, set(facts["image_id"].to_list()))
+    block = slices_of(run.slices, set(facts["image_id"].to_list()))
+    ids = block.image_ids
     names = dict(facts.select("image_id", "dataset").iter_rows())
     names |= {name: "idd" if "/idd" in name else "voc" for name in ids if names[name] == "open_images_layout"}
-    pooled = pl.DataFrame({"image_id": ids}).join(
-        tables.read(run.pooled, tables.POOLED), on="image_id", how="left", maintain_order="left"
-    )
-    vectors = pooled["vector"].rechunk().to_numpy(allow_copy=False)
     projection = load_projection(run.projection)
-    images = Images(block.slices, block.starts, block.grids, vectors)
+    images = Images(block.slices, block.starts, block.grids, block.pooled)
     origin = origin_of(projection.mean, projection.axes)
     return Embedded(np.array(ids), np.array([names[name] for name in ids]), images, origin)
 

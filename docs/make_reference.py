@@ -16,10 +16,10 @@ from thresher import tables
 from thresher.cli import COMMANDS
 from thresher.data.export import FORMATS
 from thresher.data.readers import READERS
-from thresher.density.em import MixtureSettings
 from thresher.selection.methods import METHODS
 from thresher.stages.demo import DemoSettings
 from thresher.stages.embed import EmbedSettings
+from thresher.stages.fit import FitSettings
 from thresher.stages.index import IndexSettings
 from thresher.stages.insight import InsightSettings
 from thresher.stages.run_file import ExportSettings
@@ -30,7 +30,7 @@ PAGE = Path(__file__).parent / "reference.md"
 SETTINGS = {
     "index": IndexSettings,
     "embed": EmbedSettings,
-    "fit": MixtureSettings,
+    "fit": FitSettings,
     "score": ScoreSettings,
     "select": SelectSettings,
     "insight": InsightSettings,

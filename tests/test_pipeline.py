@@ -14,18 +14,17 @@ import pytest
 from thresher import tables
 from thresher.data import readers
 from thresher.data.synthetic.dataset import SyntheticSettings, write_dataset
-from thresher.density.em import MixtureSettings
 from thresher.errors import DataError, SettingsError
 from thresher.run import Run
 from thresher.stages.embed import EmbedSettings, embed
 from thresher.stages.export import export
-from thresher.stages.fit import fit
+from thresher.stages.fit import FitSettings, fit
 from thresher.stages.index import IndexSettings, index
 from thresher.stages.score import score
 from thresher.stages.select import SelectSettings, select
 from thresher.stages.sheet import sheet
 
-FIT = MixtureSettings(components="4")
+FIT = FitSettings(components="4")
 BROKEN = {"empty.jpg": b"", "words.jpg": b"no image", "cut.jpg": None}
 
 
@@ -118,7 +117,7 @@ def test_a_changed_setting_does_the_work_again(run: Run, scenes: Path, tmp_path:
     assert index(copy, small).summary["images"] == 24
     assert embed(copy, EmbedSettings()).status == "done"
     assert embed(copy, EmbedSettings(width=16)).summary["width"] == 16
-    assert fit(copy, MixtureSettings(components="1")).summary["components"] == 1
+    assert fit(copy, FitSettings(components="1")).summary["components"] == 1
 
 
 def test_fitting_from_disk_finds_the_streets_as_well(run: Run, scenes: Path, tmp_path: Path) -> None:
@@ -126,7 +125,7 @@ def test_fitting_from_disk_finds_the_streets_as_well(run: Run, scenes: Path, tmp
     shutil.copytree(run.folder, other.folder)
     reached = {}
     for data in ("sample", "shards", "stepwise"):
-        reached[data] = fit(other, MixtureSettings(components="2", data=data)).summary
+        reached[data] = fit(other, FitSettings(components="2", data=data)).summary
         score(other)
         select(other, SelectSettings("similarity", "30", name=data))
         assert precision(other, scenes, data) >= 0.9

@@ -24,7 +24,7 @@ _HOMES = {
     "index": "thresher.stages.index",
     "EmbedSettings": "thresher.stages.embed",
     "embed": "thresher.stages.embed",
-    "MixtureSettings": "thresher.density.em",
+    "FitSettings": "thresher.stages.fit",
     "fit": "thresher.stages.fit",
     "ScoreSettings": "thresher.stages.score",
     "score": "thresher.stages.score",

@@ -14,13 +14,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from thresher.cli import EXIT_OK, EXIT_SOME_FAILED
-from thresher.density.em import MixtureSettings
 from thresher.run import Run, StageResult, Track
 from thresher.stages.demo import DemoSettings, demo
 from thresher.stages.doctor import doctor
 from thresher.stages.embed import EmbedSettings, embed
 from thresher.stages.export import export
-from thresher.stages.fit import fit
+from thresher.stages.fit import FitSettings, fit
 from thresher.stages.index import IndexSettings, index
 from thresher.stages.insight import InsightSettings, insight
 from thresher.stages.run_file import load_run_file, run_all
@@ -63,7 +62,7 @@ def embed_command(
 
 
 def fit_command(
-    run: RunFolder, *, settings: Annotated[MixtureSettings, FLAT] = MixtureSettings(), output: Output = Output()
+    run: RunFolder, *, settings: Annotated[FitSettings, FLAT] = FitSettings(), output: Output = Output()
 ) -> int:
     """Fit the mixture to the target's slices."""
     return _told([fit(Run(run), settings, dry_run=output.dry_run, track=_track())], output)

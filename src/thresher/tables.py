@@ -88,8 +88,14 @@ POOLED: Schema = {
 #: One row per pool image; direction: higher is nearer the target (similarity, cosine) or richer (diversity).
 SCORES: Schema = {
     "image_id": pl.String,
+    "layout": pl.Float64,
     "similarity_nats": pl.Float64,
+    "ratio_nats": pl.Float64,
+    "typicality": pl.Float64,
     "cosine": pl.Float64,
+    "rows": pl.Float64,
+    "sphere_nats": pl.Float64,
+    "pooled_sphere_nats": pl.Float64,
     "nearest_cosine": pl.Float64,
     "nearest_ids": pl.List(pl.String),
     "objects": pl.Int64,
@@ -106,6 +112,7 @@ SELECTION: Schema = {
     "score": pl.Float64,
     "why": pl.Struct(
         {
+            "layout_rank": pl.Int64,
             "similarity_rank": pl.Int64,
             "diversity_rank": pl.Int64,
             "nearest_ids": pl.List(pl.String),

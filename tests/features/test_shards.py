@@ -47,8 +47,9 @@ def test_slices_come_back_image_by_image(folder: Path) -> None:
 
 
 def test_wanted_images_are_gathered_over_shards_in_id_order(folder: Path) -> None:
-    ids, block = slices_of(folder, {"c", "a", "unknown"})
-    assert ids == ["a", "c"]
+    block = slices_of(folder, {"c", "a", "unknown"})
+    assert block.image_ids == ["a", "c"]
+    assert block.pooled[:, 0].tolist() == [1, 3]
     assert block.starts.tolist() == [0, 6, 8]
     assert block.slices[6:].tolist() == [[3, 9], [3, 3]]
 

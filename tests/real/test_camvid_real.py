@@ -9,10 +9,9 @@ import polars as pl
 import pytest
 
 from thresher import tables
-from thresher.density.em import MixtureSettings
 from thresher.run import Run
 from thresher.stages.embed import EmbedSettings, embed
-from thresher.stages.fit import fit
+from thresher.stages.fit import FitSettings, fit
 from thresher.stages.index import IndexSettings, index
 from thresher.stages.run_file import load_run_file
 from thresher.stages.score import score
@@ -63,7 +62,7 @@ def test_driving_frames_come_first(settings: IndexSettings, tmp_path: Path) -> N
     run = Run(tmp_path / "run")
     index(run, dataclasses.replace(settings, limit=24))
     embed(run, EmbedSettings())
-    fit(run, MixtureSettings(components="2"))
+    fit(run, FitSettings(components="2"))
     score(run)
     images = tables.read(run.images, tables.INDEXED_IMAGES)
     driving = images.filter(pl.col("dataset").is_in(DRIVING) | pl.col("image_id").str.contains("/idd", literal=True))

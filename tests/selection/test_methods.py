@@ -12,7 +12,7 @@ from thresher.tables import SCORES, from_rows
 
 def scores_table(similarity: list[float | None], diversity: list[float | None]) -> pl.DataFrame:
     rows = [
-        {"image_id": f"i{n:02d}", "similarity_nats": s, "cosine": s, "diversity": d}
+        {"image_id": f"i{n:02d}", "similarity_nats": s, "cosine": s, "layout": s, "diversity": d}
         for n, (s, d) in enumerate(zip(similarity, diversity, strict=True))
     ]
     return from_rows(rows, SCORES)
@@ -31,6 +31,7 @@ def test_each_method_orders_by_what_its_name_says() -> None:
     assert order(SCORED, "cosine") == ["i00", "i01", "i02"]
     # Ranks by similarity 1, 2, 3 and by diversity 3, 1, 2: means 2, 1.5, 2.5.
     assert order(SCORED, "both") == ["i01", "i00", "i02"]
+    assert order(SCORED, "layout_and_diversity") == order(SCORED, "both")
     # Half of the diversities are at least the median of those with a similarity (1.0).
     assert order(SCORED, "similar_among_diverse") == ["i01", "i02"]
 

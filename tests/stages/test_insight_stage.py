@@ -13,14 +13,13 @@ from PIL import Image
 
 from thresher import tables
 from thresher.cli import main
-from thresher.density.em import MixtureSettings
 from thresher.density.mixture import load_mixture
 from thresher.density.similarity import similarity
 from thresher.errors import DataError, SettingsError
 from thresher.features.projection import Projection, save_projection
 from thresher.features.shards import ImageFeatures, read_blocks, shard_path, write_shard
 from thresher.run import Run
-from thresher.stages.fit import fit
+from thresher.stages.fit import FitSettings, fit
 from thresher.stages.insight import InsightSettings, insight
 
 D, CELLS = 4, 12
@@ -52,7 +51,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     write_shard(shard_path(run.slices, 0), features, [], "planted", projection)
     tables.write(pl.read_parquet(shard_path(run.slices, 0), columns=list(tables.POOLED)), run.pooled)
     tables.write(tables.empty(tables.PROBLEMS), run.problems)
-    fit(run, MixtureSettings(components="2", covariance="diagonal"))
+    fit(run, FitSettings(components="2", covariance="diagonal"))
     (block,) = read_blocks(run.slices)
     similar = similarity(load_mixture(run.mixture), block.slices, block.starts)
     scores = [

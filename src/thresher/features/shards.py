@@ -40,6 +40,8 @@ class SliceBlock:
     starts: Int64[np.ndarray, " images_plus_1"]
     slices: Float16[np.ndarray, "n d"]
     grids: Int64[np.ndarray, "images 2"]
+    pooled: Float16[np.ndarray, "images c"]
+    """The mean of each image's unit slices before projection."""
 
 
 def shard_path(folder: Path, number: int) -> Path:
@@ -107,14 +109,15 @@ def read_blocks(folder: Path, order: Sequence[int] | None = None) -> Iterator[Sl
     """
     files = shard_files(folder)
     for path in files if order is None else [files[number] for number in order]:
-        frame = pl.read_parquet(path, columns=["image_id", "grid_h", "grid_w", "slices"])
+        frame = pl.read_parquet(path, columns=["image_id", "grid_h", "grid_w", "slices", "vector"])
         if frame.is_empty():
             continue
         width = int(pl.read_parquet_metadata(path)["width"])
         grids = frame.select("grid_h", "grid_w").cast(pl.Int64).to_numpy()
         flat = frame["slices"].rechunk().explode().to_numpy(allow_copy=False)
         starts = np.concatenate([[0], np.cumsum(grids.prod(axis=1))]).astype(np.int64)
-        yield SliceBlock(frame["image_id"].to_list(), starts, flat.reshape(-1, width), grids)
+        pooled = frame["vector"].rechunk().to_numpy(allow_copy=False)
+        yield SliceBlock(frame["image_id"].to_list(), starts, flat.reshape(-1, width), grids, pooled)
 
 
 def slices_in_shards(
@@ -127,22 +130,21 @@ def slices_in_shards(
             yield block.slices[np.repeat(mine, np.diff(block.starts))]
 
 
-def slices_of(folder: Path, wanted: set[str]) -> tuple[list[str], SliceBlock]:
-    """The slices of the wanted images, in the order of their ids.
+def slices_of(folder: Path, wanted: set[str]) -> SliceBlock:
+    """The slices of the wanted images together in memory, in the order of their ids.
 
     Raises:
         DataError: none of them has slices.
     """
-    found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    found: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
     for block in read_blocks(folder):
         for position, image_id in enumerate(block.image_ids):
             if image_id in wanted:
                 rows = block.slices[block.starts[position] : block.starts[position + 1]]
-                found[image_id] = (rows, block.grids[position])
+                found[image_id] = (rows, block.grids[position], block.pooled[position])
     if not found:
         raise DataError(f"{folder}: none of the {len(wanted)} wanted images has slices; see problems.parquet.")
     image_ids = sorted(found)
-    parts = [found[image_id][0] for image_id in image_ids]
-    starts = np.concatenate([[0], np.cumsum([len(part) for part in parts])]).astype(np.int64)
-    grids = np.stack([found[image_id][1] for image_id in image_ids])
-    return image_ids, SliceBlock(image_ids, starts, np.concatenate(parts), grids)
+    rows, grids, pooled = zip(*(found[image_id] for image_id in image_ids), strict=True)
+    starts = np.concatenate([[0], np.cumsum([len(part) for part in rows])]).astype(np.int64)
+    return SliceBlock(image_ids, starts, np.concatenate(rows), np.stack(grids), np.stack(pooled))

@@ -21,6 +21,7 @@ def with_reasons(
     ranked = scores.select(
         "image_id",
         "nearest_ids",
+        pl.col("layout").rank("min", descending=True).cast(pl.Int64).alias("layout_rank"),
         pl.col("similarity_nats").rank("min", descending=True).cast(pl.Int64).alias("similarity_rank"),
         pl.col("diversity").rank("min", descending=True).cast(pl.Int64).alias("diversity_rank"),
     )
@@ -30,7 +31,7 @@ def with_reasons(
         .agg(pl.col("class").unique().sort().alias("rare_classes"))
     )
     joined = chosen.join(ranked, on="image_id", how="left").join(rare, on="image_id", how="left").sort("rank")
-    fields = ["similarity_rank", "diversity_rank", "nearest_ids", "rare_classes"]
+    fields = ["layout_rank", "similarity_rank", "diversity_rank", "nearest_ids", "rare_classes"]
     return joined.with_columns(why=pl.struct(fields)).select(
         pl.col(name).cast(kind) for name, kind in SELECTION.items()
     )
@@ -39,12 +40,15 @@ def with_reasons(
 def sentence(why: dict[str, object], score: float, method: str) -> str:
     """The reasons in words, for tables and captions.
 
-    >>> why = {"similarity_rank": 3, "diversity_rank": None, "nearest_ids": ["a/1"], "rare_classes": ["bus"]}
+    >>> why = {"layout_rank": 2, "similarity_rank": 3, "diversity_rank": None}
+    >>> why |= {"nearest_ids": ["a/1"], "rare_classes": ["bus"]}
     >>> sentence(why, 1.0, "both")
-    'both 1.000; similarity rank 3; most like a/1; brings bus'
+    'both 1.000; layout rank 2; similarity rank 3; most like a/1; brings bus'
     """
     parts = [f"{method} {score:.3f}"]
-    parts += [f"{name} rank {why[f'{name}_rank']}" for name in ("similarity", "diversity") if why[f"{name}_rank"]]
+    parts += [
+        f"{name} rank {why[f'{name}_rank']}" for name in ("layout", "similarity", "diversity") if why[f"{name}_rank"]
+    ]
     for field, words in (("nearest_ids", "most like"), ("rare_classes", "brings")):
         values = why[field]
         if isinstance(values, list) and values:

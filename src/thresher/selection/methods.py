@@ -34,6 +34,41 @@ def cosine(scores: pl.DataFrame, rng: np.random.Generator) -> pl.Series:
     return scores["cosine"]
 
 
+def layout(scores: pl.DataFrame, rng: np.random.Generator) -> pl.Series:
+    """Laid out most like the target first: the default similarity, since it finds scenes best (docs/results.md)."""
+    return scores["layout"]
+
+
+def ratio(scores: pl.DataFrame, rng: np.random.Generator) -> pl.Series:
+    """Likelier under the target's mixture than under the pool's first."""
+    return scores["ratio_nats"]
+
+
+def typicality(scores: pl.DataFrame, rng: np.random.Generator) -> pl.Series:
+    """As likely as the target's own images first, neither more nor less."""
+    return scores["typicality"]
+
+
+def nearest(scores: pl.DataFrame, rng: np.random.Generator) -> pl.Series:
+    """Nearest to single target images first."""
+    return scores["nearest_cosine"]
+
+
+def rows(scores: pl.DataFrame, rng: np.random.Generator) -> pl.Series:
+    """Nearest to the target's mean band by band of rows first."""
+    return scores["rows"]
+
+
+def sphere(scores: pl.DataFrame, rng: np.random.Generator) -> pl.Series:
+    """Likeliest under the target's von Mises–Fisher mixture of slices first."""
+    return scores["sphere_nats"]
+
+
+def pooled_sphere(scores: pl.DataFrame, rng: np.random.Generator) -> pl.Series:
+    """Likeliest under the target's von Mises–Fisher mixture of pooled vectors first."""
+    return scores["pooled_sphere_nats"]
+
+
 def both(scores: pl.DataFrame, rng: np.random.Generator) -> pl.Series:
     """The best mean of the ranks by diversity and by similarity first (the mean of ranks is ours).
 
@@ -42,11 +77,17 @@ def both(scores: pl.DataFrame, rng: np.random.Generator) -> pl.Series:
     Returns:
         Minus the mean rank, so that higher is better: −1 is first by both.
     """
-    complete = scores["diversity"].is_not_null() & scores["similarity_nats"].is_not_null()
-    ranks = [
-        scores[name].set(~complete, None).rank("average", descending=True)
-        for name in ("diversity", "similarity_nats")
-    ]  # fmt: skip
+    return _mean_rank(scores, "similarity_nats")
+
+
+def layout_and_diversity(scores: pl.DataFrame, rng: np.random.Generator) -> pl.Series:
+    """As `both`, with the default similarity in place of the paper's."""
+    return _mean_rank(scores, "layout")
+
+
+def _mean_rank(scores: pl.DataFrame, similarity: str) -> pl.Series:
+    complete = scores["diversity"].is_not_null() & scores[similarity].is_not_null()
+    ranks = [scores[name].set(~complete, None).rank("average", descending=True) for name in ("diversity", similarity)]
     return -(ranks[0] + ranks[1]) / 2
 
 
@@ -61,8 +102,16 @@ METHODS: dict[str, Method] = {
     "random": random,
     "diversity": diversity,
     "similarity": similarity,
+    "layout": layout,
+    "ratio": ratio,
+    "typicality": typicality,
     "cosine": cosine,
+    "nearest": nearest,
+    "rows": rows,
+    "sphere": sphere,
+    "pooled_sphere": pooled_sphere,
     "both": both,
+    "layout_and_diversity": layout_and_diversity,
     "similar_among_diverse": similar_among_diverse,
 }
 

@@ -11,9 +11,9 @@ import polars as pl
 
 from thresher import tables
 from thresher.data.synthetic.dataset import SyntheticSettings, write_dataset
-from thresher.density.em import MixtureSettings
 from thresher.run import Run, StageResult, Track, untracked
 from thresher.stages.embed import EmbedSettings
+from thresher.stages.fit import FitSettings
 from thresher.stages.index import IndexSettings
 from thresher.stages.run_file import RunFile, run_all
 from thresher.stages.score import ScoreSettings
@@ -51,7 +51,7 @@ def demo(
     yield StageResult("scenes", "done", summary)
     truth = pl.read_parquet(folder / "scenes" / "truth.parquet")
     planted = int(truth["is_street"].sum())
-    methods = ("similarity", "diversity", "random", "both")
+    methods = ("layout", "similarity", "diversity", "layout_and_diversity", "both", "random")
     run_file = RunFile(
         folder / "run",
         IndexSettings(
@@ -59,7 +59,7 @@ def demo(
             pool=(f"open_images:{folder / 'scenes' / 'open_images'}",),
         ),
         EmbedSettings(),
-        MixtureSettings(),
+        FitSettings(),
         ScoreSettings(),
         tuple(SelectSettings(method, str(planted), name=method) for method in methods),
         (),
@@ -73,7 +73,7 @@ def demo(
         {
             "planted_street_images": planted,
             "precision": found,
-            "sheet": str(run.folder / "sheets" / "similarity.png"),
+            "sheet": str(run.folder / "sheets" / "layout_and_diversity.png"),
         },
     )
 

@@ -1,36 +1,74 @@
-"""fit: the target's slices → mixture.safetensors, mixture.json."""
+"""fit: slices of target and pool → mixture.safetensors, mixture.json, evidence.safetensors."""
 
 from __future__ import annotations
 
 import itertools
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
+from jaxtyping import Float16, Float64
 
 from thresher import tables
-from thresher.density.em import Choice, Fit, MixtureSettings, choose_components, fit_blocks, fit_mixture, fit_stepwise
-from thresher.density.held_out import contiguous_folds
+from thresher.density.em import (
+    Choice,
+    Fit,
+    MixtureSettings,
+    choose_components,
+    fit_blocks,
+    fit_mixture,
+    fit_stepwise,
+)
+from thresher.density.evidence import save_evidence
+from thresher.density.held_out import contiguous_folds, held_out_similarity
+from thresher.density.layout import QuerySettings, layouts, origin_of, uncentred
 from thresher.density.mixture import save_mixture
-from thresher.features.projection import random_rows
-from thresher.features.shards import SliceBlock, shard_files, slices_in_shards, slices_of
+from thresher.density.scorers import Evidence, Images, queries
+from thresher.density.sphere import fit_sphere
+from thresher.errors import SettingsError
+from thresher.features.projection import load_projection, random_rows
+from thresher.features.shards import SliceBlock, read_blocks, shard_files, slices_in_shards, slices_of
 from thresher.run import Run, StageResult, Track, file_digest, perform, untracked
 
 #: Parts that the target is cut into to choose K: each is held out once.
 _FOLDS = 3
 
 
+@dataclass(frozen=True)
+class FitSettings(MixtureSettings, QuerySettings):
+    """How target and pool are modelled: the mixture that the paper scores by, and what the other scorers need."""
+
+    slice_directions: int = 32
+    """Components of the von Mises–Fisher mixture of slices."""
+    pooled_directions: int = 4
+    """Components of the von Mises–Fisher mixture of pooled vectors; fewer if the target has fewer images."""
+    pool_images: int = 100_000
+    """Pool images, drawn at random, that the layout's query and the pool's own mixture are learnt from."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work.
+
+        Raises:
+            SettingsError: names the setting, its value and what is expected.
+        """
+        MixtureSettings.__post_init__(self)
+        QuerySettings.__post_init__(self)
+        for name in ("slice_directions", "pooled_directions", "pool_images"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name} = {getattr(self, name)}: expected 1 or more.")
+
+
 def fit(
-    run: Run, settings: MixtureSettings | None = None, *, dry_run: bool = False, track: Track[Any] = untracked
+    run: Run, settings: FitSettings | None = None, *, dry_run: bool = False, track: Track[Any] = untracked
 ) -> StageResult:
-    """Fit the mixture to the slices of the target's images.
+    """Fit the mixture to the slices of the target's images, and what else the scorers need to know.
 
     Raises:
         DataError: embed has not run, or the target has fewer slices than components.
     """
-    settings = settings or MixtureSettings()
+    settings = settings or FitSettings()
     images = tables.read(run.images, tables.INDEXED_IMAGES, key="image_id")
     target = images.filter(pl.col("role") == "target")
     if dry_run:
@@ -43,15 +81,20 @@ def fit(
     def work() -> tuple[dict[str, Any], int]:
         rng = np.random.default_rng(settings.seed)
         wanted = set(target["image_id"].to_list())
+        block = slices_of(run.slices, wanted)
         tried: list[Choice] = []
         if settings.components == "auto":
-            tried = choose_components(_folds(slices_of(run.slices, wanted)[1], settings, rng), settings, rng)
+            tried = choose_components(_folds(block, settings, rng), settings, rng)
             components = max(tried, key=lambda choice: choice.held_out).components
         else:
             components = int(settings.components)
-        fitted, slices = _fitted(run, wanted, components, settings, rng)
+        fitted, slices = _fitted(run, block, components, settings, rng)
         save_mixture(fitted.mixture, run.mixture)
         _tell(fitted, tried, run)
+        pool = images.filter(pl.col("role") == "pool")["image_id"].sort().to_list()
+        drawn = rng.permutation(len(pool))[: settings.pool_images]
+        evidence = _evidence(run, block, {pool[number] for number in drawn}, fitted, settings, rng)
+        save_evidence(evidence, run.evidence)
         return {
             "slices": slices,
             "data": settings.data,
@@ -63,22 +106,68 @@ def fit(
             "held_out_nats": {str(choice.components): round(choice.held_out, 3) for choice in tried},
         }, 0
 
-    return perform(run, "fit", settings, inputs, [run.mixture, run.mixture.with_suffix(".json")], work)
+    outputs = [run.mixture, run.mixture.with_suffix(".json"), run.evidence]
+    return perform(run, "fit", settings, inputs, outputs, work)
 
 
 def _fitted(
-    run: Run, wanted: set[str], components: int, settings: MixtureSettings, rng: np.random.Generator
+    run: Run, block: SliceBlock, components: int, settings: MixtureSettings, rng: np.random.Generator
 ) -> tuple[Fit, int]:
     """The fit, and how many slices it was made on."""
     if settings.data == "sample":
-        _, block = slices_of(run.slices, wanted)
         slices = random_rows(block.slices, settings.max_slices, rng).astype(np.float32)
         return fit_mixture(slices, components, settings, rng), len(slices)
     # Stepwise EM forgets, so that its blocks must not come in the order of the drives they were recorded on.
     order = rng.permutation(len(shard_files(run.slices))).tolist() if settings.data == "stepwise" else None
-    count = sum(len(block) for block in slices_in_shards(run.slices, wanted, None))
+    wanted = set(block.image_ids)
     fit_all = fit_stepwise if settings.data == "stepwise" else fit_blocks
-    return fit_all(lambda: slices_in_shards(run.slices, wanted, order), components, settings, rng), count
+    return fit_all(lambda: slices_in_shards(run.slices, wanted, order), components, settings, rng), len(block.slices)
+
+
+def _evidence(
+    run: Run, target: SliceBlock, pool: set[str], fitted: Fit, settings: FitSettings, rng: np.random.Generator
+) -> Evidence:
+    """What the scorers need besides the mixture: models of the pool and on the sphere, the layout's query, folds."""
+    projection = load_projection(run.projection)
+    origin = origin_of(projection.mean, projection.axes)
+    images = Images(target.slices, target.starts, target.grids, target.pooled)
+    slices = random_rows(target.slices, settings.max_slices, rng).astype(np.float32)
+    components = len(fitted.mixture.weights)
+    pool_slices, pool_layouts = _pool_sample(run, pool, origin, settings, rng)
+    rows_query, query = queries(images, pool_layouts, origin, settings)
+    enough = max(1, min(settings.slice_directions, len(slices)))
+    pool_fit = fit_mixture(pool_slices, min(components, len(pool_slices)), settings, rng) if len(pool_slices) else None
+    held_out = np.empty(0)
+    if len(target.image_ids) > 1:
+        held_out = held_out_similarity(target.slices, target.starts, components, settings, rng, _FOLDS).similarities
+    return Evidence(
+        mixture=fitted.mixture,
+        pool_mixture=(pool_fit or fitted).mixture,
+        sphere=fit_sphere(uncentred(slices, origin), enough, rng).sphere,
+        pooled_sphere=fit_sphere(target.pooled, min(settings.pooled_directions, len(target.pooled)), rng).sphere,
+        pooled=target.pooled,
+        origin=origin,
+        rows_query=rows_query,
+        query=query,
+        held_out_nats=held_out,
+        query_settings=settings,
+    )
+
+
+def _pool_sample(
+    run: Run, pool: set[str], origin: Float64[np.ndarray, " d_plus_1"], settings: FitSettings, rng: np.random.Generator
+) -> tuple[np.ndarray, Float16[np.ndarray, "images wide"]]:
+    """At most `max_slices` slices of these pool images, evenly from each shard, and the layout of each image."""
+    slices, found = [], []
+    blocks = max(1, len(shard_files(run.slices)))
+    for block in read_blocks(run.slices):
+        mine = np.array([image_id in pool for image_id in block.image_ids])
+        true_slices = uncentred(block.slices, origin)
+        shown = layouts(true_slices, block.starts, block.grids, block.pooled, settings.pooled_share)
+        found.append(shown[mine])
+        rows = block.slices[np.repeat(mine, np.diff(block.starts))]
+        slices.append(random_rows(rows, -(-settings.max_slices // blocks), rng).astype(np.float32))
+    return np.concatenate(slices), np.concatenate(found)
 
 
 def _tell(fitted: Fit, tried: list[Choice], run: Run) -> None:

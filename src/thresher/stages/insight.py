@@ -171,8 +171,8 @@ def _work(
 ) -> tuple[dict[str, Any], int]:
     rng = np.random.default_rng(settings.seed)
     mixture = load_mixture(run.mixture)
-    _, target = slices_of(run.slices, set(drawn.target))
-    _, pool = slices_of(run.slices, set(drawn.pool))
+    target = slices_of(run.slices, set(drawn.target))
+    pool = slices_of(run.slices, set(drawn.pool))
     held_out = held_out_similarity(
         target.slices, target.starts, len(mixture.weights), _fit_settings(run), rng, settings.folds
     )

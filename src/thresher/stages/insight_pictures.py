@@ -101,7 +101,7 @@ def _densities(
     found: dict[str, np.ndarray] = {}
     if not wanted:
         return found
-    _, block = slices_of(run.slices, wanted)
+    block = slices_of(run.slices, wanted)
     of_target = {image_id: number for number, image_id in enumerate(target.image_ids)}
     for number, image_id in enumerate(block.image_ids):
         if image_id in of_target:

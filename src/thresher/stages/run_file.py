@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from thresher.density.em import MixtureSettings
 from thresher.errors import SettingsError
 from thresher.run import Run, StageResult, Track, untracked
 from thresher.stages.embed import EmbedSettings, embed
 from thresher.stages.export import export
-from thresher.stages.fit import fit
+from thresher.stages.fit import FitSettings, fit
 from thresher.stages.index import IndexSettings, index
 from thresher.stages.score import ScoreSettings, score
 from thresher.stages.select import SelectSettings, select
@@ -47,7 +46,7 @@ class RunFile:
     folder: Path
     index: IndexSettings
     embed: EmbedSettings
-    fit: MixtureSettings
+    fit: FitSettings
     score: ScoreSettings
     select: tuple[SelectSettings, ...]
     export: tuple[ExportSettings, ...]
@@ -79,7 +78,7 @@ def load_run_file(path: Path) -> RunFile:
         base / content.get("run", path.stem),
         _settings(IndexSettings, index_table, f"{path}: [index]", base),
         _settings(EmbedSettings, embed_table, f"{path}: [embed]", base),
-        _settings(MixtureSettings, content.get("fit", {}), f"{path}: [fit]", base),
+        _settings(FitSettings, content.get("fit", {}), f"{path}: [fit]", base),
         _settings(ScoreSettings, content.get("score", {}), f"{path}: [score]", base),
         tuple(_settings(SelectSettings, t, f"{path}: [[select]]", base) for t in content.get("select", [{}])),
         tuple(_settings(ExportSettings, t, f"{path}: [[export]]", base) for t in content.get("export", [])),

@@ -11,13 +11,27 @@ import polars as pl
 
 from thresher import tables
 from thresher.data.taxonomy import load_taxonomy
-from thresher.density.mixture import Mixture, load_mixture
+from thresher.density.evidence import load_evidence
+from thresher.density.mixture import load_mixture
 from thresher.density.neighbours import nearest_target
-from thresher.density.similarity import cosine_to_mean, similarity
+from thresher.density.scorers import SCORERS, Evidence, Images
 from thresher.errors import DataError, SettingsError
-from thresher.features.shards import read_blocks, shard_files
+from thresher.features.shards import SliceBlock, read_blocks, shard_files, slices_of
 from thresher.run import Run, StageResult, Track, file_digest, perform, untracked
 from thresher.selection.diversity import ClassFrequencies, class_frequencies, counted_boxes, diversity_scores
+
+#: Where each scorer's number stands in the scores table.
+COLUMNS = {
+    "layout": "layout",
+    "likelihood": "similarity_nats",
+    "ratio": "ratio_nats",
+    "typicality": "typicality",
+    "cosine": "cosine",
+    "nearest": "nearest_cosine",
+    "rows": "rows",
+    "sphere": "sphere_nats",
+    "pooled_sphere": "pooled_sphere_nats",
+}
 
 
 @dataclass(frozen=True)
@@ -25,7 +39,7 @@ class ScoreSettings:
     """What is measured of each pool image."""
 
     neighbours: int = 3
-    """Name this many nearest target images; their mean cosine is `nearest_cosine`."""
+    """Name this many nearest target images."""
     class_scores: Path | None = None
     """TOML file with your own worth per class (bus = 3.0) in place of inverse document frequency."""
 
@@ -57,50 +71,43 @@ def score(
         "taxonomy": run.taxonomy,
         "pooled": run.pooled,
         "mixture": run.mixture,
+        "evidence": run.evidence,
     }
     inputs = {name: file_digest(path) for name, path in read.items()}
     if settings.class_scores is not None:
         inputs["class_scores"] = file_digest(settings.class_scores)
 
     def work() -> tuple[dict[str, Any], int]:
-        pooled = tables.read(run.pooled, tables.POOLED, key="image_id").join(
-            images.select("image_id", "role"), on="image_id", how="inner"
-        )
-        pool, target = (pooled.filter(pl.col("role") == role).sort("image_id") for role in ("pool", "target"))
-        if pool.is_empty():
+        roles = dict(images.select("image_id", "role").iter_rows())
+        target = slices_of(run.slices, {image_id for image_id, role in roles.items() if role == "target"})
+        evidence = load_evidence(run.evidence, load_mixture(run.mixture), target.pooled)
+        names = np.array(target.image_ids, dtype=object)
+        parts = [
+            _near(evidence, names, block, roles, settings.neighbours)
+            for block in track(read_blocks(run.slices), len(shard_files(run.slices)), "scoring")
+        ]
+        near = pl.concat(parts)
+        if near.is_empty():
             raise DataError(f"{run.folder}: the pool holds no readable image. Index it with --pool FORMAT:ROOT.")
-        similar = _similarities(run, load_mixture(run.mixture), set(pool["image_id"].to_list()), track)
         diverse, frequencies = _diversities(run, images, settings)
-        scores = pool.select("image_id").join(similar, on="image_id", how="left")
-        scores = scores.hstack(_pooled_scores(pool, target, settings.neighbours))
-        scores = scores.join(diverse, on="image_id", how="left").sort("image_id").select(list(tables.SCORES))
+        scores = near.join(diverse, on="image_id", how="left").sort("image_id").select(list(tables.SCORES))
         tables.write(tables.checked(scores, tables.SCORES, "scores", key="image_id"), run.scores)
         return _summary(scores, frequencies), 0
 
     return perform(run, "score", settings, inputs, [run.scores], work)
 
 
-def _similarities(run: Run, mixture: Mixture, pool_ids: set[str], track: Track[Any]) -> pl.DataFrame:
-    ids: list[str] = []
-    values = []
-    for block in track(read_blocks(run.slices), len(shard_files(run.slices)), "scoring similarity"):
-        ids += block.image_ids
-        values.append(similarity(mixture, block.slices, block.starts))
-    frame = pl.DataFrame({"image_id": ids, "similarity_nats": np.concatenate(values)})
-    return frame.filter(pl.col("image_id").is_in(list(pool_ids)))
-
-
-def _pooled_scores(pool: pl.DataFrame, target: pl.DataFrame, neighbours: int) -> pl.DataFrame:
-    vectors, target_vectors = (side["vector"].rechunk().to_numpy(allow_copy=False) for side in (pool, target))
-    rows, cosines = nearest_target(vectors, target_vectors, neighbours)
-    names = np.array(target["image_id"].to_list(), dtype=object)
-    return pl.DataFrame(
-        {
-            "cosine": cosine_to_mean(vectors, target_vectors),
-            "nearest_cosine": cosines.mean(axis=1),
-            "nearest_ids": pl.Series(names[rows].tolist(), dtype=pl.List(pl.String)),
-        }
-    )
+def _near(
+    evidence: Evidence, target_ids: np.ndarray, block: SliceBlock, roles: dict[str, str], neighbours: int
+) -> pl.DataFrame:
+    """Every scorer's column for the pool's images of one shard, and the target images nearest to each."""
+    shown = Images(block.slices, block.starts, block.grids, block.pooled)
+    columns = {COLUMNS[name]: scorer(evidence, shown) for name, scorer in SCORERS.items()}
+    rows, _ = nearest_target(block.pooled, evidence.pooled, neighbours)
+    nearest = pl.Series(target_ids[rows].tolist(), dtype=pl.List(pl.String))
+    frame = pl.DataFrame({"image_id": block.image_ids, **columns, "nearest_ids": nearest})
+    mine = pl.Series([roles.get(image_id) == "pool" for image_id in block.image_ids], dtype=pl.Boolean)
+    return frame.filter(mine)
 
 
 def _diversities(run: Run, images: pl.DataFrame, settings: ScoreSettings) -> tuple[pl.DataFrame, ClassFrequencies]:
@@ -139,7 +146,7 @@ def _class_scores(path: Path | None, run: Run) -> dict[str, float] | None:
 def _summary(scores: pl.DataFrame, frequencies: ClassFrequencies) -> dict[str, Any]:
     quantiles = {
         name: [round(float(scores[name].quantile(q) or 0.0), 4) for q in (0.05, 0.5, 0.95)]
-        for name in ("similarity_nats", "cosine", "diversity")
+        for name in ("layout", "similarity_nats", "cosine", "diversity")
         if scores[name].null_count() < scores.height
     }
     return {

@@ -21,8 +21,8 @@ from thresher.stages.score import labelled_pool
 class SelectSettings:
     """Which images are taken, and how many."""
 
-    method: str = "both"
-    """How the pool is ranked: random, diversity, similarity, cosine, both, similar_among_diverse."""
+    method: str = "layout_and_diversity"
+    """How the pool is ranked: layout (the best similarity), diversity, similarity and both (the paper's), …"""
     budget: str = "10%"
     """How many: a number (500), or a share of the images that can be ranked (10%)."""
     seed: int = 0

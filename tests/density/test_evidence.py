@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from thresher.density.evidence import load_evidence, save_evidence
+from thresher.density.layout import QuerySettings
+from thresher.density.mixture import Mixture
+from thresher.density.scorers import Evidence
+from thresher.density.sphere import Sphere
+from thresher.errors import DataError
+
+
+def evidence() -> Evidence:
+    rng = np.random.default_rng(0)
+    sphere = Sphere(np.ones(1), rng.normal(size=(1, 5)), np.ones(1))
+    return Evidence(
+        mixture=Mixture.standard(d=4),
+        pool_mixture=Mixture(np.ones(1), rng.normal(size=(1, 4)), np.ones((1, 4))),
+        sphere=sphere,
+        pooled_sphere=sphere,
+        pooled=rng.normal(size=(3, 6)).astype(np.float16),
+        origin=rng.normal(size=5),
+        rows_query=rng.normal(size=8),
+        query=rng.normal(size=8),
+        held_out_nats=rng.normal(size=3),
+        query_settings=QuerySettings(towards_top=0.25),
+    )
+
+
+def test_saved_evidence_comes_back_as_it_was(tmp_path: Path) -> None:
+    saved = evidence()
+    save_evidence(saved, tmp_path / "evidence.safetensors")
+    back = load_evidence(tmp_path / "evidence.safetensors", saved.mixture, saved.pooled)
+    assert back.query_settings == saved.query_settings
+    for field in fields(Evidence):
+        ours, theirs = getattr(saved, field.name), getattr(back, field.name)
+        if isinstance(ours, np.ndarray):
+            np.testing.assert_array_equal(theirs, ours)
+        elif isinstance(ours, Mixture | Sphere):
+            for name, value in vars(ours).items():
+                np.testing.assert_array_equal(getattr(theirs, name), value)
+
+
+def test_words_where_there_is_none(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="evidence.safetensors: not there. Run fit first"):
+        load_evidence(tmp_path / "evidence.safetensors", Mixture.standard(d=4), np.ones((1, 6)))

@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from thresher.density.layout import (
+    BANDS,
+    QuerySettings,
+    dots,
+    layout_query,
+    layouts,
+    mean_direction,
+    origin_of,
+    uncentred,
+)
+from thresher.density.mixture import Mixture
+from thresher.density.scorers import DEFAULT_SCORER, SCORERS, Evidence, Images, layouts_of, queries
+from thresher.density.sphere import Sphere
+from thresher.errors import DataError, SettingsError
+
+NO_SHARE = QuerySettings(pooled_share=0.0)
+WIDTH = 3  # of slices; one more once they are uncentred
+
+
+def images_of(*grids: np.ndarray) -> Images:
+    """Images from their grids of slices, (h, w, WIDTH) each."""
+    starts = np.concatenate([[0], np.cumsum([grid.shape[0] * grid.shape[1] for grid in grids])]).astype(np.int64)
+    flat = np.concatenate([grid.reshape(-1, WIDTH) for grid in grids])
+    pooled = np.stack([grid.reshape(-1, WIDTH).mean(axis=0) for grid in grids])
+    return Images(flat, starts, np.array([grid.shape[:2] for grid in grids], np.int64), pooled)
+
+
+def layered(top: int, bottom: int, height: int = 7, width: int = 4) -> np.ndarray:
+    """A picture whose upper rows point along one axis and whose lower rows along another."""
+    grid = np.zeros((height, width, WIDTH))
+    grid[: height // 2, :, top] = 1
+    grid[height // 2 :, :, bottom] = 1
+    return grid
+
+
+def evidence_for(target: Images, **changes: object) -> Evidence:
+    origin = np.zeros(WIDTH + 1)
+    pool = layouts_of(target, origin, 0.0)
+    rows_query, query = queries(target, pool, origin, NO_SHARE)
+    fields = {
+        "mixture": Mixture.standard(WIDTH),
+        "pool_mixture": Mixture(np.ones(1), np.ones((1, WIDTH)), np.ones((1, WIDTH))),
+        "sphere": Sphere(np.ones(1), np.eye(WIDTH + 1)[:1], np.array([5.0])),
+        "pooled_sphere": Sphere(np.ones(1), np.eye(WIDTH)[:1], np.array([5.0])),
+        "pooled": target.pooled, "origin": origin, "rows_query": rows_query, "query": query,
+        "held_out_nats": np.array([-4.0, -3.0, -2.0]), "query_settings": NO_SHARE,
+    }  # fmt: skip
+    return Evidence(**{**fields, **changes})
+
+
+def test_every_scorer_gives_one_finite_number_per_image_and_the_default_is_one_of_them() -> None:
+    rng = np.random.default_rng(0)
+    images = images_of(*(rng.normal(size=(h, w, WIDTH)) for h, w in ((7, 9), (7, 4), (12, 7), (2, 3))))
+    for name, scorer in SCORERS.items():
+        score = scorer(evidence_for(images), images)
+        assert score.shape == (4,), name
+        assert np.isfinite(score).all(), name
+    assert DEFAULT_SCORER in SCORERS
+
+
+def test_likelihood_ratio_and_typicality_by_hand() -> None:
+    at_zero, at_one = np.zeros((7, 1, WIDTH)), np.ones((7, 1, WIDTH))
+    images = images_of(at_zero, at_one)
+    constant = -0.5 * WIDTH * np.log(2 * np.pi)
+    evidence = evidence_for(images_of(layered(0, 1)), held_out_nats=constant + np.array([-2.0, -1.0, 0.0]))
+    np.testing.assert_allclose(SCORERS["likelihood"](evidence, images), [constant, constant - WIDTH / 2], atol=1e-5)
+    np.testing.assert_allclose(SCORERS["ratio"](evidence, images), [WIDTH / 2, -WIDTH / 2], atol=1e-5)
+    # Median −1, quartiles −1.5 and −0.5: 0 and −1.5 lie two spreads above and one below.
+    np.testing.assert_allclose(SCORERS["typicality"](evidence, images), [-2, -1], atol=1e-4)
+
+
+def test_cosines_by_hand() -> None:
+    target = images_of(layered(0, 0), layered(1, 1))
+    images = images_of(layered(0, 0), layered(2, 2))
+    evidence = evidence_for(target)
+    np.testing.assert_allclose(SCORERS["cosine"](evidence, images), [np.sqrt(0.5), 0], atol=1e-6)
+    np.testing.assert_allclose(SCORERS["nearest"](evidence, images), [0.5, 0], atol=1e-6)  # mean over both
+
+
+def test_spheres_rank_by_angle_alone() -> None:
+    evidence = evidence_for(images_of(layered(0, 0)))
+    for name in ("sphere", "pooled_sphere"):
+        near, half, away, long = SCORERS[name](
+            evidence, images_of(layered(0, 0), layered(0, 1), layered(1, 1), 3 * layered(0, 0))
+        )
+        assert near == pytest.approx(long, abs=1e-5)
+        assert near > half > away
+        assert near - away == pytest.approx(5, abs=1e-4)  # κ times the difference of the cosines
+
+
+@pytest.mark.parametrize("name", ["rows", "layout"])
+def test_layout_tells_apart_what_the_whole_picture_does_not(name: str) -> None:
+    sky_over_road, road_over_sky = layered(0, 1, height=8), layered(1, 0, height=8)
+    evidence = evidence_for(images_of(sky_over_road, sky_over_road))
+    images = images_of(sky_over_road, road_over_sky)
+    cosine, layout = SCORERS["cosine"](evidence, images), SCORERS[name](evidence, images)
+    assert cosine[0] == pytest.approx(cosine[1])
+    assert layout[0] > layout[1] + 0.5
+
+
+def test_rows_are_the_mean_cosine_of_the_bands() -> None:
+    evidence = evidence_for(images_of(layered(0, 1)))
+    images = images_of(layered(0, 1), layered(0, 2), layered(2, 1))
+    np.testing.assert_allclose(SCORERS["rows"](evidence, images), [1, 3 / 7, 4 / 7], atol=1e-3)
+
+
+@settings(deadline=None, max_examples=30)
+@given(seed=st.integers(0, 1000), height=st.integers(1, 30), width=st.integers(1, 9), share=st.floats(0, 1))
+def test_layouts_have_unit_length_and_ignore_mirroring(seed: int, height: int, width: int, share: float) -> None:
+    grid = np.random.default_rng(seed).normal(size=(height, width, WIDTH))
+    images = images_of(grid, grid[:, ::-1])
+    found = layouts(images.slices, images.starts, images.grids, images.pooled, share)
+    assert found.shape == (2, BANDS * WIDTH + WIDTH)
+    np.testing.assert_allclose(np.linalg.norm(found.astype(float), axis=1), 1, atol=2e-3)
+    np.testing.assert_allclose(found[0].astype(float), found[1].astype(float), atol=2e-3)
+
+
+def test_a_stretched_picture_has_the_same_layout() -> None:
+    grid = np.random.default_rng(0).normal(size=(7, 5, WIDTH))
+    images = images_of(grid, np.repeat(grid, 3, axis=0))
+    one, other = layouts(images.slices, images.starts, images.grids, images.pooled, 0.2).astype(float)
+    np.testing.assert_allclose(one, other, atol=2e-3)
+
+
+def test_uncentring_undoes_a_projection() -> None:
+    rng = np.random.default_rng(1)
+    axes = np.linalg.qr(rng.normal(size=(6, 3)))[0].T
+    mean = rng.normal(size=6)
+    points = mean + rng.normal(size=(20, 3)) @ axes  # all that varies lies in the kept axes
+    back = uncentred((points - mean) @ axes.T, origin_of(mean, axes))
+    np.testing.assert_allclose(back @ back.T, points @ points.T, atol=1e-4)
+
+
+def test_the_query_by_hand() -> None:
+    target = np.array([[1.0, 0, 0]])
+    pool = np.concatenate([np.tile([0.8, 0.6, 0], (10, 1)), np.tile([0, 0, 1.0], (10, 1))])
+    query = layout_query(
+        target, pool, QuerySettings(towards_top=1.0, from_bottom=0.5, top_of_target=1.0, top_of_pool=0.5)
+    )
+    expected = np.array([1.8, 0.6, -0.5])
+    np.testing.assert_allclose(query, expected / np.linalg.norm(expected), atol=1e-6)
+    still = layout_query(target, pool, QuerySettings(towards_top=0.0, from_bottom=0.0))
+    np.testing.assert_allclose(still, target[0], atol=1e-6)
+    np.testing.assert_allclose(layout_query(target, pool[:0], QuerySettings()), target[0], atol=1e-6)
+
+
+def test_learning_from_the_pool_sees_past_the_target_s_camera() -> None:
+    """The target is a scene (axis 0) and its camera (axis 1); streets share the scene alone, decoys the camera."""
+    rng = np.random.default_rng(2)
+
+    def drawn(rows: int, *means: float) -> np.ndarray:
+        vectors = np.concatenate([means, np.zeros(17)]) + 0.15 * rng.normal(size=(rows, 20))
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+    target, streets, decoys = drawn(100, 1, 1, 0), drawn(100, 1, 0.3, 0), drawn(400, 0.3, 0.9, 0.6)
+    pool = np.concatenate([streets, decoys])
+
+    def streets_found(query: np.ndarray) -> float:
+        return float((np.argsort(-dots(pool, query))[:100] < 100).mean())
+
+    plain, refined = mean_direction(target), layout_query(target, pool, QuerySettings())
+    assert streets_found(refined) > streets_found(plain) + 0.05, (streets_found(plain), streets_found(refined))
+    assert streets_found(refined) > 0.95
+
+
+def test_scores_do_not_depend_on_the_block_in_which_an_image_comes() -> None:
+    rng = np.random.default_rng(3)
+    grids = [rng.normal(size=(7, 4, WIDTH)) for _ in range(6)]
+    evidence = evidence_for(images_of(*grids[:3]))
+    for name, scorer in SCORERS.items():
+        alone = np.concatenate([scorer(evidence, images_of(grid)) for grid in grids])
+        np.testing.assert_allclose(scorer(evidence, images_of(*grids)), alone, atol=1e-5, err_msg=name)
+
+
+def test_words_of_errors() -> None:
+    images = images_of(layered(0, 1))
+    evidence = evidence_for(images)
+    with pytest.raises(DataError, match="no held-out similarity of the target was given. Fit with folds"):
+        SCORERS["typicality"](evidence_for(images, held_out_nats=np.empty(0)), images)
+    with pytest.raises(DataError, match="image 1 of the block owns no slice"):
+        empty = Images(images.slices, np.array([0, 28, 28]), np.array([[7, 4], [0, 4]]), np.ones((2, WIDTH)))
+        SCORERS["likelihood"](evidence, empty)
+    with pytest.raises(DataError, match="height × width differs from its number of slices"):
+        layouts(images.slices, images.starts, np.array([[7, 3]]), images.pooled)
+    with pytest.raises(DataError, match="slices have 3 features; the origin is for 2"):
+        uncentred(images.slices, np.zeros(3))
+    with pytest.raises(DataError, match="the target holds no image"):
+        layout_query(np.empty((0, 2)), np.ones((1, 2)), QuerySettings())
+    with pytest.raises(DataError, match="target's vectors have 2 numbers, the pool's 3"):
+        layout_query(np.ones((1, 2)), np.ones((1, 3)), QuerySettings())
+    with pytest.raises(SettingsError, match=r"pooled_share = 1.5: expected a share, 0 to 1"):
+        QuerySettings(pooled_share=1.5)
+    with pytest.raises(SettingsError, match=r"from_bottom = -1.0: expected 0 or more"):
+        QuerySettings(from_bottom=-1.0)
