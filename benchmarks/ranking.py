@@ -39,9 +39,9 @@ COMPONENTS, SLICE_DIRECTIONS, POOLED_DIRECTIONS = 8, 32, 4
 SAMPLED_SLICES = 20_000
 
 
-def evidence_of(target: Images, pool: Images, origin: np.ndarray) -> Evidence:
+def evidence_of(target: Images, pool: Images, origin: np.ndarray, settings: QuerySettings) -> Evidence:
     """All that the scorers need, fitted the same way for every pair."""
-    rng, settings = np.random.default_rng(SEED), QuerySettings()
+    rng = np.random.default_rng(SEED)
     quick = MixtureSettings(tolerance=1e-2, max_slices=SAMPLED_SLICES)
     pool_layouts = layouts_of(pool, origin, settings.pooled_share)
     rows_query, query = queries(target, pool_layouts, origin, settings)
@@ -107,10 +107,10 @@ def measured(pair: Pair, scorer: str, score: np.ndarray) -> dict[str, Any]:
     return row
 
 
-def measured_pair(pair: Pair) -> list[dict[str, Any]]:
+def measured_pair(pair: Pair, settings: QuerySettings) -> list[dict[str, Any]]:
     """Every scorer on one pair."""
     target, pool = pair.data.subset(pair.target), pair.data.subset(pair.pool)
-    evidence = evidence_of(target, pool, pair.data.origin)
+    evidence = evidence_of(target, pool, pair.data.origin, settings)
     scores = {name: scorer(evidence, pool) for name, scorer in SCORERS.items()}
     scores["classifier"] = domain_classifier(target, pool, pair.data.origin)
     scores["random"] = np.random.default_rng(SEED).random(len(pool.grids))
@@ -147,11 +147,13 @@ def main() -> None:
     parser.add_argument("--pairs", default="camvid,sequences,weak,synthetic")
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--out", type=Path, help="JSON file; ranking.json in the run's folder by default")
+    parser.add_argument("--pooled-share", type=float, default=QuerySettings().pooled_share)
     given = parser.parse_args()
+    settings = QuerySettings(pooled_share=given.pooled_share)
     data, rows = embedded(Run(given.folder)), []
     for choice in given.pairs.split(","):
         for pair in synthetic(given.cache) if choice == "synthetic" else PAIRS[choice](data):
-            for row in measured_pair(pair):
+            for row in measured_pair(pair, settings):
                 rows.append(row)
                 print(f"{row['pair'].replace(' ', '_')}/{row['scorer']} {shown(row)}", flush=True)
     summary = against_the_best_baseline(rows)

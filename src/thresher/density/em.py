@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Float64
+from scipy.linalg.lapack import dtrtri
 
 from thresher.density.mixture import (
     BLOCK_ROWS,
@@ -31,8 +32,8 @@ _COLLAPSED_ROWS = 1e-3
 #: Responsibilities below float32's last digit change no sum; most of them are, so most of the M-step need not be done.
 _NEGLIGIBLE = float(np.finfo(np.float32).eps)
 
-#: Rows whose squares stay in a core's cache.
-_DIAGONAL_ROWS = 2048
+#: Numbers whose squares stay in a core's cache.
+_CACHED_NUMBERS = 131_072
 
 
 @dataclass(frozen=True)
@@ -238,8 +239,9 @@ def weighted_moments(moments: Moments, piece: Float[np.ndarray, "n d"], shares: 
     """The moments with these slices taken in, each by its share; computed in the precision of the shares."""
     x = piece.astype(shares.dtype, copy=False)
     if moments.second.ndim == 2:
-        for start in range(0, len(x), _DIAGONAL_ROWS):
-            rows = slice(start, start + _DIAGONAL_ROWS)
+        most = max(256, _CACHED_NUMBERS // x.shape[1])
+        for start in range(0, len(x), most):
+            rows = slice(start, start + most)
             _add_diagonal(moments, x[rows], shares[:, rows])
         return moments
     centres = moments.centres.astype(shares.dtype)
@@ -283,7 +285,8 @@ def _factors(covariances: Float64[np.ndarray, "k ..."], floor: float) -> Float64
         return deviations
     identity = np.eye(covariances.shape[1])
     lower = np.linalg.cholesky((covariances + covariances.transpose(0, 2, 1)) / 2 + floor * identity)
-    return np.ascontiguousarray(np.linalg.inv(lower).transpose(0, 2, 1))
+    # A triangle is inverted with a sixth of the work of any other matrix.
+    return np.stack([dtrtri(each, lower=1)[0].T for each in lower])
 
 
 def _start(blocks: Blocks, components: int, settings: MixtureSettings, rng: np.random.Generator) -> Mixture:

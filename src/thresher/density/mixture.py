@@ -27,9 +27,10 @@ from thresher.tables import replacing
 Covariance = Literal["full", "diagonal"]
 #: Rows handed to a thread at a time: bounds memory whatever the number of slices.
 BLOCK_ROWS = 8192
-#: A matrix product of about this many numbers stays in a core's cache.
-_CACHED_NUMBERS = 131_072
-_COLUMN_GROUPS = 4
+#: A matrix product of about this many numbers stays in a core's cache; fewer rows than these make it a slow one.
+_CACHED_NUMBERS, _FEWEST_ROWS = 131_072, 256
+#: Columns of a triangular factor that are multiplied together.
+_GROUP_COLUMNS = 16, 40
 #: exp(−60) is nothing beside 1, and keeps what follows out of the denormal numbers, which are many times slower.
 _NOTHING = -60.0
 #: Standard deviations between a component's mean and the centre of all beyond which float32 would cancel, so that
@@ -166,7 +167,8 @@ def _column_groups(
     factors: Float64[np.ndarray, "k d d"], white: Float64[np.ndarray, "k d"], dtype: type
 ) -> Iterator[np.ndarray]:
     k, d, _ = factors.shape
-    for columns in np.array_split(np.arange(d), min(_COLUMN_GROUPS, d)):
+    narrow, wide = _GROUP_COLUMNS
+    for columns in np.array_split(np.arange(d), max(1, d // (narrow if d <= 128 else wide))):
         used = int(columns[-1]) + 1
         matrix: np.ndarray = np.empty((k, len(columns), used + 1), dtype)
         matrix[:, :, :used] = factors[:, :used, columns].transpose(0, 2, 1)
@@ -185,7 +187,8 @@ def evaluate(
     Source: Bishop 2006, eq. 2.43, 9.23, 9.28.
     """
     largest = max(len(matrix) for matrix in pack.products)
-    rows = max(64, min(1024, _CACHED_NUMBERS // largest // 16 * 16))
+    widest = max(largest, block.shape[1])
+    rows = max(_FEWEST_ROWS, min(1024, _CACHED_NUMBERS // widest // 16 * 16))
     scratch: np.ndarray = np.empty(largest * rows, pack.dtype)
     for start in range(0, len(block), rows):
         piece = slice(start, start + rows)
