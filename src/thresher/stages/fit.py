@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal  # noqa: F401 - the inherited settings' annotations name it
 
 import numpy as np
 import polars as pl
@@ -24,7 +24,7 @@ from thresher.density.em import (
 from thresher.density.evidence import save_evidence
 from thresher.density.held_out import contiguous_folds, held_out_similarity
 from thresher.density.layout import QuerySettings, layouts, origin_of, uncentred
-from thresher.density.mixture import save_mixture
+from thresher.density.mixture import Covariance, save_mixture  # noqa: F401 - as above
 from thresher.density.scorers import Evidence, Images, queries
 from thresher.density.sphere import fit_sphere
 from thresher.errors import SettingsError

@@ -102,7 +102,13 @@ def _near(
 ) -> pl.DataFrame:
     """Every scorer's column for the pool's images of one shard, and the target images nearest to each."""
     shown = Images(block.slices, block.starts, block.grids, block.pooled)
-    columns = {COLUMNS[name]: scorer(evidence, shown) for name, scorer in SCORERS.items()}
+    columns: dict[str, object] = {
+        COLUMNS[name]: scorer(evidence, shown)
+        for name, scorer in SCORERS.items()
+        if name != "typicality" or len(evidence.held_out_nats)
+    }
+    # A target of one image leaves nothing to hold out, so nobody knows what is typical of it.
+    columns.setdefault("typicality", pl.Series([None] * len(block.image_ids), dtype=pl.Float64))
     rows, _ = nearest_target(block.pooled, evidence.pooled, neighbours)
     nearest = pl.Series(target_ids[rows].tolist(), dtype=pl.List(pl.String))
     frame = pl.DataFrame({"image_id": block.image_ids, **columns, "nearest_ids": nearest})
