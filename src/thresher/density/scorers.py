@@ -8,12 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Float16, Float64, Int64
 
-from thresher.density import mixture as gaussian
 from thresher.density import sphere as spherical
 from thresher.density.layout import QuerySettings, dots, layout_query, layouts, mean_direction, uncentred
 from thresher.density.mixture import Mixture
 from thresher.density.neighbours import nearest_target
-from thresher.density.similarity import cosine_to_mean
+from thresher.density.similarity import cosine_to_mean, mean_of_slices, similarity
 from thresher.density.sphere import Sphere
 from thresher.errors import DataError
 
@@ -55,21 +54,6 @@ class Evidence:
     query_settings: QuerySettings
 
 
-def mean_of_slices(
-    values: Float64[np.ndarray, " n"], starts: Int64[np.ndarray, " images_plus_1"]
-) -> Float64[np.ndarray, " images"]:
-    """The mean of each image's values.
-
-    Raises:
-        DataError: an image owns no slice.
-    """
-    lengths = np.diff(starts)
-    if (lengths < 1).any():
-        raise DataError(f"scores: image {int(np.argmin(lengths))} of the block owns no slice. Embed it again.")
-    means: Float64[np.ndarray, " images"] = np.add.reduceat(values, starts[:-1]) / lengths
-    return means
-
-
 def likelihood(evidence: Evidence, images: Images) -> Float64[np.ndarray, " images"]:
     """The paper's similarity: mean log-density of an image's slices under the target's Gaussian mixture.
 
@@ -81,7 +65,7 @@ def likelihood(evidence: Evidence, images: Images) -> Float64[np.ndarray, " imag
 
     Source: arXiv 1907.07023 §III-B.
     """
-    return mean_of_slices(gaussian.log_density(evidence.mixture, images.slices), images.starts)
+    return similarity(evidence.mixture, images.slices, images.starts)
 
 
 def ratio(evidence: Evidence, images: Images) -> Float64[np.ndarray, " images"]:
@@ -94,7 +78,7 @@ def ratio(evidence: Evidence, images: Images) -> Float64[np.ndarray, " images"]:
 
     Source: Xie et al. 2023 (DSIR, arXiv 2302.03169), there for text.
     """
-    pool = mean_of_slices(gaussian.log_density(evidence.pool_mixture, images.slices), images.starts)
+    pool = similarity(evidence.pool_mixture, images.slices, images.starts)
     gained: Float64[np.ndarray, " images"] = likelihood(evidence, images) - pool
     return gained
 

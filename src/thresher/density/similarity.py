@@ -28,10 +28,21 @@ def similarity(
     >>> similarity(Mixture.standard(d=1), np.array([[0.0], [0.0], [1.0]]), np.array([0, 2, 3])).round(3)
     array([-0.919, -1.419])
     """
+    return mean_of_slices(log_density(mixture, slices), starts)
+
+
+def mean_of_slices(
+    values: Float64[np.ndarray, " n"], starts: Int64[np.ndarray, " images_plus_1"]
+) -> Float64[np.ndarray, " images"]:
+    """The mean of each image's values.
+
+    Raises:
+        DataError: an image owns no slice.
+    """
     lengths = np.diff(starts)
     if (lengths < 1).any():
-        raise DataError(f"similarity: image {int(np.argmin(lengths))} of the block owns no slice.")
-    means: Float64[np.ndarray, " images"] = np.add.reduceat(log_density(mixture, slices), starts[:-1]) / lengths
+        raise DataError(f"similarity: image {int(np.argmin(lengths))} of the block owns no slice. Embed it again.")
+    means: Float64[np.ndarray, " images"] = np.add.reduceat(values, starts[:-1]) / lengths
     return means
 
 
