@@ -31,15 +31,6 @@ def test_features_equal_timm_with_the_packaged_weights_loaded_by_order(onnx_path
     np.testing.assert_allclose(found, stages[0].permute(1, 2, 0).numpy(), atol=1e-3)
 
 
-def test_the_weights_are_the_trained_ones(onnx_path: Path) -> None:
-    # A network that learnt ImageNet answers a flat grey image and an edge quite differently.
-    backbone = load_backbone(BackboneSettings(), onnx_path)
-    edge = np.zeros((64, 64, 3), np.uint8)
-    edge[:, 32:] = 255
-    flat = np.full_like(edge, 127)
-    assert np.abs(backbone.features(edge) - backbone.features(flat)).mean() > 0.1
-
-
 def test_an_onnx_file_and_a_checkpoint_serve_as_well(onnx_path: Path, tmp_path: Path) -> None:
     image = np.random.default_rng(1).integers(0, 255, (64, 96, 3), np.uint8)
     load_backbone(BackboneSettings(), onnx_path)

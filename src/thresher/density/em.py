@@ -32,6 +32,8 @@ _COLLAPSED_ROWS = 1e-3
 #: Responsibilities below float32's last digit change no sum; most of them are, so most of the M-step need not be done.
 _NEGLIGIBLE = float(np.finfo(np.float32).eps)
 
+#: The K that "auto" tries, smallest first.
+CANDIDATES = (1, 2, 4, 8, 16, 32, 64)
 #: Numbers whose squares stay in a core's cache.
 _CACHED_NUMBERS = 131_072
 
@@ -312,7 +314,7 @@ def choose_components(
     folds: Sequence[tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "m d"]]],
     settings: MixtureSettings,
     rng: np.random.Generator,
-    candidates: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64),
+    candidates: Iterable[int] = CANDIDATES,
 ) -> list[Choice]:
     """Held-out log-likelihood for growing K, until it has fallen twice in a row.
 

@@ -13,6 +13,7 @@ from jaxtyping import Float16, Float64
 
 from thresher import tables
 from thresher.density.em import (
+    CANDIDATES,
     Choice,
     Fit,
     MixtureSettings,
@@ -84,17 +85,19 @@ def fit(
         block = slices_of(run.slices, wanted)
         tried: list[Choice] = []
         if settings.components == "auto":
-            tried = choose_components(_folds(block, settings, rng), settings, rng)
+            candidates = track(CANDIDATES, len(CANDIDATES), "choosing the number of components")
+            tried = choose_components(_folds(block, settings, rng), settings, rng, candidates)
             components = max(tried, key=lambda choice: choice.held_out).components
         else:
             components = int(settings.components)
-        fitted, slices = _fitted(run, block, components, settings, rng)
+        for chosen in track([components], 1, "fitting the mixture"):
+            fitted, slices = _fitted(run, block, chosen, settings, rng)
         save_mixture(fitted.mixture, run.mixture)
         _tell(fitted, tried, run)
         pool = images.filter(pl.col("role") == "pool")["image_id"].sort().to_list()
         drawn = rng.permutation(len(pool))[: settings.pool_images]
-        evidence = _evidence(run, block, {pool[number] for number in drawn}, fitted, settings, rng)
-        save_evidence(evidence, run.evidence)
+        for ids in track([{pool[number] for number in drawn}], 1, "learning from the pool"):
+            save_evidence(_evidence(run, block, ids, fitted, settings, rng), run.evidence)
         return {
             "slices": slices,
             "data": settings.data,
