@@ -16,7 +16,7 @@ from thresher.density.layout import (
     uncentred,
 )
 from thresher.density.mixture import Mixture
-from thresher.density.scorers import DEFAULT_SCORER, SCORERS, Evidence, Images, layouts_of, queries
+from thresher.density.scorers import SCORERS, Evidence, Images, layouts_of, queries
 from thresher.density.sphere import Sphere
 from thresher.errors import DataError, SettingsError
 
@@ -62,7 +62,6 @@ def test_every_scorer_gives_one_finite_number_per_image_and_the_default_is_one_o
         score = scorer(evidence_for(images), images)
         assert score.shape == (4,), name
         assert np.isfinite(score).all(), name
-    assert DEFAULT_SCORER in SCORERS
 
 
 def test_likelihood_ratio_and_typicality_by_hand() -> None:

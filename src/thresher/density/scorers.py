@@ -188,9 +188,6 @@ SCORERS: dict[str, Scorer] = {
     "sphere": sphere,
     "pooled_sphere": pooled_sphere,
 }
-#: Reached the best of cosine, nearest and rows in 15 of 18 AUCs measured, and never fell short by more than 0.011:
-#: benchmarks/ranking.py.
-DEFAULT_SCORER = "layout"
 
 
 def queries(
