@@ -7,8 +7,17 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
-# Before any test module imports thresher, so that each of its functions is wrapped.
-_HOOK = install_import_hook(["thresher.density", "thresher.features", "thresher.selection"], "beartype.beartype")
+SOURCE = Path(__file__).resolve().parents[1] / "src" / "thresher"
+# Before any test module imports thresher, so that each of its functions is wrapped; but those that numba compiles.
+_HOOK = install_import_hook(
+    [
+        f"thresher.{package}.{module.stem}"
+        for package in ("density", "features", "selection")
+        for module in (SOURCE / package).glob("*.py")
+        if module.stem not in ("__init__", "kernels")
+    ],
+    "beartype.beartype",
+)
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

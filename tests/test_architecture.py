@@ -22,6 +22,7 @@ KEPT_IN = {
     "torch": ("features/backbone.py", "segmentation/"),
     "timm": ("features/backbone.py", "segmentation/"),
     "onnxruntime": ("features/backbone.py", "segmentation/"),
+    "numba": ("density/kernels.py",),
     "ray": ("features/engine.py",),
     "streamlit": ("report/explorer.py",),
     "jinja2": ("report/page.py",),

@@ -12,30 +12,15 @@ import numpy as np
 from jaxtyping import Float, Float64
 from scipy.linalg.lapack import dtrtri
 
-from thresher.density.mixture import (
-    BLOCK_ROWS,
-    Covariance,
-    Mixture,
-    Packed,
-    evaluate,
-    log_density,
-    packed,
-    threads_without_blas,
-)
+from thresher.density.mixture import Covariance, Mixture, log_density
+from thresher.density.moments import Moments, expected_moments, moments_of_owners
 from thresher.density.start import Blocks, kmeans_plus_plus, squared_distances, uniform_sample
 from thresher.errors import SettingsError
 
 log = logging.getLogger(__name__)
 
-#: A component that owns less than this share of one slice has nothing left to estimate a covariance from.
-_COLLAPSED_ROWS = 1e-3
-#: Responsibilities below float32's last digit change no sum; most of them are, so most of the M-step need not be done.
-_NEGLIGIBLE = float(np.finfo(np.float32).eps)
-
 #: The K that "auto" tries, smallest first.
 CANDIDATES = (1, 2, 4, 8, 16, 32, 64)
-#: Numbers whose squares stay in a core's cache.
-_CACHED_NUMBERS = 131_072
 
 
 @dataclass(frozen=True)
@@ -119,7 +104,7 @@ def fit_blocks(
     previous, gain, iteration = -np.inf, np.inf, 0
     while iteration < settings.max_iterations and gain >= settings.tolerance:
         iteration += 1
-        moments = _expectation(mixture, blocks(), settings, threads)
+        moments = expected_moments(mixture, blocks(), settings.double, threads)
         mixture = _maximisation(mixture, moments, settings)
         gain, previous = moments.log_likelihood - previous, moments.log_likelihood
     total = [(log_density(mixture, block, threads, settings.double).sum(), len(block)) for block in blocks()]
@@ -157,116 +142,12 @@ def fit_stepwise(
     running: Moments | None = None
     scores = []
     for step, block in enumerate(blocks()):
-        fresh = _expectation(mixture, [block], settings, threads).normalised()
+        fresh = expected_moments(mixture, [block], settings.double, threads).normalised()
         scores.append(fresh.log_likelihood)
         running = fresh if running is None else running.blended(fresh, (step + 2) ** -forgetting)
         mixture = _maximisation(mixture, running, settings)
         running = running.about_its_own_means()
     return Fit(mixture, float(np.mean(scores)), len(scores), True)
-
-
-@dataclass
-class Moments:
-    """Sums over slices, weighted by responsibility, of a component's slices relative to `centres`.
-
-    Second moments about zero would cancel: two large numbers whose small difference is the covariance.
-    """
-
-    centres: Float64[np.ndarray, "k d"]
-    counts: Float64[np.ndarray, " k"]
-    first: Float64[np.ndarray, "k d"]
-    second: Float64[np.ndarray, "k ..."]
-    log_likelihood: float = 0.0
-
-    @classmethod
-    def about(cls, centres: Float64[np.ndarray, "k d"], covariance: Covariance) -> Moments:
-        """No slices yet."""
-        k, d = centres.shape
-        return cls(centres, np.zeros(k), np.zeros((k, d)), np.zeros((k, d, d) if covariance == "full" else (k, d)))
-
-    def add(self, other: Moments) -> None:
-        """Take in the sums of other slices about the same centres."""
-        self.counts += other.counts
-        self.first += other.first
-        self.second += other.second
-        self.log_likelihood += other.log_likelihood
-
-    def normalised(self) -> Moments:
-        """The same per slice: counts sum to 1."""
-        n = self.counts.sum()
-        return Moments(self.centres, self.counts / n, self.first / n, self.second / n, self.log_likelihood)
-
-    def blended(self, fresh: Moments, step: float) -> Moments:
-        """A step of that size from these moments towards fresh ones about the same centres."""
-        parts = ((getattr(self, name), getattr(fresh, name)) for name in ("counts", "first", "second"))
-        return Moments(self.centres, *((1 - step) * old + step * new for old, new in parts))
-
-    def about_its_own_means(self) -> Moments:
-        """The same slices seen from their components' means; components without slices are left out."""
-        alive = self.counts > _COLLAPSED_ROWS * self.counts.mean()
-        first = self.first[alive]
-        shift = first / self.counts[alive, None]
-        moved = shift[:, :, None] * first[:, None, :] if self.second.ndim == 3 else shift * first
-        return Moments(
-            self.centres[alive] + shift, self.counts[alive], np.zeros_like(shift), self.second[alive] - moved
-        )
-
-
-def _expectation(
-    mixture: Mixture, blocks: Iterable[Float[np.ndarray, "n d"]], settings: MixtureSettings, threads: int | None
-) -> Moments:
-    """The moments of each component's share of the slices; the log-likelihood as a mean under this mixture."""
-    moments = Moments.about(mixture.means, mixture.covariance)
-    pack = packed(mixture, mixture.means.shape[1], settings.double)
-    rows = 0
-    with threads_without_blas(threads) as pool:
-        for block in blocks:
-            rows += len(block)
-            pieces = [block[start : start + BLOCK_ROWS] for start in range(0, len(block), BLOCK_ROWS)]
-            for part in pool.map(lambda piece: _moments_of(mixture, pack, piece), pieces):
-                moments.add(part)
-    moments.log_likelihood /= rows
-    return moments
-
-
-def _moments_of(mixture: Mixture, pack: Packed, piece: Float[np.ndarray, "n d"]) -> Moments:
-    density, shares = np.empty(len(piece)), np.empty((len(mixture.weights), len(piece)), pack.dtype)
-    evaluate(pack, piece, density, shares)
-    moments = Moments.about(mixture.means, mixture.covariance)
-    moments.log_likelihood = float(density.sum())
-    return weighted_moments(moments, piece, shares)
-
-
-def weighted_moments(moments: Moments, piece: Float[np.ndarray, "n d"], shares: Float[np.ndarray, "k n"]) -> Moments:
-    """The moments with these slices taken in, each by its share; computed in the precision of the shares."""
-    x = piece.astype(shares.dtype, copy=False)
-    if moments.second.ndim == 2:
-        most = max(256, _CACHED_NUMBERS // x.shape[1])
-        for start in range(0, len(x), most):
-            rows = slice(start, start + most)
-            _add_diagonal(moments, x[rows], shares[:, rows])
-        return moments
-    centres = moments.centres.astype(shares.dtype)
-    for k, share in enumerate(shares):
-        mine = np.flatnonzero(share > _NEGLIGIBLE)
-        if len(mine):
-            weights = share[mine]
-            centred = x[mine]
-            centred -= centres[k]
-            moments.counts[k] += weights.sum()
-            moments.first[k] += weights @ centred
-            moments.second[k] += (centred * weights[:, None]).T @ centred
-    return moments
-
-
-def _add_diagonal(moments: Moments, x: Float[np.ndarray, "n d"], shares: Float[np.ndarray, "k n"]) -> None:
-    # Two products about the origin serve all components. The shift to each centre is done in float64, and the shares
-    # are float64 themselves where components lie so far from the origin that float32 would cancel.
-    counts = shares.sum(axis=1, dtype=np.float64)[:, None]
-    first, second = (shares @ x).astype(np.float64), (shares @ (x * x)).astype(np.float64)
-    moments.counts += counts[:, 0]
-    moments.first += first - counts * moments.centres
-    moments.second += second - 2 * moments.centres * first + counts * moments.centres**2
 
 
 def _maximisation(mixture: Mixture, moments: Moments, settings: MixtureSettings) -> Mixture:
@@ -296,8 +177,7 @@ def _start(blocks: Blocks, components: int, settings: MixtureSettings, rng: np.r
     sample = uniform_sample(blocks, components, rng)
     means = kmeans_plus_plus(sample, components, rng)
     owner = np.argmin(squared_distances(sample, means), axis=1)
-    shares = (np.arange(components)[:, None] == owner).astype(np.float64)
-    moments = weighted_moments(Moments.about(means, settings.covariance), sample, shares)
+    moments = moments_of_owners(sample, owner, means, settings.covariance)
     return _maximisation(Mixture(np.full(components, 1 / components), means, np.ones_like(means)), moments, settings)
 
 

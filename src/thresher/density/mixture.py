@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,16 +21,19 @@ from jaxtyping import Float, Float64
 from safetensors.numpy import load_file, save
 from threadpoolctl import ThreadpoolController
 
+from thresher.density.kernels import row_sums, scaled_rows, shift_below_peak, subtract_squares
 from thresher.errors import DataError
 from thresher.tables import replacing
 
 Covariance = Literal["full", "diagonal"]
 #: Rows handed to a thread at a time: bounds memory whatever the number of slices.
 BLOCK_ROWS = 8192
-#: A matrix product of about this many numbers stays in a core's cache; fewer rows than these make it a slow one.
-_CACHED_NUMBERS, _FEWEST_ROWS = 131_072, 256
-#: Columns of a triangular factor that are multiplied together.
-_GROUP_COLUMNS = 16, 40
+_FULL_ROWS, _DIAGONAL_ROWS = 256, (192, 960)
+#: Up to a million multiplications OpenBLAS takes both matrices as they lie, which is a fifth faster for products this
+#: narrow. Source: OpenBLAS, kernel/x86_64/sgemm_small_kernel_permit_skylakex.c.
+_UNPACKED_PRODUCTS = 1_000_000
+#: Slices, their log-density and their components' shares, the last two to be written.
+Evaluator = Callable[[Float[np.ndarray, "n d"], Float64[np.ndarray, " n"], Float[np.ndarray, "n k"] | None], None]
 #: exp(−60) is nothing beside 1, and keeps what follows out of the denormal numbers, which are many times slower.
 _NOTHING = -60.0
 #: Standard deviations between a component's mean and the centre of all beyond which float32 would cancel, so that
@@ -101,9 +104,9 @@ def responsibilities(
 ) -> Float[np.ndarray, "n k"]:
     """The share of each slice that each component accounts for; rows sum to 1. Source: Bishop 2006, eq. 9.23."""
     pack = packed(mixture, slices.shape[1], double)
-    shares = np.empty((len(mixture.weights), len(slices)), pack.dtype)
+    shares = np.empty((len(slices), len(mixture.weights)), pack.dtype)
     evaluate(pack, slices, np.empty(len(slices)), shares)
-    return shares.T
+    return shares
 
 
 @contextlib.contextmanager
@@ -128,11 +131,11 @@ class Packed:
     """A mixture's numbers in the order in which they are multiplied."""
 
     full: bool
-    constants: Float[np.ndarray, "k 1"]
+    constants: Float[np.ndarray, " k"]
     """What does not depend on the slice."""
     products: tuple[np.ndarray, ...]
     """Full: matrices (rows × features used + 1) whose products with a slice and the constant 1, squared and summed, are
-    (x − m)ᵀ Σ⁻¹ (x − m). Diagonal: what x and x² are multiplied by, −½ included."""
+    ½ (x − m)ᵀ Σ⁻¹ (x − m). Diagonal (features × k): what x and x² are multiplied by, −½ included."""
 
     @property
     def dtype(self) -> np.dtype[np.floating]:
@@ -157,22 +160,23 @@ def packed(mixture: Mixture, width: int, double: bool = False) -> Packed:
     with np.errstate(divide="ignore"):
         constants = np.log(mixture.weights) + np.log(diagonals).sum(axis=1) - 0.5 * d * np.log(2 * np.pi)
     if full:
-        return Packed(True, constants[:, None].astype(dtype), tuple(_column_groups(mixture.factors, white, dtype)))
+        return Packed(True, constants.astype(dtype), tuple(_column_groups(mixture.factors, white, dtype)))
     constants -= 0.5 * (white * white).sum(axis=1)
     products = (white * mixture.factors, -0.5 * mixture.factors**2)
-    return Packed(False, constants[:, None].astype(dtype), tuple(each.astype(dtype) for each in products))
+    by_feature = tuple(np.ascontiguousarray(each.T, dtype) for each in products)
+    return Packed(False, constants.astype(dtype), by_feature)
 
 
 def _column_groups(
     factors: Float64[np.ndarray, "k d d"], white: Float64[np.ndarray, "k d"], dtype: type
 ) -> Iterator[np.ndarray]:
     k, d, _ = factors.shape
-    narrow, wide = _GROUP_COLUMNS
-    for columns in np.array_split(np.arange(d), max(1, d // (narrow if d <= 128 else wide))):
+    # Narrow groups spare more of the zeros, wide ones make better products.
+    for columns in np.array_split(np.arange(d), max(1, min(16, d // 8))):
         used = int(columns[-1]) + 1
         matrix: np.ndarray = np.empty((k, len(columns), used + 1), dtype)
-        matrix[:, :, :used] = factors[:, :used, columns].transpose(0, 2, 1)
-        matrix[:, :, used] = -white[:, columns]
+        matrix[:, :, :used] = factors[:, :used, columns].transpose(0, 2, 1) * np.sqrt(0.5)
+        matrix[:, :, used] = -white[:, columns] * np.sqrt(0.5)
         yield matrix.reshape(k * len(columns), used + 1)
 
 
@@ -180,56 +184,91 @@ def evaluate(
     pack: Packed,
     block: Float[np.ndarray, "n d"],
     density: Float64[np.ndarray, " n"],
-    shares: Float[np.ndarray, "k n"] | None = None,
+    shares: Float[np.ndarray, "n k"] | None = None,
 ) -> None:
-    """Write log p(x) of each slice into `density`, and each component's share of it into `shares`.
-
-    Source: Bishop 2006, eq. 2.43, 9.23, 9.28.
-    """
-    largest = max(len(matrix) for matrix in pack.products)
-    widest = max(largest, block.shape[1])
-    rows = max(_FEWEST_ROWS, min(1024, _CACHED_NUMBERS // widest // 16 * 16))
-    scratch: np.ndarray = np.empty(largest * rows, pack.dtype)
+    """Write log p(x) of each slice into `density`, and each component's share of it into `shares`."""
+    rows = max(1, min(len(block), rows_at_once(pack)))
+    evaluate_piece = evaluator(pack, rows)
     for start in range(0, len(block), rows):
         piece = slice(start, start + rows)
         x = block[piece].astype(pack.dtype, copy=False)
-        joint = _full_joint(pack, x, scratch) if pack.full else _diagonal_joint(pack, x)
-        peak = joint.max(axis=0)
-        joint -= peak
-        np.maximum(joint, _NOTHING, out=joint)
+        evaluate_piece(x, density[piece], None if shares is None else shares[piece])
+
+
+def rows_at_once(pack: Packed) -> int:
+    """Rows of one matrix product: what it makes should still be in a core's cache when it is used."""
+    if pack.full:
+        return _FULL_ROWS
+    fewest, most = _DIAGONAL_ROWS
+    return max(fewest, min(most, _UNPACKED_PRODUCTS // pack.products[0].size // 16 * 16))
+
+
+def evaluator(pack: Packed, rows: int) -> Evaluator:
+    """A function that does what `evaluate` does for at most so many slices, which come in the pack's precision.
+
+    It owns its working memory: arrays of this size are new pages each time they are asked for, which takes longer than
+    what is written into them. So there is one per thread.
+
+    Source: Bishop 2006, eq. 2.43, 9.23, 9.28.
+    """
+    write_exponent = _full_exponent(pack, rows) if pack.full else _diagonal_exponent(pack, rows)
+    bits = np.int32 if pack.dtype == np.float32 else np.int64
+    whole, peaks, totals = (np.empty(shape, pack.dtype) for shape in ((rows, len(pack.constants)), rows, rows))
+
+    def evaluated(
+        x: Float[np.ndarray, "n d"], density: Float64[np.ndarray, " n"], shares: Float[np.ndarray, "n k"] | None
+    ) -> None:
+        joint, peak, total = whole[: len(x)], peaks[: len(x)], totals[: len(x)]
+        write_exponent(x, joint)
+        shift_below_peak(joint, pack.constants, joint.view(bits), peak, peak.view(bits), pack.dtype.type(_NOTHING))
         np.exp(joint, out=joint)
-        total = joint.sum(axis=0)
-        density[piece] = peak + np.log(total)
+        row_sums(joint, total)
+        np.add(peak, np.log(total), out=density)
         if shares is not None:
-            np.multiply(joint, 1 / total, out=shares[:, piece])
+            scaled_rows(joint, 1 / total, shares)
+
+    return evaluated
 
 
-def _diagonal_joint(pack: Packed, x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "k n"]:
-    linear, quadratic = pack.products
-    joint: Float[np.ndarray, "k n"] = np.dot(linear, x.T)
-    joint += np.dot(quadratic, (x * x).T)
-    joint += pack.constants
-    return joint
+#: Writes what of log w_k + log N(x; m_k, S_k) depends on the slice.
+_Exponent = Callable[[Float[np.ndarray, "n d"], Float[np.ndarray, "n k"]], None]
 
 
-def _full_joint(
-    pack: Packed, x: Float[np.ndarray, "n d"], scratch: Float[np.ndarray, " numbers"]
-) -> Float[np.ndarray, "k n"]:
-    k, n, d = len(pack.constants), *x.shape
-    features: np.ndarray = np.empty((d + 1, n), pack.dtype)
-    joint: Float[np.ndarray, "k n"] = np.zeros((k, n), pack.dtype)
-    features[:-1] = x.T
-    # The constant 1 follows the last feature that a group uses: from the last group down it overwrites what is done.
-    for matrix in reversed(pack.products):
-        used = matrix.shape[1]
-        features[used - 1] = 1
-        cells = scratch[: len(matrix) * n].reshape(len(matrix), n)
-        np.dot(matrix, features[:used], out=cells)
-        each = cells.reshape(k, -1, n)
-        joint += np.einsum("kwn,kwn->kn", each, each)
-    joint *= -0.5
-    joint += pack.constants
-    return joint
+def _diagonal_exponent(pack: Packed, rows: int) -> _Exponent:
+    by_x, by_square = pack.products
+    squares: np.ndarray = np.empty((rows, len(by_x)), pack.dtype)
+    linear: np.ndarray = np.empty((rows, by_x.shape[1]), pack.dtype)
+
+    def write(x: Float[np.ndarray, "n d"], exponent: Float[np.ndarray, "n k"]) -> None:
+        square, from_x = squares[: len(x)], linear[: len(x)]
+        np.multiply(x, x, out=square)
+        np.dot(square, by_square, out=exponent)
+        exponent += np.dot(x, by_x, out=from_x)
+
+    return write
+
+
+def _full_exponent(pack: Packed, rows: int) -> _Exponent:
+    k, d = len(pack.constants), pack.products[-1].shape[1] - 1
+    features: np.ndarray = np.empty((d + 1) * rows, pack.dtype)
+    scratch: np.ndarray = np.empty(max(len(matrix) for matrix in pack.products) * rows, pack.dtype)
+    summed: np.ndarray = np.empty(k * rows, pack.dtype)
+
+    def write(x: Float[np.ndarray, "n d"], exponent: Float[np.ndarray, "n k"]) -> None:
+        n = len(x)
+        by_feature, by_component = features[: (d + 1) * n].reshape(d + 1, n), summed[: k * n].reshape(k, n)
+        by_feature[:-1] = x.T
+        by_component[:] = 0
+        # The constant 1 follows the last feature that a group uses: from the last group down it overwrites what is
+        # done.
+        for matrix in reversed(pack.products):
+            used = matrix.shape[1]
+            by_feature[used - 1] = 1
+            cells = np.dot(matrix, by_feature[:used], out=scratch[: len(matrix) * n].reshape(len(matrix), n))
+            subtract_squares(cells.reshape(k, -1, n), by_component)
+        exponent[:] = by_component.T
+
+    return write
 
 
 def save_mixture(mixture: Mixture, path: Path) -> None:
