@@ -28,7 +28,7 @@ from thresher.tables import replacing
 Covariance = Literal["full", "diagonal"]
 #: Rows handed to a thread at a time: bounds memory whatever the number of slices.
 BLOCK_ROWS = 8192
-_FULL_ROWS, _DIAGONAL_ROWS = 256, (192, 960)
+_FULL_ROWS, _DIAGONAL_ROWS = (256, 384), (192, 960)
 #: Up to a million multiplications OpenBLAS takes both matrices as they lie, which is a fifth faster for products this
 #: narrow. Source: OpenBLAS, kernel/x86_64/sgemm_small_kernel_permit_skylakex.c.
 _UNPACKED_PRODUCTS = 1_000_000
@@ -172,7 +172,7 @@ def _column_groups(
 ) -> Iterator[np.ndarray]:
     k, d, _ = factors.shape
     # Narrow groups spare more of the zeros, wide ones make better products.
-    for columns in np.array_split(np.arange(d), max(1, min(16, d // 8))):
+    for columns in np.array_split(np.arange(d), max(1, min(32, d // 8))):
         used = int(columns[-1]) + 1
         matrix: np.ndarray = np.empty((k, len(columns), used + 1), dtype)
         matrix[:, :, :used] = factors[:, :used, columns].transpose(0, 2, 1) * np.sqrt(0.5)
@@ -198,7 +198,8 @@ def evaluate(
 def rows_at_once(pack: Packed) -> int:
     """Rows of one matrix product: what it makes should still be in a core's cache when it is used."""
     if pack.full:
-        return _FULL_ROWS
+        narrow, wide = _FULL_ROWS
+        return narrow if pack.products[-1].shape[1] <= 129 else wide
     fewest, most = _DIAGONAL_ROWS
     return max(fewest, min(most, _UNPACKED_PRODUCTS // pack.products[0].size // 16 * 16))
 
