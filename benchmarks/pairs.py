@@ -86,6 +86,13 @@ def weak(data: Embedded) -> Iterator[Pair]:
         yield Pair(name, data, target, ~target, _truths(data))
 
 
+def street(data: Embedded) -> Iterator[Pair]:
+    """Each set of street photographs that no car took in turn; no weight was ever chosen by these."""
+    for name in STREET[len(DRIVING) :]:
+        target = data.dataset == name
+        yield Pair(name, data, target, ~target, {"street": _truths(data)["street"]})
+
+
 def synthetic(cache: Path | None) -> Iterator[Pair]:
     """Made-up scenes: planted streets, all by day; and with a tenth of target and of the pool's streets at night."""
     with tempfile.TemporaryDirectory() as fresh:
@@ -112,4 +119,9 @@ def _truths(data: Embedded) -> dict[str, np.ndarray]:
 
 
 #: Pairs made of the CamVid run's images; `synthetic` makes its own.
-PAIRS: dict[str, Callable[[Embedded], Iterator[Pair]]] = {"camvid": camvid, "sequences": sequences, "weak": weak}
+PAIRS: dict[str, Callable[[Embedded], Iterator[Pair]]] = {
+    "camvid": camvid,
+    "sequences": sequences,
+    "weak": weak,
+    "street": street,
+}
