@@ -212,6 +212,8 @@ def test_words_of_errors() -> None:
         layouts(images.slices, images.starts, np.array([[7, 3]]), images.pooled)
     with pytest.raises(DataError, match="slices have 3 features; the origin is for 2"):
         uncentred(images.slices, np.zeros(3))
+    with pytest.raises(DataError, match=r"vectors have 28 numbers, the query 5. Run fit again"):
+        SCORERS["rows"](evidence_for(images, rows_query=np.ones(5)), images)
     with pytest.raises(DataError, match="the target holds no image"):
         layout_query(np.empty((0, 2)), np.ones((1, 2)), QuerySettings())
     with pytest.raises(DataError, match="target's vectors have 2 numbers, the pool's 3"):

@@ -158,8 +158,14 @@ def _parts(
     return found.reshape(len(grids), -1)
 
 
-def dots(vectors: Float[np.ndarray, "n c"], query: Float64[np.ndarray, " c"]) -> Float64[np.ndarray, " n"]:
-    """The dot product of each vector with the query, a block at a time."""
+def dots(vectors: Float[np.ndarray, "n c"], query: Float64[np.ndarray, " query_c"]) -> Float64[np.ndarray, " n"]:
+    """The dot product of each vector with the query, a block at a time.
+
+    Raises:
+        DataError: the query has another width.
+    """
+    if vectors.shape[1] != len(query):
+        raise DataError(f"layout: vectors have {vectors.shape[1]} numbers, the query {len(query)}. Run fit again.")
     found = np.empty(len(vectors))
     for start in range(0, len(vectors), BLOCK_IMAGES):
         found[start : start + BLOCK_IMAGES] = vectors[start : start + BLOCK_IMAGES].astype(np.float32) @ query
