@@ -86,25 +86,35 @@ def weak(data: Embedded) -> Iterator[Pair]:
         yield Pair(name, data, target, ~target, _truths(data))
 
 
+def street(data: Embedded) -> Iterator[Pair]:
+    """Each set of street photographs that no car took in turn; no weight was ever chosen by these."""
+    for name in STREET[len(DRIVING) :]:
+        target = data.dataset == name
+        yield Pair(name, data, target, ~target, {"street": _truths(data)["street"]})
+
+
 def synthetic(cache: Path | None) -> Iterator[Pair]:
     """Made-up scenes: planted streets, all by day; and with a tenth of target and of the pool's streets at night."""
     with tempfile.TemporaryDirectory() as fresh:
         for name, night in (("synthetic", 0.0), ("synthetic with night", 0.1)):
-            folder = (cache or Path(fresh)) / name.replace(" ", "_")
-            made = folder / "data"
-            write_dataset(made, SyntheticSettings(seed=7, target_images=100, pool_images=800, night_share=night))
-            run = Run(folder / "run")
-            settings = IndexSettings((f"cityscapes:{made}/cityscapes#train",), (f"open_images:{made}/open_images",))
-            index(run, settings)
-            embed(run)
-            data = embedded(run)
-            truth = pl.read_parquet(made / "truth.parquet")
-            street, dark = (
-                np.isin([each.split("/")[-1] for each in data.ids], truth.filter(condition)["image_id"].to_list())
-                for condition in (pl.col("is_street"), pl.col("is_street") & (pl.col("weather") == "night"))
-            )
-            target = data.dataset == "cityscapes"
-            yield Pair(name, data, target, ~target, {"street": street}, dark if night else None)
+            yield made_up(name, night, 7, (cache or Path(fresh)) / name.replace(" ", "_"))
+
+
+def made_up(name: str, night: float, seed: int, folder: Path) -> Pair:
+    """100 target scenes and a pool of 800, with that share of nights, written to the folder."""
+    made, run = folder / "data", Run(folder / "run")
+    settings = SyntheticSettings(seed=seed, target_images=100, pool_images=800, night_share=night)
+    write_dataset(made, settings)
+    index(run, IndexSettings((f"cityscapes:{made}/cityscapes#train",), (f"open_images:{made}/open_images",)))
+    embed(run)
+    data = embedded(run)
+    truth = pl.read_parquet(made / "truth.parquet")
+    shown, dark = (
+        np.isin([each.split("/")[-1] for each in data.ids], truth.filter(condition)["image_id"].to_list())
+        for condition in (pl.col("is_street"), pl.col("is_street") & (pl.col("weather") == "night"))
+    )
+    target = data.dataset == "cityscapes"
+    return Pair(name, data, target, ~target, {"street": shown}, dark if night else None)
 
 
 def _truths(data: Embedded) -> dict[str, np.ndarray]:
@@ -112,4 +122,9 @@ def _truths(data: Embedded) -> dict[str, np.ndarray]:
 
 
 #: Pairs made of the CamVid run's images; `synthetic` makes its own.
-PAIRS: dict[str, Callable[[Embedded], Iterator[Pair]]] = {"camvid": camvid, "sequences": sequences, "weak": weak}
+PAIRS: dict[str, Callable[[Embedded], Iterator[Pair]]] = {
+    "camvid": camvid,
+    "sequences": sequences,
+    "weak": weak,
+    "street": street,
+}

@@ -1,6 +1,6 @@
 """How well each scorer finds what is like the target, over many pairs of target and pool.
 
-Run:     python benchmarks/ranking.py runs/camvid [--pairs camvid,sequences,weak,synthetic] [--cache FOLDER]
+Run:     python benchmarks/ranking.py runs/camvid [--pairs camvid,sequences,weak,street,synthetic] [--cache FOLDER]
          (after: thresher run experiments/camvid.toml). No scorer sees a label; the truth is only for measuring.
 Prints:  a line `pair/scorer name value name value …` each: AUC with its 95 % bootstrap interval over pool images,
          precision at 50, 100, 500 and 1,000, the sets among the first 500; then per scorer in how many of all AUCs it

@@ -12,6 +12,7 @@ from thresher.density.layout import (
     layout_query,
     layouts,
     mean_direction,
+    middle_and_sides,
     origin_of,
     uncentred,
 )
@@ -116,16 +117,37 @@ def test_layouts_have_unit_length_and_ignore_mirroring(seed: int, height: int, w
     grid = np.random.default_rng(seed).normal(size=(height, width, WIDTH))
     images = images_of(grid, grid[:, ::-1])
     found = layouts(images.slices, images.starts, images.grids, images.pooled, share)
-    assert found.shape == (2, BANDS * WIDTH + WIDTH)
+    assert found.shape == (2, 2 * BANDS * WIDTH + WIDTH)
     np.testing.assert_allclose(np.linalg.norm(found.astype(float), axis=1), 1, atol=2e-3)
     np.testing.assert_allclose(found[0].astype(float), found[1].astype(float), atol=2e-3)
 
 
-def test_a_stretched_picture_has_the_same_layout() -> None:
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_stretched_picture_has_the_same_layout(axis: int) -> None:
     grid = np.random.default_rng(0).normal(size=(7, 5, WIDTH))
-    images = images_of(grid, np.repeat(grid, 3, axis=0))
+    images = images_of(grid, np.repeat(grid, 3, axis=axis))
     one, other = layouts(images.slices, images.starts, images.grids, images.pooled, 0.2).astype(float)
     np.testing.assert_allclose(one, other, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("width", "middle"), [(1, [1 / 3]), (2, [1 / 3, 1 / 3]), (3, [0, 1, 0]), (4, [0, 2 / 3, 2 / 3, 0])]
+)
+def test_the_middle_is_a_third_of_the_width_and_the_sides_are_the_rest(width: int, middle: list[float]) -> None:
+    found = middle_and_sides(width)
+    np.testing.assert_allclose(found, [middle, 1 - np.array(middle)], atol=1e-12)
+
+
+def test_layout_tells_an_open_road_from_a_street_across() -> None:
+    """Open in the middle and lined at the sides, against the same things exchanged: rows hardly tell, layout does."""
+    along, across = np.zeros((7, 6, WIDTH)), np.zeros((7, 6, WIDTH))
+    along[:, 2:4, 0] = along[:, [0, 1, 4, 5], 1] = 1
+    across[:, 2:4, 1] = across[:, [0, 1, 4, 5], 0] = 1
+    evidence, images = evidence_for(images_of(along, along)), images_of(along, across)
+    # No share of the whole, and a pool of the target's own images: all parts of `along` agree, none of `across`.
+    np.testing.assert_allclose(SCORERS["layout"](evidence, images), [1, 0], atol=2e-3)
+    # Of a whole row, 4 columns in 6 are the sides' and 2 the middle's: cos = 2 · 4 · 2 / (4² + 2²).
+    np.testing.assert_allclose(SCORERS["rows"](evidence, images), [1, 0.8], atol=2e-3)
 
 
 def test_uncentring_undoes_a_projection() -> None:
@@ -165,8 +187,8 @@ def test_learning_from_the_pool_sees_past_the_target_s_camera() -> None:
         return float((np.argsort(-dots(pool, query))[:100] < 100).mean())
 
     plain, refined = mean_direction(target), layout_query(target, pool, QuerySettings())
-    assert streets_found(refined) > streets_found(plain) + 0.05, (streets_found(plain), streets_found(refined))
-    assert streets_found(refined) > 0.95
+    assert streets_found(refined) > streets_found(plain) + 0.3, (streets_found(plain), streets_found(refined))
+    assert streets_found(refined) > 0.9
 
 
 def test_scores_do_not_depend_on_the_block_in_which_an_image_comes() -> None:
@@ -190,6 +212,8 @@ def test_words_of_errors() -> None:
         layouts(images.slices, images.starts, np.array([[7, 3]]), images.pooled)
     with pytest.raises(DataError, match="slices have 3 features; the origin is for 2"):
         uncentred(images.slices, np.zeros(3))
+    with pytest.raises(DataError, match=r"vectors have 28 numbers, the query 5. Run fit again"):
+        SCORERS["rows"](evidence_for(images, rows_query=np.ones(5)), images)
     with pytest.raises(DataError, match="the target holds no image"):
         layout_query(np.empty((0, 2)), np.ones((1, 2)), QuerySettings())
     with pytest.raises(DataError, match="target's vectors have 2 numbers, the pool's 3"):

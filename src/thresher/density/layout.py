@@ -1,7 +1,8 @@
-"""What stands where in a picture: one direction per band of rows, and the query that finds pictures laid out alike."""
+"""What stands where in a picture: a direction per band of rows, middle and sides apart, and the query for it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,19 +20,19 @@ BLOCK_IMAGES = 4096
 class QuerySettings:
     """How the layout's query learns from the pool.
 
-    The numbers were chosen by AUC on eight pairs of target and pool, on a plateau: weights from half to twice these
-    move an AUC by 0.01 at most (benchmarks/ranking.py measures them).
+    The numbers were chosen by AUC on eight pairs of target and pool (benchmarks/choosing.py), on a plateau, and
+    hold on four pairs more that were left alone until then (docs/results.md).
     """
 
-    pooled_share: float = 0.2
-    """Weight of the whole picture beside that of its bands together, 0..1."""
-    towards_top: float = 1.5
+    pooled_share: float = 0.3
+    """Weight of the whole picture beside that of its parts together, 0..1."""
+    towards_top: float = 3.0
     """Weight of the pool's nearest images in the query; the target's own mean has weight 1."""
     from_bottom: float = 1.0
     """Weight with which the farther half of the pool is subtracted from the query."""
-    top_of_target: float = 0.5
+    top_of_target: float = 1.0
     """Nearest pool images taken, as a share of the number of target images …"""
-    top_of_pool: float = 0.05
+    top_of_pool: float = 0.075
     """… but never more than this share of the pool: beyond it they may no longer be like the target."""
 
     def __post_init__(self) -> None:
@@ -79,13 +80,12 @@ def layouts(
     starts: Int64[np.ndarray, " images_plus_1"],
     grids: Int64[np.ndarray, "images 2"],
     pooled: Float[np.ndarray, "images c"],
-    pooled_share: float = 0.2,
+    pooled_share: float = 0.3,
 ) -> Float16[np.ndarray, "images wide"]:
-    """Each image as one unit vector: the directions of its seven bands of rows, and of the whole, side by side.
+    """Each image as one unit vector: the directions of its bands' middles and sides, and of the whole, side by side.
 
-    The dot product of two of them is (1 − share) × the mean cosine of their bands + share × the cosine of the wholes:
-    a pyramid of two levels. Band b of an h-row grid takes rows ⌊b h / 7⌋ to ⌈(b + 1) h / 7⌉, so none is ever empty,
-    and portrait, landscape and panorama are compared by relative height.
+    The dot product of two of them is (1 − share) × the mean cosine of their 14 parts + share × the cosine of the
+    wholes: a pyramid of two levels. A mirrored picture has the same vector.
 
     Args:
         slices: Before any centring (see `uncentred`); image i owns rows `starts[i]` to `starts[i + 1]`.
@@ -95,29 +95,77 @@ def layouts(
     Raises:
         DataError: a grid has another number of slices than its image.
 
-    Source: the pyramid, Lazebnik, Schmid & Ponce 2006; bands of rows only are ours: streets are layered from road to
-    sky, and left and right may be exchanged.
+    Source: the pyramid, Lazebnik, Schmid & Ponce 2006; its parts are ours: streets are layered from road to sky,
+    open ahead and lined on both sides, and left and right may be exchanged.
+    """
+    parts = _parts(slices, starts, grids, middle_and_sides, 1 - pooled_share)
+    whole = np.sqrt(pooled_share) * directions(pooled)
+    return np.concatenate([parts, whole.astype(np.float16)], axis=1)
+
+
+def bands(
+    slices: Float[np.ndarray, "n d"],
+    starts: Int64[np.ndarray, " images_plus_1"],
+    grids: Int64[np.ndarray, "images 2"],
+) -> Float16[np.ndarray, "images wide"]:
+    """Each image as one unit vector: the directions of its seven bands of rows, over their whole width.
+
+    Raises:
+        DataError: a grid has another number of slices than its image.
+    """
+    return _parts(slices, starts, grids, lambda width: np.full((1, width), 1 / width), 1.0)
+
+
+def middle_and_sides(width: int) -> Float64[np.ndarray, "2 width"]:
+    """How much of each of `width` columns lies in the middle third of a picture, and how much in the outer two.
+
+    >>> middle_and_sides(width=6)
+    array([[0., 0., 1., 1., 0., 0.],
+           [1., 1., 0., 0., 1., 1.]])
+    """
+    left = np.arange(width)
+    middle = np.clip(np.minimum(left + 1, 2 * width / 3) - np.maximum(left, width / 3), 0, 1)
+    return np.stack([middle, 1 - middle])
+
+
+def _parts(
+    slices: Float[np.ndarray, "n d"],
+    starts: Int64[np.ndarray, " images_plus_1"],
+    grids: Int64[np.ndarray, "images 2"],
+    columns: Callable[[int], Float64[np.ndarray, "parts width"]],
+    share: float,
+) -> Float16[np.ndarray, "images wide"]:
+    """The direction of each part of each band, side by side, all as long as gives the whole the squared length `share`.
+
+    Band b of an h-row grid takes rows ⌊b h / 7⌋ to ⌈(b + 1) h / 7⌉, so none is ever empty, and portrait, landscape
+    and panorama are compared by relative height; `columns` weighs the columns of each part.
     """
     if (np.diff(starts) != grids.prod(axis=1)).any() or (grids < 1).any():
         raise DataError("layout: a grid's height × width differs from its number of slices. Embed those images again.")
-    d = slices.shape[1]
-    found = np.empty((len(grids), BANDS * d + pooled.shape[1]), np.float16)
-    found[:, BANDS * d :] = np.sqrt(pooled_share) * directions(pooled)
+    d, parts = slices.shape[1], len(columns(1))
+    length = float(np.sqrt(share / (BANDS * parts)))
+    found = np.empty((len(grids), BANDS, parts, d), np.float16)
     for height, width in np.unique(grids, axis=0):
+        weights = columns(int(width)).astype(np.float32)
         members = np.flatnonzero((grids == (height, width)).all(axis=1))
         for first in range(0, len(members), BLOCK_IMAGES):
             some = members[first : first + BLOCK_IMAGES]
             taken = slices[starts[some][:, None] + np.arange(height * width)].astype(np.float32)
-            rows = taken.reshape(len(some), height, width, d).mean(axis=2)
+            rows = weights @ taken.reshape(len(some), height, width, d)
             for band in range(BANDS):
                 inside = rows[:, band * height // BANDS : -(-(band + 1) * height // BANDS)]
-                unit = directions(inside.mean(axis=1))
-                found[some, band * d : (band + 1) * d] = np.sqrt((1 - pooled_share) / BANDS) * unit
-    return found
+                found[some, band] = length * directions(inside.mean(axis=1).reshape(-1, d)).reshape(-1, parts, d)
+    return found.reshape(len(grids), -1)
 
 
-def dots(vectors: Float[np.ndarray, "n c"], query: Float64[np.ndarray, " c"]) -> Float64[np.ndarray, " n"]:
-    """The dot product of each vector with the query, a block at a time."""
+def dots(vectors: Float[np.ndarray, "n c"], query: Float64[np.ndarray, " query_c"]) -> Float64[np.ndarray, " n"]:
+    """The dot product of each vector with the query, a block at a time.
+
+    Raises:
+        DataError: the query has another width.
+    """
+    if vectors.shape[1] != len(query):
+        raise DataError(f"layout: vectors have {vectors.shape[1]} numbers, the query {len(query)}. Run fit again.")
     found = np.empty(len(vectors))
     for start in range(0, len(vectors), BLOCK_IMAGES):
         found[start : start + BLOCK_IMAGES] = vectors[start : start + BLOCK_IMAGES].astype(np.float32) @ query

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Float16, Float64, Int64
 
 from thresher.density import sphere as spherical
-from thresher.density.layout import QuerySettings, dots, layout_query, layouts, mean_direction, uncentred
+from thresher.density.layout import QuerySettings, bands, dots, layout_query, layouts, mean_direction, uncentred
 from thresher.density.mixture import Mixture
 from thresher.density.neighbours import nearest_target
 from thresher.density.similarity import cosine_to_mean, mean_of_slices, similarity
@@ -45,8 +45,8 @@ class Evidence:
     """Pooled vectors of the target's images."""
     origin: Float64[np.ndarray, " d_plus_1"]
     """`layout.origin_of` the projection."""
-    rows_query: Float64[np.ndarray, " wide"]
-    """The mean direction of the target's layouts with no share of the whole picture."""
+    rows_query: Float64[np.ndarray, " narrow"]
+    """The mean direction of the target's `layout.bands`."""
     query: Float64[np.ndarray, " wide"]
     """`layout.layout_query` of target and pool."""
     held_out_nats: Float64[np.ndarray, " h"]
@@ -136,7 +136,7 @@ def rows(evidence: Evidence, images: Images) -> Float64[np.ndarray, " images"]:
 
     Fails on streets seen from above, from the side, or in a tight crop. Source: ours (shared measurements).
     """
-    return dots(layouts_of(images, evidence.origin, 0.0), evidence.rows_query)
+    return dots(_bands_of(images, evidence.origin), evidence.rows_query)
 
 
 def sphere(evidence: Evidence, images: Images) -> Float64[np.ndarray, " images"]:
@@ -195,14 +195,14 @@ def queries(
     pool_layouts: Float[np.ndarray, "n wide"],
     origin: Float64[np.ndarray, " d_plus_1"],
     settings: QuerySettings,
-) -> tuple[Float64[np.ndarray, " wide"], Float64[np.ndarray, " wide"]]:
+) -> tuple[Float64[np.ndarray, " narrow"], Float64[np.ndarray, " wide"]]:
     """`rows_query` and `query` of the evidence, from the target's images and the pool's layouts.
 
     Args:
         pool_layouts: `layouts_of` the pool's images with the settings' share of the whole.
     """
-    plain, shared = (layouts_of(target, origin, share) for share in (0.0, settings.pooled_share))
-    return mean_direction(plain), layout_query(shared, pool_layouts, settings)
+    query = layout_query(layouts_of(target, origin, settings.pooled_share), pool_layouts, settings)
+    return mean_direction(_bands_of(target, origin)), query
 
 
 def layouts_of(
@@ -210,3 +210,7 @@ def layouts_of(
 ) -> Float16[np.ndarray, "images wide"]:
     """`layout.layouts` of images whose slices are PCA coordinates."""
     return layouts(uncentred(images.slices, origin), images.starts, images.grids, images.pooled, pooled_share)
+
+
+def _bands_of(images: Images, origin: Float64[np.ndarray, " d_plus_1"]) -> Float16[np.ndarray, "images wide"]:
+    return bands(uncentred(images.slices, origin), images.starts, images.grids)
