@@ -20,8 +20,8 @@ BLOCK_IMAGES = 4096
 class QuerySettings:
     """How the layout's query learns from the pool.
 
-    The numbers were chosen by AUC on eight pairs of target and pool (benchmarks/choosing.py), on a plateau, and
-    hold on four pairs more that were left alone until then (docs/results.md).
+    The numbers were chosen by AUC on eight pairs of target and pool (benchmarks/choosing.py), on a plateau. Four
+    pairs more took no part in the search, but were seen before its last step (docs/results.md).
     """
 
     pooled_share: float = 0.3

@@ -26,8 +26,8 @@ from thresher.errors import DataError
 from thresher.tables import replacing
 
 Covariance = Literal["full", "diagonal"]
-#: Rows handed to a thread at a time: bounds memory whatever the number of slices.
-BLOCK_ROWS = 8192
+#: Numbers handed to a thread at a time: bounds memory whatever the number of slices.
+_BLOCK_NUMBERS, _FEWEST_BLOCK_ROWS = 524_288, 1024
 _FULL_ROWS, _DIAGONAL_ROWS = (256, 384), (192, 960)
 #: Up to a million multiplications OpenBLAS takes both matrices as they lie, which is a fifth faster for products this
 #: narrow. Source: OpenBLAS, kernel/x86_64/sgemm_small_kernel_permit_skylakex.c.
@@ -89,13 +89,8 @@ def log_density(
     """
     pack = packed(mixture, slices.shape[1], double)
     density = np.empty(len(slices))
-
-    def one(start: int) -> None:
-        rows = slice(start, start + BLOCK_ROWS)
-        evaluate(pack, slices[rows], density[rows])
-
     with threads_without_blas(threads) as pool:
-        list(pool.map(one, range(0, len(slices), BLOCK_ROWS)))
+        list(pool.map(lambda rows: evaluate(pack, slices[rows], density[rows]), thread_blocks(slices)))
     return density
 
 
@@ -107,6 +102,12 @@ def responsibilities(
     shares = np.empty((len(slices), len(mixture.weights)), pack.dtype)
     evaluate(pack, slices, np.empty(len(slices)), shares)
     return shares
+
+
+def thread_blocks(slices: Float[np.ndarray, "n d"]) -> list[slice]:
+    """The rows that one thread works on at a time: as many as bound its memory, the same for any number of threads."""
+    rows = max(_FEWEST_BLOCK_ROWS, _BLOCK_NUMBERS // slices.shape[1])
+    return [slice(start, start + rows) for start in range(0, len(slices), rows)]
 
 
 @contextlib.contextmanager

@@ -10,13 +10,13 @@ from jaxtyping import Float, Float64, Int64
 
 from thresher.density.kernels import add_column_sums, add_weighted
 from thresher.density.mixture import (
-    BLOCK_ROWS,
     Covariance,
     Mixture,
     Packed,
     evaluator,
     packed,
     rows_at_once,
+    thread_blocks,
     threads_without_blas,
 )
 
@@ -95,7 +95,7 @@ def expected_moments(
     with threads_without_blas(threads) as pool:
         for block in blocks:
             rows += len(block)
-            pieces = [block[start : start + BLOCK_ROWS] for start in range(0, len(block), BLOCK_ROWS)]
+            pieces = [block[piece] for piece in thread_blocks(block)]
             for part in pool.map(lambda piece: _moments_of(mixture, pack, piece), pieces):
                 moments.add(part)
     moments.log_likelihood /= rows
