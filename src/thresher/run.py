@@ -124,8 +124,14 @@ def file_digest(path: Path) -> str:
 
 
 def folder_digest(root: Path) -> str:
-    """A hash of every file's relative path, size and modification time below a folder; contents are not read."""
+    """A hash of every file's relative path, size and modification time below a folder; contents are not read.
+
+    Of a file its own size and time count.
+    """
     digest = hashlib.sha256()
+    if root.is_file():
+        status = root.stat()
+        digest.update(f"{status.st_size} {status.st_mtime_ns}".encode())
     for folder, subfolders, names in os.walk(root, followlinks=True):
         subfolders.sort()
         for name in sorted(names):

@@ -8,12 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
-from PIL import Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 
+from thresher.data.sources import opened
 from thresher.errors import DataError
 from thresher.tables import BOXES, IMAGES, MASKS, PROBLEMS, VOCABULARY, checked, empty
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
+
+#: EXIF orientations by which an upright image is as wide as the stored one is high.
+#: Source: CIPA DC-008-2019 (Exif 2.32), tag 0x0112.
+QUARTER_TURNS = frozenset({5, 6, 7, 8})
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,17 @@ def existing_folder(root: Path, what: str) -> Path:
     return root
 
 
+def existing_place(root: Path, what: str) -> Path:
+    """`root`, once it is known to be a file or a folder.
+
+    Raises:
+        DataError: it is not there.
+    """
+    if not root.exists():
+        raise DataError(f"{root}: expected a file, or a folder {what}; found nothing.")
+    return root
+
+
 def image_files(root: Path) -> list[Path]:
     """All image files under `root`, at any depth, by suffix, sorted by their path; hidden ones are passed over.
 
@@ -111,14 +127,21 @@ def contents(folder: Path) -> str:
 
 
 def size_px(path: Path) -> tuple[int, int]:
-    """Width and height as the file's header states them, in pixels; nothing is decoded.
+    """Width and height of the upright image as the file's header tells them, in pixels; nothing is decoded.
+
+    An EXIF orientation of a quarter turn swaps the two: who drew boxes that come without a size saw the image upright.
 
     Raises:
         DataError: not an image, or cut off before its header ends.
     """
     try:
-        with Image.open(path) as image:
-            return image.size
+        with opened(path) as file, Image.open(file) as image:
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1) in QUARTER_TURNS
+            return (image.height, image.width) if turned else image.size
+    except UnidentifiedImageError as error:  # its own words hold a memory address
+        raise DataError(
+            f"{path}: the image header cannot be read (no format that is known). Replace or remove the file."
+        ) from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(f"{path}: the image header cannot be read ({error}). Replace or remove the file.") from error
 

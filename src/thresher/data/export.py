@@ -12,8 +12,10 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import polars as pl
+from PIL import Image
 
 from thresher.data.dataset import contents, size_px
+from thresher.data.sources import image_bytes, opened, split_address
 from thresher.errors import DataError
 from thresher.tables import BOXES, replacing
 
@@ -178,21 +180,41 @@ def _placed(chosen: pl.DataFrame, folder: Path, images: Images) -> dict[str, str
     paths = dict(chosen.select("image_id", "path").iter_rows())
     if images == "none":
         return paths
-    gone = [path for path in paths.values() if not Path(path).is_file()]
+    packed = [path for path in paths.values() if split_address(path) is not None]
+    if packed and images == "link":
+        raise DataError(
+            f"{len(packed)} of {len(paths)} chosen images lie in archives (first: {packed[0]}) and cannot be linked. "
+            "Copy them out with --images copy, or only name them with --images none."
+        )
+    gone = [path for path in set(paths.values()) - set(packed) if not Path(path).is_file()]
     if gone:
         raise DataError(f"{len(gone)} of {len(paths)} chosen images are gone (first: {gone[0]}). Index the data again.")
     files: dict[str, str] = {}
     for image_id, path in paths.items():
         if PurePosixPath(image_id).is_absolute() or ".." in PurePosixPath(image_id).parts:
             raise DataError(f"image_id '{image_id}' leads out of the folder that it names a file in. Rename the image.")
-        files[image_id] = f"{image_id}{Path(path).suffix}"
+        files[image_id] = f"{image_id}{_suffix(path)}"
         target = folder / "images" / files[image_id]
         target.parent.mkdir(parents=True, exist_ok=True)
         if images == "link":
             target.symlink_to(path)
+        elif split_address(path) is not None:
+            target.write_bytes(image_bytes(path))
         else:
             shutil.copyfile(path, target)
     return files
+
+
+def _suffix(path: str) -> str:
+    """What an image's file name ends with; a row of a Parquet file has no name, so there its content tells."""
+    address = split_address(path)
+    if address is None or address[0].endswith(".tar"):
+        return Path(path).suffix
+    try:
+        with opened(path) as file, Image.open(file) as image:
+            return f".{(image.format or '').lower()}".replace(".jpeg", ".jpg")
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"{path}: the image header cannot be read. Leave it out of the export.") from error
 
 
 def _free_file(out: Path) -> Path:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
+from thresher.data.sources import opened, size_bytes
 from thresher.errors import DataError
 
 #: A 30,000 × 30,000 PNG of one colour is a few kilobytes on disk and 2.7 GB in memory; this refuses it unopened.
@@ -27,7 +28,7 @@ def image_size(path: Path) -> tuple[int, int]:
         DataError: the file is missing or no image.
     """
     try:
-        with Image.open(path) as image:
+        with opened(path) as file, Image.open(file) as image:
             return image.size
     except (OSError, SyntaxError, ValueError) as error:
         raise DataError(f"{path}: {_reason(path, error)}") from error
@@ -44,7 +45,7 @@ def rgb_image(path: Path) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a palette with byte transparency is no news to the user
-            with Image.open(path) as image:
+            with opened(path) as file, Image.open(file) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise DataError(f"{path}: {image.width} × {image.height} pixels; the limit is {MAX_PIXELS:,}")
                 image.load()
@@ -66,10 +67,10 @@ def _as_rgb(image: Image.Image) -> Image.Image:
 
 
 def _reason(path: Path, error: Exception) -> str:
-    if isinstance(error, FileNotFoundError):
-        return "the file is not there"
-    if path.is_file() and path.stat().st_size == 0:
+    if size_bytes(path) == 0:
         return "the file is empty (0 bytes)"
+    if isinstance(error, UnidentifiedImageError):
+        return "not a readable image (no format that is known)"  # Pillow's words hold a memory address
     return f"not a readable image ({str(error).removesuffix('.') or type(error).__name__})"
 
 

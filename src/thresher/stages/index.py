@@ -19,7 +19,7 @@ from thresher.errors import DataError, SettingsError
 from thresher.run import Run, StageResult, Track, file_digest, folder_digest, perform, untracked
 
 #: Problems that cost a whole image.
-IMAGE_PROBLEMS = ("image_missing", "image_unreadable", "duplicate_id", "name_not_utf8")
+IMAGE_PROBLEMS = ("image_missing", "image_unreadable", "duplicate_id", "name_not_utf8", "archive_broken")
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def index(run: Run, settings: IndexSettings, *, dry_run: bool = False, track: Tr
     label_map = load_label_map(settings.label_map, taxonomy)
     for source in sources:
         if not source.root.exists():
-            raise DataError(f"{source.role} {source.format}:{source.root}: no such folder.")
+            raise DataError(f"{source.role} {source.format}:{source.root}: no such folder or file.")
     if dry_run:
         return StageResult("index", "planned", {"sources": [_described(source) for source in sources]})
     taxonomy_file = BUILT_IN / f"{settings.taxonomy}.toml"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from thresher.data.dataset import Dataset
-from thresher.data.readers import cityscapes, coco, folder, kitti, masks, open_images, voc, yolo
+from thresher.data.readers import cityscapes, coco, folder, kitti, masks, open_images, parquet, voc, webdataset, yolo
 
 #: Called as `read(root, split, dataset)`: `split` None means all of them, `dataset` prefixes every image_id.
 READERS: Mapping[str, Callable[[Path, str | None, str], Dataset]] = {
@@ -16,6 +16,8 @@ READERS: Mapping[str, Callable[[Path, str | None, str], Dataset]] = {
     "kitti": kitti.read,
     "masks": masks.read,
     "open_images": open_images.read,
+    "parquet": parquet.read,
     "voc": voc.read,
+    "webdataset": webdataset.read,
     "yolo": yolo.read,
 }
