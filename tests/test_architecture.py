@@ -19,9 +19,9 @@ LAYERS = [
 ]
 #: Library → where alone it may be imported.
 KEPT_IN = {
-    "torch": ("features/backbone.py", "segmentation/"),
+    "torch": ("features/backbone.py", "features/pixels.py", "features/worker.py", "segmentation/"),
     "timm": ("features/backbone.py", "segmentation/"),
-    "onnxruntime": ("features/backbone.py", "segmentation/"),
+    "onnxruntime": ("features/backbone.py", "features/quantised.py", "segmentation/"),
     "numba": ("density/kernels.py",),
     "ray": ("features/engine.py",),
     "streamlit": ("report/explorer.py",),

@@ -15,6 +15,7 @@ from thresher import tables
 from thresher.data import readers
 from thresher.data.synthetic.dataset import SyntheticSettings, write_dataset
 from thresher.errors import DataError, SettingsError
+from thresher.features.engine import EngineSettings
 from thresher.run import Run
 from thresher.stages.embed import EmbedSettings, embed
 from thresher.stages.export import export
@@ -46,7 +47,7 @@ def index_settings(scenes: Path) -> IndexSettings:
 def run_everything(folder: Path, scenes: Path, threads: int) -> Run:
     run = Run(folder)
     index(run, index_settings(scenes))
-    embed(run, EmbedSettings(shard_images=64), threads=threads)
+    embed(run, EmbedSettings(shard_images=64), engine=EngineSettings(workers=threads))
     fit(run, FIT)
     score(run)
     for method in ("similarity", "diversity", "random", "both"):

@@ -24,6 +24,7 @@ COMMANDS = {
     "run": "Every stage, from one TOML file.",
     "index": "Read annotations and image files of target and pool into tables.",
     "embed": "Run every image through the backbone and keep its slices.",
+    "merge": "Complete embed from the shards that jobs made apart.",
     "fit": "Fit the mixture to the target's slices.",
     "score": "Measure similarity and diversity of every pool image.",
     "select": "Choose images, and say why each was chosen.",

@@ -14,10 +14,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from thresher.cli import EXIT_OK, EXIT_SOME_FAILED
+from thresher.features.engine import EngineSettings
 from thresher.run import Run, StageResult, Track
 from thresher.stages.demo import DemoSettings, demo
 from thresher.stages.doctor import doctor
-from thresher.stages.embed import EmbedSettings, embed
+from thresher.stages.embed import EmbedSettings, embed, merge
 from thresher.stages.export import export
 from thresher.stages.fit import FitSettings, fit
 from thresher.stages.index import IndexSettings, index
@@ -31,7 +32,7 @@ SCHEMA_VERSION = 1
 #: Settings become flags of their own: --components, not --settings.components.
 FLAT = Parameter(name="*", negative="")
 RunFolder = Annotated[Path, Parameter(help="The run's folder.")]
-Threads = Annotated[int | None, Parameter(help="Images worked on at once; all processors by default.")]
+Engine = Annotated[EngineSettings, FLAT]
 
 
 @Parameter(name="*")
@@ -55,10 +56,19 @@ def embed_command(
     *,
     settings: Annotated[EmbedSettings, FLAT] = EmbedSettings(),
     output: Output = Output(),
-    threads: Threads = None,
+    engine: Engine = EngineSettings(),
+    shard: Annotated[str, Parameter(help="I/N: the I-th of N jobs' part of the work; then merge.")] = "",
 ) -> int:
     """Run every image through the backbone and keep its slices."""
-    return _told([embed(Run(run), settings, threads=threads, dry_run=output.dry_run, track=_track())], output)
+    done = embed(Run(run), settings, engine=engine, shard=shard, dry_run=output.dry_run, track=_track())
+    return _told([done], output)
+
+
+def merge_command(
+    run: RunFolder, *, settings: Annotated[EmbedSettings, FLAT] = EmbedSettings(), output: Output = Output()
+) -> int:
+    """Complete embed from the shards that jobs made apart; give the settings that they had."""
+    return _told([merge(Run(run), settings)], output)
 
 
 def fit_command(
@@ -121,11 +131,11 @@ def run_command(
     file: Annotated[Path, Parameter(help="TOML file with a table per stage: [index], [embed], … [[select]].")],
     *,
     output: Output = Output(),
-    threads: Threads = None,
+    engine: Engine = EngineSettings(),
 ) -> int:
     """Every stage, from one TOML file; stages whose inputs and settings are unchanged do nothing."""
     settings = load_run_file(file)
-    return _told(run_all(settings, threads=threads, dry_run=output.dry_run, track=_track()), output)
+    return _told(run_all(settings, engine=engine, dry_run=output.dry_run, track=_track()), output)
 
 
 def demo_command(

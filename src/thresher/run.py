@@ -24,7 +24,7 @@ Item = TypeVar("Item")
 #: Wraps a loop of known length so that someone can watch it: track(items, total, what is done).
 Track = Callable[[Iterable[Item], int, str], Iterable[Item]]
 #: Raise it for a stage when its result changes for the same settings and inputs.
-STAGE_VERSIONS = {"index": 1, "embed": 1, "fit": 3, "score": 3, "select": 1, "insight": 1}
+STAGE_VERSIONS = {"index": 1, "embed": 2, "fit": 3, "score": 3, "select": 1, "insight": 1}
 
 
 def untracked(items: Iterable[Item], total: int, what: str) -> Iterable[Item]:
@@ -56,6 +56,7 @@ class Run:
         self.problems = self.folder / "problems.parquet"
         self.taxonomy = self.folder / "taxonomy.toml"
         self.slices = self.folder / "slices"
+        self.shards = self.folder / "shards.parquet"
         self.projection = self.folder / "projection.safetensors"
         self.pooled = self.folder / "pooled.parquet"
         self.backbone = self.folder / "backbone.onnx"

@@ -85,6 +85,17 @@ POOLED: Schema = {
     "vector": pl.Array,
 }
 
+#: One row per file of slices: what it holds, and the fingerprint of all that shaped it.
+SHARDS: Schema = {
+    "number": pl.Int64,
+    "images": pl.Int64,
+    "problems": pl.Int64,
+    "slices": pl.Int64,
+    "width": pl.Int64,
+    "bytes": pl.Int64,
+    "fingerprint": pl.String,
+}
+
 #: One row per pool image; direction: higher is nearer the target (similarity, cosine) or richer (diversity).
 SCORES: Schema = {
     "image_id": pl.String,

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from thresher.data import images
-from thresher.data.images import image_size, network_input, network_size, rgb_image
+from thresher.data.images import image_size, network_size, rgb_image
 from thresher.errors import DataError
 
 GREY16 = np.arange(64 * 48, dtype=np.uint16).reshape(48, 64) * 20
@@ -51,11 +51,6 @@ def test_of_an_animation_the_first_frame_counts(tmp_path: Path) -> None:
     frames = [Image.new("L", (4, 4), 10), Image.new("L", (4, 4), 250)]
     path = saved(tmp_path / "a.gif", frames[0], save_all=True, append_images=frames[1:])
     assert np.asarray(rgb_image(path))[0, 0, 0] < 50
-
-
-def test_one_pixel_is_an_image(tmp_path: Path) -> None:
-    path = saved(tmp_path / "one.png", Image.new("RGB", (1, 1), (9, 9, 9)))
-    assert network_input(rgb_image(path), 64, 32).shape == (64, 64, 3)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from PIL import Image
 from thresher import tables
 from thresher.data.readers import READERS
 from thresher.errors import DataError
+from thresher.features.engine import EngineSettings
 from thresher.run import Run
 from thresher.stages.embed import EmbedSettings, embed
 from thresher.stages.export import export
@@ -68,7 +69,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
         index(run, IndexSettings((texts["target"],), (texts["pool"],)))
         if made:  # exporting the network takes longest
             shutil.copy(made["folder"].backbone, run.backbone)
-        embed(run, SETTINGS, threads=2)
+        embed(run, SETTINGS, engine=EngineSettings(workers=2))
         fit(run, FitSettings(components="1", covariance="diagonal"))
         score(run)
         select(run, SelectSettings("similarity", "3", name="three"))

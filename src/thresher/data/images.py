@@ -6,7 +6,6 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from thresher.data.sources import opened, size_bytes
@@ -83,9 +82,3 @@ def network_size(width_px: int, height_px: int, short_side: int, multiple: int) 
     aspect = min(max(width_px, height_px) / min(width_px, height_px), MAX_ASPECT)
     long_side = max(multiple, round(short_side * aspect / multiple) * multiple)
     return (long_side, short_side) if width_px >= height_px else (short_side, long_side)
-
-
-def network_input(image: Image.Image, short_side: int, multiple: int) -> UInt8[np.ndarray, "h w 3"]:
-    """The image resized for a network by an antialiased bilinear filter (the filter moves features: decisions/0004)."""
-    size = network_size(image.width, image.height, short_side, multiple)
-    return np.asarray(image.resize(size, Image.Resampling.BILINEAR))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Float32
+from safetensors import safe_open
 from safetensors.numpy import load_file, save
 
 from thresher.errors import DataError
@@ -68,15 +69,23 @@ def fit_projection(
     return Projection(mean.astype(np.float32), kept.astype(np.float32), explained)
 
 
-def save_projection(projection: Projection, path: Path) -> None:
-    """Write it as safetensors."""
+def save_projection(projection: Projection, path: Path, fingerprint: str = "") -> None:
+    """Write it as safetensors; `fingerprint` says what it was fitted on."""
     arrays = {
         "mean": projection.mean,
         "axes": np.ascontiguousarray(projection.axes),
         "explained": np.array([projection.explained]),
     }
     with replacing(path) as file:
-        file.write(save(arrays))
+        file.write(save(arrays, metadata={"fingerprint": fingerprint}))
+
+
+def projection_is_current(path: Path, fingerprint: str) -> bool:
+    """Whether the projection is there and was fitted on the same."""
+    if not path.is_file():
+        return False
+    with safe_open(path, framework="numpy") as file:
+        return (file.metadata() or {}).get("fingerprint") == fingerprint
 
 
 def load_projection(path: Path) -> Projection:

@@ -74,7 +74,13 @@ def write_shard(
             "vector": pl.Series(vectors, dtype=pl.Array(pl.Float16, channels)),
         }
     )
-    metadata = {"fingerprint": fingerprint, "width": str(width), "problems": json.dumps(problems)}
+    metadata = {
+        "fingerprint": fingerprint,
+        "width": str(width),
+        "images": str(len(images)),
+        "slices": str(int(lengths.sum())),
+        "problems": json.dumps(problems),
+    }
     write(frame, path, metadata)
 
 
@@ -87,6 +93,20 @@ def shard_problems(path: Path) -> list[dict[str, object]]:
     """The images that this shard could not read, as rows of the problems table."""
     rows: list[dict[str, object]] = json.loads(pl.read_parquet_metadata(path)["problems"])
     return rows
+
+
+def shard_row(path: Path) -> dict[str, object]:
+    """The shard's row in the table of shards, from its metadata alone."""
+    metadata = pl.read_parquet_metadata(path)
+    return {
+        "number": int(path.stem.removeprefix("part-")),
+        "images": int(metadata["images"]),
+        "problems": len(json.loads(metadata["problems"])),
+        "slices": int(metadata["slices"]),
+        "width": int(metadata["width"]),
+        "bytes": path.stat().st_size,
+        "fingerprint": metadata["fingerprint"],
+    }
 
 
 def shard_files(folder: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""embed: images → slices/part-*.parquet, pooled.parquet, projection; unreadable images → problems."""
+"""embed: images → slices/part-*.parquet, shards, pooled, projection; unreadable images → problems."""
 
 from __future__ import annotations
 
@@ -7,32 +7,39 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path  # noqa: F401 - the inherited settings' annotations name it
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal  # noqa: F401 - the inherited settings' annotations name it
 
 import numpy as np
 import polars as pl
 
 from thresher import tables
 from thresher.errors import DataError, SettingsError
-from thresher.features.backbone import Backbone, BackboneSettings, backbone_digest, load_backbone
-from thresher.features.engine import UnitSlices, each_image, projected_features
-from thresher.features.projection import Projection, fit_projection, save_projection
+from thresher.features.backbone import BackboneFile, BackboneSettings, backbone_digest, backbone_file, scaled
+from thresher.features.engine import EngineSettings, Work, workers
+from thresher.features.pixels import network_pixels
+from thresher.features.projection import fit_projection, load_projection, projection_is_current, save_projection
+from thresher.features.quantised import quantise
 from thresher.features.shards import (
-    ImageFeatures,
     shard_files,
     shard_is_current,
     shard_path,
     shard_problems,
-    write_shard,
+    shard_row,
 )
+from thresher.features.worker import Image, Task, Worker, WorkerSettings, sampled_slices
 from thresher.run import Run, StageResult, Track, file_digest, perform, untracked
 
-Image = tuple[str, str]
 #: Images tried by a dry run to tell how long the whole will take.
 _TIMED_IMAGES = 8
+#: Images of each side that tell how large a fast network's activations become.
+_CALIBRATION_IMAGES = 32
+#: What a worker holds in memory: Python, torch, onnxruntime, the network and a decoded image.
+_WORKER_BYTES = 500_000_000
+#: Small sets are cut into at least this many shards, so that there is work for every processor.
+_FEWEST_SHARDS, _FEWEST_IMAGES = 32, 16
 
 
 @dataclass(frozen=True)
@@ -44,7 +51,7 @@ class EmbedSettings(BackboneSettings):
     projection_images: int = 512
     """The PCA is fitted on this many images of the target and as many of the pool."""
     shard_images: int = 512
-    """Images in one file of slices: what a broken-off run may have to do again."""
+    """Images in one file of slices, at most: what a broken-off worker may have to do again."""
     seed: int = 0
     """Seed of the draw of images for the PCA."""
 
@@ -64,7 +71,8 @@ def embed(
     run: Run,
     settings: EmbedSettings | None = None,
     *,
-    threads: int | None = None,
+    engine: EngineSettings | None = None,
+    shard: str = "",
     dry_run: bool = False,
     track: Track[Any] = untracked,
 ) -> StageResult:
@@ -73,98 +81,195 @@ def embed(
     Shards that are there already, made from the same inputs, are kept: a broken-off run goes on where it was.
 
     Args:
-        threads: Images worked on at once; as many as there are processors by default. Does not change the result.
+        engine: Who does it; changes no result.
+        shard: "I/N": make only the shards that are the I-th of N jobs' (I from 1), for many machines without a
+            cluster; 0/N prepares what they share. When all have ended, `merge` completes the stage.
 
     Raises:
-        SettingsError: the backbone or its weights are not to be had.
+        SettingsError: the backbone or its weights are not to be had, or `shard` is not I/N.
         DataError: no index, or not one readable image in the target.
     """
-    settings = settings or EmbedSettings()
-    threads = threads or len(os.sched_getaffinity(0))
-    images = tables.read(run.images, tables.INDEXED_IMAGES, key="image_id").sort("image_id")
-    backbone_hash = backbone_digest(settings)
+    settings, engine = settings or EmbedSettings(), engine or EngineSettings()
+    images = _indexed(run)
+    job, jobs = _job(shard)
     if dry_run:
-        return StageResult("embed", "planned", _plan(run, settings, images, threads))
-    inputs = {"images": file_digest(run.images), "backbone": backbone_hash}
+        backbone_digest(settings)
+        return StageResult("embed", "planned", _plan(run, settings, images, engine))
+    inputs = _inputs(run, settings)
+
+    def make(job: int, jobs: int) -> list[Task]:
+        drawn = _drawn(images, settings)
+        # A folder for each process: jobs that start side by side each draw the same sample.
+        folder = run.folder.absolute() / f"samples-{os.uname().nodename}-{os.getpid()}"
+        try:
+            with workers(_worker_settings(run, settings, drawn), engine) as work:
+                samples = _projected(run, settings, inputs, drawn, folder, work, track)
+                tasks = _tasks(run, settings, images, inputs)
+                mine = [replace(task, samples=samples) for task in (tasks[job - 1 :: jobs] if job else [])]
+                for _ in track(work(mine), len(mine), "embedding images"):
+                    pass
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        return mine
+
+    if shard:
+        # No lock: the jobs of an array work side by side, each on files of its own.
+        mine = make(job, jobs)
+        summary = {"shard": shard, "shards": len(mine), "images": sum(len(task.images) for task in mine)}
+        return StageResult("embed", "done", summary, sum(len(shard_problems(Path(task.path))) for task in mine))
 
     def work() -> tuple[dict[str, Any], int]:
-        backbone = load_backbone(settings, run.backbone)
-        projection, seen = _projection(images, backbone, settings, threads, track)
-        save_projection(projection, run.projection)
-        shaped_by = hashlib.sha256((backbone_hash + file_digest(run.projection)).encode()).hexdigest()
-        listed = _listed(images)
-        starts = range(0, len(listed), settings.shard_images)
-        batches = [listed[start : start + settings.shard_images] for start in starts]
-        for number, batch in enumerate(track(batches, len(batches), "embedding images")):
-            _one_shard(run, number, batch, shaped_by, backbone, projection, seen, settings, threads)
-        for stale in shard_files(run.slices)[len(batches) :]:
-            stale.unlink()
-        return _finish(run, images, projection)
+        return _finish(run, images, make(1, 1))
 
-    return perform(run, "embed", settings, inputs, [run.pooled, run.projection, run.slices], work)
+    return perform(run, "embed", settings, inputs, _outputs(run), work)
+
+
+def merge(run: Run, settings: EmbedSettings | None = None) -> StageResult:
+    """Complete the embed stage from the shards that jobs made apart (`embed` with `shard`), once all are there.
+
+    Args:
+        settings: Those that the jobs had.
+
+    Raises:
+        DataError: shards are missing or were made from other inputs; names them and the jobs to run again.
+    """
+    settings = settings or EmbedSettings()
+    images, inputs = _indexed(run), _inputs(run, settings)
+
+    def work() -> tuple[dict[str, Any], int]:
+        if not projection_is_current(run.projection, _projection_print(settings, inputs)):
+            raise DataError(f"{run.projection}: not there, or from other images or settings. Run embed --shard 0/N.")
+        tasks = _tasks(run, settings, images, inputs)
+        missing = [task.number for task in tasks if not shard_is_current(Path(task.path), task.fingerprint)]
+        if missing:
+            shown = ", ".join(map(str, missing[:20])) + (" …" if len(missing) > 20 else "")
+            raise DataError(
+                f"{run.slices}: {len(missing)} of {len(tasks)} shards are missing or were made from other inputs "
+                f"(numbers {shown}; shard s belongs to job s mod N + 1). Run those jobs again, then merge."
+            )
+        return _finish(run, images, tasks)
+
+    return perform(run, "embed", settings, inputs, _outputs(run), work)
+
+
+def _job(shard: str) -> tuple[int, int]:
+    if not shard:
+        return 1, 1
+    job, _, jobs = shard.partition("/")
+    if not (job.isdigit() and jobs.isdigit() and 0 <= int(job) <= int(jobs) and int(jobs) > 0):
+        raise SettingsError(f"shard = '{shard}': expected I/N, as 3/8: the third of eight jobs; 0/8 only prepares.")
+    return int(job), int(jobs)
+
+
+def _indexed(run: Run) -> pl.DataFrame:
+    return tables.read(run.images, tables.INDEXED_IMAGES, key="image_id").sort("image_id")
+
+
+def _inputs(run: Run, settings: EmbedSettings) -> dict[str, str]:
+    return {"images": file_digest(run.images), "backbone": backbone_digest(settings)}
+
+
+def _outputs(run: Run) -> list[Path]:
+    return [run.pooled, run.projection, run.shards, run.slices]
 
 
 def _listed(images: pl.DataFrame) -> list[Image]:
     return list(zip(images["image_id"].to_list(), images["path"].to_list(), strict=True))
 
 
-def _projection(
-    images: pl.DataFrame, backbone: Backbone, settings: EmbedSettings, threads: int, track: Track[Any]
-) -> tuple[Projection, dict[str, UnitSlices]]:
-    """The projection, and the slices it was fitted on, which need not be made again."""
+def _projection_print(settings: EmbedSettings, inputs: dict[str, str]) -> str:
+    shaped_by = [inputs, settings.width, settings.projection_images, settings.seed]
+    return hashlib.sha256(json.dumps(shaped_by, sort_keys=True).encode()).hexdigest()
+
+
+def _tasks(run: Run, settings: EmbedSettings, images: pl.DataFrame, inputs: dict[str, str]) -> list[Task]:
+    """A task per shard, the same however many workers or jobs there are."""
+    shaped_by = hashlib.sha256((inputs["backbone"] + file_digest(run.projection)).encode()).hexdigest()
+    listed = _listed(images)
+    size = _shard_images(settings, len(listed))
+    tasks = []
+    for number, start in enumerate(range(0, len(listed), size)):
+        batch = listed[start : start + size]
+        fingerprint = hashlib.sha256(json.dumps([shaped_by, batch]).encode()).hexdigest()
+        path = str(shard_path(run.slices.absolute(), number))
+        tasks.append(Task("shard", number, batch, path, fingerprint, str(run.projection.absolute())))
+    return tasks
+
+
+def _shard_images(settings: EmbedSettings, images: int) -> int:
+    return min(settings.shard_images, max(_FEWEST_IMAGES, -(-images // _FEWEST_SHARDS)))
+
+
+def _drawn(images: pl.DataFrame, settings: EmbedSettings) -> list[list[Image]]:
+    """The images of target and pool that the projection is fitted on."""
     rng = np.random.default_rng(settings.seed)
-    seen: dict[str, UnitSlices] = {}
     sides = []
     for role in ("target", "pool"):
         candidates = images.filter(pl.col("role") == role)
-        drawn = np.sort(rng.permutation(candidates.height)[: settings.projection_images])
-        sample = _listed(candidates[drawn.tolist()])
-        results = each_image(sample, backbone, settings.short_side, threads)
-        found = [
-            (image_id, result)
-            for image_id, _, result in track(results, len(sample), f"sampling the {role}")
-            if not isinstance(result, DataError)
+        rows = np.sort(rng.permutation(candidates.height)[: settings.projection_images])
+        sides.append(_listed(candidates[rows.tolist()]))
+    return sides
+
+
+def _worker_settings(run: Run, settings: EmbedSettings, drawn: Sequence[Sequence[Image]]) -> WorkerSettings:
+    """What every worker needs; the network is written to the run's folder."""
+    backbone = backbone_file(settings, run.backbone)
+    fast = settings.mode == "fast"
+    if fast:
+        backbone = _quantised(backbone, run.backbone.with_suffix(".int8.onnx"), settings.short_side, drawn)
+    return WorkerSettings(str(backbone.path.absolute()), backbone.mean, backbone.std, settings.short_side, fast)
+
+
+def _quantised(backbone: BackboneFile, to: Path, short_side: int, drawn: Sequence[Sequence[Image]]) -> BackboneFile:
+    tried = [image for side in drawn for image in side[:: max(1, len(side) // _CALIBRATION_IMAGES)]]
+
+    def readable() -> Iterator[Any]:
+        for _, path in tried:
+            try:
+                yield scaled(network_pixels(Path(path), short_side, fast=True).image, backbone)
+            except DataError:
+                continue  # listed when its shard is made
+
+    quantise(backbone.path, to, readable())
+    return replace(backbone, path=to)
+
+
+def _projected(
+    run: Run,
+    settings: EmbedSettings,
+    inputs: dict[str, str],
+    drawn: Sequence[Sequence[Image]],
+    folder: Path,
+    work: Work,
+    track: Track[Any],
+) -> list[str]:
+    """Fit the projection unless it is there; the files of the images that went through the network for it."""
+    fingerprint = _projection_print(settings, inputs)
+    if projection_is_current(run.projection, fingerprint):
+        return []
+    sides = []
+    for side, images in zip(("target", "pool"), drawn, strict=True):
+        batches = [images[start : start + _FEWEST_IMAGES] for start in range(0, len(images), _FEWEST_IMAGES)]
+        tasks = [
+            Task("sample", number, batch, str(folder / f"{side}-{number:03d}.safetensors"))
+            for number, batch in enumerate(batches)
         ]
-        seen |= dict(found)
-        sides.append(np.concatenate([unit.slices for _, unit in found]) if found else None)
-    target, pool = sides
+        for _ in track(work(tasks), len(tasks), f"sampling the {side}"):
+            pass
+        sides.append([task.path for task in tasks])
+    target, pool = (sampled_slices(paths) for paths in sides)
     if target is None:
         raise DataError("embed: not one of the target's sampled images could be read. Are the paths right?")
-    return fit_projection(target, pool, settings.width), seen
+    save_projection(fit_projection(target, pool, settings.width), run.projection, fingerprint)
+    return [path for paths in sides for path in paths]
 
 
-def _one_shard(
-    run: Run,
-    number: int,
-    batch: Sequence[Image],
-    shaped_by: str,
-    backbone: Backbone,
-    projection: Projection,
-    seen: Mapping[str, UnitSlices],
-    settings: EmbedSettings,
-    threads: int,
-) -> None:
-    path = shard_path(run.slices, number)
-    fingerprint = hashlib.sha256(json.dumps([shaped_by, batch]).encode()).hexdigest()
-    if shard_is_current(path, fingerprint):
-        return
-    new = [image for image in batch if image[0] not in seen]
-    units: dict[str, UnitSlices | DataError] = {image_id: seen[image_id] for image_id, _ in batch if image_id in seen}
-    units |= {image_id: unit for image_id, _, unit in each_image(new, backbone, settings.short_side, threads)}
-    features: list[ImageFeatures] = []
-    problems: list[dict[str, object]] = []
-    for image_id, image_path in batch:
-        unit = units[image_id]
-        if isinstance(unit, DataError):
-            row = {"image_id": image_id, "path": image_path, "stage": "embed"}
-            problems.append({**row, "problem": "image_unreadable", "detail": str(unit)})
-        else:
-            features.append(projected_features(image_id, unit, projection))
-    write_shard(path, features, problems, fingerprint, projection)
-
-
-def _finish(run: Run, images: pl.DataFrame, projection: Projection) -> tuple[dict[str, Any], int]:
+def _finish(run: Run, images: pl.DataFrame, tasks: Sequence[Task]) -> tuple[dict[str, Any], int]:
+    for stale in shard_files(run.slices)[len(tasks) :]:
+        stale.unlink()
     files = shard_files(run.slices)
+    shards = pl.DataFrame([shard_row(path) for path in files], schema=dict(tables.SHARDS), orient="row")
+    tables.write(tables.checked(shards, tables.SHARDS, "shards", key="number"), run.shards)
     pooled = pl.concat([pl.read_parquet(path, columns=list(tables.POOLED)) for path in files])
     tables.write(tables.checked(pooled, tables.POOLED, "pooled", key="image_id"), run.pooled)
     problems = [row for path in files for row in shard_problems(path)]
@@ -177,30 +282,35 @@ def _finish(run: Run, images: pl.DataFrame, projection: Projection) -> tuple[dic
         "images_embedded": pooled.height,
         "images_unreadable": len(problems),
         "slices": int((pooled["grid_h"].cast(pl.Int64) * pooled["grid_w"].cast(pl.Int64)).sum()),
-        "width": int(projection.axes.shape[0]),
-        "variance_kept": round(projection.explained, 4),
+        "width": int(shards["width"][0]),
+        "variance_kept": round(load_projection(run.projection).explained, 4),
+        "shards": len(files),
         "bytes": sum(path.stat().st_size for path in files),
     }
     return summary, len(problems)
 
 
-def _plan(run: Run, settings: EmbedSettings, images: pl.DataFrame, threads: int) -> dict[str, Any]:
+def _plan(run: Run, settings: EmbedSettings, images: pl.DataFrame, engine: EngineSettings) -> dict[str, Any]:
     """What embed would take, from running a few images."""
     rows = [number * images.height // _TIMED_IMAGES for number in range(min(_TIMED_IMAGES, images.height))]
     run.folder.mkdir(parents=True, exist_ok=True)
-    backbone = load_backbone(settings, run.backbone)
-    started = time.perf_counter()
-    results = [unit for _, _, unit in each_image(_listed(images[rows]), backbone, settings.short_side, threads)]
+    worker = Worker(_worker_settings(run, settings, [_listed(images[rows])]))
+    cells, started = [], time.perf_counter()
+    for _, path in _listed(images[rows]):
+        try:
+            cells.append(len(worker.unit_slices(Path(path)).slices))
+        except DataError:
+            continue  # an unreadable image takes time too
     seconds = (time.perf_counter() - started) / max(1, len(rows))
-    cells = [len(unit.slices) for unit in results if not isinstance(unit, DataError)]
     slices = float(np.mean(cells)) if cells else 0.0
+    workers = engine.workers or len(os.sched_getaffinity(0))
     sampled = min(2 * settings.projection_images, images.height)
     return {
         "images": images.height,
-        "shards": -(-images.height // settings.shard_images),
+        "shards": -(-images.height // _shard_images(settings, images.height)),
         "bytes": round(images.height * slices * settings.width * 2),
         "disk_free_bytes": shutil.disk_usage(run.folder).free,
-        "memory_bytes": round(sampled * slices * 320 * 4),
-        "seconds": round(images.height * seconds),
-        "threads": threads,
+        "memory_bytes": round(sampled * slices * 320 * 8 + workers * _WORKER_BYTES),
+        "seconds": round(images.height * seconds / workers),
+        "workers": workers,
     }

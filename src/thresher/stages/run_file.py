@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from thresher.errors import SettingsError
+from thresher.features.engine import EngineSettings
 from thresher.run import Run, StageResult, Track, untracked
 from thresher.stages.embed import EmbedSettings, embed
 from thresher.stages.export import export
@@ -142,7 +143,7 @@ def _spelt(kind: Any) -> str:
 def run_all(
     settings: RunFile,
     *,
-    threads: int | None = None,
+    engine: EngineSettings | None = None,
     dry_run: bool = False,
     track: Track[Any] = untracked,
 ) -> Iterator[StageResult]:
@@ -153,7 +154,7 @@ def run_all(
     run = Run(settings.folder)
     steps: list[tuple[Path, Callable[[], StageResult]]] = [
         (run.folder.parent, lambda: index(run, settings.index, dry_run=dry_run, track=track)),
-        (run.images, lambda: embed(run, settings.embed, threads=threads, dry_run=dry_run, track=track)),
+        (run.images, lambda: embed(run, settings.embed, engine=engine, dry_run=dry_run, track=track)),
         (run.pooled, lambda: fit(run, settings.fit, dry_run=dry_run, track=track)),
         (run.mixture, lambda: score(run, settings.score, dry_run=dry_run, track=track)),
     ]

@@ -1,0 +1,241 @@
+"""What one worker does with one task: images through the backbone, and the result into one file.
+
+A worker is a process of its own (`python -m thresher.features.worker`), or an actor on a cluster. Tasks and reports are
+plain values, and all else goes through files, so that nothing is pickled and any machine that sees the files can work.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import time
+import traceback
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float32
+from safetensors import safe_open
+from safetensors.numpy import save
+
+from thresher.errors import DataError
+from thresher.features.backbone import Backbone, open_backbone
+from thresher.features.pixels import network_pixels
+from thresher.features.projection import Projection, load_projection, unit_length
+from thresher.features.shards import ImageFeatures, shard_is_current, write_shard
+from thresher.tables import replacing
+
+#: (image id, path)
+Image = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """What every task of a stage has in common; paths must mean the same to every worker."""
+
+    backbone: str
+    """The ONNX file."""
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    short_side: int
+    fast: bool = False
+
+
+@dataclass(frozen=True)
+class Task:
+    """Some images, and the file that is to hold them."""
+
+    kind: Literal["sample", "shard"]
+    number: int
+    images: Sequence[Image]
+    path: str
+    fingerprint: str = ""
+    projection: str = ""
+    """Where the projection of a shard lies."""
+    samples: Sequence[str] = ()
+    """Files of images that have been through the backbone already."""
+    fatal: Sequence[str] = ()
+    """Ids of images that ended the worker which read them: listed as unreadable, not tried again."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of a task."""
+
+    number: int
+    images: int
+    problems: int
+    seconds: float
+    made: bool = True
+    """False if the file was there already, made from the same inputs."""
+
+
+@dataclass(frozen=True)
+class UnitSlices:
+    """The slices of one image at unit length, before any projection."""
+
+    grid_h: int
+    grid_w: int
+    width_px: int
+    height_px: int
+    slices: Float32[np.ndarray, "s c"]
+
+
+class Worker:
+    """Holds a network in memory from task to task. One thread: as many workers as processors are to work."""
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        """Open the backbone."""
+        import torch
+
+        torch.set_num_threads(1)
+        self.settings = settings
+        self.backbone: Backbone = open_backbone(Path(settings.backbone), settings.mean, settings.std)
+        self.sampled = _Samples(())
+
+    def done(self, task: Task) -> Report:
+        """Do a task and say what became of it."""
+        started = time.perf_counter()
+        path = Path(task.path)
+        if task.kind == "shard" and shard_is_current(path, task.fingerprint):
+            return Report(task.number, 0, 0, 0.0, made=False)
+        if tuple(task.samples) != self.sampled.paths:
+            self.sampled = _Samples(task.samples)
+        found: dict[str, UnitSlices] = {}
+        problems: list[dict[str, object]] = []
+        for image_id, image_path in task.images:
+            try:
+                if image_id in task.fatal:
+                    raise DataError(f"{image_path}: reading it ended the process, twice (out of memory, or a crash)")
+                found[image_id] = self.sampled.get(image_id) or self.unit_slices(Path(image_path))
+            except DataError as error:
+                row = {"image_id": image_id, "path": image_path, "stage": "embed"}
+                problems.append({**row, "problem": "image_unreadable", "detail": str(error)})
+        if task.kind == "sample":
+            _write_sample(path, found)
+        else:
+            projection = load_projection(Path(task.projection))
+            images = [projected_features(image_id, unit, projection) for image_id, unit in found.items()]
+            write_shard(path, images, problems, task.fingerprint, projection)
+        return Report(task.number, len(found), len(problems), time.perf_counter() - started)
+
+    def unit_slices(self, path: Path) -> UnitSlices:
+        """One image through the network.
+
+        Raises:
+            DataError: the image cannot be read.
+        """
+        pixels = network_pixels(path, self.settings.short_side, self.settings.fast)
+        features = self.backbone.features(pixels.image)
+        grid_h, grid_w, channels = features.shape
+        slices = unit_length(features.reshape(-1, channels))
+        return UnitSlices(grid_h, grid_w, pixels.width_px, pixels.height_px, slices)
+
+
+def projected_features(image_id: str, unit: UnitSlices, projection: Projection) -> ImageFeatures:
+    """What is kept of an image: projected slices, and the mean of the unprojected ones."""
+    return ImageFeatures(
+        image_id,
+        unit.grid_h,
+        unit.grid_w,
+        unit.width_px,
+        unit.height_px,
+        projection.projected(unit.slices).astype(np.float16),
+        unit.slices.mean(axis=0).astype(np.float16),
+    )
+
+
+def _write_sample(path: Path, found: dict[str, UnitSlices]) -> None:
+    described = {
+        image_id: [unit.grid_h, unit.grid_w, unit.width_px, unit.height_px] for image_id, unit in found.items()
+    }
+    arrays = {str(number): unit.slices for number, unit in enumerate(found.values())}
+    with replacing(path) as file:
+        file.write(save(arrays, metadata={"images": json.dumps(described)}))
+
+
+class _Samples:
+    """Images in sample files, read one by one as they are asked for."""
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        self.paths = tuple(paths)
+        self._where: dict[str, tuple[Any, str, list[int]]] = {}
+        for path in self.paths:
+            file: Any = safe_open(path, framework="numpy")
+            described: dict[str, list[int]] = json.loads(file.metadata()["images"])
+            self._where |= {
+                image_id: (file, str(number), sizes) for number, (image_id, sizes) in enumerate(described.items())
+            }
+
+    def get(self, image_id: str) -> UnitSlices | None:
+        """The image's slices; None if it was not sampled."""
+        if image_id not in self._where:
+            return None
+        file, name, sizes = self._where[image_id]
+        grid_h, grid_w, width_px, height_px = sizes
+        return UnitSlices(grid_h, grid_w, width_px, height_px, file.get_tensor(name))
+
+
+def sampled_slices(paths: Iterable[str]) -> Float32[np.ndarray, "n c"] | None:
+    """All slices of some sample files, in their order; None if they hold no image."""
+    parts = []
+    for path in paths:
+        with safe_open(path, framework="numpy") as file:
+            parts += [file.get_tensor(str(number)) for number in range(len(json.loads(file.metadata()["images"])))]
+    return np.concatenate(parts) if parts else None
+
+
+def from_json(kind: type[Any], text: str) -> Any:
+    """A dataclass of plain values from what `as_line` wrote."""
+    return kind(**json.loads(text))
+
+
+def as_line(value: Any) -> str:
+    """A dataclass of plain values as one line of JSON."""
+    return json.dumps(dataclasses.asdict(value)) + "\n"
+
+
+def answer(worker: Worker, line: str) -> str:
+    """The report on a task as a line, or what went wrong: a full disk is no reason to take the images for broken."""
+    try:
+        return as_line(worker.done(from_json(Task, line)))
+    except OSError as error:
+        if error.errno is None:  # not the system's word, but a library's
+            return json.dumps({"failed": {"trace": traceback.format_exc()}}) + "\n"
+        failed = {"errno": error.errno, "reason": error.strerror, "file": str(error.filename or "")}
+    except MemoryError:
+        raise  # as if the system had ended this process for it
+    except Exception:
+        failed = {"trace": traceback.format_exc()}
+    return json.dumps({"failed": failed}) + "\n"
+
+
+def answered(line: str) -> Report:
+    """The report that a line holds.
+
+    Raises:
+        OSError: the worker could not write.
+        RuntimeError: a bug, with the worker's trace.
+    """
+    content = json.loads(line)
+    if "failed" not in content:
+        return Report(**content)
+    failed = content["failed"]
+    if "trace" in failed:
+        raise RuntimeError(f"a worker failed:\n{failed['trace']}")
+    raise OSError(failed["errno"], failed["reason"], failed["file"])
+
+
+def main() -> None:
+    """Serve tasks from stdin, a line each, until it ends, as it does when the process that asked is gone."""
+    worker = Worker(from_json(WorkerSettings, sys.stdin.readline()))
+    for line in sys.stdin:
+        sys.stdout.write(answer(worker, line))
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
