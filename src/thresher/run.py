@@ -184,8 +184,12 @@ def perform(
         last = run.recorded().get(stage, {})
         if last.get("fingerprint") == print_of_stage and all(path.exists() for path in outputs):
             return StageResult(stage, "unchanged", last["summary"], last["failed_items"])
-        started = time.time()
+        started = time.monotonic()
         try:
+            for path in outputs:
+                tables.sweep(path)
+            # From here on the outputs may be of both the old and the new settings, should this process be killed.
+            _record(run, stage, None)
             summary, failed = work()
         except OSError as error:
             raise _named(error, run) from error
@@ -196,11 +200,14 @@ def perform(
             "outputs": [str(path.relative_to(run.folder)) for path in outputs],
             "summary": summary,
             "failed_items": failed,
-            "seconds": round(time.time() - started, 1),
+            "seconds": round(time.monotonic() - started, 1),
             "versions": {name: version(name) for name in ("thresher", "numpy", "polars", "onnxruntime")}
             | {"python": platform.python_version()},
         }
-        _record(run, stage, entry)
+        try:
+            _record(run, stage, entry)
+        except OSError as error:
+            raise _named(error, run) from error
     return StageResult(stage, "done", summary, failed)
 
 
@@ -210,8 +217,12 @@ def _named(error: OSError, run: Run) -> ThresherError:
                      "make room or mend it, then run the same command again.")  # fmt: skip
 
 
-def _record(run: Run, stage: str, entry: dict[str, Any]) -> None:
+def _record(run: Run, stage: str, entry: dict[str, Any] | None) -> None:
+    """Put a stage's entry into the manifest, or take it out."""
     recorded = run.recorded()
-    recorded[stage] = entry
+    if entry is None and recorded.pop(stage, None) is None:
+        return
+    if entry is not None:
+        recorded[stage] = entry
     with tables.replacing(run.manifest) as file:
         file.write((json.dumps(recorded, indent=1, sort_keys=True) + "\n").encode())

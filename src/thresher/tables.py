@@ -6,6 +6,8 @@ Row order never carries meaning. Absent is null: never -1, 0 or NaN. `image_id` 
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import glob
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -234,9 +236,12 @@ def write(frame: pl.DataFrame, path: Path, metadata: dict[str, str] | None = Non
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """A file to write to that takes the place of `path` when the block ends well, and vanishes when it does not."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    sweep(path)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
+            with contextlib.suppress(OSError):  # some network disks have no locks; then leftovers stay
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -245,6 +250,19 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def sweep(path: Path) -> None:
+    """Remove what killed processes left of writing to `path`, or into it where it is a folder.
+
+    What a living process writes to is locked, and stays.
+    """
+    folder, name = (path, "*") if path.is_dir() else (path.parent, glob.escape(path.name))
+    # As `mkstemp` ends its names.
+    for leftover in folder.glob(f".{name}." + "[a-z0-9_]" * 8):
+        with contextlib.suppress(OSError), leftover.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            leftover.unlink(missing_ok=True)
 
 
 def _umask() -> int:
