@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import glob
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -239,7 +240,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     sweep(path)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with disk_errors(path), os.fdopen(descriptor, "wb") as file:
             with contextlib.suppress(OSError):  # some network disks have no locks; then leftovers stay
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield file
@@ -250,6 +251,18 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+@contextlib.contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn what polars raises when a disk is full or gone into the `OSError` that it stands for."""
+    try:
+        yield
+    except pl.exceptions.PolarsError as error:
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
 
 
 def sweep(path: Path) -> None:

@@ -141,10 +141,10 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, scenes: Path) -> Undis
 
 @pytest.fixture
 def tmpfs(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 1 MB of its own; needs root."""
+    """A disk of 16 MB of its own; needs root."""
     folder = tmp_path / "small_disk"
     folder.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, check=False)
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", folder], capture_output=True, check=False)
     if made.returncode:
         pytest.skip(f"a small disk cannot be mounted here: {made.stderr.decode().strip()}")
     try:

@@ -18,7 +18,7 @@ from PIL import Image
 from thresher.data.dataset import contents, size_px
 from thresher.data.sources import image_bytes, opened, split_address
 from thresher.errors import DataError
-from thresher.tables import BOXES, replacing
+from thresher.tables import BOXES, disk_errors, replacing
 
 #: How the images come into a folder: as symbolic links, as copies, or not at all.
 Images = Literal["link", "copy", "none"]
@@ -243,7 +243,8 @@ def _replaced_folder(out: Path, chosen: pl.DataFrame) -> Iterator[Path]:
     new.mkdir(parents=True)
     try:
         (new / MARKER).write_text("Written by thresher; a later export may replace this folder.\n", encoding="utf-8")
-        yield new
+        with disk_errors(out):
+            yield new
         if out.exists():
             out.rename(old)
         new.rename(out)
