@@ -25,6 +25,17 @@ Item = TypeVar("Item")
 Track = Callable[[Iterable[Item], int, str], Iterable[Item]]
 #: Raise it for a stage when its result changes for the same settings and inputs.
 STAGE_VERSIONS = {"index": 1, "embed": 1, "fit": 2, "score": 2, "select": 1, "insight": 1}
+#: What the manifest says of a stage from its start to its end.
+UNFINISHED = {"unfinished": True}
+#: The stages whose tables a stage reads.
+UPSTREAM = {
+    "index": (),
+    "embed": ("index",),
+    "fit": ("index", "embed"),
+    "score": ("index", "embed", "fit"),
+    "select": ("index", "score"),
+    "insight": ("index", "embed", "fit", "score"),
+}
 
 
 def untracked(items: Iterable[Item], total: int, what: str) -> Iterable[Item]:
@@ -178,10 +189,16 @@ def perform(
         inputs: Name and digest of each thing read.
         outputs: The files that the work writes.
         work: Writes the outputs; gives a summary and the number of items that failed.
+
+    Raises:
+        DataError: another process works on the run, a stage that this one reads was broken off, or the disk is full
+            or cannot be written.
     """
     print_of_stage = fingerprint(stage, settings, inputs)
     with run.locked():
-        last = run.recorded().get(stage, {})
+        recorded = run.recorded()
+        _refuse_unfinished(run, recorded, UPSTREAM[stage.partition(":")[0]])
+        last = recorded.get(stage, {})
         if last.get("fingerprint") == print_of_stage and all(path.exists() for path in outputs):
             return StageResult(stage, "unchanged", last["summary"], last["failed_items"])
         started = time.monotonic()
@@ -189,7 +206,7 @@ def perform(
             for path in outputs:
                 tables.sweep(path)
             # From here on the outputs may be of both the old and the new settings, should this process be killed.
-            _record(run, stage, None)
+            _record(run, stage, UNFINISHED)
             summary, failed = work()
         except OSError as error:
             raise _named(error, run) from error
@@ -217,12 +234,16 @@ def _named(error: OSError, run: Run) -> ThresherError:
                      "make room or mend it, then run the same command again.")  # fmt: skip
 
 
-def _record(run: Run, stage: str, entry: dict[str, Any] | None) -> None:
-    """Put a stage's entry into the manifest, or take it out."""
+def _refuse_unfinished(run: Run, recorded: dict[str, Any], stages: Sequence[str]) -> None:
+    for stage in stages:
+        if recorded.get(stage) == UNFINISHED:
+            raise DataError(
+                f"{run.folder}: {stage} was broken off, so its tables may be of two settings. Run {stage} again first."
+            )
+
+
+def _record(run: Run, stage: str, entry: dict[str, Any]) -> None:
     recorded = run.recorded()
-    if entry is None and recorded.pop(stage, None) is None:
-        return
-    if entry is not None:
-        recorded[stage] = entry
+    recorded[stage] = entry
     with tables.replacing(run.manifest) as file:
         file.write((json.dumps(recorded, indent=1, sort_keys=True) + "\n").encode())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -125,8 +126,14 @@ def job(tmp_path: Path, scenes: Path) -> Job:
 class Undisturbed:
     """What the job makes when nothing goes wrong, and how long it takes."""
 
+    job: Job
     results: dict[str, bytes]
     seconds: float
+
+    def copied(self, folder: Path) -> Job:
+        """The finished job in another place; its sources lie where they were."""
+        shutil.copytree(self.job.folder, folder)
+        return Job(folder)
 
 
 @pytest.fixture(scope="session")
@@ -136,7 +143,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, scenes: Path) -> Undis
     started = time.monotonic()
     code, _, err = calm.done()
     assert code == 4, err
-    return Undisturbed(calm.results(), time.monotonic() - started)
+    return Undisturbed(calm, calm.results(), time.monotonic() - started)
 
 
 @pytest.fixture
