@@ -16,7 +16,6 @@ import pytest
 from thresher import tables
 from thresher.errors import DataError
 from thresher.run import UNFINISHED, Run
-from thresher.stages import index as index_module
 from thresher.stages.embed import EmbedSettings, embed
 from thresher.stages.export import export
 from thresher.stages.index import IndexSettings, index
@@ -118,22 +117,19 @@ def test_touched_sources_are_read_again_to_the_same_tables(own: tuple) -> None:
     assert embed(run, settings).status == "unchanged"
 
 
-def test_after_a_failed_change_of_settings_the_old_ones_are_not_taken_for_done(
-    own: tuple, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_after_a_failed_change_of_settings_the_old_ones_are_not_taken_for_done(own: tuple, tmp_path: Path) -> None:
     _, run, sources, settings = own
     index(run, sources)
     whole = {path: path.read_bytes() for path in (run.images, run.boxes)}
     smaller = IndexSettings(sources.target, sources.pool, limit=5)
 
-    def no_power(*_: object) -> None:
-        raise OSError(5, "Input/output error")
-
-    # The images are written by now, the labels not yet: the folder holds some of both settings.
-    monkeypatch.setattr(index_module, "_summary", no_power)
-    with pytest.raises(DataError, match="Input/output error"):
+    # The images are written before the labels, whose place is taken: the folder then holds some of both settings.
+    labels = run.labels.rename(tmp_path / "labels")
+    run.labels.mkdir()
+    with pytest.raises(DataError, match="Is a directory .* What was finished is kept"):
         index(run, smaller)
-    monkeypatch.undo()
+    run.labels.rmdir()
+    labels.rename(run.labels)
     assert run.images.read_bytes() != whole[run.images]
     with pytest.raises(DataError, match="index was broken off, so its tables may be of two settings. Run index again"):
         embed(run, settings)
