@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 
 from cyclopts import App
@@ -11,10 +12,14 @@ from thresher.errors import DataError, SettingsError
 
 EXIT_OK, EXIT_FAILURE, EXIT_USAGE, EXIT_BAD_DATA, EXIT_SOME_FAILED, EXIT_INTERRUPTED = 0, 1, 2, 3, 4, 130
 
+#: Errors that lie with the machine, not with the program: full, over quota, read-only, forbidden, broken.
+SURROUNDINGS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+
 app = App(
     name="thresher",
     help="Choose the few images of a huge weakly labelled pool that help your segmentation network.",
     version=__version__,
+    suppress_keyboard_interrupt=False,  # `main` has words for it
     help_epilogue="Exit codes: 0 done, 1 failure, 2 wrong usage or settings, 3 bad data, 4 done but some images failed "
     "(listed in problems.parquet), 130 interrupted (run it again to go on).",
 )
@@ -49,6 +54,12 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(error, EXIT_USAGE)
     except DataError as error:
         _fail(error, EXIT_BAD_DATA)
+    except OSError as error:
+        if error.errno not in SURROUNDINGS:
+            raise
+        _fail(
+            f"{error.filename or 'while writing'}: {error.strerror}. Mend it, then run the same command.", EXIT_FAILURE
+        )
     except Exception as error:
         if type(error).__module__.startswith("cyclopts"):
             sys.exit(EXIT_USAGE)
@@ -56,7 +67,7 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(code if isinstance(code, int) else EXIT_OK)
 
 
-def _fail(error: Exception, code: int) -> None:
+def _fail(error: Exception | str, code: int) -> None:
     print(f"thresher: {error}", file=sys.stderr)
     sys.exit(code)
 

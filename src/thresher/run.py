@@ -25,6 +25,17 @@ Item = TypeVar("Item")
 Track = Callable[[Iterable[Item], int, str], Iterable[Item]]
 #: Raise it for a stage when its result changes for the same settings and inputs.
 STAGE_VERSIONS = {"index": 1, "embed": 2, "fit": 3, "score": 3, "select": 1, "insight": 1}
+#: What the manifest says of a stage from its start to its end.
+UNFINISHED = {"unfinished": True}
+#: The stages whose tables a stage reads.
+UPSTREAM = {
+    "index": (),
+    "embed": ("index",),
+    "fit": ("index", "embed"),
+    "score": ("index", "embed", "fit"),
+    "select": ("index", "score"),
+    "insight": ("index", "embed", "fit", "score"),
+}
 
 
 def untracked(items: Iterable[Item], total: int, what: str) -> Iterable[Item]:
@@ -179,14 +190,24 @@ def perform(
         inputs: Name and digest of each thing read.
         outputs: The files that the work writes.
         work: Writes the outputs; gives a summary and the number of items that failed.
+
+    Raises:
+        DataError: another process works on the run, a stage that this one reads was broken off, or the disk is full
+            or cannot be written.
     """
     print_of_stage = fingerprint(stage, settings, inputs)
     with run.locked():
-        last = run.recorded().get(stage, {})
+        recorded = run.recorded()
+        _refuse_unfinished(run, recorded, UPSTREAM[stage.partition(":")[0]])
+        last = recorded.get(stage, {})
         if last.get("fingerprint") == print_of_stage and all(path.exists() for path in outputs):
             return StageResult(stage, "unchanged", last["summary"], last["failed_items"])
-        started = time.time()
+        started = time.monotonic()
         try:
+            for path in outputs:
+                tables.sweep(path)
+            # From here on the outputs may be of both the old and the new settings, should this process be killed.
+            _record(run, stage, UNFINISHED)
             summary, failed = work()
         except OSError as error:
             raise _named(error, run) from error
@@ -197,11 +218,14 @@ def perform(
             "outputs": [str(path.relative_to(run.folder)) for path in outputs],
             "summary": summary,
             "failed_items": failed,
-            "seconds": round(time.time() - started, 1),
+            "seconds": round(time.monotonic() - started, 1),
             "versions": {name: version(name) for name in ("thresher", "numpy", "polars", "onnxruntime")}
             | {"python": platform.python_version()},
         }
-        _record(run, stage, entry)
+        try:
+            _record(run, stage, entry)
+        except OSError as error:
+            raise _named(error, run) from error
     return StageResult(stage, "done", summary, failed)
 
 
@@ -209,6 +233,14 @@ def _named(error: OSError, run: Run) -> ThresherError:
     reason = error.strerror or str(error)
     return DataError(f"{run.folder}: {reason} ({error.filename or 'while writing'}). What was finished is kept; "
                      "make room or mend it, then run the same command again.")  # fmt: skip
+
+
+def _refuse_unfinished(run: Run, recorded: dict[str, Any], stages: Sequence[str]) -> None:
+    for stage in stages:
+        if recorded.get(stage) == UNFINISHED:
+            raise DataError(
+                f"{run.folder}: {stage} was broken off, so its tables may be of two settings. Run {stage} again first."
+            )
 
 
 def _record(run: Run, stage: str, entry: dict[str, Any]) -> None:

@@ -136,14 +136,20 @@ def size_px(path: Path) -> tuple[int, int]:
     """
     try:
         with opened(path) as file, Image.open(file) as image:
-            turned = image.getexif().get(ExifTags.Base.Orientation, 1) in QUARTER_TURNS
-            return (image.height, image.width) if turned else image.size
+            return (image.height, image.width) if _is_turned(image) else image.size
     except UnidentifiedImageError as error:  # its own words hold a memory address
         raise DataError(
             f"{path}: the image header cannot be read (no format that is known). Replace or remove the file."
         ) from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(f"{path}: the image header cannot be read ({error}). Replace or remove the file.") from error
+
+
+def _is_turned(image: Image.Image) -> bool:
+    # Of a PNG, Pillow decodes all pixels to see whether EXIF comes behind them.
+    if image.format == "PNG" and "exif" not in image.info:
+        return False
+    return image.getexif().get(ExifTags.Base.Orientation, 1) in QUARTER_TURNS
 
 
 def source_id_of(path: Path, root: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
 import secrets
@@ -17,7 +18,7 @@ from PIL import Image
 from thresher.data.dataset import contents, size_px
 from thresher.data.sources import image_bytes, opened, split_address
 from thresher.errors import DataError
-from thresher.tables import BOXES, replacing
+from thresher.tables import BOXES, disk_errors, replacing
 
 #: How the images come into a folder: as symbolic links, as copies, or not at all.
 Images = Literal["link", "copy", "none"]
@@ -234,11 +235,16 @@ def _replaced_folder(out: Path, chosen: pl.DataFrame) -> Iterator[Path]:
     inside = [path for path in chosen["path"] if Path(path).is_relative_to(out)]
     if inside:
         raise DataError(f"{out}: {len(inside)} chosen images lie in it (first: {inside[0]}). Name another folder.")
+    for leftover in out.parent.glob(f".{glob.escape(out.name)}.{'[0-9a-f]' * 8}.*"):
+        # Of an export that was killed; the marker tells it from what is not ours.
+        if (leftover / MARKER).is_file():
+            shutil.rmtree(leftover)
     new, old = (out.with_name(f".{out.name}.{secrets.token_hex(4)}.{word}") for word in ("new", "old"))
     new.mkdir(parents=True)
     try:
         (new / MARKER).write_text("Written by thresher; a later export may replace this folder.\n", encoding="utf-8")
-        yield new
+        with disk_errors(out):
+            yield new
         if out.exists():
             out.rename(old)
         new.rename(out)

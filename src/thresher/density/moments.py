@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float64, Int64
@@ -22,8 +23,6 @@ from thresher.density.mixture import (
 
 #: A component that owns less than this share of one slice has nothing left to estimate a covariance from.
 _COLLAPSED_ROWS = 1e-3
-#: Responsibilities below float32's last digit change no sum; most of them are, so most of the M-step need not be done.
-_NEGLIGIBLE = float(np.finfo(np.float32).eps)
 #: Where fewer of the shares than this are left, adding one slice at a time beats a matrix product.
 _SPARSE = 1 / 12
 
@@ -126,10 +125,15 @@ def _moments_of(mixture: Mixture, pack: Packed, piece: Float[np.ndarray, "n d"])
     return moments
 
 
+def _negligible(shares: Float[np.ndarray, "n k"]) -> Any:
+    # Responsibilities below the last digit change no sum; most of them are, so most of the M-step need not be done.
+    return np.finfo(shares.dtype).eps
+
+
 def _add_full(moments: Moments, x: Float[np.ndarray, "n d"], shares: Float[np.ndarray, "n k"]) -> None:
     centres = moments.centres.astype(shares.dtype)
     for k, share in enumerate(np.ascontiguousarray(shares.T)):
-        mine = np.flatnonzero(share > _NEGLIGIBLE)
+        mine = np.flatnonzero(share > _negligible(shares))
         if len(mine):
             weights = share[mine]
             centred = x[mine]
@@ -145,7 +149,7 @@ def _add_diagonal(
     shares: Float[np.ndarray, "n k"],
     squares: Float[np.ndarray, "n d"],
 ) -> None:
-    negligible = shares.dtype.type(_NEGLIGIBLE)
+    negligible = _negligible(shares)
     if add_column_sums(shares, negligible, moments.counts) < _SPARSE * shares.size:
         first, second = np.zeros((2, *moments.first.shape), shares.dtype)
         add_weighted(x, shares, negligible, first, second)

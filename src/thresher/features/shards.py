@@ -86,7 +86,10 @@ def write_shard(
 
 def shard_is_current(path: Path, fingerprint: str) -> bool:
     """Whether the shard is there, whole, and made from the same inputs."""
-    return path.is_file() and pl.read_parquet_metadata(path).get("fingerprint") == fingerprint
+    try:
+        return path.is_file() and pl.read_parquet_metadata(path).get("fingerprint") == fingerprint
+    except pl.exceptions.PolarsError:  # a disk that lost its power may keep a file without its content
+        return False
 
 
 def shard_problems(path: Path) -> list[dict[str, object]]:

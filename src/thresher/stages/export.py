@@ -9,7 +9,7 @@ import polars as pl
 
 from thresher import tables
 from thresher.data.export import FORMATS
-from thresher.errors import SettingsError
+from thresher.errors import DataError, SettingsError
 from thresher.run import Run, StageResult
 from thresher.selection.explain import sentence
 from thresher.stages.select import selected
@@ -31,14 +31,17 @@ def export(
 
     Raises:
         SettingsError: no such selection or format.
-        DataError: `out` holds something that thresher did not write.
+        DataError: `out` holds something that thresher did not write, or the selection was not finished.
     """
     if format not in FORMATS:
         raise SettingsError(f"format '{format}': unknown. Known: {', '.join(FORMATS)}.")
     chosen = selected(run, name)
     if dry_run:
         return StageResult("export", "planned", {"images": chosen.height, "format": format, "out": str(out)})
-    method = run.recorded()[f"select:{name}"]["settings"]["method"]
+    recorded = run.recorded().get(f"select:{name}", {})
+    if "settings" not in recorded:
+        raise DataError(f"selection '{name}': {run.manifest} does not say how it was made. Run select again first.")
+    method = recorded["settings"]["method"]
     words = [sentence(row["why"], row["score"], method) for row in chosen.iter_rows(named=True)]
     chosen = chosen.with_columns(why_text=pl.Series(words, dtype=pl.String))
     boxes = tables.read(run.boxes, tables.BOXES).join(chosen.select("image_id"), on="image_id", how="semi")

@@ -57,8 +57,8 @@ def read(root: Path, split: str | None, dataset: str) -> Dataset:
 
 
 def _is_image(name: str) -> bool:
-    base = posixpath.basename(name)
-    return not base.startswith(".") and posixpath.splitext(base)[1].lower() in IMAGE_SUFFIXES
+    hidden = any(part.startswith(".") for part in name.split("/"))
+    return not hidden and posixpath.splitext(name)[1].lower() in IMAGE_SUFFIXES
 
 
 def _keyed(name: str) -> tuple[str, str]:

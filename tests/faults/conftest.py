@@ -1,0 +1,160 @@
+"""A small job that runs in seconds, and the command as a process that can be killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from thresher.data.synthetic.dataset import SyntheticSettings, write_dataset
+
+JOB = """
+run = "run"
+[index]
+target = "cityscapes:{scenes}/cityscapes#train"
+pool = "open_images:{scenes}/open_images"
+[embed]
+backbone = "{scenes}/tiny.onnx"
+short_side = 64
+width = 8
+shard_images = 4
+projection_images = 12
+[fit]
+components = 2
+[[select]]
+method = "both"
+budget = 10
+name = "both"
+[[select]]
+method = "random"
+budget = 10
+name = "random"
+[[export]]
+name = "both"
+format = "csv"
+out = "run/both.csv"
+"""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A folder with a job.toml in it, and the run that the job makes."""
+
+    folder: Path
+
+    @property
+    def run(self) -> Path:
+        return self.folder / "run"
+
+    def started(self, *arguments: object) -> subprocess.Popen[str]:
+        words = [str(each) for each in arguments or ("run", self.folder / "job.toml")]
+        return subprocess.Popen(
+            [sys.executable, "-m", "thresher.cli", *words],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONFAULTHANDLER": "1"},
+        )  # fmt: skip
+
+    def done(self, *arguments: object) -> tuple[int, str, str]:
+        """Exit code, stdout, stderr."""
+        process = self.started(*arguments)
+        out, err = process.communicate(timeout=120)
+        return process.returncode, out, err
+
+    def results(self) -> dict[str, bytes]:
+        """Every file of the run but the lock; of the manifest all but the seconds that the stages took.
+
+        Contact sheets and the exported CSV are among them.
+        """
+        found = {
+            str(path.relative_to(self.run)): path.read_bytes()
+            for path in sorted(self.run.rglob("*"))
+            if path.is_file() and path.name not in (".lock", "manifest.json")
+        }
+        recorded = json.loads((self.run / "manifest.json").read_text())
+        for entry in recorded.values():
+            assert entry.pop("seconds") >= 0
+        return found | {"manifest.json": json.dumps(recorded, sort_keys=True).encode()}
+
+
+def tiny_network(path: Path) -> None:
+    """One convolution of 32 × 32 pixels: features that depend on the pixels, without the seconds that torch takes."""
+    kernel = np.random.default_rng(0).normal(size=(24, 3, 32, 32)).astype(np.float32) / 50
+    node = helper.make_node("Conv", ["image", "kernel"], ["features"], strides=[32, 32])
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 3, "height", "width"])
+    features = helper.make_tensor_value_info("features", TensorProto.FLOAT, ["batch", 24, "h", "w"])
+    graph = helper.make_graph([node], "tiny", [image], [features], [numpy_helper.from_array(kernel, "kernel")])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+
+
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("scenes")
+    write_dataset(root, SyntheticSettings(target_images=12, val_images=1, pool_images=40))
+    (root / "open_images" / "images" / "broken.jpg").write_bytes(b"no image")
+    tiny_network(root / "tiny.onnx")
+    return root
+
+
+def new_job(folder: Path, scenes: Path) -> Job:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "job.toml").write_text(JOB.format(scenes=scenes))
+    return Job(folder)
+
+
+@pytest.fixture
+def jobs(scenes: Path) -> Callable[[Path], Job]:
+    """Makes the job in the folder that it is given."""
+    return lambda folder: new_job(folder, scenes)
+
+
+@pytest.fixture
+def job(tmp_path: Path, scenes: Path) -> Job:
+    return new_job(tmp_path / "job", scenes)
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """What the job makes when nothing goes wrong, and how long it takes."""
+
+    job: Job
+    results: dict[str, bytes]
+    seconds: float
+
+    def copied(self, folder: Path) -> Job:
+        """The finished job in another place; its sources lie where they were."""
+        shutil.copytree(self.job.folder, folder)
+        return Job(folder)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, scenes: Path) -> Undisturbed:
+    calm = new_job(tmp_path_factory.mktemp("calm"), scenes)
+    calm.done("run", calm.folder / "job.toml", "--dry-run")  # compiled code is cached by now
+    started = time.monotonic()
+    code, _, err = calm.done()
+    assert code == 4, err
+    return Undisturbed(calm, calm.results(), time.monotonic() - started)
+
+
+@pytest.fixture
+def tmpfs(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 16 MB of its own; needs root."""
+    folder = tmp_path / "small_disk"
+    folder.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", folder], capture_output=True, check=False)
+    if made.returncode:
+        pytest.skip(f"a small disk cannot be mounted here: {made.stderr.decode().strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
