@@ -15,6 +15,7 @@ from PIL import Image
 from thresher import tables
 from thresher.data.images import rgb_image
 from thresher.data.readers import READERS
+from thresher.features.engine import EngineSettings
 from thresher.run import Run
 from thresher.stages.embed import EmbedSettings, embed
 from thresher.stages.index import IndexSettings, index
@@ -105,7 +106,9 @@ def embedded(tmp_path_factory: pytest.TempPathFactory, scenes: Path) -> Run:
     (root / "pool" / "notes.txt").write_text("no image")
     run = Run(root / "run")
     index(run, IndexSettings((f"folder:{target}",), (f"folder:{pool}",)))
-    embed(run, EmbedSettings(backbone=str(scenes / "tiny.onnx"), short_side=64, width=8), threads=2)
+    embed(
+        run, EmbedSettings(backbone=str(scenes / "tiny.onnx"), short_side=64, width=8), engine=EngineSettings(workers=2)
+    )
     return run
 
 

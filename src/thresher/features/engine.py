@@ -19,8 +19,6 @@ from thresher.features.worker import Report, Task, WorkerSettings, answer, answe
 
 log = logging.getLogger(__name__)
 
-#: A task is given to so many workers before its images are tried one by one.
-_TRIES = 2
 #: One thread each: the processors are shared out by giving each a worker.
 _ONE_THREAD = {
     name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
@@ -52,44 +50,98 @@ class EngineSettings:
             raise SettingsError(f"workers = {self.workers}: expected 0 (all processors) or more.")
 
 
+@dataclass(frozen=True)
+class Died:
+    """A task whose worker ended before it did."""
+
+    task: Task
+    reason: str
+
+
 #: Gives each task's report, in the order in which they end.
 Work = Callable[[Sequence[Task]], Iterator[Report]]
+#: The same, once: what a worker died at is told, not tried again.
+Once = Callable[[Sequence[Task]], Iterator[Report | Died]]
 
 
-def workers(settings: WorkerSettings, engine: EngineSettings) -> contextlib.AbstractContextManager[Work]:
+@contextlib.contextmanager
+def workers(settings: WorkerSettings, engine: EngineSettings) -> Iterator[Work]:
     """Workers that do any number of tasks until the block ends, which ends them.
 
-    A worker that dies (out of memory, a crash in a decoder) costs its task only: another takes it up, and if that dies
-    too, the images are tried one by one and those that kill are left out and listed.
+    A worker that dies (out of memory, a crash in a decoder, a lost machine) costs its task only: another takes it up,
+    and if that dies too, the images are tried one by one and those that kill are left out and listed.
 
     Raises:
         SettingsError: the engine is not installed.
         DataError: while working: workers go on dying without an image that is to blame.
     """
-    return ENGINES[engine.engine](settings, engine)
+    with ENGINES[engine.engine](settings, engine) as once:
+        yield lambda tasks: _surviving(once, tasks)
+
+
+def _surviving(once: Once, tasks: Sequence[Task]) -> Iterator[Report]:
+    first: list[Task] = []
+    yield from _told(once(tasks), first)
+    second: list[Task] = []
+    yield from _told(once(first), second)
+    for task in second:
+        hopeless: list[Task] = []
+        yield from _told(once([replace(task, fatal=_fatal(once, task))]), hopeless)
+        if hopeless:
+            raise DataError(f"embed: workers die at shard {task.number} even without the images that end them. "
+                            "Is memory or disk short? Use fewer workers.")  # fmt: skip
+
+
+def _told(outcomes: Iterator[Report | Died], died: list[Task]) -> Iterator[Report]:
+    for outcome in outcomes:
+        if isinstance(outcome, Report):
+            yield outcome
+        else:
+            log.warning("embed: a worker died at task %d (%s)", outcome.task.number, outcome.reason)
+            died.append(outcome.task)
+
+
+def _fatal(once: Once, task: Task) -> list[str]:
+    """The images that end a worker, each tried alone."""
+    alone = [
+        replace(task, kind="sample", number=number, images=[image], path=f"{task.path}.{number}.alone")
+        for number, image in enumerate(task.images)
+    ]
+    fatal = [outcome.task for outcome in once(alone) if isinstance(outcome, Died)]
+    for each in alone:
+        Path(each.path).unlink(missing_ok=True)
+    if not fatal:
+        raise DataError(f"embed: workers die at shard {task.number}, though each of its images can be read alone. "
+                        "Is memory short? Use fewer workers.")  # fmt: skip
+    for each in fatal:
+        log.warning("embed: %s ends the process that reads it; left out", each.images[0][1])
+    return [each.images[0][0] for each in fatal]
 
 
 @contextlib.contextmanager
-def _local(settings: WorkerSettings, engine: EngineSettings) -> Iterator[Work]:
+def _local(settings: WorkerSettings, engine: EngineSettings) -> Iterator[Once]:
     processes = [_Served(settings) for _ in range(engine.workers or len(os.sched_getaffinity(0)))]
     threads: list[threading.Thread] = []
 
-    def work(tasks: Sequence[Task]) -> Iterator[Report]:
+    def once(tasks: Sequence[Task]) -> Iterator[Report | Died]:
         waiting: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
-        ended: queue.SimpleQueue[Report | BaseException] = queue.SimpleQueue()
+        ended: queue.SimpleQueue[Report | Died | BaseException] = queue.SimpleQueue()
         for task in [*tasks, *[None] * len(processes)]:
             waiting.put(task)
         for process in processes[: len(tasks)]:
-            threads.append(threading.Thread(target=_serve, args=(process, waiting, ended), daemon=True))
+            threads.append(threading.Thread(target=process.serve, args=(waiting, ended), daemon=True))
             threads[-1].start()
         for _ in tasks:
-            report = ended.get()
-            if isinstance(report, BaseException):
-                raise report
-            yield report
+            outcome = ended.get()
+            if isinstance(outcome, BaseException):
+                raise outcome
+            yield outcome
+        # A process takes one task at a time: the threads of these are done before others come.
+        while threads:
+            threads.pop().join()
 
     try:
-        yield work
+        yield once
     finally:
         for process in processes:
             process.end()
@@ -97,20 +149,6 @@ def _local(settings: WorkerSettings, engine: EngineSettings) -> Iterator[Work]:
             thread.join()
         for process in processes:
             process.close()
-
-
-def _serve(
-    process: _Served, waiting: queue.SimpleQueue[Task | None], ended: queue.SimpleQueue[Report | BaseException]
-) -> None:
-    try:
-        while (task := waiting.get()) is not None:
-            ended.put(process.report(task))
-    except BaseException as error:
-        ended.put(error)
-
-
-class _WorkerDied(Exception):
-    """The process ended before its task did."""
 
 
 class _Served:
@@ -121,34 +159,17 @@ class _Served:
         self._process: subprocess.Popen[str] | None = None
         self._ending = False
 
-    def report(self, task: Task) -> Report:
-        """What became of a task, however many processes it took."""
-        for _ in range(_TRIES):
-            try:
-                return self._asked(task)
-            except _WorkerDied as died:
-                if self._ending:
-                    raise
-                log.warning("embed: a worker died at task %d (%s); another takes it up", task.number, died)
-        return self._asked(replace(task, fatal=self._fatal(task)))
+    def serve(
+        self, waiting: queue.SimpleQueue[Task | None], ended: queue.SimpleQueue[Report | Died | BaseException]
+    ) -> None:
+        """Do tasks until there is None, or the run ends."""
+        try:
+            while (task := waiting.get()) is not None and not self._ending:
+                ended.put(self._outcome(task))
+        except BaseException as error:
+            ended.put(error)
 
-    def _fatal(self, task: Task) -> list[str]:
-        """The images that kill a worker, each tried alone."""
-        fatal = []
-        for image in task.images:
-            alone = replace(task, kind="sample", images=[image], path=f"{task.path}.alone")
-            try:
-                self._asked(alone)
-            except _WorkerDied:
-                log.warning("embed: %s ends the process that reads it; left out", image[1])
-                fatal.append(image[0])
-        Path(f"{task.path}.alone").unlink(missing_ok=True)
-        if not fatal:
-            raise DataError(f"embed: workers die at shard {task.number}, though each of its images can be read alone. "
-                            "Is memory short? Use fewer workers.")  # fmt: skip
-        return fatal
-
-    def _asked(self, task: Task) -> Report:
+    def _outcome(self, task: Task) -> Report | Died:
         process = self._process or self._started()
         assert process.stdin is not None and process.stdout is not None
         try:
@@ -157,14 +178,12 @@ class _Served:
             line = process.stdout.readline()
         except BrokenPipeError:
             line = ""
-        if not line:
-            self.close()
-            raise _WorkerDied(f"exit status {process.returncode}")
-        return answered(line)
+        if line:
+            return answered(line)
+        self.close()
+        return Died(task, f"exit status {process.returncode}")
 
     def _started(self) -> subprocess.Popen[str]:
-        if self._ending:
-            raise _WorkerDied("the run is ending")
         # A session of its own: Ctrl-C reaches the process that asks, which then ends its workers.
         self._process = process = subprocess.Popen(
             [sys.executable, "-m", "thresher.features.worker"],
@@ -187,47 +206,59 @@ class _Served:
 
     def close(self) -> None:
         """Let go of a process that has ended, and of its pipes."""
-        if self._process is not None:
-            self._process.wait()
-            for pipe in (self._process.stdin, self._process.stdout):
+        if (process := self._process) is None:
+            return
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            # What was still to be written to a dead process is lost with it.
+            with contextlib.suppress(BrokenPipeError):
                 if pipe is not None:
-                    # What was still to be written to a dead process is lost with it.
-                    with contextlib.suppress(BrokenPipeError):
-                        pipe.close()
-            self._process = None
+                    pipe.close()
+        self._process = None
 
 
 @contextlib.contextmanager
-def _ray(settings: WorkerSettings, engine: EngineSettings) -> Iterator[Work]:
+def _ray(settings: WorkerSettings, engine: EngineSettings) -> Iterator[Once]:
     try:
         import ray
     except ImportError:
         raise SettingsError("engine = 'ray': Ray is not installed. pip install 'thresher[ray]'.") from None
     if not ray.is_initialized():
         ray.init(address=engine.address or os.environ.get("RAY_ADDRESS"), log_to_driver=False)
-    # Restarted where a node is lost; the task it was at is done again, its file being written whole or not at all.
-    actor: Any = ray.remote(
-        num_cpus=engine.worker_cpus, num_gpus=engine.worker_gpus, max_restarts=-1, max_task_retries=-1
-    )(_RayWorker)
+    remote: Any = ray.remote(num_cpus=engine.worker_cpus, num_gpus=engine.worker_gpus)(_RayWorker)
     fitting = int(ray.cluster_resources().get("CPU", 1) // engine.worker_cpus)
-    actors = [actor.remote(as_line(settings)) for _ in range(engine.workers or max(1, fitting))]
+    actors = [remote.remote(as_line(settings)) for _ in range(engine.workers or max(1, fitting))]
 
-    def work(tasks: Sequence[Task]) -> Iterator[Report]:
-        left = iter(tasks)
-        # Two tasks each, so that none waits for the next while the driver is busy.
-        running = {each.done.remote(as_line(task)): each for each, task in zip(actors * 2, left, strict=False)}
-        while running:
+    def once(tasks: Sequence[Task]) -> Iterator[Report | Died]:
+        left = list(reversed(tasks))
+        # An actor gets a task once it answers: one that the cluster has no room for must keep none waiting.
+        running: dict[Any, tuple[Any, Task | None]] = {actor.ready.remote(): (actor, None) for actor in actors}
+        outcomes = 0
+        while outcomes < len(tasks):
             (first, *_), _ = ray.wait(list(running))
-            each = running.pop(first)
-            yield answered(ray.get(first))
-            if (task := next(left, None)) is not None:
-                running[each.done.remote(as_line(task))] = each
+            actor, task = running.pop(first)
+            try:
+                line = ray.get(first)
+            except ray.exceptions.RayActorError as error:
+                actors.remove(actor)
+                actors.append(remote.remote(as_line(settings)))
+                running[actors[-1].ready.remote()] = (actors[-1], None)
+                if task is not None:
+                    outcomes += 1
+                    yield Died(task, type(error).__name__)
+                continue
+            if left:
+                following = left.pop()
+                running[actor.done.remote(as_line(following))] = (actor, following)
+            if task is not None:
+                outcomes += 1
+                yield answered(line)
 
     try:
-        yield work
+        yield once
     finally:
-        for each in actors:
-            ray.kill(each)
+        for actor in actors:
+            ray.kill(actor)
 
 
 class _RayWorker:
@@ -238,12 +269,17 @@ class _RayWorker:
 
         self._worker = Worker(from_json(WorkerSettings, settings))
 
+    def ready(self) -> str:
+        """An answer, once the network is open."""
+        return ""
+
     def done(self, task: str) -> str:
         """The answer to a task."""
         return answer(self._worker, task)
 
 
-ENGINES: dict[str, Callable[[WorkerSettings, EngineSettings], contextlib.AbstractContextManager[Work]]] = {
+#: Each opens workers, and ends them when the block ends.
+ENGINES: dict[str, Callable[[WorkerSettings, EngineSettings], contextlib.AbstractContextManager[Once]]] = {
     "local": _local,
     "ray": _ray,
 }

@@ -119,6 +119,7 @@ def embed(
         return StageResult("embed", "done", summary, sum(len(shard_problems(Path(task.path))) for task in mine))
 
     def work() -> tuple[dict[str, Any], int]:
+        _sweep_samples(run)
         return _finish(run, images, make(1, 1))
 
     return perform(run, "embed", settings, inputs, _outputs(run), work)
@@ -137,6 +138,7 @@ def merge(run: Run, settings: EmbedSettings | None = None) -> StageResult:
     images, inputs = _indexed(run), _inputs(run, settings)
 
     def work() -> tuple[dict[str, Any], int]:
+        _sweep_samples(run)
         if not projection_is_current(run.projection, _projection_print(settings, inputs)):
             raise DataError(f"{run.projection}: not there, or from other images or settings. Run embed --shard 0/N.")
         tasks = _tasks(run, settings, images, inputs)
@@ -150,6 +152,12 @@ def merge(run: Run, settings: EmbedSettings | None = None) -> StageResult:
         return _finish(run, images, tasks)
 
     return perform(run, "embed", settings, inputs, _outputs(run), work)
+
+
+def _sweep_samples(run: Run) -> None:
+    """Remove what processes that were killed left behind; nobody else works on the run now."""
+    for folder in run.folder.glob("samples-*"):
+        shutil.rmtree(folder)
 
 
 def _job(shard: str) -> tuple[int, int]:
