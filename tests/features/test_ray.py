@@ -21,18 +21,28 @@ pytest.importorskip("ray", reason="Ray is an extra")
 SETTINGS = EmbedSettings(short_side=128, width=8, shard_images=16)
 #: In a process of its own: Ray starts threads and warns of what the test suite would not let pass.
 ON_RAY = """
-import json, sys, threading, time
+import json, os, signal, sys, threading, time
 from pathlib import Path
-import ray
 from ray.cluster_utils import Cluster
 from thresher import EmbedSettings, Run, embed
 from thresher.features.engine import EngineSettings
 run, loses_a_node = Run(sys.argv[1]), sys.argv[2] == "lose"
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
 second = cluster.add_node(num_cpus=1)
+cluster.wait_for_nodes()
+def parent(pid):
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except FileNotFoundError:
+        return 0
 def lose():
     while len(list(run.slices.glob("part-*"))) < 3:
         time.sleep(0.02)
+    # As when a machine loses power: its workers end at once, not when they find that their node has gone.
+    raylet = second.all_processes["raylet"][0].process.pid
+    ours = [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if parent(pid) == raylet]
+    for pid in ours:
+        os.kill(pid, signal.SIGKILL)
     cluster.remove_node(second, allow_graceful=False)
     lost.append(len(list(run.slices.glob("part-*"))))
 lost = []
