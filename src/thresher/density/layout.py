@@ -84,12 +84,10 @@ def layouts(
     """Each image as one unit vector: the directions of its seven bands of rows, and of the whole, side by side.
 
     The dot product of two of them is (1 − share) × the mean cosine of their bands + share × the cosine of the wholes:
-    a pyramid of two levels. Band b of an h-row grid takes rows ⌊b h / 7⌋ to ⌈(b + 1) h / 7⌉, so none is ever empty,
-    and portrait, landscape and panorama are compared by relative height.
+    a pyramid of two levels.
 
     Args:
-        slices: Before any centring (see `uncentred`); image i owns rows `starts[i]` to `starts[i + 1]`.
-        grids: Height and width of each image's grid of slices.
+        slices: As `band_directions` takes them, with `starts` and `grids`.
         pooled: The mean of each image's slices before projection, as `pooled.parquet` holds it.
 
     Raises:
@@ -98,11 +96,30 @@ def layouts(
     Source: the pyramid, Lazebnik, Schmid & Ponce 2006; bands of rows only are ours: streets are layered from road to
     sky, and left and right may be exchanged.
     """
+    return with_whole(band_directions(slices, starts, grids), pooled, pooled_share)
+
+
+def band_directions(
+    slices: Float[np.ndarray, "n d"],
+    starts: Int64[np.ndarray, " images_plus_1"],
+    grids: Int64[np.ndarray, "images 2"],
+) -> Float32[np.ndarray, "images bands_d"]:
+    """The directions of each image's seven bands of rows, side by side, each of unit length.
+
+    Band b of an h-row grid takes rows ⌊b h / 7⌋ to ⌈(b + 1) h / 7⌉, so none is ever empty, and portrait, landscape and
+    panorama are compared by relative height.
+
+    Args:
+        slices: Before any centring (see `uncentred`); image i owns rows `starts[i]` to `starts[i + 1]`.
+        grids: Height and width of each image's grid of slices.
+
+    Raises:
+        DataError: a grid has another number of slices than its image.
+    """
     if (np.diff(starts) != grids.prod(axis=1)).any() or (grids < 1).any():
         raise DataError("layout: a grid's height × width differs from its number of slices. Embed those images again.")
     d = slices.shape[1]
-    found = np.empty((len(grids), BANDS * d + pooled.shape[1]), np.float16)
-    found[:, BANDS * d :] = np.sqrt(pooled_share) * directions(pooled)
+    found = np.empty((len(grids), BANDS * d), np.float32)
     for height, width in np.unique(grids, axis=0):
         members = np.flatnonzero((grids == (height, width)).all(axis=1))
         for first in range(0, len(members), BLOCK_IMAGES):
@@ -111,8 +128,17 @@ def layouts(
             rows = taken.reshape(len(some), height, width, d).mean(axis=2)
             for band in range(BANDS):
                 inside = rows[:, band * height // BANDS : -(-(band + 1) * height // BANDS)]
-                unit = directions(inside.mean(axis=1))
-                found[some, band * d : (band + 1) * d] = np.sqrt((1 - pooled_share) / BANDS) * unit
+                found[some, band * d : (band + 1) * d] = directions(inside.mean(axis=1))
+    return found
+
+
+def with_whole(
+    bands: Float32[np.ndarray, "images bands_d"], pooled: Float[np.ndarray, "images c"], pooled_share: float
+) -> Float16[np.ndarray, "images wide"]:
+    """`layouts` from the `band_directions` of the same images."""
+    found = np.empty((len(bands), bands.shape[1] + pooled.shape[1]), np.float16)
+    found[:, : bands.shape[1]] = np.sqrt((1 - pooled_share) / BANDS) * bands
+    found[:, bands.shape[1] :] = np.sqrt(pooled_share) * directions(pooled)
     return found
 
 

@@ -66,10 +66,11 @@ def select(run: Run, settings: SelectSettings | None = None, *, dry_run: bool = 
     inputs = {key: file_digest(path) for key, path in read.items()}
 
     def work() -> tuple[dict[str, Any], int]:
-        images = tables.read(run.images, tables.INDEXED_IMAGES, key="image_id")
-        counted, labelled = labelled_pool(tables.read(run.boxes, tables.BOXES), images, run)
-        frequencies = class_frequencies(counted, labelled.height)
-        chosen = with_reasons(order.order.head(count), scores, counted, frequencies)
+        needed = tables.some(tables.INDEXED_IMAGES, "image_id", "dataset", "role")
+        images = tables.read(run.images, needed, key="image_id")
+        counts, labelled = labelled_pool(run, images.filter(pl.col("role") == "pool").select("image_id", "dataset"))
+        frequencies = class_frequencies(counts, labelled.height)
+        chosen = with_reasons(order.order.head(count), scores, counts, frequencies)
         tables.write(tables.checked(chosen, tables.SELECTION, f"selection {name}", key="image_id"), run.selection(name))
         sets = images.join(chosen, on="image_id", how="semi")["dataset"].value_counts(sort=True)
         return {
