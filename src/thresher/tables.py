@@ -249,10 +249,16 @@ def rows(path: Path) -> int:
     return int(pl.scan_parquet(path).select(pl.len()).collect().item()) if path.is_file() else 0
 
 
-def write(frame: pl.DataFrame, path: Path, metadata: dict[str, str] | None = None) -> None:
-    """Write the table so that a reader sees the old file or the whole new one, never a part."""
+def write(frame: pl.DataFrame | pl.LazyFrame, path: Path, metadata: dict[str, str] | None = None) -> None:
+    """Write the table so that a reader sees the old file or the whole new one, never a part.
+
+    A lazy frame is written as it is made, without ever being in memory as a whole.
+    """
     with replacing(path) as file:
-        frame.write_parquet(file, compression="zstd", metadata=metadata)
+        if isinstance(frame, pl.LazyFrame):
+            frame.sink_parquet(file, compression="zstd", metadata=metadata)
+        else:
+            frame.write_parquet(file, compression="zstd", metadata=metadata)
 
 
 @contextlib.contextmanager
