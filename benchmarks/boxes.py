@@ -58,7 +58,8 @@ def ours(folder: Path, source: str, area: bool) -> dict[str, float]:
         rows = pl.scan_parquet(folder / PARQUET).with_columns(*flags)
         rows = rows.rename({"ImageID": "image_id", "LabelName": "label", **corners})
     named = pl.LazyFrame({"label": list(meaning), "class": list(meaning.values())})
-    boxes = rows.join(named, on="label")
+    # Before the join, so that nothing else is worked out for rows that do not count.
+    boxes = rows.filter(pl.col("label").is_in(list(meaning))).join(named, on="label")
     counts = class_counts(boxes, classes)
     frequencies = class_frequencies(counts, counts.height)
     areas = covered_areas(counted_boxes(boxes, classes)) if area else pl.DataFrame(

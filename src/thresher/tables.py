@@ -224,8 +224,7 @@ def read(path: Path, schema: Schema, key: str | None = None) -> pl.DataFrame:
     Raises:
         DataError: no such file, not Parquet, or other columns than expected.
     """
-    lazy = scan(path, schema)
-    return checked(lazy.collect(), schema, str(path), key)
+    return checked(scan(path, schema).collect(), schema, str(path), key)
 
 
 def scan(path: Path, schema: Schema) -> pl.LazyFrame:
@@ -242,11 +241,6 @@ def scan(path: Path, schema: Schema) -> pl.LazyFrame:
         raise DataError(f"{path}: not a readable Parquet file ({error}). Delete it and run its stage again.") from error
     _check_columns(found, schema, str(path))
     return pl.scan_parquet(path).select(list(schema))
-
-
-def rows(path: Path) -> int:
-    """How many rows the table has, as its footer says; 0 if it is not there."""
-    return int(pl.scan_parquet(path).select(pl.len()).collect().item()) if path.is_file() else 0
 
 
 def write(frame: pl.DataFrame | pl.LazyFrame, path: Path, metadata: dict[str, str] | None = None) -> None:

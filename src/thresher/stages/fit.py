@@ -32,6 +32,7 @@ from thresher.errors import SettingsError
 from thresher.features.projection import load_projection, random_rows
 from thresher.features.shards import SliceBlock, owned, read_blocks, shard_files, slices_in_shards, slices_of
 from thresher.run import Run, StageResult, Track, file_digest, perform, untracked
+from thresher.stages.plan import Plan, fit_plan
 
 #: Parts that the target is cut into to choose K: each is held out once.
 _FOLDS = 3
@@ -70,10 +71,12 @@ def fit(
         DataError: embed has not run, or the target has fewer slices than components.
     """
     settings = settings or FitSettings()
-    images = tables.read(run.images, tables.INDEXED_IMAGES, key="image_id")
+    needed = tables.some(tables.INDEXED_IMAGES, "image_id", "role")
+    images = tables.read(run.images, needed, key="image_id")
     target = images.filter(pl.col("role") == "target")
     if dry_run:
-        return StageResult("fit", "planned", {"target_images": target.height, "components": settings.components})
+        told = {"target_images": target.height, "components": settings.components}
+        return StageResult("fit", "planned", told | _plan(run, settings, target.height, images.height).told(run))
     inputs = {
         name: file_digest(path)
         for name, path in (("images", run.images), ("pooled", run.pooled), ("projection", run.projection))
@@ -111,6 +114,15 @@ def fit(
 
     outputs = [run.mixture, run.mixture.with_suffix(".json"), run.evidence]
     return perform(run, "fit", settings, inputs, outputs, work)
+
+
+def _plan(run: Run, settings: FitSettings, target: int, images: int) -> Plan:
+    """Each K is tried on every fold; the chosen one is fitted to target and pool and, held out, once per fold."""
+    tried = sum(CANDIDATES) * _FOLDS if settings.components == "auto" else 0
+    chosen = max(CANDIDATES) if settings.components == "auto" else int(settings.components)
+    fits = tried + chosen * (2 + _FOLDS) + settings.slice_directions / 8
+    pool = images - target
+    return fit_plan(run, target, pool, min(pool, settings.pool_images), fits, settings.max_slices)
 
 
 def _fitted(

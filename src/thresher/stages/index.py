@@ -18,6 +18,7 @@ from thresher.data.readers import READERS
 from thresher.data.taxonomy import BUILT_IN, LabelMap, Taxonomy, load_label_map, load_taxonomy, with_classes
 from thresher.errors import DataError, SettingsError
 from thresher.run import Run, StageResult, Track, file_digest, folder_digest, perform, untracked
+from thresher.stages.plan import index_plan
 
 #: Problems that cost a whole image.
 IMAGE_PROBLEMS = ("image_missing", "image_unreadable", "duplicate_id", "name_not_utf8")
@@ -107,7 +108,8 @@ def index(run: Run, settings: IndexSettings, *, dry_run: bool = False, track: Tr
         if not source.root.exists():
             raise DataError(f"{source.role} {source.format}:{source.root}: no such folder.")
     if dry_run:
-        return StageResult("index", "planned", {"sources": [_described(source) for source in sources]})
+        plan = index_plan([(source.format, source.root) for source in sources])
+        return StageResult("index", "planned", {"sources": [_described(s) for s in sources]} | plan.told(run))
     taxonomy_file = BUILT_IN / f"{settings.taxonomy}.toml"
     taxonomy_file = taxonomy_file if taxonomy_file.is_file() else Path(settings.taxonomy)
     inputs = {str(source.root): folder_digest(source.root) for source in sources}

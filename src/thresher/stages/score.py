@@ -25,6 +25,7 @@ from thresher.selection.diversity import (
     covered_areas,
     diversity_scores,
 )
+from thresher.stages.plan import Plan, score_plan
 
 #: Where each scorer's number stands in the scores table.
 COLUMNS = {
@@ -71,7 +72,7 @@ def score(
     needed = tables.some(tables.INDEXED_IMAGES, "image_id", "dataset", "role")
     images = tables.read(run.images, needed, key="image_id")
     if dry_run:
-        return StageResult("score", "planned", {"pool_images": images.filter(pl.col("role") == "pool").height})
+        return StageResult("score", "planned", _plan(run, images, settings).told(run))
     read = {
         "images": run.images,
         "boxes": run.boxes,
@@ -85,10 +86,8 @@ def score(
         inputs["class_scores"] = file_digest(settings.class_scores)
 
     def work() -> tuple[dict[str, Any], int]:
-        target_ids, pool = _with_role(images, "target"), _with_role(images, "pool")
-        target = slices_of(run.slices, set(target_ids["image_id"].to_list()))
-        evidence = load_evidence(run.evidence, load_mixture(run.mixture), target.pooled)
-        names = pl.Series(target.image_ids, dtype=pl.String)
+        pool = _with_role(images, "pool")
+        evidence, names = _known(run, images)
         parts = [
             _near(evidence, names, block, settings.neighbours)
             for block in track(read_blocks(run.slices), len(shard_files(run.slices)), "scoring")
@@ -102,6 +101,21 @@ def score(
         return _summary(scores, frequencies), 0
 
     return perform(run, "score", settings, inputs, [run.scores], work)
+
+
+def _plan(run: Run, images: pl.DataFrame, settings: ScoreSettings) -> Plan:
+    pool = images.filter(pl.col("role") == "pool").height
+    if not run.evidence.is_file() or not run.slices.is_dir():
+        return score_plan(run, pool, None)
+    evidence, names = _known(run, images)
+    return score_plan(run, pool, lambda block: _near(evidence, names, block, settings.neighbours))
+
+
+def _known(run: Run, images: pl.DataFrame) -> tuple[Evidence, pl.Series]:
+    """What fit left, and the ids of the target's images in the order of its pooled vectors."""
+    target = slices_of(run.slices, set(_with_role(images, "target")["image_id"].to_list()))
+    evidence = load_evidence(run.evidence, load_mixture(run.mixture), target.pooled)
+    return evidence, pl.Series(target.image_ids, dtype=pl.String)
 
 
 def _with_role(images: pl.DataFrame, role: str) -> pl.DataFrame:

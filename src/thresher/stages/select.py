@@ -14,6 +14,7 @@ from thresher.run import Run, StageResult, file_digest, perform
 from thresher.selection.diversity import class_frequencies
 from thresher.selection.explain import with_reasons
 from thresher.selection.methods import METHODS, budget_count, ranking
+from thresher.stages.plan import select_plan
 from thresher.stages.score import labelled_pool
 
 
@@ -61,7 +62,9 @@ def select(run: Run, settings: SelectSettings | None = None, *, dry_run: bool = 
     order = ranking(scores, settings.method, settings.seed)
     count = budget_count(settings.budget, order.order.height)
     if dry_run:
-        return StageResult("select", "planned", {"name": name, "images": count, "candidates": order.order.height})
+        told = {"name": name, "candidates": order.order.height}
+        plan = select_plan(run, order.order.height + order.not_ranked, count)
+        return StageResult("select", "planned", told | plan.told(run))
     read = {"scores": run.scores, "images": run.images, "boxes": run.boxes, "taxonomy": run.taxonomy}
     inputs = {key: file_digest(path) for key, path in read.items()}
 

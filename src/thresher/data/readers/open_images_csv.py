@@ -128,7 +128,7 @@ def _text(name: str) -> pl.Expr:
 
 
 def _truth(name: str) -> pl.Expr:
-    number = pl.col(name).str.strip_chars().cast(pl.Float32, strict=False)
+    number = pl.col(name).cast(pl.Float32, strict=False)
     return pl.when(number == 1).then(pl.lit(True)).when(number == 0).then(pl.lit(False))
 
 
