@@ -2,7 +2,7 @@
 
 Run:     python benchmarks/scale.py FOLDER [--of 10 20 40] [--index] [--json FILE]
 Needs:   disk in FOLDER for the largest part: 1.2 GB of slices for a tenth; they are deleted at the end.
-Prints:  one line per stage and size: images, seconds, peak MB of a process that does nothing else.
+Prints:  one line per stage and size: images, seconds, seconds of all processors together, peak MB of a process that does nothing else.
 
 `--of N` takes the N-th part of 1.74 million images and their boxes. Slices are made up (7 × 7 cells of 64 numbers in
 float16, as embed writes them for square pictures), of a few clusters that target and pool share in other proportions.
@@ -77,13 +77,13 @@ def one(stage: str, folder: Path, images: int) -> None:
         "score": lambda: score(run),
         "select": lambda: select(run, SelectSettings("layout_and_diversity", budget, name="benchmark")),
     }
-    started = time.perf_counter()
+    started, spent = time.perf_counter(), time.process_time()
     result = works[stage]()
-    seconds = time.perf_counter() - started
+    seconds, spent = time.perf_counter() - started, time.process_time() - spent
     assert result.status == "done", f"{stage}: {result.status}"
     with open("/proc/self/status") as file:
         peak = next(int(line.split()[1]) for line in file if line.startswith("VmHWM")) / 1024
-    print(json.dumps({"seconds": seconds, "peak MB": peak}))
+    print(json.dumps({"seconds": seconds, "processor seconds": spent, "peak MB": peak}))
 
 
 def measured(part: int, folder: Path, stages: tuple[str, ...], figures: dict[str, float]) -> None:
@@ -100,7 +100,8 @@ def measured(part: int, folder: Path, stages: tuple[str, ...], figures: dict[str
         found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
         for name, value in found.items():
             figures[f"{stage} {images:,} images, {name}"] = value
-        print(f"{stage:7s} {images:10,} images  {found['seconds']:7.1f} s  {found['peak MB']:6.0f} MB", flush=True)
+        wall, spent, peak = found["seconds"], found["processor seconds"], found["peak MB"]
+        print(f"{stage:7s} {images:10,} images {wall:7.1f} s {spent:7.1f} s of processors {peak:6.0f} MB", flush=True)
     shutil.rmtree(folder)
 
 
