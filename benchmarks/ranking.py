@@ -27,7 +27,7 @@ from thresher import Run
 from thresher.density.em import MixtureSettings, fit_mixture
 from thresher.density.held_out import held_out_similarity
 from thresher.density.layout import QuerySettings, uncentred
-from thresher.density.scorers import SCORERS, Evidence, Images, layouts_of, queries
+from thresher.density.scorers import SCORERS, Evidence, Images, View, layouts_of, queries
 from thresher.density.sphere import fit_sphere
 from thresher.features.projection import random_rows
 
@@ -111,7 +111,8 @@ def measured_pair(pair: Pair, settings: QuerySettings) -> list[dict[str, Any]]:
     """Every scorer on one pair."""
     target, pool = pair.data.subset(pair.target), pair.data.subset(pair.pool)
     evidence = evidence_of(target, pool, pair.data.origin, settings)
-    scores = {name: scorer(evidence, pool) for name, scorer in SCORERS.items()}
+    view = View(evidence, pool)
+    scores = {name: scorer(view) for name, scorer in SCORERS.items()}
     scores["classifier"] = domain_classifier(target, pool, pair.data.origin)
     scores["random"] = np.random.default_rng(SEED).random(len(pool.grids))
     return [measured(pair, name, score) for name, score in scores.items()]

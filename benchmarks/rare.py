@@ -21,7 +21,7 @@ from pairs import Pair, made_up
 from ranking import evidence_of
 
 from thresher.density.layout import QuerySettings
-from thresher.density.scorers import SCORERS, Evidence, Images
+from thresher.density.scorers import SCORERS, Evidence, Images, View
 from thresher.density.similarity import directions
 from thresher.density.sphere import fit_sphere
 
@@ -36,7 +36,7 @@ def orders(pair: Pair) -> Iterator[tuple[str, np.ndarray]]:
     evidence = evidence_of(target, pool, pair.data.origin, QuerySettings())
     ranked = {}
     for name in ("layout", "cosine", "rows", "nearest", "pooled_sphere"):
-        ranked[name] = np.argsort(-SCORERS[name](evidence, pool), kind="stable")
+        ranked[name] = np.argsort(-SCORERS[name](View(evidence, pool)), kind="stable")
         yield name, ranked[name]
     for other in ("nearest", "pooled_sphere"):
         yield f"layout and {other} in turn", in_turn(ranked["layout"], ranked[other])

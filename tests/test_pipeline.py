@@ -231,3 +231,32 @@ def test_the_manifest_says_what_made_each_table(run: Run) -> None:
     assert set(recorded["embed"]["inputs"]) == {"images", "backbone"}
     assert recorded["select:both"]["summary"]["images"] == 30
     assert recorded["index"]["versions"]["thresher"]
+
+
+def test_a_dry_run_of_each_stage_tells_what_it_would_take(run: Run, scenes: Path) -> None:
+    settings = SelectSettings("layout", "30", name="planned")
+    results = [
+        index(run, index_settings(scenes), dry_run=True),
+        fit(run, FIT, dry_run=True),
+        score(run, dry_run=True),
+        select(run, settings, dry_run=True),
+    ]
+    files = len(list((scenes / "open_images" / "images").iterdir()))
+    shards = sum(path.stat().st_size for path in run.slices.iterdir())
+    told = {result.stage: result.summary for result in results}
+    assert {result.status for result in results} == {"planned"}
+    # Cityscapes keeps its label pictures beside the images, which only reading tells apart.
+    assert told["index"]["images"] >= files + 30
+    assert (told["fit"]["read_bytes"], told["score"]["read_bytes"]) == (shards, shards + run.boxes.stat().st_size)
+    assert (told["score"]["images"], told["select"]["images"]) == (files, 30)
+    for plan in told.values():
+        for name in ("bytes", "memory_bytes", "memory_free_bytes", "disk_free_bytes"):
+            assert plan[name] > 0, name
+        assert plan["seconds"] >= 0
+    assert not run.selection("planned").exists()
+
+
+def test_a_dry_run_before_embed_does_not_guess_its_time(tmp_path: Path, scenes: Path) -> None:
+    fresh = Run(tmp_path)
+    index(fresh, index_settings(scenes))
+    assert [stage(fresh, dry_run=True).summary["seconds"] for stage in (fit, score)] == [None, None]

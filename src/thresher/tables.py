@@ -201,13 +201,7 @@ def checked(frame: pl.DataFrame, schema: Schema, where: str, key: str | None = N
     Raises:
         DataError: a column is missing, has another type, or `key` is null or repeats.
     """
-    for name, dtype in schema.items():
-        if name not in frame.columns:
-            raise DataError(
-                f"{where}: column '{name}' is missing. Found {', '.join(frame.columns)}; expected {', '.join(schema)}."
-            )
-        if not _same_type(frame.schema[name], dtype):
-            raise DataError(f"{where}: column '{name}' is {frame.schema[name]}; expected {dtype}.")
+    _check_columns(frame.schema, schema, where)
     if key is not None:
         repeated = frame.filter(pl.col(key).is_duplicated() | pl.col(key).is_null())
         if repeated.height:
@@ -218,30 +212,61 @@ def checked(frame: pl.DataFrame, schema: Schema, where: str, key: str | None = N
     return frame.select(list(schema))
 
 
-def _same_type(found: pl.DataType, expected: pl.DataType | type[pl.DataType]) -> bool:
+def _check_columns(found: Schema, schema: Schema, where: str) -> None:
+    for name, dtype in schema.items():
+        if name not in found:
+            raise DataError(
+                f"{where}: column '{name}' is missing. Found {', '.join(found)}; expected {', '.join(schema)}."
+            )
+        if not _same_type(found[name], dtype):
+            raise DataError(f"{where}: column '{name}' is {found[name]}; expected {dtype}.")
+
+
+def _same_type(found: pl.DataType | type[pl.DataType], expected: pl.DataType | type[pl.DataType]) -> bool:
     # `pl.Array` in a schema stands for an array of any width: the width is the backbone's choice.
     return isinstance(found, expected) if isinstance(expected, type) else found == expected
 
 
+def some(schema: Schema, *columns: str) -> Schema:
+    """The schema of a few of a table's columns, for who needs no others."""
+    return {name: schema[name] for name in columns}
+
+
 def read(path: Path, schema: Schema, key: str | None = None) -> pl.DataFrame:
-    """The table at `path`, checked against its schema.
+    """The schema's columns of the table at `path`, checked against it; other columns stay on disk.
+
+    Raises:
+        DataError: no such file, not Parquet, or other columns than expected.
+    """
+    return checked(scan(path, schema).collect(), schema, str(path), key)
+
+
+def scan(path: Path, schema: Schema) -> pl.LazyFrame:
+    """The same, to be read only as far as it is asked for: for tables too long for memory.
 
     Raises:
         DataError: no such file, not Parquet, or other columns than expected.
     """
     try:
-        frame = pl.read_parquet(path)
+        found = pl.read_parquet_schema(path)
     except FileNotFoundError:
         raise DataError(f"{path}: no such table. Run the stage that writes it first.") from None
     except pl.exceptions.ComputeError as error:
         raise DataError(f"{path}: not a readable Parquet file ({error}). Delete it and run its stage again.") from error
-    return checked(frame, schema, str(path), key)
+    _check_columns(found, schema, str(path))
+    return pl.scan_parquet(path).select(list(schema))
 
 
-def write(frame: pl.DataFrame, path: Path, metadata: dict[str, str] | None = None) -> None:
-    """Write the table so that a reader sees the old file or the whole new one, never a part."""
+def write(frame: pl.DataFrame | pl.LazyFrame, path: Path, metadata: dict[str, str] | None = None) -> None:
+    """Write the table so that a reader sees the old file or the whole new one, never a part.
+
+    A lazy frame is written as it is made, without ever being in memory as a whole.
+    """
     with replacing(path) as file:
-        frame.write_parquet(file, compression="zstd", metadata=metadata)
+        if isinstance(frame, pl.LazyFrame):
+            frame.sink_parquet(file, compression="zstd", metadata=metadata)
+        else:
+            frame.write_parquet(file, compression="zstd", metadata=metadata)
 
 
 @contextlib.contextmanager

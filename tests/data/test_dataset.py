@@ -26,7 +26,9 @@ def test_images_table_makes_paths_absolute_and_keeps_the_first_of_an_id():
         ("d/a", os.path.abspath("x/a.jpg"), "d", "train", 3, 2),
         ("d/b", os.path.abspath("x/b.png"), "d", None, None, None),
     ]
-    assert [(row["problem"], row["image_id"], row["path"]) for row in problems] == [("duplicate_id", "d/a", "x/a.png")]
+    (told,) = problems
+    assert (told["problem"], told["image_id"], told["path"]) == ("duplicate_id", "d/a", os.path.abspath("x/a.png"))
+    assert told["detail"].startswith(os.path.abspath("x/a.jpg"))
 
 
 def test_checked_tells_which_table_is_wrong():

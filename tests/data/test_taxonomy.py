@@ -60,7 +60,7 @@ def test_the_label_map_of_one_dataset_leaves_the_others_alone(tmp_path) -> None:
     taxonomy = load_taxonomy("cityscapes")
     images, boxes = tables()
     mapped, labels = with_classes(boxes, images, from_rows([], VOCABULARY), taxonomy, load_label_map(file, taxonomy))
-    assert mapped["class"].to_list() == ["car", "car", "car", None, "person"]
+    assert mapped.collect()["class"].to_list() == ["car", "car", "car", None, "person"]
     rows = labels.sort("dataset", "label").select("dataset", "label", "class", "boxes", "images").rows()
     assert rows == [("a", "side", "car", 3, 2), ("b", "Peaton", "person", 1, 1), ("b", "side", None, 1, 1)]
 

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from thresher.density.mixture import Mixture, log_density
 from thresher.density.neighbours import nearest_target
@@ -41,3 +43,13 @@ def test_nearest_are_named_nearest_first_with_ties_by_row() -> None:
 def test_fewer_target_images_than_asked_for_are_all_named() -> None:
     rows, _ = nearest_target(np.ones((2, 3)), np.ones((1, 3)), count=5)
     assert rows.tolist() == [[0], [0]]
+
+
+@given(st.integers(0, 1000), st.integers(1, 6))
+def test_nearest_are_those_of_a_stable_sort(seed: int, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    target, vectors = rng.integers(-1, 2, (5, 2)), rng.integers(-1, 2, (4, 2))  # few values: many ties
+    rows, cosines = nearest_target(vectors.astype(float), target.astype(float), count)
+    every = directions(vectors.astype(float)) @ directions(target.astype(float)).T
+    np.testing.assert_array_equal(rows, np.argsort(-every, axis=1, kind="stable")[:, :count])
+    np.testing.assert_array_equal(cosines, np.take_along_axis(every, rows, axis=1))

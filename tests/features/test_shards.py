@@ -9,6 +9,7 @@ from thresher.errors import DataError
 from thresher.features.projection import Projection
 from thresher.features.shards import (
     ImageFeatures,
+    owned,
     read_blocks,
     shard_is_current,
     shard_path,
@@ -85,3 +86,20 @@ def test_wanted_slices_come_shard_by_shard_in_the_order_asked_for(folder: Path) 
     parts = list(slices_in_shards(folder, {"b", "c"}, order=[1, 0]))
     assert [part.tolist() for part in parts] == [[[3, 9], [3, 3]], [[2, 9]]]
     assert [len(part) for part in slices_in_shards(folder, {"c"})] == [2]
+
+
+def test_shards_out_of_order_are_put_in_it(tmp_path: Path) -> None:
+    for number, image_id in enumerate("cab"):
+        write_shard(shard_path(tmp_path, number), [features(image_id, 1, 2, number)], [], "print", PROJECTION)
+    block = slices_of(tmp_path, {"a", "b", "c"})
+    assert block.image_ids == ["a", "b", "c"]
+    assert block.pooled[:, 0].tolist() == [1, 2, 0]
+    assert block.slices[::2].tolist() == [[1, 9], [2, 9], [0, 9]]
+    assert block.starts.tolist() == [0, 2, 4, 6]
+
+
+def test_an_owned_part_keeps_nothing_of_the_rest(folder: Path) -> None:
+    first = next(read_blocks(folder))
+    part = owned(first, [False, True])
+    assert (part.image_ids, part.starts.tolist(), part.slices.tolist()) == (["b"], [0, 1], [[2, 9]])
+    assert not np.shares_memory(part.slices, first.slices)

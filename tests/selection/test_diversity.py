@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thresher.selection.diversity import class_frequencies, counted_boxes, covered_areas, diversity_scores
+from thresher.selection.diversity import class_counts, class_frequencies, counted_boxes, covered_areas, diversity_scores
 from thresher.tables import BOXES, from_rows
 
 
@@ -20,8 +20,13 @@ def box(image_id: str, name: str | None, corners: tuple[float, ...] = (0, 0, 0.5
     }
 
 
-def boxes_table(*rows: dict) -> pl.DataFrame:
-    return from_rows(list(rows), BOXES)
+def boxes_table(*rows: dict) -> pl.LazyFrame:
+    return from_rows(list(rows), BOXES).lazy()
+
+
+def scored(boxes: pl.LazyFrame, weights: dict[str, float]) -> pl.DataFrame:
+    counts, areas = class_counts(boxes, list(weights)), covered_areas(counted_boxes(boxes, list(weights)))
+    return diversity_scores(counts, areas, LABELLED, weights).sort("image_id")
 
 
 LABELLED = pl.DataFrame({"image_id": ["a", "b", "c"]})
@@ -29,8 +34,7 @@ LABELLED = pl.DataFrame({"image_id": ["a", "b", "c"]})
 
 def test_hand_computed_scores() -> None:
     boxes = boxes_table(box("a", "car"), box("a", "car"), box("a", "car"), box("a", "bus"), box("b", "car"))
-    counted = counted_boxes(boxes, ["car", "bus"])
-    found = diversity_scores(counted, LABELLED, {"car": 0.5, "bus": 1.5}).sort("image_id")
+    found = scored(boxes, {"car": 0.5, "bus": 1.5})
     assert found["objects"].to_list() == [4, 1, 0]
     assert found["classes"].to_list() == [2, 1, 0]
     assert found["diversity"].to_list() == pytest.approx([0.5 * 2 + 1.5 * 1, 0.5, 0])
@@ -44,13 +48,12 @@ def test_what_counts_as_an_object() -> None:
         box("a", "car", is_group=True), box("b", "car", is_depiction=True), box("b", "car", is_inside=True),
         box("b", "void"), box("b", None), box("b", "tree"), box("c", "car", is_depiction=False, is_occluded=True),
     )  # fmt: skip
-    counted = counted_boxes(boxes, ["car"])
-    assert dict(counted.select("image_id", "count").iter_rows()) == {"a": 5, "c": 1}
+    assert dict(class_counts(boxes, ["car"]).iter_rows()) == {"a": 5, "c": 1}
 
 
 def test_weights_are_inverse_document_frequency_with_mean_one() -> None:
     boxes = boxes_table(box("a", "car"), box("a", "car"), box("b", "car"), box("b", "bus"))
-    frequencies = class_frequencies(counted_boxes(boxes, ["car", "bus"]), labelled_images=9)
+    frequencies = class_frequencies(class_counts(boxes, ["car", "bus", "train"]), labelled_images=9)
     raw = {"car": np.log(10 / 3), "bus": np.log(10 / 2)}
     mean = (raw["car"] + raw["bus"]) / 2
     assert frequencies.weights == pytest.approx({name: value / mean for name, value in raw.items()})
@@ -59,19 +62,19 @@ def test_weights_are_inverse_document_frequency_with_mean_one() -> None:
 
 
 def test_the_users_own_worth_replaces_it() -> None:
-    counted = counted_boxes(boxes_table(box("a", "car"), box("a", "bus")), ["car", "bus"])
-    assert class_frequencies(counted, 1, {"bus": 3.0}).weights == {"car": 0.0, "bus": 3.0}
+    counts = class_counts(boxes_table(box("a", "car"), box("a", "bus")), ["car", "bus"])
+    assert class_frequencies(counts, 1, {"bus": 3.0}).weights == {"car": 0.0, "bus": 3.0}
 
 
 def test_a_new_class_is_worth_more_than_one_more_car() -> None:
     more_cars = boxes_table(*[box("a", "car")] * 3, *[box("b", "car")] * 2, box("b", "bus"))
-    found = diversity_scores(counted_boxes(more_cars, ["car", "bus"]), LABELLED, {"car": 1.0, "bus": 1.0})
+    found = scored(more_cars, {"car": 1.0, "bus": 1.0})
     score = dict(found.select("image_id", "diversity").iter_rows())
     assert score["b"] > score["a"]
 
 
 def test_no_boxes_at_all_score_zero() -> None:
-    found = diversity_scores(counted_boxes(boxes_table(), ["car"]), LABELLED, {})
+    found = scored(boxes_table(), {"car": 1.0})
     assert found.drop("image_id").sum_horizontal().to_list() == [0, 0, 0]
 
 
@@ -90,3 +93,18 @@ def test_covered_area_equals_counting_cells(corners: list[tuple[float, ...]]) ->
         grid[int(y0 * 16) : int(y1 * 16), int(x0 * 16) : int(x1 * 16)] = True
     areas = covered_areas(boxes_table(*[box("a", "car", c) for c in corners]))
     assert areas["covered_area"].to_list() == pytest.approx([grid.mean()])
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from(["car", "bus", "tree", None]), st.booleans())))
+def test_counts_and_scores_equal_those_of_a_plain_loop(drawn: list[tuple[str, str | None, bool]]) -> None:
+    weights, counts = {"car": 0.5, "bus": 1.5}, {image_id: {"car": 0, "bus": 0} for image_id in "abc"}
+    for image_id, name, group in drawn:
+        if name in weights and image_id in counts:
+            counts[image_id][name] += 5 if group else 1
+    found = scored(boxes_table(*[box(image_id, name, is_group=group) for image_id, name, group in drawn]), weights)
+    for image_id, row in zip("abc", found.iter_rows(named=True), strict=True):
+        n = np.array(list(counts[image_id].values()))
+        share = n[n > 0] / max(n.sum(), 1)
+        assert (row["image_id"], row["objects"], row["classes"]) == (image_id, n.sum(), (n > 0).sum())
+        assert row["class_entropy_bits"] == pytest.approx(-(share * np.log2(share)).sum())
+        assert row["diversity"] == pytest.approx(0.5 * np.log2(1 + n[0]) + 1.5 * np.log2(1 + n[1]))

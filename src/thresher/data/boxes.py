@@ -12,27 +12,32 @@ SLOPPY_PX = 1.5
 SLOPPY_SHARE = 0.005
 
 
-def clean_boxes(raw: pl.DataFrame, images: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def clean_boxes(raw: pl.DataFrame | pl.LazyFrame, images: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Boxes clipped to their image, and a problem row for each that was dropped or visibly clipped.
 
     Args:
         raw: Any subset of the columns of `BOXES`, with at least image_id, label, x0, y0, x1, y1 (shares of the image,
-            not yet bounded to 0..1). Flags that are missing become null.
+            not yet bounded to 0..1). Flags that are missing become null. A lazy frame is never in memory as a whole.
         images: The images table; boxes of an image that it lacks are dropped and listed.
 
     Returns:
         The boxes, and the problems: `box_without_image`, `box_not_finite`, `box_empty` and `box_outside` were
         dropped; `box_clipped` was kept, cut at the border by more than a rounding error.
     """
-    if raw.is_empty():
-        return empty(BOXES), empty(PROBLEMS)
     corners = ["x0", "y0", "x1", "y1"]
-    missing = [pl.lit(None, dtype).alias(name) for name, dtype in BOXES.items() if name not in raw.columns]
+    if isinstance(raw, pl.DataFrame) and raw.is_empty():  # it may not even have columns
+        return empty(BOXES), empty(PROBLEMS)
+    present = raw.lazy().collect_schema().names()
+    missing = [pl.lit(None, dtype).alias(name) for name, dtype in BOXES.items() if name not in present]
     frame = (
-        raw.with_columns(missing)
+        raw.lazy()
+        .with_columns(missing)
         .with_columns(pl.col(corners).cast(pl.Float64))
         .join(
-            images.select("image_id", "path", "width_px", "height_px"), on="image_id", how="left", maintain_order="left"
+            images.lazy().select("image_id", "path", "width_px", "height_px"),
+            on="image_id",
+            how="left",
+            maintain_order="left",
         )
         .with_columns(problem=_problem_of_box())
     )
@@ -47,7 +52,9 @@ def clean_boxes(raw: pl.DataFrame, images: pl.DataFrame) -> tuple[pl.DataFrame, 
     )  # fmt: skip
     kept = frame.filter(pl.col("problem").is_null() | (pl.col("problem") == "box_clipped"))
     boxes = kept.with_columns(pl.col(corners).clip(0.0, 1.0))
-    return boxes.select(pl.col(name).cast(dtype) for name, dtype in BOXES.items()), problems
+    boxes = boxes.select(pl.col(name).cast(dtype) for name, dtype in BOXES.items())
+    found, bad = pl.collect_all([boxes, problems], engine="streaming")
+    return found, bad
 
 
 def _problem_of_box() -> pl.Expr:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from thresher.data.sources import opened
 from thresher.errors import DataError
 from thresher.tables import BOXES, IMAGES, MASKS, PROBLEMS, VOCABULARY, checked, empty
 
+_ROWS_AT_ONCE = 100_000
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
 
 #: EXIF orientations by which an upright image is as wide as the stored one is high.
@@ -178,20 +180,29 @@ def images_table(
     Two files with one source id (`a.jpg` and `a.png`) cannot be told apart by annotations: the first in path order
     stays. A file name that is not UTF-8 cannot be stored in a table.
     """
-    kept: dict[str, str] = {}
-    rows: list[tuple[object, ...]] = []
     problems: list[dict[str, object]] = []
-    for source_id, path, split, width, height in files:
-        image_id = qualified_id(dataset, source_id)
-        if _storable(str(path)) != str(path):
-            problems.append(problem("name_not_utf8", "the file name is not UTF-8; rename it", path=path))
-        elif image_id in kept:
-            problems.append(problem("duplicate_id", f"{kept[image_id]} has the same image id and was kept",
-                                    image_id, path))  # fmt: skip
-        else:
-            kept[image_id] = os.path.abspath(path)
-            rows.append((image_id, kept[image_id], dataset_of(dataset, source_id), split, width, height))
-    return pl.DataFrame(rows, schema=dict(IMAGES), orient="row"), problems
+
+    def storable() -> Iterator[tuple[object, ...]]:
+        for source_id, path, split, width, height in files:
+            if _storable(str(path)) == str(path):
+                home = dataset_of(dataset, source_id)
+                yield qualified_id(dataset, source_id), os.path.abspath(path), home, split, width, height
+            else:
+                problems.append(problem("name_not_utf8", "the file name is not UTF-8; rename it", path=path))
+
+    found = storable()
+    parts = [empty(IMAGES)]
+    # A few at a time, since as Python's objects they take ten times the room.
+    while rows := list(itertools.islice(found, _ROWS_AT_ONCE)):
+        parts.append(pl.DataFrame(rows, schema=dict(IMAGES), orient="row"))
+    table = pl.concat(parts)
+    first = table["image_id"].is_first_distinct()
+    if not first.all():
+        kept = table.filter(first).select("image_id", kept="path")
+        for row in table.filter(~first).join(kept, on="image_id", maintain_order="left").iter_rows(named=True):
+            detail = f"{row['kept']} has the same image id and was kept"
+            problems.append(problem("duplicate_id", detail, row["image_id"], row["path"]))
+    return table.filter(first), problems
 
 
 def _storable(text: str) -> str:

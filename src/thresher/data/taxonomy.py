@@ -203,7 +203,7 @@ def _node(value: object, taxonomy: Taxonomy, where: str) -> str | None:
 
 def with_classes(
     boxes: pl.DataFrame, images: pl.DataFrame, vocabulary: pl.DataFrame, taxonomy: Taxonomy, label_map: LabelMap
-) -> tuple[pl.DataFrame, pl.DataFrame]:
+) -> tuple[pl.LazyFrame, pl.DataFrame]:
     """The boxes with their `class`, and a row per source label that says how it was understood.
 
     Args:
@@ -212,12 +212,18 @@ def with_classes(
         vocabulary: Table VOCABULARY of these boxes' source; may be empty.
 
     Returns:
-        Boxes and the LABELS table, which holds every label that occurs, mapped or not.
+        Boxes, in their old order and no second time in memory, and the LABELS table, which holds every label that
+        occurs, mapped or not.
     """
-    keyed = boxes.drop("class").join(images.select("image_id", "dataset"), on="image_id", maintain_order="left")
+    # Numbers in place of texts, since distinct ones are counted in a fraction of the room.
+    number = pl.int_range(pl.len(), dtype=pl.UInt32).alias("image")
+    numbers = images.lazy().select("image_id", pl.col("dataset").cast(pl.Categorical), number)
+    keyed = boxes.lazy().select("image_id", pl.col("label").cast(pl.Categorical)).join(numbers, on="image_id")
     labels = (
         keyed.group_by("dataset", "label")
-        .agg(pl.len().cast(pl.Int64).alias("boxes"), pl.col("image_id").n_unique().cast(pl.Int64).alias("images"))
+        .agg(pl.len().cast(pl.Int64).alias("boxes"), pl.col("image").n_unique().cast(pl.Int64).alias("images"))
+        .collect()
+        .with_columns(pl.col("dataset", "label").cast(pl.String))
         .join(vocabulary, on="label", how="left")
         .sort("dataset", "label")
     )
@@ -228,7 +234,12 @@ def with_classes(
             node = taxonomy.understood(row["label"], row["name"], tuple(row["ancestors"] or ()))
         classes.append(node)
     labels = labels.with_columns(pl.Series("class", classes, dtype=pl.String))
-    mapped = keyed.join(
-        labels.select("dataset", "label", "class"), on=["dataset", "label"], how="left", maintain_order="left"
+    owners = images.lazy().select("image_id", "dataset")
+    meant = labels.lazy().select("dataset", "label", "class")
+    mapped = (
+        boxes.lazy()
+        .drop("class")
+        .join(owners, on="image_id", how="left", maintain_order="left")
+        .join(meant, on=["dataset", "label"], how="left", maintain_order="left")
     )
     return mapped.select(list(BOXES)), labels.select(list(LABELS))

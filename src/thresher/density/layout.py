@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +12,8 @@ from thresher.errors import DataError, SettingsError
 
 #: Rows of a 224-pixel short side at stride 32: landscape images keep their rows, taller ones are pooled to as many.
 BANDS = 7
+#: Each band's middle third and its two sides.
+_PARTS = 2
 BLOCK_IMAGES = 4096
 
 
@@ -98,22 +99,38 @@ def layouts(
     Source: the pyramid, Lazebnik, Schmid & Ponce 2006; its parts are ours: streets are layered from road to sky,
     open ahead and lined on both sides, and left and right may be exchanged.
     """
-    parts = _parts(slices, starts, grids, middle_and_sides, 1 - pooled_share)
-    whole = np.sqrt(pooled_share) * directions(pooled)
-    return np.concatenate([parts, whole.astype(np.float16)], axis=1)
+    return layouts_of_parts(part_sums(slices, starts, grids), pooled, pooled_share)
+
+
+def layouts_of_parts(
+    sums: Float32[np.ndarray, "images bands parts d"], pooled: Float[np.ndarray, "images c"], pooled_share: float
+) -> Float16[np.ndarray, "images wide"]:
+    """`layouts` from the `part_sums` of the same images."""
+    parts = np.sqrt((1 - pooled_share) / (BANDS * _PARTS)) * _unit_parts(sums)
+    return np.concatenate([parts, np.sqrt(pooled_share) * directions(pooled)], axis=1).astype(np.float16)
 
 
 def bands(
     slices: Float[np.ndarray, "n d"],
     starts: Int64[np.ndarray, " images_plus_1"],
     grids: Int64[np.ndarray, "images 2"],
-) -> Float16[np.ndarray, "images wide"]:
+) -> Float16[np.ndarray, "images narrow"]:
     """Each image as one unit vector: the directions of its seven bands of rows, over their whole width.
 
     Raises:
         DataError: a grid has another number of slices than its image.
     """
-    return _parts(slices, starts, grids, lambda width: np.full((1, width), 1 / width), 1.0)
+    return bands_of_parts(part_sums(slices, starts, grids))
+
+
+def bands_of_parts(sums: Float32[np.ndarray, "images bands parts d"]) -> Float16[np.ndarray, "images narrow"]:
+    """`bands` from the `part_sums` of the same images: a band is its middle and its sides together."""
+    return (np.sqrt(1 / BANDS) * _unit_parts(sums.sum(axis=2, keepdims=True))).astype(np.float16)
+
+
+def _unit_parts(sums: Float32[np.ndarray, "images bands parts d"]) -> Float32[np.ndarray, "images wide"]:
+    unit: Float32[np.ndarray, "images wide"] = directions(sums.reshape(-1, sums.shape[-1])).reshape(len(sums), -1)
+    return unit
 
 
 def middle_and_sides(width: int) -> Float64[np.ndarray, "2 width"]:
@@ -128,34 +145,33 @@ def middle_and_sides(width: int) -> Float64[np.ndarray, "2 width"]:
     return np.stack([middle, 1 - middle])
 
 
-def _parts(
+def part_sums(
     slices: Float[np.ndarray, "n d"],
     starts: Int64[np.ndarray, " images_plus_1"],
     grids: Int64[np.ndarray, "images 2"],
-    columns: Callable[[int], Float64[np.ndarray, "parts width"]],
-    share: float,
-) -> Float16[np.ndarray, "images wide"]:
-    """The direction of each part of each band, side by side, all as long as gives the whole the squared length `share`.
+) -> Float32[np.ndarray, "images bands parts d"]:
+    """The sum of the slices in each band's middle and in its sides, a slice on a border shared out.
 
     Band b of an h-row grid takes rows ⌊b h / 7⌋ to ⌈(b + 1) h / 7⌉, so none is ever empty, and portrait, landscape
-    and panorama are compared by relative height; `columns` weighs the columns of each part.
+    and panorama are compared by relative height.
+
+    Raises:
+        DataError: a grid has another number of slices than its image.
     """
     if (np.diff(starts) != grids.prod(axis=1)).any() or (grids < 1).any():
         raise DataError("layout: a grid's height × width differs from its number of slices. Embed those images again.")
-    d, parts = slices.shape[1], len(columns(1))
-    length = float(np.sqrt(share / (BANDS * parts)))
-    found = np.empty((len(grids), BANDS, parts, d), np.float16)
+    found = np.empty((len(grids), BANDS, _PARTS, slices.shape[1]), np.float32)
     for height, width in np.unique(grids, axis=0):
-        weights = columns(int(width)).astype(np.float32)
+        weights = middle_and_sides(int(width)).astype(np.float32)
         members = np.flatnonzero((grids == (height, width)).all(axis=1))
         for first in range(0, len(members), BLOCK_IMAGES):
             some = members[first : first + BLOCK_IMAGES]
             taken = slices[starts[some][:, None] + np.arange(height * width)].astype(np.float32)
-            rows = weights @ taken.reshape(len(some), height, width, d)
+            rows = weights @ taken.reshape(len(some), height, width, -1)
             for band in range(BANDS):
                 inside = rows[:, band * height // BANDS : -(-(band + 1) * height // BANDS)]
-                found[some, band] = length * directions(inside.mean(axis=1).reshape(-1, d)).reshape(-1, parts, d)
-    return found.reshape(len(grids), -1)
+                found[some, band] = inside.sum(axis=1)
+    return found
 
 
 def dots(vectors: Float[np.ndarray, "n c"], query: Float64[np.ndarray, " query_c"]) -> Float64[np.ndarray, " n"]:

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float, Float16, Float64, Int64
+from jaxtyping import Float, Float16, Float32, Float64, Int64
 
 from thresher.density import sphere as spherical
-from thresher.density.layout import QuerySettings, bands, dots, layout_query, layouts, mean_direction, uncentred
+from thresher.density.layout import (
+    QuerySettings,
+    bands,
+    bands_of_parts,
+    dots,
+    layout_query,
+    layouts,
+    layouts_of_parts,
+    mean_direction,
+    part_sums,
+    uncentred,
+)
 from thresher.density.mixture import Mixture
 from thresher.density.neighbours import nearest_target
 from thresher.density.similarity import cosine_to_mean, mean_of_slices, similarity
@@ -54,7 +66,30 @@ class Evidence:
     query_settings: QuerySettings
 
 
-def likelihood(evidence: Evidence, images: Images) -> Float64[np.ndarray, " images"]:
+@dataclass(frozen=True)
+class View:
+    """Some images in the light of the evidence; what several scorers need is worked out once, when first asked for."""
+
+    evidence: Evidence
+    images: Images
+
+    @cached_property
+    def likelihood(self) -> Float64[np.ndarray, " images"]:
+        """`similarity` of each image under the target's mixture, in nats."""
+        return similarity(self.evidence.mixture, self.images.slices, self.images.starts)
+
+    @cached_property
+    def uncentred(self) -> Float32[np.ndarray, "n d_plus_1"]:
+        """The slices as `layout.uncentred` moves them."""
+        return uncentred(self.images.slices, self.evidence.origin)
+
+    @cached_property
+    def parts(self) -> Float32[np.ndarray, "images bands parts d_plus_1"]:
+        """`layout.part_sums` of each image."""
+        return part_sums(self.uncentred, self.images.starts, self.images.grids)
+
+
+def likelihood(view: View) -> Float64[np.ndarray, " images"]:
     """The paper's similarity: mean log-density of an image's slices under the target's Gaussian mixture.
 
     Returns:
@@ -65,10 +100,10 @@ def likelihood(evidence: Evidence, images: Images) -> Float64[np.ndarray, " imag
 
     Source: arXiv 1907.07023 §III-B.
     """
-    return similarity(evidence.mixture, images.slices, images.starts)
+    return view.likelihood
 
 
-def ratio(evidence: Evidence, images: Images) -> Float64[np.ndarray, " images"]:
+def ratio(view: View) -> Float64[np.ndarray, " images"]:
     """How much likelier the slices are under the target's mixture than under the pool's.
 
     Returns:
@@ -78,12 +113,12 @@ def ratio(evidence: Evidence, images: Images) -> Float64[np.ndarray, " images"]:
 
     Source: Xie et al. 2023 (DSIR, arXiv 2302.03169), there for text.
     """
-    pool = similarity(evidence.pool_mixture, images.slices, images.starts)
-    gained: Float64[np.ndarray, " images"] = likelihood(evidence, images) - pool
+    pool = similarity(view.evidence.pool_mixture, view.images.slices, view.images.starts)
+    gained: Float64[np.ndarray, " images"] = view.likelihood - pool
     return gained
 
 
-def typicality(evidence: Evidence, images: Images) -> Float64[np.ndarray, " images"]:
+def typicality(view: View) -> Float64[np.ndarray, " images"]:
     """How usual the likelihood is for the target: −|likelihood − median| in spreads of its own held-out images.
 
     Returns:
@@ -97,15 +132,16 @@ def typicality(evidence: Evidence, images: Images) -> Float64[np.ndarray, " imag
 
     Source: Nalisnick et al. 2019 (arXiv 1906.02994); median and half the interquartile range are ours.
     """
-    if not len(evidence.held_out_nats):
+    held_out = view.evidence.held_out_nats
+    if not len(held_out):
         raise DataError("typicality: no held-out similarity of the target was given. Fit with folds.")
-    low, middle, high = np.quantile(evidence.held_out_nats, (0.25, 0.5, 0.75))
+    low, middle, high = np.quantile(held_out, (0.25, 0.5, 0.75))
     spread = max(float(high - low) / 2, np.finfo(np.float64).tiny)
-    usual: Float64[np.ndarray, " images"] = -np.abs(likelihood(evidence, images) - middle) / spread
+    usual: Float64[np.ndarray, " images"] = -np.abs(view.likelihood - middle) / spread
     return usual
 
 
-def cosine(evidence: Evidence, images: Images) -> Float64[np.ndarray, " images"]:
+def cosine(view: View) -> Float64[np.ndarray, " images"]:
     """Cosine of the pooled vector to the target's mean direction: the baseline to beat.
 
     Returns:
@@ -113,10 +149,10 @@ def cosine(evidence: Evidence, images: Images) -> Float64[np.ndarray, " images"]
 
     Fails to tell a street seen from a car from one seen from a pavement: it knows what is shown, not where.
     """
-    return cosine_to_mean(images.pooled, evidence.pooled)
+    return cosine_to_mean(view.images.pooled, view.evidence.pooled)
 
 
-def nearest(evidence: Evidence, images: Images) -> Float64[np.ndarray, " images"]:
+def nearest(view: View) -> Float64[np.ndarray, " images"]:
     """Mean cosine of the pooled vector to the five nearest target images.
 
     Returns:
@@ -124,11 +160,12 @@ def nearest(evidence: Evidence, images: Images) -> Float64[np.ndarray, " images"
 
     Fails where one odd target image draws the pool's odd images to the top; covers rare modes best.
     """
-    mean: Float64[np.ndarray, " images"] = nearest_target(images.pooled, evidence.pooled, NEIGHBOURS)[1].mean(axis=1)
+    cosines = nearest_target(view.images.pooled, view.evidence.pooled, NEIGHBOURS)[1]
+    mean: Float64[np.ndarray, " images"] = cosines.mean(axis=1)
     return mean
 
 
-def rows(evidence: Evidence, images: Images) -> Float64[np.ndarray, " images"]:
+def rows(view: View) -> Float64[np.ndarray, " images"]:
     """Mean cosine of seven bands of rows to the target's mean of each band: layout without learning from the pool.
 
     Returns:
@@ -136,10 +173,10 @@ def rows(evidence: Evidence, images: Images) -> Float64[np.ndarray, " images"]:
 
     Fails on streets seen from above, from the side, or in a tight crop. Source: ours (shared measurements).
     """
-    return dots(_bands_of(images, evidence.origin), evidence.rows_query)
+    return dots(bands_of_parts(view.parts), view.evidence.rows_query)
 
 
-def sphere(evidence: Evidence, images: Images) -> Float64[np.ndarray, " images"]:
+def sphere(view: View) -> Float64[np.ndarray, " images"]:
     """Mean log-density of an image's slices under the target's von Mises–Fisher mixture.
 
     Returns:
@@ -147,11 +184,10 @@ def sphere(evidence: Evidence, images: Images) -> Float64[np.ndarray, " images"]
 
     Fails less on plain pictures than `likelihood` does, otherwise alike. Source: Banerjee et al. 2005.
     """
-    slices = uncentred(images.slices, evidence.origin)
-    return mean_of_slices(spherical.log_density(evidence.sphere, slices), images.starts)
+    return mean_of_slices(spherical.log_density(view.evidence.sphere, view.uncentred), view.images.starts)
 
 
-def pooled_sphere(evidence: Evidence, images: Images) -> Float64[np.ndarray, " images"]:
+def pooled_sphere(view: View) -> Float64[np.ndarray, " images"]:
     """Log-density of the pooled vector under a von Mises–Fisher mixture of the target's; one component is the cosine.
 
     Returns:
@@ -159,10 +195,10 @@ def pooled_sphere(evidence: Evidence, images: Images) -> Float64[np.ndarray, " i
 
     Fails with few target images: each component needs tens of them. Source: Banerjee et al. 2005.
     """
-    return spherical.log_density(evidence.pooled_sphere, images.pooled)
+    return spherical.log_density(view.evidence.pooled_sphere, view.images.pooled)
 
 
-def layout(evidence: Evidence, images: Images) -> Float64[np.ndarray, " images"]:
+def layout(view: View) -> Float64[np.ndarray, " images"]:
     """Nearness in layout to a query that was refined on the pool: the default.
 
     Returns:
@@ -172,10 +208,11 @@ def layout(evidence: Evidence, images: Images) -> Float64[np.ndarray, " images"]
 
     Source: see `layout.layout_query`.
     """
-    return dots(layouts_of(images, evidence.origin, evidence.query_settings.pooled_share), evidence.query)
+    share = view.evidence.query_settings.pooled_share
+    return dots(layouts_of_parts(view.parts, view.images.pooled, share), view.evidence.query)
 
 
-Scorer = Callable[[Evidence, Images], Float64[np.ndarray, " images"]]
+Scorer = Callable[[View], Float64[np.ndarray, " images"]]
 #: Each gives one number per image, higher = nearer the target, and needs no more than its block of images.
 SCORERS: dict[str, Scorer] = {
     "layout": layout,

@@ -67,7 +67,7 @@ def log_density(sphere: Sphere, rows: Float[np.ndarray, "n d"]) -> Float64[np.nd
     density = np.empty(len(rows))
     for start in range(0, len(rows), BLOCK_ROWS):
         block = directions(rows[start : start + BLOCK_ROWS])
-        density[start : start + BLOCK_ROWS] = _shares(sphere, block)[1]
+        density[start : start + BLOCK_ROWS] = _unscaled_shares(sphere, block)[2]
     return density
 
 
@@ -75,13 +75,22 @@ def _shares(
     sphere: Sphere, block: Float32[np.ndarray, "n d"]
 ) -> tuple[Float64[np.ndarray, "n k"], Float64[np.ndarray, " n"]]:
     """Responsibilities of the components for unit rows, and the rows' log-density."""
-    cosine = (block @ sphere.directions.astype(np.float32).T).astype(np.float64)
-    constant = np.log(sphere.weights) + log_normaliser(sphere.concentrations, block.shape[1])
-    joint = cosine * sphere.concentrations + constant
+    shares, total, density = _unscaled_shares(sphere, block)
+    return shares / total, density
+
+
+def _unscaled_shares(
+    sphere: Sphere, block: Float32[np.ndarray, "n d"]
+) -> tuple[Float64[np.ndarray, "n k"], Float64[np.ndarray, "n 1"], Float64[np.ndarray, " n"]]:
+    """Responsibilities before they are divided by their sums, the sums, and the rows' log-density."""
+    joint = (block @ sphere.directions.astype(np.float32).T).astype(np.float64)
+    joint *= sphere.concentrations
+    joint += np.log(sphere.weights) + log_normaliser(sphere.concentrations, block.shape[1])
     peak = joint.max(axis=1, keepdims=True)
-    shares = np.exp(joint - peak)
+    joint -= peak
+    shares = np.exp(joint, out=joint)
     total = shares.sum(axis=1, keepdims=True)
-    return shares / total, (peak + np.log(total)).ravel()
+    return shares, total, (peak + np.log(total)).ravel()
 
 
 def fit_sphere(

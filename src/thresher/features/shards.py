@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from jaxtyping import Float16, Int64
+from jaxtyping import Bool, Float16, Int64
 
 from thresher.errors import DataError
 from thresher.features.projection import Projection
@@ -147,10 +147,8 @@ def slices_in_shards(
     folder: Path, wanted: set[str], order: Sequence[int] | None = None
 ) -> Iterator[Float16[np.ndarray, "n d"]]:
     """The slices of the wanted images, one array per shard that has any of them; one shard in memory at a time."""
-    for block in read_blocks(folder, order):
-        mine = np.array([image_id in wanted for image_id in block.image_ids])
-        if mine.any():
-            yield block.slices[np.repeat(mine, np.diff(block.starts))]
+    for block in _blocks_with(folder, wanted, order):
+        yield owned(block, [image_id in wanted for image_id in block.image_ids]).slices
 
 
 def slices_of(folder: Path, wanted: set[str]) -> SliceBlock:
@@ -159,15 +157,42 @@ def slices_of(folder: Path, wanted: set[str]) -> SliceBlock:
     Raises:
         DataError: none of them has slices.
     """
-    found: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
-    for block in read_blocks(folder):
-        for position, image_id in enumerate(block.image_ids):
-            if image_id in wanted:
-                rows = block.slices[block.starts[position] : block.starts[position + 1]]
-                found[image_id] = (rows, block.grids[position], block.pooled[position])
-    if not found:
+    parts = [
+        owned(block, [image_id in wanted for image_id in block.image_ids]) for block in _blocks_with(folder, wanted)
+    ]
+    if not parts:
         raise DataError(f"{folder}: none of the {len(wanted)} wanted images has slices; see problems.parquet.")
-    image_ids = sorted(found)
-    rows, grids, pooled = zip(*(found[image_id] for image_id in image_ids), strict=True)
-    starts = np.concatenate([[0], np.cumsum([len(part) for part in rows])]).astype(np.int64)
-    return SliceBlock(image_ids, starts, np.concatenate(rows), np.stack(grids), np.stack(pooled))
+    image_ids = [image_id for part in parts for image_id in part.image_ids]
+    lengths = np.concatenate([np.diff(part.starts) for part in parts])
+    starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    slices, grids, pooled = (
+        np.concatenate([getattr(p, name) for p in parts]) for name in ("slices", "grids", "pooled")
+    )
+    order = sorted(range(len(image_ids)), key=image_ids.__getitem__)
+    if order == list(range(len(order))):  # as embed writes them; putting them in order would copy all slices
+        return SliceBlock(image_ids, starts, slices, grids, pooled)
+    rows = np.concatenate([np.arange(starts[image], starts[image + 1]) for image in order])
+    sorted_starts = np.concatenate([[0], np.cumsum(lengths[order])]).astype(np.int64)
+    return SliceBlock([image_ids[image] for image in order], sorted_starts, slices[rows], grids[order], pooled[order])
+
+
+def owned(block: SliceBlock, mine: Sequence[bool] | Bool[np.ndarray, " images"]) -> SliceBlock:
+    """A copy of those images of the block for which `mine` is true: the others' memory can be given back."""
+    kept = np.asarray(mine, bool)
+    lengths = np.diff(block.starts)
+    return SliceBlock(
+        list(itertools.compress(block.image_ids, kept)),
+        np.concatenate([[0], np.cumsum(lengths[kept])]).astype(np.int64),
+        block.slices[np.repeat(kept, lengths)],
+        block.grids[kept],
+        block.pooled[kept],
+    )
+
+
+def _blocks_with(folder: Path, wanted: set[str], order: Sequence[int] | None = None) -> Iterator[SliceBlock]:
+    """The blocks of the shards that hold any wanted image; of the others only the ids are read."""
+    files = shard_files(folder)
+    for number in range(len(files)) if order is None else order:
+        ids = pl.read_parquet(files[number], columns=["image_id"])["image_id"]
+        if not wanted.isdisjoint(ids):
+            yield from read_blocks(folder, [number])

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from jaxtyping import Float64
+from jaxtyping import Float32, Float64, Int64
 
 #: A crowd box says "more than five, touching" in Open Images (arXiv 1811.00982 §3.3), so it counts as that many (ours).
 GROUP_COUNTS_AS = 5
 #: Images worked on at once are bounded by this many cells of the union grid.
-_MOST_CELLS = 20_000_000
+_MOST_CELLS = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class ClassFrequencies:
         return frozenset(name for name, weight in self.weights.items() if weight > 1)
 
 
-def counted_boxes(boxes: pl.DataFrame, classes: Sequence[str]) -> pl.DataFrame:
+def counted_boxes(boxes: pl.LazyFrame, classes: Sequence[str]) -> pl.LazyFrame:
     """The boxes that count as objects of interest, with how many objects each stands for (`count`).
 
     Depictions (a drawing of a car) and what lies inside a car or building do not count; a group box counts as
@@ -37,24 +37,39 @@ def counted_boxes(boxes: pl.DataFrame, classes: Sequence[str]) -> pl.DataFrame:
     """
     real = pl.col("is_depiction").ne_missing(True) & pl.col("is_inside").ne_missing(True)
     return boxes.filter(pl.col("class").is_in(list(classes)) & real).with_columns(
-        count=pl.when(pl.col("is_group").eq_missing(True)).then(GROUP_COUNTS_AS).otherwise(1).cast(pl.Int64)
-    )  # fmt: skip
+        count=pl.when(pl.col("is_group").eq_missing(True)).then(GROUP_COUNTS_AS).otherwise(1).cast(pl.Int32)
+    )
+
+
+def class_counts(boxes: pl.LazyFrame, classes: Sequence[str]) -> pl.DataFrame:
+    """How many objects of each class an image holds: image_id, and one column for each class of interest.
+
+    One pass over the boxes, in which nothing but this table is kept: a row per image, not per box. Images without
+    objects of interest are not in it.
+
+    Args:
+        boxes: Table BOXES, of which only image_id, class and three flags are read.
+    """
+    count = pl.col("count")
+    each = [pl.when(pl.col("class") == name).then(count).otherwise(0).alias(name) for name in classes]
+    counted = counted_boxes(boxes, classes).select("image_id", *each)
+    return counted.group_by("image_id").agg(pl.col(list(classes)).sum()).collect(engine="streaming")
 
 
 def class_frequencies(
-    counted: pl.DataFrame, labelled_images: int, class_scores: Mapping[str, float] | None = None
+    counts: pl.DataFrame, labelled_images: int, class_scores: Mapping[str, float] | None = None
 ) -> ClassFrequencies:
     """The weight w_c of each class that occurs: log((1 + N) / (1 + df_c)), scaled to mean 1; rare classes weigh more.
 
     Args:
-        counted: From `counted_boxes`.
+        counts: From `class_counts`.
         labelled_images: N, the pool images whose source labels boxes at all.
         class_scores: The user's own weights, taken as they are; classes it lacks weigh 0.
 
     Source: arXiv 1907.07023 §III-A asks for class scores; inverse document frequency is ours (Spärck Jones 1972).
     """
-    frequency = counted.group_by("class").agg(pl.col("image_id").n_unique().alias("df")).sort("class")
-    found = dict(zip(frequency["class"].to_list(), frequency["df"].to_list(), strict=True))
+    frequency = counts.select((pl.col(sorted(counts.drop("image_id").columns)) > 0).sum())
+    found = {name: df for name, df in frequency.row(0, named=True).items() if df}
     if class_scores is not None:
         return ClassFrequencies(labelled_images, found, {name: class_scores.get(name, 0.0) for name in found})
     raw = {name: float(np.log((1 + labelled_images) / (1 + df))) for name, df in found.items()}
@@ -64,14 +79,18 @@ def class_frequencies(
     return ClassFrequencies(labelled_images, found, weights)
 
 
-def diversity_scores(counted: pl.DataFrame, labelled: pl.DataFrame, weights: Mapping[str, float]) -> pl.DataFrame:
+def diversity_scores(
+    counts: pl.DataFrame, areas: pl.DataFrame, labelled: pl.DataFrame, weights: Mapping[str, float]
+) -> pl.DataFrame:
     """What the boxes of each labelled image are worth.
 
     div(x) = Σ_c w_c · log2(1 + n_c(x)), concave in n_c so that a new class is worth more than one more car (ours).
 
     Args:
-        counted: From `counted_boxes`.
+        counts: From `class_counts`.
+        areas: From `covered_areas`.
         labelled: One column `image_id`: every image to score; one without objects of interest scores 0.
+        weights: Of each class that occurs.
 
     Returns:
         image_id, objects, classes, class_entropy_bits (0 where one class or none), covered_area (share of the picture
@@ -79,58 +98,79 @@ def diversity_scores(counted: pl.DataFrame, labelled: pl.DataFrame, weights: Map
 
     Source: arXiv 1907.07023 §III-A.
     """
-    if counted.is_empty():
-        nothing = [
-            pl.lit(0).cast(pl.Int64).alias("objects"),
-            pl.lit(0).cast(pl.Int64).alias("classes"),
-            *(pl.lit(0.0).alias(name) for name in ("class_entropy_bits", "covered_area", "diversity")),
-        ]
-        return labelled.select("image_id", *nothing)
-    weight = pl.col("class").replace_strict(dict(weights), default=0.0, return_dtype=pl.Float64)
-    # Sorting first fixes the order of the floating-point sums, so that equal tables give equal bytes.
-    per_class = counted.group_by("image_id", "class").agg(pl.col("count").sum().alias("n")).sort("image_id", "class")
-    share = pl.col("n") / pl.col("n").sum()
-    per_image = per_class.group_by("image_id", maintain_order=True).agg(
-        pl.col("n").sum().cast(pl.Int64).alias("objects"),
-        pl.len().cast(pl.Int64).alias("classes"),
-        (-(share * share.log(2)).sum()).clip(lower_bound=0.0).alias("class_entropy_bits"),
-        (weight * (1 + pl.col("n")).log(2)).sum().alias("diversity"),
+    # One order of the classes fixes that of the floating-point sums, so that equal tables give equal bytes.
+    names = sorted(weights)
+    objects = pl.sum_horizontal(*names, pl.lit(0, pl.Int64))
+    # A class of which there is none has a share of 0, whose logarithm must not be asked for.
+    information = [pl.col(name) / objects * (pl.col(name).clip(1) / objects).log(2) for name in names]
+    richness = [weights[name] * (1 + pl.col(name)).log(2) for name in names]
+    per_image = counts.lazy().select(
+        "image_id",
+        objects.alias("objects"),
+        pl.sum_horizontal(*(pl.col(name) > 0 for name in names), pl.lit(0, pl.Int64)).cast(pl.Int64).alias("classes"),
+        (-pl.sum_horizontal(*information, pl.lit(0.0))).clip(lower_bound=0.0).alias("class_entropy_bits"),
+        pl.sum_horizontal(*richness, pl.lit(0.0)).alias("diversity"),
     )
-    scored = labelled.select("image_id").join(per_image, on="image_id", how="left")
-    scored = scored.join(covered_areas(counted), on="image_id", how="left")
-    return scored.select(
-        "image_id", pl.col("objects", "classes").fill_null(0),
-        pl.col("class_entropy_bits", "covered_area", "diversity").fill_null(0.0),
-    )  # fmt: skip
+    scored = labelled.lazy().select("image_id").join(per_image, on="image_id", how="left")
+    return (
+        scored.join(areas.lazy(), on="image_id", how="left")
+        .select(
+            "image_id",
+            pl.col("objects", "classes").fill_null(0),
+            pl.col("class_entropy_bits", "covered_area", "diversity").fill_null(0.0),
+        )
+        .collect(engine="streaming")
+    )
 
 
-def covered_areas(boxes: pl.DataFrame) -> pl.DataFrame:
+def covered_areas(counted: pl.LazyFrame) -> pl.DataFrame:
     """The share of each image that lies under at least one box, exactly (image_id, covered_area), 0..1.
 
     Images with equally many boxes are done together: the corners cut the picture into a grid whose cells are either
     wholly covered or not at all.
+
+    Args:
+        counted: Any boxes, such as `counted_boxes` gives.
     """
-    lists = boxes.group_by("image_id", maintain_order=True).agg("x0", "y0", "x1", "y1", pl.len().alias("boxes"))
+    corners = ["x0", "y0", "x1", "y1"]
+    lists = counted.group_by("image_id").agg(*corners, pl.len().alias("boxes")).collect(engine="streaming")
     parts = []
-    for (number,), group in lists.group_by("boxes", maintain_order=True):
-        most = max(1, _MOST_CELLS // (int(str(number)) * 2) ** 2)
-        for part in group.iter_slices(most):
-            corners = [np.stack(part[name].to_list()).astype(np.float64) for name in ("x0", "y0", "x1", "y1")]
-            parts.append(pl.DataFrame({"image_id": part["image_id"], "covered_area": _union_area(*corners)}))
+    for (number,), group in lists.group_by("boxes"):
+        boxes = int(str(number))
+        for part in group.iter_slices(max(1, _MOST_CELLS // (boxes * 2) ** 2)):
+            sides = [part[name].explode().to_numpy().reshape(-1, boxes) for name in corners]
+            parts.append(part.select("image_id", covered_area=pl.Series(_union_area(*sides))))
     return pl.concat(parts) if parts else pl.DataFrame(schema={"image_id": pl.String, "covered_area": pl.Float64})
 
 
 def _union_area(
-    x0: Float64[np.ndarray, "n m"],
-    y0: Float64[np.ndarray, "n m"],
-    x1: Float64[np.ndarray, "n m"],
-    y1: Float64[np.ndarray, "n m"],
+    x0: Float32[np.ndarray, "n m"],
+    y0: Float32[np.ndarray, "n m"],
+    x1: Float32[np.ndarray, "n m"],
+    y1: Float32[np.ndarray, "n m"],
 ) -> Float64[np.ndarray, " n"]:
-    xs, ys = np.sort(np.concatenate([x0, x1], axis=1)), np.sort(np.concatenate([y0, y1], axis=1))
-    covered = np.zeros((len(x0), ys.shape[1] - 1, xs.shape[1] - 1), bool)
-    for box in range(x0.shape[1]):
-        columns = (xs[:, :-1] >= x0[:, box, None]) & (xs[:, 1:] <= x1[:, box, None])
-        rows = (ys[:, :-1] >= y0[:, box, None]) & (ys[:, 1:] <= y1[:, box, None])
-        covered |= rows[:, :, None] & columns[:, None, :]
-    area: Float64[np.ndarray, " n"] = np.einsum("nyx,ny,nx->n", covered, np.diff(ys), np.diff(xs), optimize=True)
+    """The area under m boxes for each of n images.
+
+    Each side has a line of its own in the grid, even where two coincide (the cells between are then of no width). Four
+    marks per box at the lines' crossings, summed from the top left, tell how many boxes lie over each cell.
+    """
+    (xs, left, right), (ys, top, bottom) = _lines(x0, x1), _lines(y0, y1)
+    over = np.zeros((len(x0), ys.shape[1], xs.shape[1]), np.int16)
+    image = np.arange(len(x0))[:, None]
+    over[image, top, left] = over[image, bottom, right] = 1
+    over[image, top, right] = over[image, bottom, left] = -1
+    covered = over.cumsum(axis=1, dtype=np.int16).cumsum(axis=2, dtype=np.int16)[:, :-1, :-1] > 0
+    widths = np.einsum("nyx,nx->ny", covered, np.diff(xs))
+    area: Float64[np.ndarray, " n"] = np.einsum("ny,ny->n", widths, np.diff(ys))
     return area
+
+
+def _lines(
+    start: Float32[np.ndarray, "n m"], end: Float32[np.ndarray, "n m"]
+) -> tuple[Float64[np.ndarray, "n two_m"], Int64[np.ndarray, "n m"], Int64[np.ndarray, "n m"]]:
+    """The sorted coordinates of all sides, and at which place in that order each box starts and ends."""
+    sides = np.concatenate([start, end], axis=1).astype(np.float64)
+    order = np.argsort(sides, axis=1, kind="stable")
+    places = np.empty_like(order)
+    np.put_along_axis(places, order, np.arange(sides.shape[1])[None], axis=1)
+    return np.take_along_axis(sides, order, axis=1), places[:, : start.shape[1]], places[:, start.shape[1] :]

@@ -9,14 +9,14 @@ from thresher.tables import SELECTION
 
 
 def with_reasons(
-    chosen: pl.DataFrame, scores: pl.DataFrame, counted: pl.DataFrame, frequencies: ClassFrequencies
+    chosen: pl.DataFrame, scores: pl.DataFrame, counts: pl.DataFrame, frequencies: ClassFrequencies
 ) -> pl.DataFrame:
     """The SELECTION table: the chosen rows with `why`.
 
     Args:
         chosen: image_id, rank, score.
         scores: The whole SCORES table, for ranks among all of the pool (1 = highest).
-        counted: From `counted_boxes`.
+        counts: From `class_counts`.
     """
     ranked = scores.select(
         "image_id",
@@ -25,11 +25,15 @@ def with_reasons(
         pl.col("similarity_nats").rank("min", descending=True).cast(pl.Int64).alias("similarity_rank"),
         pl.col("diversity").rank("min", descending=True).cast(pl.Int64).alias("diversity_rank"),
     )
-    rare = (
-        counted.filter(pl.col("class").is_in(list(frequencies.rare)))
-        .group_by("image_id")
-        .agg(pl.col("class").unique().sort().alias("rare_classes"))
-    )
+    held = counts.join(chosen, on="image_id", how="semi")
+    names = [
+        pl.when(pl.col(name) > 0).then(pl.lit(name)).otherwise(None)
+        for name in sorted(frequencies.rare)
+        if name in held.columns
+    ]
+    found = pl.concat_list(names).list.drop_nulls() if names else pl.lit([], pl.List(pl.String))
+    rare = held.select("image_id", rare_classes=pl.when(found.list.len() > 0).then(found))
+    ranked = ranked.join(chosen, on="image_id", how="semi")
     joined = chosen.join(ranked, on="image_id", how="left").join(rare, on="image_id", how="left").sort("rank")
     fields = ["layout_rank", "similarity_rank", "diversity_rank", "nearest_ids", "rare_classes"]
     return joined.with_columns(why=pl.struct(fields)).select(

@@ -30,8 +30,9 @@ from thresher.density.scorers import Evidence, Images, queries
 from thresher.density.sphere import fit_sphere
 from thresher.errors import SettingsError
 from thresher.features.projection import load_projection, random_rows
-from thresher.features.shards import SliceBlock, read_blocks, shard_files, slices_in_shards, slices_of
+from thresher.features.shards import SliceBlock, owned, read_blocks, shard_files, slices_in_shards, slices_of
 from thresher.run import Run, StageResult, Track, file_digest, perform, untracked
+from thresher.stages.plan import Plan, fit_plan
 
 #: Parts that the target is cut into to choose K: each is held out once.
 _FOLDS = 3
@@ -70,10 +71,12 @@ def fit(
         DataError: embed has not run, or the target has fewer slices than components.
     """
     settings = settings or FitSettings()
-    images = tables.read(run.images, tables.INDEXED_IMAGES, key="image_id")
+    needed = tables.some(tables.INDEXED_IMAGES, "image_id", "role")
+    images = tables.read(run.images, needed, key="image_id")
     target = images.filter(pl.col("role") == "target")
     if dry_run:
-        return StageResult("fit", "planned", {"target_images": target.height, "components": settings.components})
+        told = {"target_images": target.height, "components": settings.components}
+        return StageResult("fit", "planned", told | _plan(run, settings, target.height, images.height).told(run))
     inputs = {
         name: file_digest(path)
         for name, path in (("images", run.images), ("pooled", run.pooled), ("projection", run.projection))
@@ -94,9 +97,9 @@ def fit(
             fitted, slices = _fitted(run, block, chosen, settings, rng)
         save_mixture(fitted.mixture, run.mixture)
         _tell(fitted, tried, run)
-        pool = images.filter(pl.col("role") == "pool")["image_id"].sort().to_list()
-        drawn = rng.permutation(len(pool))[: settings.pool_images]
-        for ids in track([{pool[number] for number in drawn}], 1, "learning from the pool"):
+        pool = images.filter(pl.col("role") == "pool")["image_id"].sort()
+        drawn = pool.gather(rng.permutation(len(pool))[: settings.pool_images])
+        for ids in track([set(drawn.to_list())], 1, "learning from the pool"):
             save_evidence(_evidence(run, block, ids, fitted, settings, rng), run.evidence)
         return {
             "slices": slices,
@@ -111,6 +114,15 @@ def fit(
 
     outputs = [run.mixture, run.mixture.with_suffix(".json"), run.evidence]
     return perform(run, "fit", settings, inputs, outputs, work)
+
+
+def _plan(run: Run, settings: FitSettings, target: int, images: int) -> Plan:
+    """Each K is tried on every fold; the chosen one is fitted to target and pool and, held out, once per fold."""
+    tried = sum(CANDIDATES) * _FOLDS if settings.components == "auto" else 0
+    chosen = max(CANDIDATES) if settings.components == "auto" else int(settings.components)
+    fits = tried + chosen * (2 + _FOLDS) + settings.slice_directions / 8
+    pool = images - target
+    return fit_plan(run, target, pool, min(pool, settings.pool_images), fits, settings.max_slices)
 
 
 def _fitted(
@@ -164,12 +176,10 @@ def _pool_sample(
     slices, found = [], []
     blocks = max(1, len(shard_files(run.slices)))
     for block in read_blocks(run.slices):
-        mine = np.array([image_id in pool for image_id in block.image_ids])
-        true_slices = uncentred(block.slices, origin)
-        shown = layouts(true_slices, block.starts, block.grids, block.pooled, settings.pooled_share)
-        found.append(shown[mine])
-        rows = block.slices[np.repeat(mine, np.diff(block.starts))]
-        slices.append(random_rows(rows, -(-settings.max_slices // blocks), rng).astype(np.float32))
+        mine = owned(block, [image_id in pool for image_id in block.image_ids])
+        true_slices = uncentred(mine.slices, origin)
+        found.append(layouts(true_slices, mine.starts, mine.grids, mine.pooled, settings.pooled_share))
+        slices.append(random_rows(mine.slices, -(-settings.max_slices // blocks), rng).astype(np.float32))
     return np.concatenate(slices), np.concatenate(found)
 
 

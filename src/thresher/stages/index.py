@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import Counter
 from collections.abc import Iterable
@@ -17,6 +18,7 @@ from thresher.data.readers import READERS
 from thresher.data.taxonomy import BUILT_IN, LabelMap, Taxonomy, load_label_map, load_taxonomy, with_classes
 from thresher.errors import DataError, SettingsError
 from thresher.run import Run, StageResult, Track, file_digest, folder_digest, perform, untracked
+from thresher.stages.plan import index_plan
 
 #: Problems that cost a whole image.
 IMAGE_PROBLEMS = ("image_missing", "image_unreadable", "duplicate_id", "name_not_utf8", "archive_broken")
@@ -106,7 +108,8 @@ def index(run: Run, settings: IndexSettings, *, dry_run: bool = False, track: Tr
         if not source.root.exists():
             raise DataError(f"{source.role} {source.format}:{source.root}: no such folder or file.")
     if dry_run:
-        return StageResult("index", "planned", {"sources": [_described(source) for source in sources]})
+        plan = index_plan([(source.format, source.root) for source in sources])
+        return StageResult("index", "planned", {"sources": [_described(s) for s in sources]} | plan.told(run))
     taxonomy_file = BUILT_IN / f"{settings.taxonomy}.toml"
     taxonomy_file = taxonomy_file if taxonomy_file.is_file() else Path(settings.taxonomy)
     inputs = {str(source.root): folder_digest(source.root) for source in sources}
@@ -162,7 +165,9 @@ def _write(
         [d.images.with_columns(role=pl.lit(source.role)) for source, d in zip(sources, found, strict=True)]
     ).sort("image_id")
     _no_image_twice(images)
-    boxes = pl.concat([boxes for boxes, _ in mapped]).sort(["image_id", "y0", "x0", "y1", "x1", "label"])
+    boxes = pl.concat([boxes for boxes, _ in mapped])
+    if not _in_order(found):  # sorting takes twice the room of the boxes; big sets come in the order of their ids
+        boxes = boxes.sort(["image_id", "y0", "x0", "y1", "x1", "label"])
     labels = _summed(pl.concat([labels for _, labels in mapped]))
     masks = pl.concat([d.masks for d in found]).sort("image_id")
     problems = pl.concat([d.problems for d in found])
@@ -174,11 +179,20 @@ def _write(
         file.write(taxonomy_file.read_bytes())
     run.add_problems("index", problems)
     failed = problems.filter(pl.col("problem").is_in(IMAGE_PROBLEMS)).height
-    return _summary(images, boxes, labels, masks, problems), failed
+    return _summary(images, tables.scan(run.boxes, tables.BOXES), labels, masks, problems), failed
+
+
+def _in_order(found: list[Dataset]) -> bool:
+    """Whether the boxes of all sources, one after the other, are in the order of their images' ids."""
+    ids = [dataset.boxes["image_id"] for dataset in found if dataset.boxes.height]
+    borders = [(before[-1], after[0]) for before, after in itertools.pairwise(ids)]
+    return all(part.is_sorted() for part in ids) and all(before <= after for before, after in borders)
 
 
 def _no_image_twice(images: pl.DataFrame) -> None:
-    repeated = images.filter(pl.col("image_id").is_duplicated())
+    """Refuse a table, sorted by image_id, in which one stands twice."""
+    again = images["image_id"] == images["image_id"].shift()
+    repeated = images.filter((again | again.shift(-1)).fill_null(False))
     if repeated.height:
         first = repeated.row(0, named=True)
         raise DataError(
@@ -198,16 +212,16 @@ def _summed(labels: pl.DataFrame) -> pl.DataFrame:
 
 
 def _summary(
-    images: pl.DataFrame, boxes: pl.DataFrame, labels: pl.DataFrame, masks: pl.DataFrame, problems: pl.DataFrame
+    images: pl.DataFrame, boxes: pl.LazyFrame, labels: pl.DataFrame, masks: pl.DataFrame, problems: pl.DataFrame
 ) -> dict[str, Any]:
-    per_set = images.join(
-        boxes.group_by("image_id").agg(pl.len().alias("boxes"), pl.col("class").count().alias("mapped")),
-        on="image_id",
-        how="left",
-    )
+    keys = ["role", "dataset"]
+    owned = boxes.select("image_id", "class").join(images.lazy().select("image_id", *keys), on="image_id")
+    counts = owned.group_by(keys).agg(boxes=pl.len(), mapped=pl.col("class").count()).collect(engine="streaming")
     sets = (
-        per_set.group_by("role", "dataset")
-        .agg(pl.len().alias("images"), pl.col("boxes").sum(), pl.col("mapped").sum())
+        images.group_by(keys)
+        .agg(images=pl.len())
+        .join(counts, on=keys, how="left")
+        .with_columns(pl.col("boxes", "mapped").fill_null(0))
         .sort(pl.col("role") == "pool", "dataset")
     )
     unmapped = labels.filter(pl.col("class").is_null()).sort("boxes", "label", descending=[True, False])
@@ -217,7 +231,7 @@ def _summary(
         "target_images": images.filter(pl.col("role") == "target").height,
         "pool_images": images.filter(pl.col("role") == "pool").height,
         "masks": masks.height,
-        "boxes": boxes.height,
+        "boxes": int(sets["boxes"].sum()),
         "datasets": sets.to_dicts(),
         "boxes_without_counterpart": int(unmapped["boxes"].sum()),
         "labels_without_counterpart": unmapped.select("dataset", shown, "boxes").rename({"shown": "label"}).to_dicts(),

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from thresher import tables
@@ -14,11 +13,19 @@ from thresher.data.taxonomy import load_taxonomy
 from thresher.density.evidence import load_evidence
 from thresher.density.mixture import load_mixture
 from thresher.density.neighbours import nearest_target
-from thresher.density.scorers import SCORERS, Evidence, Images
+from thresher.density.scorers import SCORERS, Evidence, Images, View
 from thresher.errors import DataError, SettingsError
 from thresher.features.shards import SliceBlock, read_blocks, shard_files, slices_of
 from thresher.run import Run, StageResult, Track, file_digest, perform, untracked
-from thresher.selection.diversity import ClassFrequencies, class_frequencies, counted_boxes, diversity_scores
+from thresher.selection.diversity import (
+    ClassFrequencies,
+    class_counts,
+    class_frequencies,
+    counted_boxes,
+    covered_areas,
+    diversity_scores,
+)
+from thresher.stages.plan import Plan, score_plan
 
 #: Where each scorer's number stands in the scores table.
 COLUMNS = {
@@ -62,9 +69,10 @@ def score(
         DataError: an earlier stage has not run, or the pool is empty.
     """
     settings = settings or ScoreSettings()
-    images = tables.read(run.images, tables.INDEXED_IMAGES, key="image_id")
+    needed = tables.some(tables.INDEXED_IMAGES, "image_id", "dataset", "role")
+    images = tables.read(run.images, needed, key="image_id")
     if dry_run:
-        return StageResult("score", "planned", {"pool_images": images.filter(pl.col("role") == "pool").height})
+        return StageResult("score", "planned", _plan(run, images, settings).told(run))
     read = {
         "images": run.images,
         "boxes": run.boxes,
@@ -78,18 +86,16 @@ def score(
         inputs["class_scores"] = file_digest(settings.class_scores)
 
     def work() -> tuple[dict[str, Any], int]:
-        roles = dict(images.select("image_id", "role").iter_rows())
-        target = slices_of(run.slices, {image_id for image_id, role in roles.items() if role == "target"})
-        evidence = load_evidence(run.evidence, load_mixture(run.mixture), target.pooled)
-        names = np.array(target.image_ids, dtype=object)
+        pool = _with_role(images, "pool")
+        evidence, names = _known(run, images)
         parts = [
-            _near(evidence, names, block, roles, settings.neighbours)
+            _near(evidence, names, block, settings.neighbours)
             for block in track(read_blocks(run.slices), len(shard_files(run.slices)), "scoring")
         ]
-        near = pl.concat(parts)
+        near = pl.concat(parts).join(pool, on="image_id", how="semi")
         if near.is_empty():
             raise DataError(f"{run.folder}: the pool holds no readable image. Index it with --pool FORMAT:ROOT.")
-        diverse, frequencies = _diversities(run, images, settings)
+        diverse, frequencies = _diversities(run, pool, settings)
         scores = near.join(diverse, on="image_id", how="left").sort("image_id").select(list(tables.SCORES))
         tables.write(tables.checked(scores, tables.SCORES, "scores", key="image_id"), run.scores)
         return _summary(scores, frequencies), 0
@@ -97,42 +103,62 @@ def score(
     return perform(run, "score", settings, inputs, [run.scores], work)
 
 
-def _near(
-    evidence: Evidence, target_ids: np.ndarray, block: SliceBlock, roles: dict[str, str], neighbours: int
-) -> pl.DataFrame:
-    """Every scorer's column for the pool's images of one shard, and the target images nearest to each."""
-    shown = Images(block.slices, block.starts, block.grids, block.pooled)
+def _plan(run: Run, images: pl.DataFrame, settings: ScoreSettings) -> Plan:
+    pool = images.filter(pl.col("role") == "pool").height
+    if not run.evidence.is_file() or not run.slices.is_dir():
+        return score_plan(run, pool, None)
+    evidence, names = _known(run, images)
+    return score_plan(run, pool, lambda block: _near(evidence, names, block, settings.neighbours))
+
+
+def _known(run: Run, images: pl.DataFrame) -> tuple[Evidence, pl.Series]:
+    """What fit left, and the ids of the target's images in the order of its pooled vectors."""
+    target = slices_of(run.slices, set(_with_role(images, "target")["image_id"].to_list()))
+    evidence = load_evidence(run.evidence, load_mixture(run.mixture), target.pooled)
+    return evidence, pl.Series(target.image_ids, dtype=pl.String)
+
+
+def _with_role(images: pl.DataFrame, role: str) -> pl.DataFrame:
+    return images.filter(pl.col("role") == role).select("image_id", "dataset")
+
+
+def _near(evidence: Evidence, target_ids: pl.Series, block: SliceBlock, neighbours: int) -> pl.DataFrame:
+    """Every scorer's column for the images of one shard, and the target images nearest to each."""
+    view = View(evidence, Images(block.slices, block.starts, block.grids, block.pooled))
     columns: dict[str, object] = {
-        COLUMNS[name]: scorer(evidence, shown)
+        COLUMNS[name]: scorer(view)
         for name, scorer in SCORERS.items()
         if name != "typicality" or len(evidence.held_out_nats)
     }
     # A target of one image leaves nothing to hold out, so nobody knows what is typical of it.
     columns.setdefault("typicality", pl.Series([None] * len(block.image_ids), dtype=pl.Float64))
     rows, _ = nearest_target(block.pooled, evidence.pooled, neighbours)
-    nearest = pl.Series(target_ids[rows].tolist(), dtype=pl.List(pl.String))
-    frame = pl.DataFrame({"image_id": block.image_ids, **columns, "nearest_ids": nearest})
-    mine = pl.Series([roles.get(image_id) == "pool" for image_id in block.image_ids], dtype=pl.Boolean)
-    return frame.filter(mine)
+    nearest = target_ids.gather(rows.ravel()).reshape(rows.shape).arr.to_list()
+    return pl.DataFrame({"image_id": block.image_ids, **columns, "nearest_ids": nearest})
 
 
-def _diversities(run: Run, images: pl.DataFrame, settings: ScoreSettings) -> tuple[pl.DataFrame, ClassFrequencies]:
-    boxes = tables.read(run.boxes, tables.BOXES)
-    counted, labelled = labelled_pool(boxes, images, run)
-    frequencies = class_frequencies(counted, labelled.height, _class_scores(settings.class_scores, run))
-    return diversity_scores(counted, labelled, frequencies.weights), frequencies
+def _diversities(run: Run, pool: pl.DataFrame, settings: ScoreSettings) -> tuple[pl.DataFrame, ClassFrequencies]:
+    counts, labelled = labelled_pool(run, pool)
+    classes = load_taxonomy(str(run.taxonomy)).classes_of_interest
+    areas = covered_areas(counted_boxes(tables.scan(run.boxes, tables.BOXES), classes))
+    frequencies = class_frequencies(counts, labelled.height, _class_scores(settings.class_scores, run))
+    return diversity_scores(counts, areas, labelled, frequencies.weights), frequencies
 
 
-def labelled_pool(boxes: pl.DataFrame, images: pl.DataFrame, run: Run) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The counted boxes of the pool, and the pool's labelled images.
+def labelled_pool(run: Run, pool: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The objects per class of the pool's images (`class_counts`), and the ids of its labelled images.
 
     A dataset without a single box was not labelled at all: its images have no diversity, rather than none to offer.
+
+    Args:
+        pool: image_id and dataset of the pool's images.
     """
-    pool = images.filter(pl.col("role") == "pool").select("image_id", "dataset")
-    boxes = boxes.join(pool.select("image_id"), on="image_id", how="semi")
-    datasets = pool.join(boxes, on="image_id", how="semi")["dataset"].unique()
-    counted = counted_boxes(boxes, load_taxonomy(str(run.taxonomy)).classes_of_interest)
-    return counted, pool.filter(pl.col("dataset").is_in(datasets.implode())).select("image_id")
+    boxes = tables.scan(run.boxes, tables.BOXES)
+    counts = class_counts(boxes, load_taxonomy(str(run.taxonomy)).classes_of_interest)
+    owners = boxes.select("image_id").join(pool.lazy(), on="image_id")
+    datasets = owners.select(pl.col("dataset").unique()).collect(engine="streaming")["dataset"]
+    labelled = pool.filter(pl.col("dataset").is_in(datasets.implode())).select("image_id")
+    return counts.join(pool, on="image_id", how="semi"), labelled
 
 
 def _class_scores(path: Path | None, run: Run) -> dict[str, float] | None:

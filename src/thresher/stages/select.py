@@ -14,6 +14,7 @@ from thresher.run import Run, StageResult, file_digest, perform
 from thresher.selection.diversity import class_frequencies
 from thresher.selection.explain import with_reasons
 from thresher.selection.methods import METHODS, budget_count, ranking
+from thresher.stages.plan import select_plan
 from thresher.stages.score import labelled_pool
 
 
@@ -61,15 +62,18 @@ def select(run: Run, settings: SelectSettings | None = None, *, dry_run: bool = 
     order = ranking(scores, settings.method, settings.seed)
     count = budget_count(settings.budget, order.order.height)
     if dry_run:
-        return StageResult("select", "planned", {"name": name, "images": count, "candidates": order.order.height})
+        told = {"name": name, "candidates": order.order.height}
+        plan = select_plan(run, order.order.height + order.not_ranked, count)
+        return StageResult("select", "planned", told | plan.told(run))
     read = {"scores": run.scores, "images": run.images, "boxes": run.boxes, "taxonomy": run.taxonomy}
     inputs = {key: file_digest(path) for key, path in read.items()}
 
     def work() -> tuple[dict[str, Any], int]:
-        images = tables.read(run.images, tables.INDEXED_IMAGES, key="image_id")
-        counted, labelled = labelled_pool(tables.read(run.boxes, tables.BOXES), images, run)
-        frequencies = class_frequencies(counted, labelled.height)
-        chosen = with_reasons(order.order.head(count), scores, counted, frequencies)
+        needed = tables.some(tables.INDEXED_IMAGES, "image_id", "dataset", "role")
+        images = tables.read(run.images, needed, key="image_id")
+        counts, labelled = labelled_pool(run, images.filter(pl.col("role") == "pool").select("image_id", "dataset"))
+        frequencies = class_frequencies(counts, labelled.height)
+        chosen = with_reasons(order.order.head(count), scores, counts, frequencies)
         tables.write(tables.checked(chosen, tables.SELECTION, f"selection {name}", key="image_id"), run.selection(name))
         sets = images.join(chosen, on="image_id", how="semi")["dataset"].value_counts(sort=True)
         return {

@@ -52,9 +52,7 @@ def read(root: Path, split: str | None, dataset: str) -> Dataset:
             f"{root}: no image folder found. Found {contents(root)}; expected images in images/, images/SPLIT/ or "
             "SPLIT/ beside the box files."
         )
-    named = pl.concat(
-        [rows.select("named", pl.lit(index).alias("file")) for index, (rows, _) in enumerate(parts)]
-    ).group_by("named", "file").agg(boxes=pl.len())  # fmt: skip
+    named = pl.concat([_named(rows).with_columns(file=pl.lit(index)) for index, (rows, _) in enumerate(parts)])
     found = _image_of_each(named, images, dataset)
     if found.height and found["image_id"].null_count() == found.height:
         first, example = found["named"].sort()[0], images["path"].sort()[0]
@@ -97,19 +95,29 @@ def _located(root: Path, dataset: str, split: str | None) -> Iterator[tuple[str,
 
 def _image_of_each(named: pl.DataFrame, images: pl.DataFrame, dataset: str) -> pl.DataFrame:
     """`named` with image_id: of the same id, or else the same path without suffix, or else the same unique stem."""
-    suffixes = "|".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
-    bare = pl.col("named").str.replace_all("\\", "/", literal=True).str.replace(r"^\.?/+", "")
-    named = named.with_columns(bare=bare.str.replace(rf"(?i)\.(?:{suffixes})$", ""))
-    named = named.with_columns(stem=pl.col("bare").str.split("/").list.last())
-    # A stem tells an image only where it is the only one of that name on both sides.
-    twice = named.select("bare", "stem").unique().filter(pl.col("stem").is_duplicated())["stem"].unique()
     files = images.select("image_id", key=pl.col("image_id").str.strip_prefix(f"{dataset}/" if dataset else ""))
+    exact = named.join(files.rename({"key": "named"}), on="named", how="left")
+    # Millions of ids are mostly spelt as the files are; only for the others is it worth to cut and compare.
+    others = exact.filter(pl.col("image_id").is_null()).drop("image_id")
+    if others.height:
+        exact = pl.concat([exact.filter(pl.col("image_id").is_not_null()), _image_of_path(others, named, files)])
+    return exact.select("named", "file", "boxes", "image_id").sort("file", "named")
+
+
+def _image_of_path(others: pl.DataFrame, named: pl.DataFrame, files: pl.DataFrame) -> pl.DataFrame:
+    """`others` with image_id by path or stem, as `_image_of_each` says; `named` are all ids that the files spell."""
+    suffixes = "|".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
+    path = pl.col("named").str.replace_all("\\", "/", literal=True).str.replace(r"^\.?/+", "")
+    bare = path.str.replace(rf"(?i)\.(?:{suffixes})$", "")
+    stem = bare.str.split("/").list.last()
+    # A stem tells an image only where it is the only one of that name on both sides.
+    twice = named.select(bare=bare, stem=stem).unique().filter(pl.col("stem").is_duplicated())["stem"].unique()
     stems = files.with_columns(key=pl.col("key").str.split("/").list.last()).filter(pl.col("key").is_unique())
     stems = stems.filter(~pl.col("key").is_in(twice.implode()))
-    for column, keys in (("named", files), ("bare", files), ("stem", stems)):
-        named = named.join(keys.rename({"key": column, "image_id": f"by_{column}"}), on=column, how="left")
-    matched = named.with_columns(image_id=pl.coalesce("by_named", "by_bare", "by_stem"))
-    return matched.select("named", "file", "boxes", "image_id").sort("file", "named")
+    others = others.with_columns(bare=bare, stem=stem)
+    for column, keys in (("bare", files), ("stem", stems)):
+        others = others.join(keys.rename({"key": column, "image_id": f"by_{column}"}), on=column, how="left")
+    return others.select("named", "boxes", "file", image_id=pl.coalesce("by_bare", "by_stem"))
 
 
 def _with_split(
@@ -125,11 +133,16 @@ def _with_split(
     return images if split is None else images.filter(pl.col("split") == split)
 
 
-def _boxes(parts: list[pl.DataFrame], kept: pl.DataFrame, images: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _named(rows: pl.LazyFrame) -> pl.DataFrame:
+    """Each image that the rows name, as they spell it, and how many boxes they give it."""
+    return rows.group_by("named").agg(boxes=pl.len()).collect(engine="streaming")
+
+
+def _boxes(parts: list[pl.LazyFrame], kept: pl.DataFrame, images: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     wanted = kept.filter(pl.col("file") == pl.col("owner"))
     raw = [
         rows.join(
-            wanted.filter(pl.col("file") == index).select("named", "image_id"),
+            wanted.lazy().filter(pl.col("file") == index).select("named", "image_id"),
             on="named",
             how="inner",
             maintain_order="left",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -27,32 +28,39 @@ FLAGS = {
 INVERTED_SHARE = 0.25
 #: Shares may lie a little outside 0..1, pixels seldom lie inside.
 LARGEST_SHARE = 1.5
+_NEEDED = ["named", "label", *CORNERS.values()]
 
 
-def box_rows(path: Path) -> tuple[pl.DataFrame, list[dict[str, object]]]:
+def box_rows(path: Path) -> tuple[pl.LazyFrame, list[dict[str, object]]]:
     """The boxes (named = ImageID as spelt, label, x0 … y1, flags), and problems for blank and unreadable rows.
+
+    The file is read through once to know that it can be, and again whenever the boxes are asked for: they never lie in
+    memory as text.
 
     Raises:
         DataError: not a text file, required columns are missing, or the corners are pixels or in another order.
     """
-    frame = _columns(path)
-    corners = list(CORNERS.values())
-    blank = frame.filter(pl.all_horizontal(pl.col("named", "label", *corners).is_null()))
-    readable = pl.all_horizontal(pl.col("named", "label", *corners).is_not_null())
-    bad = frame.join(blank, on="row", how="anti").filter(~readable) if blank.height < frame.height else frame.clear()
-    rows = frame.filter(readable)
-    _check_corners(rows, path)
+    rows = scan_rows(path)
+    blank, readable = pl.all_horizontal(pl.col(_NEEDED).is_null()), pl.all_horizontal(pl.col(_NEEDED).is_not_null())
+    counts = rows.select(pl.len().alias("rows"), blank=blank.sum(), **_corner_facts(readable))
+    left_out = rows.filter(~readable & ~blank).select("row")
+    try:
+        facts, bad = pl.collect_all([counts, left_out], engine="streaming")
+    except pl.exceptions.PolarsError as error:
+        raise DataError(f"{path}: not readable as CSV ({error}). Expected {','.join(REQUIRED)} and flags.") from error
+    found = facts.row(0, named=True)
+    _check_corners(found, path)
     problems = [
         problem(
             "annotation_malformed",
-            f"{path.name} row {row['row'] + 2}: ImageID, LabelName or a corner is missing or not a number",
+            f"{path.name} row {row + 2}: ImageID, LabelName or a corner is missing or not a number",
             path=path,
         )
-        for row in bad.iter_rows(named=True)
+        for row in bad["row"].sort()
     ]
-    if blank.height:
-        problems.append(problem("blank_rows", f"{path.name}: {blank.height} blank rows were left out", path=path))
-    return rows.drop("row"), problems
+    if found["blank"]:
+        problems.append(problem("blank_rows", f"{path.name}: {found['blank']} blank rows were left out", path=path))
+    return rows.filter(readable).drop("row"), problems
 
 
 def first_bytes(path: Path, size: int = 1 << 16) -> bytes:
@@ -77,7 +85,12 @@ def first_bytes(path: Path, size: int = 1 << 16) -> bytes:
     return head
 
 
-def _columns(path: Path) -> pl.DataFrame:
+def scan_rows(path: Path) -> pl.LazyFrame:
+    """Every row of the file, with its number (`row`, from 0); what cannot be understood is null.
+
+    Raises:
+        DataError: not a text file, or required columns are missing.
+    """
     head = first_bytes(path)
     header = head.removeprefix(codecs.BOM_UTF8).splitlines()[0].decode("utf-8", "replace")
     separator = max(",;\t", key=header.count)
@@ -92,27 +105,21 @@ def _columns(path: Path) -> pl.DataFrame:
     )
     try:
         spelt = {name.strip(): name for name in scan.collect_schema().names()}
-        missing = [name for name in REQUIRED if name not in spelt]
-        if missing:
-            raise DataError(
-                f"{path}: no column {', '.join(missing)}. Found {header[:200]}; expected {', '.join(REQUIRED)} "
-                f"and optionally {', '.join(FLAGS)} (the header of Open Images). Rename the columns."
-            )
-        flags = [pl.col(spelt[name]).cast(pl.Float32, strict=False).alias(name) for name in FLAGS if name in spelt]
-        return (
-            scan.select(
-                "row",
-                _text(spelt["ImageID"]).alias("named"),
-                _text(spelt["LabelName"]).alias("label"),
-                *(_text(spelt[name]).cast(pl.Float64, strict=False).alias(to) for name, to in CORNERS.items()),
-                *flags,
-            )
-            .with_columns(_truth(name).alias(FLAGS[name]) for name in FLAGS if name in spelt)
-            .drop(name for name in FLAGS if name in spelt)
-            .collect(engine="streaming")
-        )
     except pl.exceptions.PolarsError as error:
         raise DataError(f"{path}: not readable as CSV ({error}). Expected {','.join(REQUIRED)} and flags.") from error
+    missing = [name for name in REQUIRED if name not in spelt]
+    if missing:
+        raise DataError(
+            f"{path}: no column {', '.join(missing)}. Found {header[:200]}; expected {', '.join(REQUIRED)} "
+            f"and optionally {', '.join(FLAGS)} (the header of Open Images). Rename the columns."
+        )
+    return scan.select(
+        "row",
+        _text(spelt["ImageID"]).alias("named"),
+        _text(spelt["LabelName"]).alias("label"),
+        *(_text(spelt[name]).cast(pl.Float64, strict=False).alias(to) for name, to in CORNERS.items()),
+        *(_truth(spelt[name]).alias(to) for name, to in FLAGS.items() if name in spelt),
+    )
 
 
 def _text(name: str) -> pl.Expr:
@@ -121,23 +128,34 @@ def _text(name: str) -> pl.Expr:
 
 
 def _truth(name: str) -> pl.Expr:
-    return pl.when(pl.col(name) == 1).then(pl.lit(True)).when(pl.col(name) == 0).then(pl.lit(False))
+    number = pl.col(name).cast(pl.Float32, strict=False)
+    return pl.when(number == 1).then(pl.lit(True)).when(number == 0).then(pl.lit(False))
 
 
-def _check_corners(rows: pl.DataFrame, path: Path) -> None:
-    if rows.is_empty():
-        return
-    pixels = rows.filter(pl.any_horizontal(pl.col(*CORNERS.values()) > LARGEST_SHARE))
-    if pixels.height > rows.height / 2:
-        first = pixels.row(0, named=True)
+def _corner_facts(readable: pl.Expr) -> dict[str, pl.Expr]:
+    """How many readable rows have their corners in pixels or inverted, and the first of each."""
+    x0, y0, x1, y1 = (pl.col(name) for name in ("x0", "y0", "x1", "y1"))
+    pixels = readable & pl.any_horizontal(corner > LARGEST_SHARE for corner in (x0, y0, x1, y1))
+    inverted = readable & ((x1 < x0) | (y1 < y0))
+    return {
+        "readable": readable.sum(),
+        "pixels": pixels.sum(),
+        "first_pixels": pl.struct("named", "x0", "x1").filter(pixels).first(),
+        "inverted": inverted.sum(),
+        "first_inverted": pl.col("named").filter(inverted).first(),
+    }
+
+
+def _check_corners(found: dict[str, Any], path: Path) -> None:
+    if found["pixels"] > found["readable"] / 2:
+        first = found["first_pixels"]
         raise DataError(
-            f"{path}: corners are pixels in {pixels.height} of {rows.height} rows (first: image {first['named']}, "
-            f"XMin {first['x0']:g}, XMax {first['x1']:g}). Expected shares of the image's width and height, 0..1: "
-            "divide XMin and XMax by the width, YMin and YMax by the height."
+            f"{path}: corners are pixels in {found['pixels']} of {found['readable']} rows (first: image "
+            f"{first['named']}, XMin {first['x0']:g}, XMax {first['x1']:g}). Expected shares of the image's width and "
+            "height, 0..1: divide XMin and XMax by the width, YMin and YMax by the height."
         )
-    inverted = rows.filter((pl.col("x1") < pl.col("x0")) | (pl.col("y1") < pl.col("y0")))
-    if inverted.height > rows.height * INVERTED_SHARE:
+    if found["inverted"] > found["readable"] * INVERTED_SHARE:
         raise DataError(
-            f"{path}: XMax < XMin or YMax < YMin in {inverted.height} of {rows.height} rows (first: image "
-            f"{inverted['named'][0]}). Columns are XMin,XMax,YMin,YMax; was the file written as XMin,YMin,XMax,YMax?"
+            f"{path}: XMax < XMin or YMax < YMin in {found['inverted']} of {found['readable']} rows (first: image "
+            f"{found['first_inverted']}). Columns are XMin,XMax,YMin,YMax; was the file written as XMin,YMin,XMax,YMax?"
         )
