@@ -88,11 +88,10 @@ def score(
     def work() -> tuple[dict[str, Any], int]:
         pool = _with_role(images, "pool")
         evidence, names = _known(run, images)
-        parts = [
-            _near(evidence, names, block, settings.neighbours)
-            for block in track(read_blocks(run.slices), len(shard_files(run.slices)), "scoring")
-        ]
-        near = pl.concat(parts).join(pool, on="image_id", how="semi")
+        blocks = track(read_blocks(run.slices), len(shard_files(run.slices)), "scoring")
+        # The parts have no name of their own, so that they are gone before diversity needs the room.
+        near = pl.concat([_near(evidence, names, block, settings.neighbours) for block in blocks])
+        near = near.join(pool, on="image_id", how="semi")
         if near.is_empty():
             raise DataError(f"{run.folder}: the pool holds no readable image. Index it with --pool FORMAT:ROOT.")
         diverse, frequencies = _diversities(run, pool, settings)
