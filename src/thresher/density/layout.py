@@ -125,7 +125,8 @@ def bands(
 
 def bands_of_parts(sums: Float32[np.ndarray, "images bands parts d"]) -> Float16[np.ndarray, "images narrow"]:
     """`bands` from the `part_sums` of the same images: a band is its middle and its sides together."""
-    return (np.sqrt(1 / BANDS) * _unit_parts(sums.sum(axis=2, keepdims=True))).astype(np.float16)
+    unit = _unit_parts(sums.sum(axis=2, keepdims=True))
+    return np.asarray(np.sqrt(1 / BANDS) * unit, np.float16)
 
 
 def _unit_parts(sums: Float32[np.ndarray, "images bands parts d"]) -> Float32[np.ndarray, "images wide"]:
