@@ -224,3 +224,10 @@ def test_words_of_errors() -> None:
         QuerySettings(pooled_share=1.5)
     with pytest.raises(SettingsError, match=r"from_bottom = -1.0: expected 0 or more"):
         QuerySettings(from_bottom=-1.0)
+
+
+def test_a_block_without_images_has_no_scores() -> None:
+    """A shard may hold images of the target alone."""
+    images = images_of(np.ones((7, 4, WIDTH)))
+    none = Images(images.slices[:0], np.zeros(1, np.int64), np.empty((0, 2), np.int64), images.pooled[:0])
+    assert [len(scorer(View(evidence_for(images), none))) for scorer in SCORERS.values()] == [0] * len(SCORERS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -130,7 +131,8 @@ def bands_of_parts(sums: Float32[np.ndarray, "images bands parts d"]) -> Float16
 
 
 def _unit_parts(sums: Float32[np.ndarray, "images bands parts d"]) -> Float32[np.ndarray, "images wide"]:
-    unit: Float32[np.ndarray, "images wide"] = directions(sums.reshape(-1, sums.shape[-1])).reshape(len(sums), -1)
+    images, *parts, d = sums.shape
+    unit: Float32[np.ndarray, "images wide"] = directions(sums.reshape(-1, d)).reshape(images, math.prod(parts) * d)
     return unit
 
 

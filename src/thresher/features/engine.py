@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import queue
@@ -15,6 +16,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from thresher.errors import DataError, SettingsError
+from thresher.features import store
+from thresher.features.shards import shard_is_current
+from thresher.features.store import url_of
 from thresher.features.worker import Report, Task, WorkerSettings, answer, answered, as_line, from_json
 
 log = logging.getLogger(__name__)
@@ -30,11 +34,14 @@ class EngineSettings:
     """Where images are embedded. Changes no result."""
 
     engine: Literal["local", "ray"] = "local"
-    """Processes of this machine, or a Ray cluster on which the run's folder and the images have the same paths."""
+    """Processes of this machine, or a Ray cluster on which the images have the same paths."""
     workers: int = 0
     """How many images are worked on at once; 0: as many as there are processors (on a cluster: in all of it)."""
     address: str = ""
     """The Ray cluster's address, ray://HOST:10001 or HOST:6379; empty: the one of RAY_ADDRESS, or one started here."""
+    store: str = ""
+    """URL (s3://…, gs://…; fsspec's) of a place of this run's own through which workers and this machine exchange
+    their files, where they share no folder; empty: they share the run's folder."""
     worker_cpus: float = 1.0
     """Processors that Ray sets aside for a worker."""
     worker_gpus: float = 0.0
@@ -75,8 +82,50 @@ def workers(settings: WorkerSettings, engine: EngineSettings) -> Iterator[Work]:
         SettingsError: the engine is not installed.
         DataError: while working: workers go on dying without an image that is to blame.
     """
+    if engine.store:
+        with _through_store(settings, engine) as work:
+            yield work
+        return
     with ENGINES[engine.engine](settings, engine) as once:
         yield lambda tasks: _surviving(once, tasks)
+
+
+@contextlib.contextmanager
+def _through_store(settings: WorkerSettings, engine: EngineSettings) -> Iterator[Work]:
+    """Workers that read from and write to a store; what they made is fetched to where the tasks say it should lie."""
+    there = functools.partial(url_of, engine.store)
+    store.send(Path(settings.backbone), there(settings.backbone))
+    sent: set[str] = set()
+    samples: set[str] = set()
+    with workers(replace(settings, backbone=there(settings.backbone)), replace(engine, store="")) as work:
+
+        def through(tasks: Sequence[Task]) -> Iterator[Report]:
+            wanted = {}
+            for task in tasks:
+                if task.kind == "shard" and shard_is_current(Path(task.path), task.fingerprint):
+                    yield Report(task.number, 0, 0, 0.0, made=False)
+                    continue
+                if task.projection and task.projection not in sent:
+                    store.send(Path(task.projection), there(task.projection))
+                    sent.add(task.projection)
+                wanted[task.number] = task
+            shared = [
+                replace(task, path=there(task.path), samples=[there(path) for path in task.samples],
+                        projection=task.projection and there(task.projection))
+                for task in wanted.values()
+            ]  # fmt: skip
+            for report in work(shared):
+                task = wanted[report.number]
+                store.fetch(there(task.path), Path(task.path))
+                if task.kind == "sample":
+                    samples.add(task.path)
+                yield report
+
+        try:
+            yield through
+        finally:
+            for path in samples:
+                store.remove(there(path))
 
 
 def _surviving(once: Once, tasks: Sequence[Task]) -> Iterator[Report]:
@@ -109,7 +158,7 @@ def _fatal(once: Once, task: Task) -> list[str]:
     ]
     fatal = [outcome.task for outcome in once(alone) if isinstance(outcome, Died)]
     for each in alone:
-        Path(each.path).unlink(missing_ok=True)
+        store.discard(each.path)
     if not fatal:
         raise DataError(f"embed: workers die at shard {task.number}, though each of its images can be read alone. "
                         "Is memory short? Use fewer workers.")  # fmt: skip

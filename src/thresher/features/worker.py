@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Iterable, Sequence
@@ -26,6 +27,7 @@ from thresher.features.backbone import Backbone, open_backbone
 from thresher.features.pixels import network_pixels
 from thresher.features.projection import Projection, load_projection, unit_length
 from thresher.features.shards import ImageFeatures, shard_is_current, write_shard
+from thresher.features.store import exists, fetch, is_url, local_copy, written
 from thresher.tables import replacing
 
 #: (image id, path)
@@ -93,14 +95,13 @@ class Worker:
 
         torch.set_num_threads(1)
         self.settings = settings
-        self.backbone: Backbone = open_backbone(Path(settings.backbone), settings.mean, settings.std)
+        self.backbone: Backbone = open_backbone(local_copy(settings.backbone), settings.mean, settings.std)
         self.sampled = _Samples(())
 
     def done(self, task: Task) -> Report:
         """Do a task and say what became of it."""
         started = time.perf_counter()
-        path = Path(task.path)
-        if task.kind == "shard" and shard_is_current(path, task.fingerprint):
+        if task.kind == "shard" and _is_current(task):
             return Report(task.number, 0, 0, 0.0, made=False)
         if tuple(task.samples) != self.sampled.paths:
             self.sampled = _Samples(task.samples)
@@ -114,12 +115,13 @@ class Worker:
             except DataError as error:
                 row = {"image_id": image_id, "path": image_path, "stage": "embed"}
                 problems.append({**row, "problem": "image_unreadable", "detail": str(error)})
-        if task.kind == "sample":
-            _write_sample(path, found)
-        else:
-            projection = load_projection(Path(task.projection))
-            images = [projected_features(image_id, unit, projection) for image_id, unit in found.items()]
-            write_shard(path, images, problems, task.fingerprint, projection)
+        with written(task.path) as path:
+            if task.kind == "sample":
+                _write_sample(path, found)
+            else:
+                projection = load_projection(local_copy(task.projection))
+                images = [projected_features(image_id, unit, projection) for image_id, unit in found.items()]
+                write_shard(path, images, problems, task.fingerprint, projection)
         return Report(task.number, len(found), len(problems), time.perf_counter() - started)
 
     def unit_slices(self, path: Path) -> UnitSlices:
@@ -133,6 +135,16 @@ class Worker:
         grid_h, grid_w, channels = features.shape
         slices = unit_length(features.reshape(-1, channels))
         return UnitSlices(grid_h, grid_w, pixels.width_px, pixels.height_px, slices)
+
+
+def _is_current(task: Task) -> bool:
+    if not is_url(task.path):
+        return shard_is_current(Path(task.path), task.fingerprint)
+    if not exists(task.path):
+        return False
+    with tempfile.TemporaryDirectory() as folder:
+        fetch(task.path, Path(folder) / "shard")
+        return shard_is_current(Path(folder) / "shard", task.fingerprint)
 
 
 def projected_features(image_id: str, unit: UnitSlices, projection: Projection) -> ImageFeatures:
@@ -164,7 +176,7 @@ class _Samples:
         self.paths = tuple(paths)
         self._where: dict[str, tuple[Any, str, list[int]]] = {}
         for path in self.paths:
-            file: Any = safe_open(path, framework="numpy")
+            file: Any = safe_open(local_copy(path), framework="numpy")
             described: dict[str, list[int]] = json.loads(file.metadata()["images"])
             self._where |= {
                 image_id: (file, str(number), sizes) for number, (image_id, sizes) in enumerate(described.items())
