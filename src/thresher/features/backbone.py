@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import importlib.util
 import json
+import tempfile
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from thresher.errors import DataError, SettingsError
+from thresher.tables import replacing
 
 if TYPE_CHECKING:
     import torch
@@ -253,17 +255,20 @@ def _one_level(model: torch.nn.Module, level: int) -> torch.nn.Module:
 def _export(model: torch.nn.Module, short_side: int, path: Path) -> None:
     import torch
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     axes = {0: "batch", 2: "height", 3: "width"}
-    with warnings.catch_warnings():
+    # Jobs of an array export side by side: each must find the file whole, whoever wrote it.
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         # The newer exporter took minutes where this one takes a second (decisions/0003).
         warnings.simplefilter("ignore")
+        exported = Path(folder) / path.name
         torch.onnx.export(
             model,
             (torch.zeros(1, 3, short_side, short_side + 64),),
-            str(path),
+            str(exported),
             input_names=["image"],
             output_names=["features"],
             dynamic_axes={"image": axes, "features": axes},
             dynamo=False,
         )
+        with replacing(path) as file:
+            file.write(exported.read_bytes())

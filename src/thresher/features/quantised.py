@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32
 
+from thresher.tables import replacing
+
 
 def quantise(network: Path, to: Path, inputs: Iterable[Float32[np.ndarray, "1 3 h w"]]) -> None:
     """Write the network with 8-bit weights (one scale per channel) and activations to `to`.
@@ -35,12 +37,14 @@ def quantise(network: Path, to: Path, inputs: Iterable[Float32[np.ndarray, "1 3 
 
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        prepared = Path(folder) / "prepared.onnx"
+        prepared, made = Path(folder) / "prepared.onnx", Path(folder) / "made.onnx"
         quant_pre_process(str(network), str(prepared))
         graph = onnx.load(prepared).graph
         name = graph.input[0].name
         first = next(node.name for node in graph.node if node.op_type == "Conv")
         quantize_static(
-            str(prepared), str(to), Reader(), quant_format=QuantFormat.QDQ, per_channel=True,
+            str(prepared), str(made), Reader(), quant_format=QuantFormat.QDQ, per_channel=True,
             activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, nodes_to_exclude=[first],
         )  # fmt: skip
+        with replacing(to) as file:
+            file.write(made.read_bytes())
