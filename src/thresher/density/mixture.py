@@ -10,11 +10,11 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Float64
@@ -89,8 +89,8 @@ def log_density(
     """
     pack = packed(mixture, slices.shape[1], double)
     density = np.empty(len(slices))
-    with threads_without_blas(threads) as pool:
-        list(pool.map(lambda rows: evaluate(pack, slices[rows], density[rows]), thread_blocks(slices)))
+    with mapped_without_blas(threads) as mapped:
+        list(mapped(lambda rows: evaluate(pack, slices[rows], density[rows]), thread_blocks(slices)))
     return density
 
 
@@ -111,14 +111,19 @@ def thread_blocks(slices: Float[np.ndarray, "n d"]) -> list[slice]:
 
 
 @contextlib.contextmanager
-def threads_without_blas(threads: int | None) -> Iterator[ThreadPoolExecutor]:
-    """A pool of threads in which each matrix product keeps to its own thread.
+def mapped_without_blas(threads: int | None) -> Iterator[Callable[..., Iterable[Any]]]:
+    """A `map` over that many threads, in which each matrix product keeps to its own thread.
 
-    Whole blocks in parallel scale better than threads inside each small product, and leave no serial part between.
+    Whole blocks in parallel scale better than threads inside each small product, and leave no serial part between. One
+    thread is the caller's own: another would begin on another processor, with cold caches.
     """
     workers = threads or len(os.sched_getaffinity(0))
-    with _blas().limit(limits=1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
-        yield pool
+    with _blas().limit(limits=1, user_api="blas"):
+        if workers == 1:
+            yield map
+            return
+        with ThreadPoolExecutor(workers) as pool:
+            yield pool.map
 
 
 @functools.cache

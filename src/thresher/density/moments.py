@@ -15,10 +15,10 @@ from thresher.density.mixture import (
     Mixture,
     Packed,
     evaluator,
+    mapped_without_blas,
     packed,
     rows_at_once,
     thread_blocks,
-    threads_without_blas,
 )
 
 #: A component that owns less than this share of one slice has nothing left to estimate a covariance from.
@@ -91,11 +91,11 @@ def expected_moments(
     pack = packed(mixture, mixture.means.shape[1], double)
     moments = Moments.about(_centres(mixture), mixture.covariance)
     rows = 0
-    with threads_without_blas(threads) as pool:
+    with mapped_without_blas(threads) as mapped:
         for block in blocks:
             rows += len(block)
             pieces = [block[piece] for piece in thread_blocks(block)]
-            for part in pool.map(lambda piece: _moments_of(mixture, pack, piece), pieces):
+            for part in mapped(lambda piece: _moments_of(mixture, pack, piece), pieces):
                 moments.add(part)
     moments.log_likelihood /= rows
     return moments.seen_from(mixture.means)
