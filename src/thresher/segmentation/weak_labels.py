@@ -1,0 +1,61 @@
+"""Boxes as labels of pixels: at each pixel, the share of each class among the boxes that cover it."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Float32, Int64
+
+from thresher.segmentation.tree import ABSENT, UNSAID
+
+
+def box_shares(
+    corners: Float[torch.Tensor, "boxes 4"], outputs: Int64[torch.Tensor, " boxes"], count: int, size: tuple[int, int]
+) -> Float32[torch.Tensor, "count h w"]:
+    """What the boxes of one image say to one classifier: two cars and a bus over a pixel make 2/3 car and 1/3 bus.
+
+    A pixel lies in a box if its centre does, and a box too thin for any centre has the pixels of its middle line. What
+    reaches over the border is cut off there. A box of a crowd counts once, like any other: shares tell how likely a
+    class is, not how many objects there are (ours).
+
+    Args:
+        corners: x0, y0, x1, y1 in pixels; edges of pixels lie on whole numbers.
+        outputs: What each box is to the classifier: an output other than void, `ABSENT` or `UNSAID`.
+        count: Outputs of the classifier, the last of which is void.
+        size: Height and width in pixels.
+
+    Returns:
+        Shares from 0 to 1 that sum to 1 at each pixel: void where no box is; but all 0, hence no label at all, where
+        the only boxes are `UNSAID` ("Vehicle" does not say which, and is no evidence of void either; ours).
+
+    Source: arXiv 1903.03462 §III-B.
+
+    >>> two = torch.tensor([[0.0, 0.0, 2.0, 1.0], [1.0, 0.0, 3.0, 1.0]])
+    >>> box_shares(two, torch.tensor([0, 1]), 3, (1, 4))[:, 0].tolist()
+    [[1.0, 0.5, 0.0, 0.0], [0.0, 0.5, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
+    """
+    height, width = size
+    (left, right), (top, bottom) = _covered(corners[:, 0::2], width), _covered(corners[:, 1::2], height)
+    kept = (outputs != ABSENT) & (left < right) & (top < bottom)
+    # Void's layer is free for the unsaid, as no box is of void.
+    layer = torch.where(outputs == UNSAID, count - 1, outputs)[kept]
+    left, right, top, bottom = left[kept], right[kept], top[kept], bottom[kept]
+    # Four marks per box; summed from the top left they tell how many boxes lie over each pixel.
+    marks = torch.zeros((count, height + 1, width + 1), dtype=torch.int32)
+    one = torch.ones((), dtype=torch.int32)
+    for y, x, mark in ((top, left, one), (bottom, right, one), (top, right, -one), (bottom, left, -one)):
+        marks.index_put_((layer, y, x), mark, accumulate=True)
+    over = marks.cumsum(1, dtype=torch.int32).cumsum(2, dtype=torch.int32)[:, :height, :width]
+    said = over[:-1]
+    shares = said / said.sum(0).clamp(min=1)
+    return torch.cat([shares, (over.sum(0, keepdim=True) == 0).to(shares.dtype)])
+
+
+def _covered(
+    ends: Float[torch.Tensor, "boxes 2"], length: int
+) -> tuple[Int64[torch.Tensor, " boxes"], Int64[torch.Tensor, " boxes"]]:
+    """The first pixel of each box along one axis, and the one behind its last."""
+    first, behind = (ends - 0.5).ceil().to(torch.int64).unbind(1)
+    thin = first == behind
+    middle = ends.mean(1).floor().to(torch.int64)
+    first, behind = torch.where(thin, middle, first), torch.where(thin, middle + 1, behind)
+    return first.clamp(0, length), behind.clamp(0, length)
