@@ -53,6 +53,7 @@ TABLES = {
     "insight/similarity_bins": tables.SIMILARITY_BINS,
     "insight/map": tables.MAP,
     "insight/heat": tables.HEAT,
+    "trainings/NAME/classes": tables.CLASS_METRICS,
 }
 
 
