@@ -48,6 +48,7 @@ def test_a_pixel_is_covered_where_its_centre_is() -> None:
     assert (found[CAR] > 0).nonzero().tolist() == [[1, 0], [1, 1], [1, 2]]
     thin = shares([(CAR, (2.6, 0.0, 2.9, 4.0))])
     assert (thin[CAR] > 0).nonzero().tolist() == [[row, 2] for row in range(4)]
+    assert torch.equal(shares([(CAR, (0, 0, 0, 4)), (CAR, (1, 2, 5, 2))]), shares([]))
 
 
 @given(st.lists(st.tuples(st.sampled_from([CAR, BUS, UNSAID, ABSENT]), *[st.floats(-3, 9, width=32)] * 4), max_size=6))

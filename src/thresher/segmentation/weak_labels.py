@@ -13,9 +13,9 @@ def box_shares(
 ) -> Float32[torch.Tensor, "count h w"]:
     """What the boxes of one image say to one classifier: two cars and a bus over a pixel make 2/3 car and 1/3 bus.
 
-    A pixel lies in a box if its centre does, and a box too thin for any centre has the pixels of its middle line. What
-    reaches over the border is cut off there. A box of a crowd counts once, like any other: shares tell how likely a
-    class is, not how many objects there are (ours).
+    A pixel lies in a box if its centre does; a box too thin for any centre has the pixels of its middle line, and one
+    without area has none. What reaches over the border is cut off there. A box of a crowd counts once, like any other:
+    shares tell how likely a class is, not how many objects there are (ours).
 
     Args:
         corners: x0, y0, x1, y1 in pixels; edges of pixels lie on whole numbers.
@@ -35,7 +35,7 @@ def box_shares(
     """
     height, width = size
     (left, right), (top, bottom) = _covered(corners[:, 0::2], width), _covered(corners[:, 1::2], height)
-    kept = (outputs != ABSENT) & (left < right) & (top < bottom)
+    kept = (outputs != ABSENT) & (left < right) & (top < bottom) & (corners[:, :2] < corners[:, 2:]).all(1)
     # Void's layer is free for the unsaid, as no box is of void.
     layer = torch.where(outputs == UNSAID, count - 1, outputs)[kept]
     left, right, top, bottom = left[kept], right[kept], top[kept], bottom[kept]
