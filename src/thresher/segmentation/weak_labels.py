@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from jaxtyping import Float, Float32, Int64
+from torch.nn import functional
 
 from thresher.segmentation.tree import ABSENT, UNSAID
 
@@ -34,28 +35,24 @@ def box_shares(
     [[1.0, 0.5, 0.0, 0.0], [0.0, 0.5, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
     """
     height, width = size
-    (left, right), (top, bottom) = _covered(corners[:, 0::2], width), _covered(corners[:, 1::2], height)
-    kept = (outputs != ABSENT) & (left < right) & (top < bottom) & (corners[:, :2] < corners[:, 2:]).all(1)
+    columns, rows = _covered(corners[:, 0::2], width), _covered(corners[:, 1::2], height)
+    kept = (outputs != ABSENT) & (corners[:, :2] < corners[:, 2:]).all(1)
     # Void's layer is free for the unsaid, as no box is of void.
     layer = torch.where(outputs == UNSAID, count - 1, outputs)[kept]
-    left, right, top, bottom = left[kept], right[kept], top[kept], bottom[kept]
-    # Four marks per box; summed from the top left they tell how many boxes lie over each pixel.
-    marks = torch.zeros((count, height + 1, width + 1), dtype=torch.int32)
-    one = torch.ones((), dtype=torch.int32)
-    for y, x, mark in ((top, left, one), (bottom, right, one), (top, right, -one), (bottom, left, -one)):
-        marks.index_put_((layer, y, x), mark, accumulate=True)
-    over = marks.cumsum(1, dtype=torch.int32).cumsum(2, dtype=torch.int32)[:, :height, :width]
+    layers = functional.one_hot(layer, count).to(torch.float32)
+    # A box is its rows times its columns, so one product of matrices counts the boxes over every pixel.
+    over = (layers[:, :, None] * rows[kept][:, None]).flatten(1).T @ columns[kept]
+    over = over.reshape(count, height, width)
     said = over[:-1]
     shares = said / said.sum(0).clamp(min=1)
     return torch.cat([shares, (over.sum(0, keepdim=True) == 0).to(shares.dtype)])
 
 
-def _covered(
-    ends: Float[torch.Tensor, "boxes 2"], length: int
-) -> tuple[Int64[torch.Tensor, " boxes"], Int64[torch.Tensor, " boxes"]]:
-    """The first pixel of each box along one axis, and the one behind its last."""
-    first, behind = (ends - 0.5).ceil().to(torch.int64).unbind(1)
+def _covered(ends: Float[torch.Tensor, "boxes 2"], length: int) -> Float32[torch.Tensor, "boxes length"]:
+    """1 for the pixels along one axis that a box covers, 0 for the others."""
+    first, behind = (ends - 0.5).ceil().unbind(1)
     thin = first == behind
-    middle = ends.mean(1).floor().to(torch.int64)
+    middle = ends.mean(1).floor()
     first, behind = torch.where(thin, middle, first), torch.where(thin, middle + 1, behind)
-    return first.clamp(0, length), behind.clamp(0, length)
+    places = torch.arange(length)
+    return ((first[:, None] <= places) & (places < behind[:, None])).to(torch.float32)
