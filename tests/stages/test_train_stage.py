@@ -115,6 +115,7 @@ def test_images_that_judge_do_not_teach(run: Run, tmp_path: Path) -> None:
     root = Path(tables.read(run.images, tables.IMAGES).filter(pl.col("split") == "train")["path"][0]).parents[3]
     assert images(dataclasses.replace(SMALL, validation=f"cityscapes:{root}#train")) == (3, 6)
     assert images(dataclasses.replace(SMALL, strong_limit=4)) == (4, 3)
+    assert dataclasses.replace(SMALL, strong_limit=4).training_name == "all-strong4-seed0"
     alone = Run(tmp_path / "run")
     index(alone, IndexSettings((f"cityscapes:{root}#train",)))
     assert images(dataclasses.replace(SMALL, validation_share=0.34), alone) == (4, 2)

@@ -50,7 +50,7 @@ class TrainSettings(TrainingSettings):
     checkpoint_epochs: int = 5
     """Epochs between checkpoints, each of which is validated."""
     name: str = ""
-    """What to call the training; SELECTION-seedN by default."""
+    """What to call the training; SELECTION[-strongN]-seedN by default."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work.
@@ -72,8 +72,9 @@ class TrainSettings(TrainingSettings):
 
     @property
     def training_name(self) -> str:
-        """The name given, or SELECTION-seedN."""
-        return self.name or f"{self.selection}-seed{self.seed}"
+        """The name given, or SELECTION[-strongN]-seedN."""
+        limited = "" if self.strong_limit is None else f"-strong{self.strong_limit}"
+        return self.name or f"{self.selection}{limited}-seed{self.seed}"
 
 
 @dataclass(frozen=True)
@@ -300,9 +301,9 @@ def _trained(
         training.load_checkpoint(checkpoint, network, optimiser)
     batch_of, judges = _batches(material, settings, problems), _strong_images(material.validation, material.taxonomy)
     step = history[-1]["step"] if history else 0
-    each = max(1, settings.checkpoint_epochs * material.strong.height // settings.strong_batch)
+    ends = _checkpoint_steps(settings, material.strong.height, steps)
     while step < steps or not classes.exists():
-        todo = range(step, min(step + each, steps))
+        todo = range(step, next((end for end in ends if end > step), steps))
         means = training.train(network, optimiser, batch_of, tree, settings, todo, steps, track)
         step = todo.stop
         matrix = training.validated(network, tree, judges, min(settings.height_px, settings.width_px), track)
@@ -315,3 +316,9 @@ def _trained(
         tables.write(table, classes)
         training.save_checkpoint(checkpoint, network, optimiser, {"fingerprint": shaped_by, "history": history})
     return history
+
+
+def _checkpoint_steps(settings: TrainSettings, strong: int, steps: int) -> list[int]:
+    """The steps by which every so many epochs are done, and the last."""
+    each = settings.checkpoint_epochs
+    return [-(-epoch * strong // settings.strong_batch) for epoch in range(each, settings.epochs, each)] + [steps]
