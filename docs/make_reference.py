@@ -25,6 +25,7 @@ from thresher.stages.insight import InsightSettings
 from thresher.stages.run_file import ExportSettings
 from thresher.stages.score import ScoreSettings
 from thresher.stages.select import SelectSettings
+from thresher.stages.train import TrainSettings
 
 PAGE = Path(__file__).parent / "reference.md"
 SETTINGS = {
@@ -34,6 +35,7 @@ SETTINGS = {
     "score": ScoreSettings,
     "select": SelectSettings,
     "insight": InsightSettings,
+    "train": TrainSettings,
     "export": ExportSettings,
     "demo": DemoSettings,
 }
@@ -53,6 +55,7 @@ TABLES = {
     "insight/similarity_bins": tables.SIMILARITY_BINS,
     "insight/map": tables.MAP,
     "insight/heat": tables.HEAT,
+    "trainings/NAME/classes": tables.CLASS_METRICS,
 }
 
 

@@ -22,6 +22,8 @@ KEPT_IN = {
     "torch": ("features/backbone.py", "features/pixels.py", "features/worker.py", "segmentation/"),
     "timm": ("features/backbone.py", "segmentation/"),
     "onnxruntime": ("features/backbone.py", "features/quantised.py", "segmentation/"),
+    "torchvision": ("segmentation/",),
+    "segmentation_models_pytorch": ("segmentation/",),
     "numba": ("density/kernels.py",),
     "ray": ("features/engine.py",),
     "streamlit": ("report/explorer.py",),

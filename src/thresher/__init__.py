@@ -34,6 +34,8 @@ _HOMES = {
     "sheet": "thresher.stages.sheet",
     "InsightSettings": "thresher.stages.insight",
     "insight": "thresher.stages.insight",
+    "TrainSettings": "thresher.stages.train",
+    "train": "thresher.stages.train",
     "export": "thresher.stages.export",
     "load_run_file": "thresher.stages.run_file",
     "run_all": "thresher.stages.run_file",

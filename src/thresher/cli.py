@@ -35,6 +35,7 @@ COMMANDS = {
     "select": "Choose images, and say why each was chosen.",
     "sheet": "Draw the first images of a selection as one PNG.",
     "insight": "Show what the mixture learnt and how far the pool is from the target.",
+    "train": "Train a segmentation network on the target's masks and the boxes of a selection.",
     "export": "Write a selection as csv, txt, parquet, coco or open_images.",
     "doctor": "Show versions, weights, threads and disk.",
 }

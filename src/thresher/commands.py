@@ -27,6 +27,7 @@ from thresher.stages.run_file import load_run_file, run_all
 from thresher.stages.score import ScoreSettings, score
 from thresher.stages.select import SelectSettings, select
 from thresher.stages.sheet import sheet
+from thresher.stages.train import TrainSettings, train
 
 SCHEMA_VERSION = 1
 #: Settings become flags of their own: --components, not --settings.components.
@@ -110,6 +111,13 @@ def insight_command(
 ) -> int:
     """Show what the mixture learnt and how far the pool is from the target."""
     return _told([insight(Run(run), settings, dry_run=output.dry_run, track=_track())], output)
+
+
+def train_command(
+    run: RunFolder, *, settings: Annotated[TrainSettings, FLAT] = TrainSettings(), output: Output = Output()
+) -> int:
+    """Train a segmentation network on the target's masks and the boxes of a selection, and measure it."""
+    return _told([train(Run(run), settings, dry_run=output.dry_run, track=_track())], output)
 
 
 def export_command(

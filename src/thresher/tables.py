@@ -181,6 +181,16 @@ HEAT: Schema = {
     "log_density_nats": pl.Float64,
 }
 
+#: One row per class of a trained network's validation; shares are 0..1, null where the class has no pixel to tell by.
+CLASS_METRICS: Schema = {
+    "class": pl.String,
+    "iou": pl.Float64,
+    "precision": pl.Float64,
+    "recall": pl.Float64,
+    "labelled_px": pl.Int64,
+    "decided_px": pl.Int64,
+}
+
 
 def empty(schema: Schema) -> pl.DataFrame:
     """A table with these columns and no rows."""

@@ -169,17 +169,12 @@ def _timm_model(settings: BackboneSettings) -> tuple[torch.nn.Module, Any, Any]:
         raise SettingsError(
             f"backbone '{settings.backbone}': not a timm model. Close names: {', '.join(close) or '–'}."
         )
-    model = timm.create_model(
-        settings.backbone, features_only=True, pretrained=weights_file(settings) is None
-    ).eval()  # fmt: skip
-    config: dict[str, Any] = vars(model).get("pretrained_cfg") or vars(model)["default_cfg"]
-    mean, std = tuple(config["mean"]), tuple(config["std"])
     source = weights_file(settings)
+    model = timm.create_model(settings.backbone, features_only=True, pretrained=source is None).eval()
+    config: dict[str, Any] = vars(model).get("pretrained_cfg") or vars(model)["default_cfg"]
+    mean, std = _scaling(settings, config)
     if source is not None:
-        packaged = settings.weights is None
-        model.load_state_dict(_fitting_state(settings.backbone, _checkpoint(source), model.state_dict(), packaged))
-        if packaged:
-            mean, std = (_LITE_MEAN,) * 3, (_LITE_STD,) * 3
+        model.load_state_dict(_fitting_state(settings.backbone, _named(settings, source), model.state_dict()))
     _pad_statically(model)
     return _one_level(model, settings.feature_level).eval(), mean, std
 
@@ -219,17 +214,54 @@ def _checkpoint(path: Path) -> Mapping[str, torch.Tensor]:
     return tensors
 
 
-def _fitting_state(
-    name: str, found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor], by_order: bool
-) -> dict[str, torch.Tensor]:
-    """The tensors that the model wants, from a checkpoint that may hold more (a classifier) or name them otherwise."""
-    if by_order:
+def _named(settings: BackboneSettings, source: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a checkpoint under the names that timm gives them."""
+    found = _checkpoint(source)
+    if settings.weights is None:
         # The packaged files name no tensor as timm does, but hold the same tensors in the same order.
         import timm
 
-        names = timm.create_model(name, pretrained=False).state_dict().keys()
-        found = dict(zip(names, found.values(), strict=True))
-    found = {key.removeprefix("module."): value for key, value in found.items()}
+        names = timm.create_model(settings.backbone, pretrained=False).state_dict().keys()
+        return dict(zip(names, found.values(), strict=True))
+    return {key.removeprefix("module."): value for key, value in found.items()}
+
+
+def _scaling(settings: BackboneSettings, config: Mapping[str, Any]) -> tuple[Any, Any]:
+    if settings.weights is None and settings.backbone in PACKAGED_WEIGHTS:
+        return (_LITE_MEAN,) * 3, (_LITE_STD,) * 3
+    return tuple(config["mean"]), tuple(config["std"])
+
+
+@dataclass(frozen=True)
+class PretrainedWeights:
+    """The tensors of a timm model by timm's names, and what its pixels (0..1) are scaled by."""
+
+    tensors: Mapping[str, torch.Tensor]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+def pretrained_weights(settings: BackboneSettings) -> PretrainedWeights:
+    """What another network starts from that has the backbone inside.
+
+    Raises:
+        SettingsError: not a timm model, or its weights are not on this machine.
+    """
+    import timm
+
+    source = weights_file(settings)
+    if source is None or not timm.is_model(settings.backbone):
+        raise SettingsError(f"backbone '{settings.backbone}': expected a timm model with packaged weights "
+                            f"({', '.join(PACKAGED_WEIGHTS)}) or a checkpoint of one (weights = FILE).")  # fmt: skip
+    config: dict[str, Any] = vars(timm.create_model(settings.backbone, pretrained=False))["pretrained_cfg"]
+    mean, std = _scaling(settings, config)
+    return PretrainedWeights(_named(settings, source), mean, std)
+
+
+def _fitting_state(
+    name: str, found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """The tensors that the model wants, from a checkpoint that may hold more (a classifier)."""
     unfit = [key for key, value in wanted.items() if key not in found or found[key].shape != value.shape]
     if unfit:
         raise SettingsError(f"weights of '{name}': {len(unfit)} of {len(wanted)} tensors are missing or of another "

@@ -1,0 +1,59 @@
+"""Per-pixel labels: a mask file brought to the taxonomy's numbering of classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int16, UInt8
+from PIL import Image
+
+from thresher.data.sources import opened
+from thresher.data.taxonomy import ENCODINGS, Taxonomy
+from thresher.errors import DataError
+
+#: A value that the encoding has no meaning for.
+UNKNOWN = -1
+
+
+def class_numbers(taxonomy: Taxonomy, encoding: str) -> Int16[np.ndarray, " 256"]:
+    """For each value of a mask the place of its class in the taxonomy; void is one more than the last, else `UNKNOWN`.
+
+    Label ids of Cityscapes that are not evaluated are void, and so is 255 of its train ids.
+
+    Raises:
+        DataError: the encoding is not one of `ENCODINGS`.
+    """
+    if encoding not in ENCODINGS:
+        raise DataError(f"masks: encoding '{encoding}' is unknown. Known: {', '.join(ENCODINGS)}.")
+    void = len(taxonomy.classes)
+    by_label_id = encoding == "cityscapes_label_ids"
+    numbers = np.full(256, void if by_label_id else UNKNOWN, np.int16)
+    if not by_label_id:
+        numbers[taxonomy.void_id if encoding == "class_index" else 255] = void
+    for place, target in enumerate(taxonomy.classes):
+        numbers[list(target.label_ids) if by_label_id else [target.id]] = place
+    return numbers
+
+
+def label_map(path: Path, numbers: Int16[np.ndarray, " 256"]) -> UInt8[np.ndarray, "h w"]:
+    """The mask with each value replaced by its class's number.
+
+    Raises:
+        DataError: missing, damaged, not of one 8-bit channel, or with a value that has no meaning.
+    """
+    try:
+        with opened(path) as file, Image.open(file) as image:
+            if image.mode not in ("L", "P"):
+                raise DataError(f"{path}: mode {image.mode}; expected a mask of one 8-bit channel (L or P).")
+            values = np.asarray(image)
+    # Pillow's decoders report damage in all of these ways.
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise DataError(f"{path}: not a readable mask ({error}).") from error
+    found: Int16[np.ndarray, "h w"] = numbers[values]
+    if (found == UNKNOWN).any():
+        strange = np.unique(values[found == UNKNOWN]).tolist()
+        raise DataError(f"{path}: values {', '.join(map(str, strange[:8]))} are no class and not void in this "
+                        "taxonomy. Is the mask of another taxonomy or encoding?")  # fmt: skip
+    labels: UInt8[np.ndarray, "h w"] = found.astype(np.uint8)
+    return labels

@@ -1,0 +1,167 @@
+"""What the network is trained on: images with their labels or boxes, cut and turned together, gathered to batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Int16, Int64, UInt8
+from torchvision import tv_tensors
+from torchvision.transforms.v2 import InterpolationMode, functional
+
+from thresher.data.images import rgb_image
+from thresher.data.label_maps import label_map
+from thresher.errors import DataError
+from thresher.segmentation.tree import ClassTree
+from thresher.segmentation.weak_labels import box_shares
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Which part of an image is taken, at what size, and whether it is mirrored."""
+
+    scaled: tuple[int, int]
+    top: int
+    left: int
+    size: tuple[int, int]
+    mirrored: bool
+
+
+def drawn_cut(image: tuple[int, int], size: tuple[int, int], zoom: float, rng: np.random.Generator) -> Cut:
+    """A random cut of this size, wholly inside the image; heights before widths, in pixels.
+
+    The image is scaled until it just covers the cut, and then by a factor drawn from 1 to `zoom`.
+    """
+    scale = max(size[0] / image[0], size[1] / image[1]) * rng.uniform(1, zoom)
+    scaled = max(size[0], round(image[0] * scale)), max(size[1], round(image[1] * scale))
+    top, left = (int(rng.integers(0, whole - part + 1)) for whole, part in zip(scaled, size, strict=True))
+    return Cut(scaled, top, left, size, bool(rng.random() < 0.5))
+
+
+def cut_out(part: tv_tensors.TVTensor, cut: Cut) -> torch.Tensor:
+    """The cut of an image, a mask or boxes; of one picture, they stay over one another."""
+    if isinstance(part, tv_tensors.Mask):
+        # torchvision's masks are half a pixel off: its "nearest" takes no centres.
+        exact = functional.resize_image(part, list(cut.scaled), interpolation=InterpolationMode.NEAREST_EXACT)
+        part = tv_tensors.Mask(exact)
+    else:
+        part = functional.resize(part, list(cut.scaled), antialias=True)
+    part = functional.crop(part, cut.top, cut.left, *cut.size)
+    plain: torch.Tensor = (functional.horizontal_flip(part) if cut.mirrored else part).as_subclass(torch.Tensor)
+    return plain
+
+
+@dataclass(frozen=True)
+class StrongImage:
+    """Where an image and its mask lie, and what the mask's values mean (`data.label_maps.class_numbers`)."""
+
+    path: Path
+    mask: Path
+    numbers: Int16[np.ndarray, " 256"]
+
+
+@dataclass(frozen=True)
+class WeakImage:
+    """Where an image lies, and its boxes: corners as shares of its sides, nodes as the tree numbers them."""
+
+    path: Path
+    corners: Float32[np.ndarray, "boxes 4"]
+    nodes: Int64[np.ndarray, " boxes"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images, the strong ones first; the labels of those; and what the boxes of the others say to each group."""
+
+    images: UInt8[torch.Tensor, "images 3 h w"]
+    labels: Int64[torch.Tensor, "strong h w"]
+    shares: tuple[Float32[torch.Tensor, "weak _ h w"], ...]
+
+
+def pixels_and_labels(strong: StrongImage) -> tuple[UInt8[torch.Tensor, "3 h w"], UInt8[torch.Tensor, "h w"]]:
+    """An image as it is, and its labels.
+
+    Raises:
+        DataError: either cannot be read, or they differ in size.
+    """
+    pixels, labels = _pixels(strong.path), torch.from_numpy(label_map(strong.mask, strong.numbers))
+    if pixels.shape[1:] != labels.shape:
+        raise DataError(f"{strong.mask}: {labels.shape[1]} × {labels.shape[0]} pixels; its image {strong.path} has "
+                        f"{pixels.shape[2]} × {pixels.shape[1]}.")  # fmt: skip
+    return pixels, labels
+
+
+def _pixels(path: Path) -> UInt8[torch.Tensor, "3 h w"]:
+    return torch.from_numpy(np.array(rgb_image(path))).permute(2, 0, 1)
+
+
+def strong_example(
+    strong: StrongImage, size: tuple[int, int], zoom: float, rng: np.random.Generator
+) -> tuple[UInt8[torch.Tensor, "3 h w"], Int64[torch.Tensor, "h w"]]:
+    """A random cut of a strong image and of its labels.
+
+    Raises:
+        DataError: as `pixels_and_labels`.
+    """
+    pixels, labels = pixels_and_labels(strong)
+    cut = drawn_cut((pixels.shape[1], pixels.shape[2]), size, zoom, rng)
+    cut_labels = cut_out(tv_tensors.Mask(labels[None]), cut)[0]
+    return cut_out(tv_tensors.Image(pixels), cut), cut_labels.to(torch.int64)
+
+
+def weak_example(
+    weak: WeakImage, tree: ClassTree, size: tuple[int, int], zoom: float, rng: np.random.Generator
+) -> tuple[UInt8[torch.Tensor, "3 h w"], tuple[Float32[torch.Tensor, "_ h w"], ...]]:
+    """A random cut of a weak image, and what the boxes left in it say to each group of the tree.
+
+    Raises:
+        DataError: the image cannot be read.
+    """
+    pixels = _pixels(weak.path)
+    height, width = pixels.shape[1], pixels.shape[2]
+    cut = drawn_cut((height, width), size, zoom, rng)
+    corners = torch.from_numpy(weak.corners) * torch.tensor([width, height, width, height])
+    boxes = tv_tensors.BoundingBoxes(corners, format="XYXY", canvas_size=(height, width))
+    left = cut_out(boxes, cut)
+    shares = tuple(
+        box_shares(left, torch.from_numpy(tree.outputs_of_nodes(group)[weak.nodes]), len(group.outputs), size)
+        for group in tree.groups
+    )
+    return cut_out(tv_tensors.Image(pixels), cut), shares
+
+
+def gathered(
+    strong: Sequence[tuple[torch.Tensor, torch.Tensor]],
+    weak: Sequence[tuple[torch.Tensor, tuple[torch.Tensor, ...]]],
+    tree: ClassTree,
+    size: tuple[int, int],
+) -> Batch:
+    """Examples as one batch; at least one of them must be strong."""
+    images = torch.stack([image for image, _ in (*strong, *weak)])
+    labels = torch.stack([labels for _, labels in strong])
+    shares = tuple(
+        torch.stack([each[number] for _, each in weak]) if weak else torch.zeros((0, len(group.outputs), *size))
+        for number, group in enumerate(tree.groups)
+    )
+    return Batch(images, labels, shares)
+
+
+def places(step: int, batch: int, count: int, seed: int, stream: int) -> list[int]:
+    """Which of `count` items a step takes: random orders, one after the other without end, cut into batches.
+
+    A pure function of its arguments, so that a run that goes on takes what it would have taken.
+
+    Args:
+        stream: Tells apart draws of one seed.
+    """
+    orders: dict[int, np.ndarray] = {}
+    chosen = []
+    for number in range(step * batch, (step + 1) * batch):
+        cycle, place = divmod(number, count)
+        if cycle not in orders:
+            orders[cycle] = np.random.default_rng([seed, stream, cycle]).permutation(count)
+        chosen.append(int(orders[cycle][place]))
+    return chosen

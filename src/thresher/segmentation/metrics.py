@@ -1,0 +1,55 @@
+"""How well classes are told apart: everything from one confusion matrix over the whole set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+from jaxtyping import Integer
+
+from thresher.tables import CLASS_METRICS, from_rows
+
+
+def confusion(
+    labels: Integer[np.ndarray, "*pixels"], decided: Integer[np.ndarray, "*pixels"], classes: int
+) -> Integer[np.ndarray, "classes classes"]:
+    """How many pixels of each class (rows) were taken for each class (columns); those labelled void do not count.
+
+    Matrices of parts of a set add up to that of the whole.
+
+    Args:
+        labels: 0 to `classes`, which is void.
+        decided: 0 to `classes` − 1.
+    """
+    counted = labels != classes
+    pairs = labels[counted].astype(np.int64) * classes + decided[counted]
+    return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
+
+
+def class_metrics(matrix: Integer[np.ndarray, "classes classes"], names: Sequence[str]) -> pl.DataFrame:
+    """Table CLASS_METRICS: IoU, precision and recall, 0..1, higher is better, and the pixels they stand on.
+
+    IoU and recall of a class without one labelled pixel are null, and so is the precision of one never decided on.
+
+    Source: Everingham et al. 2015 (PASCAL VOC), §4.1: IoU = TP / (TP + FP + FN).
+    """
+    right, labelled, decided = np.diag(matrix), matrix.sum(1), matrix.sum(0)
+    rows: list[dict[str, object]] = [
+        {
+            "class": name,
+            "iou": float(hit / (there + taken - hit)) if there else None,
+            "precision": float(hit / taken) if taken else None,
+            "recall": float(hit / there) if there else None,
+            "labelled_px": int(there),
+            "decided_px": int(taken),
+        }
+        for name, hit, there, taken in zip(names, right, labelled, decided, strict=True)
+    ]
+    return from_rows(rows, CLASS_METRICS)
+
+
+def mean_iou(metrics: pl.DataFrame) -> float | None:
+    """mIoU, 0..1: the mean over the classes that occur; null if none does."""
+    mean = metrics["iou"].mean()
+    return float(mean) if isinstance(mean, float) else None

@@ -1,0 +1,75 @@
+"""A segmentation network with a head for each classifier of the tree."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Float, UInt8
+
+from thresher.errors import SettingsError
+from thresher.segmentation.tree import ClassTree
+
+
+class SegmentationNetwork(torch.nn.Module):
+    """Encoder, decoder, and for each classifier of the tree its logits at every pixel.
+
+    The heads are layers of one convolution: each classifier has filters of its own, and none sees another's.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(
+        self, tree: ClassTree, decoder: str, encoder: str, mean: tuple[float, ...], std: tuple[float, ...]
+    ) -> None:
+        """A network without training; `mean` and `std` scale pixels of 0..1 for the encoder."""
+        super().__init__()
+        import segmentation_models_pytorch
+
+        self.outputs = [len(classifier.outputs) for classifier in tree.classifiers]
+        self.body = segmentation_models_pytorch.create_model(
+            decoder, f"tu-{encoder}", encoder_weights=None, classes=sum(self.outputs)
+        )
+        self.register_buffer("mean", torch.tensor(mean)[:, None, None] * 255)
+        self.register_buffer("std", torch.tensor(std)[:, None, None] * 255)
+
+    def forward(self, images: UInt8[torch.Tensor, "n 3 h w"]) -> tuple[Float[torch.Tensor, "n _ h w"], ...]:
+        """The logits of each classifier, in the tree's order; height and width are multiples of 32."""
+        logits: torch.Tensor = self.body((images.float() - self.mean) / self.std)
+        return torch.split(logits, self.outputs, dim=1)
+
+
+def new_network(
+    tree: ClassTree,
+    decoder: str,
+    encoder: str,
+    tensors: Mapping[str, torch.Tensor],
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    seed: int,
+) -> SegmentationNetwork:
+    """A network whose encoder holds these weights, and whose decoder and heads start from the seed.
+
+    Args:
+        tensors: Of the timm model `encoder`, by timm's names; more than needed may be there.
+
+    Raises:
+        SettingsError: segmentation_models_pytorch is not installed, or the weights do not fit.
+    """
+    try:
+        with torch.random.fork_rng(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # timm says that classifier layers are left out
+            torch.manual_seed(seed)
+            network = SegmentationNetwork(tree, decoder, encoder, mean, std)
+    except ModuleNotFoundError as error:
+        raise SettingsError(f"training needs {error.name}: pip install 'thresher[train]'.") from error
+    inner = network.body.encoder.model
+    wanted = inner.state_dict()
+    unfit = [key for key, value in wanted.items() if key not in tensors or tensors[key].shape != value.shape]
+    if unfit:
+        raise SettingsError(f"weights of '{encoder}': {len(unfit)} of {len(wanted)} tensors are missing or of another "
+                            f"shape (first: {unfit[0]}). Is it a checkpoint of this model?")  # fmt: skip
+    inner.load_state_dict({key: tensors[key] for key in wanted})
+    return network

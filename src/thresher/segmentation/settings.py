@@ -1,0 +1,60 @@
+"""How a network is built and trained; apart from the code that does it, so that reading flags needs no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from thresher.errors import SettingsError
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """The network, the pictures that it sees, and the steps that it takes."""
+
+    decoder: Literal["fpn", "deeplabv3plus", "unet"] = "fpn"
+    """What makes a label map of the encoder's features (segmentation_models_pytorch)."""
+    encoder: str = "tf_efficientnet_lite0"
+    """A timm model, started from its packaged ImageNet weights, or from `weights`."""
+    weights: Path | None = None
+    """A checkpoint of the encoder (.pth or .safetensors)."""
+    height_px: int = 256
+    """Height of the crops that the network is trained on; a multiple of 32."""
+    width_px: int = 352
+    """Width of the crops; a multiple of 32."""
+    zoom: float = 1.5
+    """An image is scaled until it just covers the crop, then by a random factor from 1 to this."""
+    epochs: int = 60
+    """How often the strong images are seen."""
+    strong_batch: int = 4
+    """Strong images in a step."""
+    weak_batch: int = 8
+    """Weak images in a step."""
+    learning_rate: float = 0.01
+    """Halved after half of the steps, and again after three quarters."""
+    momentum: float = 0.9
+    """Of SGD."""
+    weight_decay: float = 1.7e-4
+    """Of SGD, on all weights."""
+    group_weight: float = 0.1
+    """What the groups' losses weigh beside the root's."""
+    seed: int = 0
+    """Seed of the heads' start, of the order of images and of their crops."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work.
+
+        Raises:
+            SettingsError: names the setting, its value and what is expected.
+        """
+        for name in ("height_px", "width_px"):
+            if getattr(self, name) < 32 or getattr(self, name) % 32:
+                raise SettingsError(f"{name} = {getattr(self, name)}: expected a multiple of 32, 32 or more.")
+        for name in ("epochs", "strong_batch", "weak_batch"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name} = {getattr(self, name)}: expected 1 or more.")
+        if self.zoom < 1:
+            raise SettingsError(f"zoom = {self.zoom}: expected 1 or more; below it the image would not fill the crop.")
+        if self.learning_rate <= 0:
+            raise SettingsError(f"learning_rate = {self.learning_rate}: expected more than 0.")

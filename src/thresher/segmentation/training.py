@@ -1,0 +1,171 @@
+"""The training loop, the state from which it goes on, and what a network is worth on images that it never saw."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from jaxtyping import Int64
+from torch.nn import functional
+
+from thresher.data.images import network_size
+from thresher.run import Track
+from thresher.segmentation.examples import Batch, StrongImage, pixels_and_labels
+from thresher.segmentation.losses import Losses, decision, hierarchical_loss
+from thresher.segmentation.metrics import confusion
+from thresher.segmentation.network import SegmentationNetwork
+from thresher.segmentation.settings import TrainingSettings
+from thresher.segmentation.tree import ClassTree
+from thresher.tables import replacing
+
+Made = TypeVar("Made")
+
+
+def fastest_device() -> torch.device:
+    """A GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def new_optimiser(network: SegmentationNetwork, settings: TrainingSettings) -> torch.optim.SGD:
+    """SGD with momentum and weight decay. Source: arXiv 1907.07023 §V."""
+    return torch.optim.SGD(
+        network.parameters(), settings.learning_rate, settings.momentum, weight_decay=settings.weight_decay
+    )
+
+
+def learning_rate(settings: TrainingSettings, step: int, steps: int) -> float:
+    """The rate of a step: halved after half of the steps and again after three quarters (when is ours)."""
+    return settings.learning_rate * 0.5 ** ((2 * step >= steps) + (4 * step >= 3 * steps))
+
+
+def train(
+    network: SegmentationNetwork,
+    optimiser: torch.optim.SGD,
+    batch_of: Callable[[int], Batch | None],
+    tree: ClassTree,
+    settings: TrainingSettings,
+    todo: range,
+    steps: int,
+    track: Track[Any],
+) -> dict[str, float]:
+    """Take some of a training's `steps`; changes network and optimiser.
+
+    Args:
+        batch_of: The batch of a step, by its number alone; None where nothing of it can be read: then none is taken.
+
+    Returns:
+        Means over the steps taken: loss, loss of the root and of each group in nats per pixel, and for each group the
+        weak pixels per step that taught it.
+    """
+    device = network.mean.device
+    sums: dict[str, float] = {}
+    taken = 0
+    network.train()
+    with torch.random.fork_rng():
+        for step, batch in track(zip(todo, ahead(batch_of, todo), strict=True), len(todo), f"training, {steps} steps"):
+            if batch is None:
+                continue
+            torch.manual_seed(settings.seed * 1_000_003 + step)  # decoders drop out: the same, wherever a run goes on
+            for group in optimiser.param_groups:
+                group["lr"] = learning_rate(settings, step, steps)
+            shares = [part.to(device) for part in batch.shares]
+            logits = network(batch.images.to(device))
+            losses = hierarchical_loss(logits, batch.labels.to(device), shares, tree, settings.group_weight)
+            optimiser.zero_grad()
+            torch.autograd.backward(losses.total)
+            optimiser.step()
+            taken += 1
+            sums = {name: sums.get(name, 0.0) + value for name, value in _told(losses, tree).items()}
+    return {name: value / taken for name, value in sums.items()}
+
+
+def _told(losses: Losses, tree: ClassTree) -> dict[str, float]:
+    parts = {"loss": losses.total.item(), "root_loss": losses.root.item()}
+    for classifier, loss, pixels in zip(tree.groups, losses.groups, losses.weak_pixels, strict=True):
+        parts |= {f"{classifier.name}_loss": loss.item(), f"{classifier.name}_weak_pixels": float(pixels)}
+    return parts
+
+
+def ahead(make: Callable[[int], Made], numbers: Iterable[int]) -> Iterator[Made]:
+    """Each number's result in turn, the next one being made in a thread while this one is used."""
+    with ThreadPoolExecutor(1) as thread:
+        waiting = None
+        for number in numbers:
+            following = thread.submit(make, number)
+            if waiting is not None:
+                yield waiting.result()
+            waiting = following
+        if waiting is not None:
+            yield waiting.result()
+
+
+def decided(network: SegmentationNetwork, tree: ClassTree, pixels: torch.Tensor, short_side: int) -> torch.Tensor:
+    """The class of each pixel of one image (3 h w, 8 bits), at its own size.
+
+    The network sees it with this short side; its logits, not its decisions, are scaled back.
+    """
+    height, width = pixels.shape[1:]
+    wide, high = network_size(width, height, short_side, multiple=32)
+    with torch.inference_mode():
+        image = pixels[None].to(network.mean.device).float()
+        seen = functional.interpolate(image, (high, wide), mode="bilinear", antialias=True)
+        logits = network.eval()(seen.round().clamp(0, 255).to(torch.uint8))
+        whole = [functional.interpolate(part, (height, width), mode="bilinear") for part in logits]
+        return decision(whole, tree)[0].cpu()
+
+
+def validated(
+    network: SegmentationNetwork, tree: ClassTree, images: Sequence[StrongImage], short_side: int, track: Track[Any]
+) -> Int64[np.ndarray, "classes classes"]:
+    """The confusion matrix over all images, each at its own size: rows are labels, columns what the network decides.
+
+    Raises:
+        DataError: an image or mask cannot be read: a measure over less than the whole set is another measure.
+    """
+    total = np.zeros((len(tree.classes),) * 2, np.int64)
+    for strong in track(images, len(images), "validating"):
+        pixels, labels = pixels_and_labels(strong)
+        total += confusion(labels.numpy(), decided(network, tree, pixels, short_side).numpy(), len(tree.classes))
+    return total
+
+
+def save_checkpoint(
+    path: Path, network: SegmentationNetwork, optimiser: torch.optim.SGD, about: dict[str, Any]
+) -> None:
+    """Everything that a training goes on from, in one file that is either the old one or the whole new one."""
+    tensors = {f"network/{name}": tensor for name, tensor in network.state_dict().items()}
+    for name, weight in network.named_parameters():
+        momentum = optimiser.state.get(weight, {}).get("momentum_buffer")
+        if momentum is not None:
+            tensors[f"momentum/{name}"] = momentum
+    content = safetensors.torch.save(
+        {name: tensor.contiguous() for name, tensor in tensors.items()}, {"about": json.dumps(about)}
+    )
+    with replacing(path) as file:
+        file.write(content)
+
+
+def checkpoint_about(path: Path) -> dict[str, Any] | None:
+    """What was said of a checkpoint when it was saved; None where there is none."""
+    if not path.is_file():
+        return None
+    with safetensors.safe_open(path, "pt") as file:
+        about: dict[str, Any] = json.loads(file.metadata()["about"])
+    return about
+
+
+def load_checkpoint(path: Path, network: SegmentationNetwork, optimiser: torch.optim.SGD | None = None) -> None:
+    """Put a checkpoint's weights, and its momentum, into the network and its optimiser."""
+    tensors = safetensors.torch.load_file(path)
+    network.load_state_dict({name: tensors[f"network/{name}"] for name in network.state_dict()})
+    if optimiser is not None:
+        for name, weight in network.named_parameters():
+            if f"momentum/{name}" in tensors:
+                optimiser.state[weight]["momentum_buffer"] = tensors[f"momentum/{name}"].to(weight.device)

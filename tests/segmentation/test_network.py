@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+
+from thresher.data.taxonomy import load_taxonomy
+from thresher.errors import SettingsError
+from thresher.features.backbone import BackboneSettings, pretrained_weights
+from thresher.segmentation.network import SegmentationNetwork, new_network
+from thresher.segmentation.tree import class_tree
+
+TREE = class_tree(load_taxonomy("cityscapes"))
+LITE = "tf_efficientnet_lite0"
+
+
+def network(decoder: str = "fpn", seed: int = 0) -> SegmentationNetwork:
+    start = pretrained_weights(BackboneSettings(backbone=LITE))
+    return new_network(TREE, decoder, LITE, start.tensors, start.mean, start.std, seed)
+
+
+@pytest.mark.parametrize("decoder", ["fpn", "deeplabv3plus", "unet"])
+def test_a_head_for_each_classifier_at_every_pixel(decoder: str) -> None:
+    images = torch.zeros((2, 3, 64, 96), dtype=torch.uint8)
+    with torch.inference_mode():
+        found = network(decoder).eval()(images)
+    assert [tuple(part.shape) for part in found] == [(2, 14, 64, 96), (2, 7, 64, 96), (2, 3, 64, 96)]
+
+
+def test_the_encoder_starts_from_the_packaged_weights_and_scaling() -> None:
+    """Its features equal those of timm's own model on the same pixels."""
+    built = network().eval()
+    model = timm.create_model(LITE, pretrained=False).eval()
+    model.load_state_dict(pretrained_weights(BackboneSettings(backbone=LITE)).tensors)
+    images = torch.randint(0, 255, (1, 3, 64, 96), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    scaled = (images.float() - 127) / 128
+    with torch.inference_mode():
+        found = built.body.encoder((images.float() - built.mean) / built.std)[-1]
+        expected = model.blocks(model.bn1(model.conv_stem(scaled)))
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_the_seed_decides_where_the_heads_start() -> None:
+    weights = [network(seed=seed).body.segmentation_head[0].weight for seed in (0, 0, 1)]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+def test_a_head_learns_without_touching_another() -> None:
+    built = network().train()
+    built(torch.zeros((2, 3, 64, 96), dtype=torch.uint8))[1].sum().backward()
+    gradient = built.body.segmentation_head[0].weight.grad
+    assert gradient[14:21].abs().sum() > 0
+    assert gradient[:14].abs().sum() == gradient[21:].abs().sum() == 0
+
+
+def test_words_of_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = pretrained_weights(BackboneSettings(backbone=LITE))
+    with pytest.raises(SettingsError, match="tensors are missing or of another shape .* checkpoint of this model"):
+        new_network(TREE, "fpn", "resnet10t", start.tensors, start.mean, start.std, 0)
+    with pytest.raises(SettingsError, match="expected a timm model with packaged weights"):
+        (tmp_path / "w.pth").write_bytes(b"")
+        pretrained_weights(BackboneSettings(backbone="nothing", weights=tmp_path / "w.pth"))
+    monkeypatch.setitem(sys.modules, "segmentation_models_pytorch", None)
+    with pytest.raises(SettingsError, match="training needs segmentation_models_pytorch: pip install"):
+        network()

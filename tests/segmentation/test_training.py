@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from thresher.errors import SettingsError
+from thresher.segmentation.settings import TrainingSettings
+from thresher.segmentation.training import ahead, learning_rate
+
+
+def test_the_rate_is_halved_twice() -> None:
+    rates = [learning_rate(TrainingSettings(), step, 8) for step in range(8)]
+    assert rates == [0.01] * 4 + [0.005] * 2 + [0.0025] * 2
+
+
+def test_the_next_batch_is_made_while_one_is_used_and_the_order_stays() -> None:
+    made = [threading.Event() for _ in range(5)]
+
+    def make(number: int) -> int:
+        made[number].set()
+        return number
+
+    seen = []
+    for number in ahead(make, range(5)):
+        assert number == 4 or made[number + 1].wait(10)
+        seen.append(number)
+    assert seen == list(range(5))
+    assert list(ahead(make, range(0))) == []
+
+
+def test_a_failure_in_the_making_comes_out() -> None:
+    def make(number: int) -> int:
+        raise KeyError(number)
+
+    with pytest.raises(KeyError):
+        list(ahead(make, range(3)))
+
+
+def test_words_of_errors() -> None:
+    with pytest.raises(SettingsError, match="height_px = 100: expected a multiple of 32"):
+        TrainingSettings(height_px=100)
+    with pytest.raises(SettingsError, match="zoom = 0.5: expected 1 or more"):
+        TrainingSettings(zoom=0.5)
+    with pytest.raises(SettingsError, match="epochs = 0: expected 1 or more"):
+        TrainingSettings(epochs=0)
+    with pytest.raises(SettingsError, match="learning_rate = 0.0: expected more than 0"):
+        TrainingSettings(learning_rate=0.0)

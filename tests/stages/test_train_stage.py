@@ -1,0 +1,153 @@
+"""Training on made-up streets: it learns, it goes on where it was broken off, and images that judge do not teach."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+from thresher import tables
+from thresher.data.synthetic.dataset import SyntheticSettings, write_dataset
+from thresher.errors import DataError, SettingsError
+from thresher.run import Run
+from thresher.stages.index import IndexSettings, index
+from thresher.stages.train import TrainSettings, train
+
+SMALL = TrainSettings(
+    height_px=64, width_px=96, strong_batch=2, weak_batch=2, epochs=4, checkpoint_epochs=2, selection="all", zoom=1.2
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Pictures this small gain nothing by more, and tests run side by side."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    root = tmp_path_factory.mktemp("scenes") / "made_up"
+    write_dataset(root, SyntheticSettings(target_images=6, val_images=3, pool_images=20, street_share=0.6))
+    run = Run(tmp_path_factory.mktemp("run"))
+    index(run, IndexSettings((f"cityscapes:{root / 'cityscapes'}",), (f"open_images:{root / 'open_images'}",)))
+    return run
+
+
+@pytest.fixture(scope="module")
+def trained(run: Run) -> Run:
+    assert train(run, dataclasses.replace(SMALL, name="whole")).status == "done"
+    return run
+
+
+def lines(run: Run, name: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run.training(name) / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_it_writes_what_it_measured(trained: Run) -> None:
+    found = lines(trained, "whole")
+    assert [(line["step"], line["epoch"]) for line in found] == [(6, 2), (12, 4)]
+    assert sum(line["vehicle_weak_pixels"] for line in found) > 0
+    classes = tables.read(trained.training("whole") / "classes.parquet", tables.CLASS_METRICS, key="class")
+    assert classes["class"].to_list()[:2] == ["road", "sidewalk"]
+    assert classes["iou"].mean() == pytest.approx(found[-1]["miou"])
+    assert trained.recorded()["train:whole"]["summary"]["strong_images"] == 6
+    assert train(trained, dataclasses.replace(SMALL, name="whole")).status == "unchanged"
+
+
+def test_a_training_that_was_broken_off_ends_with_the_same_weights(trained: Run, tmp_path: Path) -> None:
+    other = Run(tmp_path / "run")
+    shutil.copytree(trained.folder, other.folder)
+    shutil.rmtree(other.training("whole"))
+    taken: list[int] = []
+
+    def broken(items: Iterable[Any], total: int, what: str) -> Iterable[Any]:
+        for item in items:
+            if what.startswith("training"):
+                taken.append(1)
+                if len(taken) == 9:
+                    raise KeyboardInterrupt
+            yield item
+
+    settings = dataclasses.replace(SMALL, name="whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(other, settings, track=broken)
+    assert [line["step"] for line in lines(other, "whole")] == [6]
+    taken.clear()
+    taken.extend([1] * 9)  # counts on, and breaks no more
+    assert train(other, settings, track=broken).status == "done"
+    assert len(taken) == 9 + 6  # the first six steps were not taken again
+    first, second = (load_file(r.training("whole") / "checkpoint.safetensors") for r in (trained, other))
+    assert first.keys() == second.keys()
+    assert [name for name in first if first[name].tobytes() != second[name].tobytes()] == []
+    assert lines(other, "whole") == lines(trained, "whole")
+
+
+def test_it_learns(run: Run) -> None:
+    settings = dataclasses.replace(SMALL, epochs=12, checkpoint_epochs=6, selection="none", mode="strong")
+    train(run, settings)
+    first, last = lines(run, "none-seed0")
+    assert last["loss"] < first["loss"]
+    classes = tables.read(run.training("none-seed0") / "classes.parquet", tables.CLASS_METRICS)
+    labelled = classes["labelled_px"]
+    present = labelled.filter(labelled > 0)
+    # Whoever calls everything the commonest class has its share as IoU, and 0 for all others.
+    assert last["miou"] > 2 * present.max() / present.sum() / present.len()
+    assert (first["vehicle_weak_pixels"], last["human_weak_pixels"]) == (0, 0)
+
+
+def test_images_that_judge_do_not_teach(run: Run, tmp_path: Path) -> None:
+    def images(settings: TrainSettings, of: Run = run) -> tuple[int, int]:
+        summary = train(of, settings, dry_run=True).summary
+        return summary["strong_images"], summary["validation_images"]
+
+    assert images(SMALL) == (6, 3)
+    root = Path(tables.read(run.images, tables.IMAGES).filter(pl.col("split") == "train")["path"][0]).parents[3]
+    assert images(dataclasses.replace(SMALL, validation=f"cityscapes:{root}#train")) == (3, 6)
+    assert images(dataclasses.replace(SMALL, strong_limit=4)) == (4, 3)
+    assert dataclasses.replace(SMALL, strong_limit=4).training_name == "all-strong4-seed0"
+    alone = Run(tmp_path / "run")
+    index(alone, IndexSettings((f"cityscapes:{root}#train",)))
+    assert images(dataclasses.replace(SMALL, validation_share=0.34), alone) == (4, 2)
+
+
+def test_an_unreadable_image_costs_only_itself(run: Run, tmp_path: Path) -> None:
+    other = Run(tmp_path / "run")
+    shutil.copytree(run.folder, other.folder)
+    images = tables.read(other.images, tables.INDEXED_IMAGES)
+    bad = tmp_path / "bad.png"
+    bad.write_text("no image")
+    first = images.filter(split="train").sort("image_id")["image_id"][0]
+    path = pl.when(pl.col("image_id") == first).then(pl.lit(str(bad))).otherwise("path")
+    tables.write(images.with_columns(path=path), other.images)
+    result = train(other, dataclasses.replace(SMALL, name="bad", epochs=1))
+    assert result.failed_items == 1
+    listed = tables.read(other.problems, tables.PROBLEMS).filter(pl.col("stage") == "train:bad")
+    assert listed["path"].to_list() == [str(bad)]
+    assert "not a readable image" in listed["detail"][0]
+
+
+def test_words_of_errors(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="mode = strong uses no boxes, but selection = all"):
+        TrainSettings(mode="strong", selection="all")
+    with pytest.raises(SettingsError, match="selection 'best': none in .* There is: no selection"):
+        train(run, dataclasses.replace(SMALL, selection="best"))
+    with pytest.raises(DataError, match="taxonomy.toml: not there. Run index first"):
+        train(Run(tmp_path / "new"), SMALL)
+    with pytest.raises(SettingsError, match="validation_share = 1: expected a share between 0 and 1"):
+        TrainSettings(validation_share=1)
+    bare = Run(tmp_path / "bare")
+    folder = Path(tables.read(run.images, tables.IMAGES)["path"][0]).parent
+    index(bare, IndexSettings((f"folder:{folder}",)))
+    with pytest.raises(DataError, match="no image of the target has a mask; training needs per-pixel labels"):
+        train(bare, SMALL)
