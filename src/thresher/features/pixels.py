@@ -36,7 +36,7 @@ def network_pixels(path: Path, short_side: int, fast: bool = False) -> Pixels:
 
     Args:
         fast: Decode a JPEG at a half, a quarter or an eighth of its size where that is still larger than needed. The
-            filter that follows is the same; features differ by about 0.05 (docs/results.md measures it).
+            filter that follows is the same; features differ by about 0.05 (decisions/0004).
 
     Raises:
         DataError: the image cannot be read.
