@@ -7,33 +7,19 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import pytest
-from PIL import Image
 
 from thresher import Run, tables
 from thresher.errors import DataError, SettingsError
 from thresher.features.engine import EngineSettings, workers
 from thresher.features.worker import Task, WorkerSettings
 from thresher.stages.embed import EmbedSettings, embed, merge
-from thresher.stages.index import IndexSettings, index
 
 SETTINGS = EmbedSettings(short_side=32, width=8, shard_images=8)
-
-
-def indexed(folder: Path, images: int = 40) -> Run:
-    rng = np.random.default_rng(0)
-    for side, count in (("target", 6), ("pool", images)):
-        (folder / side).mkdir(parents=True)
-        for number in range(count):
-            pixels = rng.integers(0, 255, (40, 60, 3), np.uint8)
-            Image.fromarray(pixels).save(folder / side / f"{number:03d}.png")
-    run = Run(folder / "run")
-    index(run, IndexSettings((f"folder:{folder}/target",), (f"folder:{folder}/pool",)))
-    return run
 
 
 def contents(run: Run) -> dict[str, bytes]:
@@ -42,8 +28,8 @@ def contents(run: Run) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def embedded(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    run = indexed(tmp_path_factory.mktemp("embedded"))
+def embedded(tmp_path_factory: pytest.TempPathFactory, noise_run: Callable[[Path, int, int], Run]) -> Run:
+    run = noise_run(tmp_path_factory.mktemp("embedded"), 6, 40)
     embed(run, SETTINGS, engine=EngineSettings(workers=1))
     return run
 
@@ -155,8 +141,8 @@ def test_a_bug_in_a_worker_shows_its_trace(embedded: Run, tmp_path: Path) -> Non
         list(work([task]))
 
 
-def test_workers_end_with_the_process_that_asked(tmp_path: Path) -> None:
-    run = indexed(tmp_path, 400)
+def test_workers_end_with_the_process_that_asked(tmp_path: Path, noise_run: Callable[[Path, int, int], Run]) -> None:
+    run = noise_run(tmp_path, 6, 400)
     code = f"from thresher import *; embed(Run({str(run.folder)!r}), EmbedSettings(width=8, shard_images=16))"
     parent = subprocess.Popen([sys.executable, "-c", code])
     deadline = time.time() + 60

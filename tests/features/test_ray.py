@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from thresher import Run
 from thresher.features.engine import EngineSettings
 from thresher.stages.embed import EmbedSettings, embed
-from thresher.stages.index import IndexSettings, index
 
 pytest.importorskip("ray", reason="Ray is an extra")
 
@@ -56,15 +54,8 @@ Path(sys.argv[3]).write_text(json.dumps(told))  # Ray may print at any time
 
 
 @pytest.fixture(scope="module")
-def local(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    folder = tmp_path_factory.mktemp("local")
-    rng = np.random.default_rng(0)
-    for side, count in (("target", 10), ("pool", 470)):
-        (folder / side).mkdir()
-        for number in range(count):
-            Image.fromarray(rng.integers(0, 255, (40, 60, 3), np.uint8)).save(folder / side / f"{number:03d}.png")
-    run = Run(folder / "run")
-    index(run, IndexSettings((f"folder:{folder}/target",), (f"folder:{folder}/pool",)))
+def local(tmp_path_factory: pytest.TempPathFactory, noise_run: Callable[[Path, int, int], Run]) -> Run:
+    run = noise_run(tmp_path_factory.mktemp("local"), 10, 470)
     embed(run, SETTINGS, engine=EngineSettings(workers=2))
     return run
 

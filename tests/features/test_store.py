@@ -7,19 +7,16 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from thresher import Run
 from thresher.errors import SettingsError
 from thresher.features.engine import EngineSettings
 from thresher.features.store import exists, file_system
 from thresher.stages.embed import EmbedSettings, embed
-from thresher.stages.index import IndexSettings, index
 
 pytest.importorskip("moto", reason="moto is a development extra")
 
@@ -61,15 +58,8 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
 
 
 @pytest.fixture(scope="module")
-def local(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    folder = tmp_path_factory.mktemp("local")
-    rng = np.random.default_rng(0)
-    for side, count in (("target", 10), ("pool", 60)):
-        (folder / side).mkdir()
-        for number in range(count):
-            Image.fromarray(rng.integers(0, 255, (40, 60, 3), np.uint8)).save(folder / side / f"{number:03d}.png")
-    run = Run(folder / "run")
-    index(run, IndexSettings((f"folder:{folder}/target",), (f"folder:{folder}/pool",)))
+def local(tmp_path_factory: pytest.TempPathFactory, noise_run: Callable[[Path, int, int], Run]) -> Run:
+    run = noise_run(tmp_path_factory.mktemp("local"), 10, 60)
     embed(run, SETTINGS, engine=EngineSettings(workers=1))
     return run
 
