@@ -19,6 +19,7 @@ import polars as pl
 
 from thresher import tables
 from thresher.errors import DataError, ThresherError
+from thresher.files import replacing, sweep
 
 Item = TypeVar("Item")
 #: Wraps a loop of known length so that someone can watch it: track(items, total, what is done).
@@ -85,7 +86,7 @@ class Record:
         """Put a stage's entry in the manifest, in the place of the one before."""
         recorded = self.recorded()
         recorded[stage] = entry
-        with tables.replacing(self.manifest) as file:
+        with replacing(self.manifest) as file:
             file.write((json.dumps(recorded, indent=1, sort_keys=True) + "\n").encode())
 
     @contextlib.contextmanager
@@ -243,7 +244,7 @@ def perform(
         started = time.monotonic()
         try:
             for path in outputs:
-                tables.sweep(path)
+                sweep(path)
             # From here on the outputs may be of both the old and the new settings, should this process be killed.
             record.note(stage, UNFINISHED)
             summary, failed = work()

@@ -19,6 +19,7 @@ from thresher.data.readers import READERS
 from thresher.data.taxonomy import Taxonomy, load_taxonomy
 from thresher.errors import DataError, SettingsError
 from thresher.features.backbone import BackboneSettings, pretrained_weights, weights_file
+from thresher.files import replacing
 from thresher.run import (
     Record,
     Run,
@@ -335,7 +336,7 @@ def _trained(
         if todo:
             history.append({"step": step, "epoch": round(step * settings.strong_batch / material.strong.height, 3),
                             **means, "miou": mean_iou(table)})  # fmt: skip
-        with tables.replacing(metrics) as file:
+        with replacing(metrics) as file:
             file.write("".join(json.dumps(line) + "\n" for line in history).encode())
         tables.write(table, classes)
         training.save_checkpoint(checkpoint, network, optimiser, {"fingerprint": shaped_by, "history": history})
