@@ -285,20 +285,28 @@ def _trained(
     track: Track[Any],
 ) -> list[dict[str, Any]]:
     """Train from the last checkpoint to the end, with a checkpoint and a line of metrics every few epochs."""
+    from thresher.segmentation import checkpoint as saved
     from thresher.segmentation import training
     from thresher.segmentation.network import new_network
 
     checkpoint, metrics, classes = outputs
     tree = material.tree
     network = new_network(
-        tree, settings.decoder, settings.encoder, start.tensors, start.mean, start.std, settings.seed
+        tree,
+        settings.decoder,
+        settings.encoder,
+        start.tensors,
+        start.mean,
+        start.std,
+        settings.seed,
+        settings.decoder_channels,
     ).to(training.fastest_device())
     optimiser = training.new_optimiser(network, settings)
-    about = training.checkpoint_about(checkpoint)
+    about = saved.checkpoint_about(checkpoint)
     history: list[dict[str, Any]] = []
     if about is not None and about["fingerprint"] == shaped_by:
         history = about["history"]
-        training.load_checkpoint(checkpoint, network, optimiser)
+        saved.load_checkpoint(checkpoint, network, optimiser)
     batch_of, judges = _batches(material, settings, problems), _strong_images(material.validation, material.taxonomy)
     step = history[-1]["step"] if history else 0
     ends = _checkpoint_steps(settings, material.strong.height, steps)
@@ -314,7 +322,7 @@ def _trained(
         with tables.replacing(metrics) as file:
             file.write("".join(json.dumps(line) + "\n" for line in history).encode())
         tables.write(table, classes)
-        training.save_checkpoint(checkpoint, network, optimiser, {"fingerprint": shaped_by, "history": history})
+        saved.save_checkpoint(checkpoint, network, optimiser, {"fingerprint": shaped_by, "history": history})
     return history
 
 
