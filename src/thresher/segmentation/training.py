@@ -12,7 +12,6 @@ from jaxtyping import Int64
 from torch.nn import functional
 
 from thresher.data.images import network_size
-from thresher.files import replacing
 from thresher.run import Track
 from thresher.segmentation.examples import Batch, StrongImage, pixels_and_labels
 from thresher.segmentation.losses import Losses, decision, hierarchical_loss
