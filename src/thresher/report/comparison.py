@@ -37,6 +37,7 @@ def miou_chart(results: pl.DataFrame, means: pl.DataFrame, measured_on: str, str
         *_none(rows.filter(method="none")),
         *_lines(_placed(chosen, places), _placed(seeds.filter(pl.col("budget").is_not_null()), places), methods),
         *_all(rows.filter(method="all"), seeds.filter(method="all")),
+        *_words_of_none(rows.filter(method="none")),
     ]
     if not layers:
         raise ValueError("a chart of no training")
@@ -49,7 +50,8 @@ def _title(chosen: pl.DataFrame, measured_on: str) -> str:
     if chosen.is_empty():
         return f"mIoU on the {measured_on} images"
     best = chosen.sort("iou", descending=True).row(0, named=True)
-    which = f"{best['method']} at {best['images']:,} images"
+    mode = f", {best['mode']}" if chosen["mode"].n_unique() > 1 else ""
+    which = f"{best['method']} at {best['images']:,} images{mode}"
     return f"Best on the {measured_on} images: {which}, mIoU {100 * best['iou']:.1f} %"
 
 
@@ -115,21 +117,27 @@ def _lines(means: pl.DataFrame, seeds: pl.DataFrame, methods: list[str]) -> list
 
 
 def _none(row: pl.DataFrame) -> list[alt.Chart]:
-    rows = _in_percent(row).with_columns(words=pl.lit("no weak data")).to_dicts()
+    rows = _in_percent(row).to_dicts()
     if not rows:
         return []
     base = alt.Chart(held(rows)).encode(y=_y("iou"))
     layers = [
         base.mark_rule(color=INK, strokeWidth=2),
-        *(
-            base.mark_text(align="left", dy=-9, fontSize=12, **look).encode(x=alt.value(6), text="words:N")
-            for look in ({"stroke": "#ffffff", "strokeWidth": 4}, {"color": INK})  # a halo, then the words
-        ),
     ]
     if rows[0]["iou_low"] is not None:
         band = alt.Chart(held(rows)).mark_rect(color=INK, opacity=0.09)
         layers.insert(0, band.encode(y=_y("iou_low"), y2="iou_high:Q"))
     return layers
+
+
+def _words_of_none(row: pl.DataFrame) -> list[alt.Chart]:
+    rows = _in_percent(row).with_columns(words=pl.lit("no weak data")).to_dicts()
+    if not rows:
+        return []
+    base = alt.Chart(held(rows)).encode(y=_y("iou"), x=alt.value(6), text="words:N")
+    words = base.mark_text(align="left", dy=-9, fontSize=12, color=INK)
+    halo = base.mark_text(align="left", dy=-9, fontSize=12, stroke="#ffffff", strokeWidth=4)
+    return [halo, words]
 
 
 def _all(means: pl.DataFrame, seeds: pl.DataFrame) -> list[alt.Chart]:
@@ -188,7 +196,7 @@ def frequencies_chart(frequencies: pl.DataFrame) -> Spec:
         base.transform_filter("datum.absent").mark_point(size=40, filled=False, strokeWidth=1.5, opacity=1),
     ]
     words = ["Beside a class: its share of the target's labelled pixels, and whether it is rare (weighs more than the",
-             "average in diversity). Hollow at the left edge: none. Target: by its masks; all else: by boxes."]  # fmt: skip
+             "average in diversity). Hollow at the left edge: none. Target: by masks; all else: by boxes."]  # fmt: skip
     height = max(160, len(names) * (9 * len(series) + 10))
     return finished(alt.layer(*marks), _rare_title(shares, rare), words, height)
 
