@@ -191,6 +191,9 @@ CLASS_METRICS: Schema = {
     "decided_px": pl.Int64,
 }
 
+#: How many labelled pixels of each class were taken for each class: a row per pair, those with no pixel as well.
+CONFUSION: Schema = {"class": pl.String, "decided_class": pl.String, "pixels": pl.Int64}
+
 
 def empty(schema: Schema) -> pl.DataFrame:
     """A table with these columns and no rows."""

@@ -121,11 +121,13 @@ def train(
     outputs = [folder / name for name in ("checkpoint.safetensors", "metrics.jsonl", "classes.parquet")]
 
     def work() -> tuple[dict[str, Any], int]:
+        from thresher.segmentation.trained import rebuilt_from
+
         start = pretrained_weights(backbone)
+        about = {"fingerprint": fingerprint(stage, settings, inputs)}
+        about |= rebuilt_from(settings, run.taxonomy.read_text("utf-8"))
         problems = _Problems(run, stage)
-        history = _trained(
-            material, settings, start, steps, outputs, fingerprint(stage, settings, inputs), problems, track
-        )
+        history = _trained(material, settings, start, steps, outputs, about, problems, track)
         problems.write()
         last = {key: value for key, value in history[-1].items() if key in ("loss", "miou")}
         return told | last, len(problems.found)
@@ -171,10 +173,7 @@ def _material(run: Run, settings: TrainSettings) -> _Material:
         raise DataError(f"{run.taxonomy}: not there. Run index first.")
     taxonomy = load_taxonomy(str(run.taxonomy))
     images = tables.read(run.images, tables.INDEXED_IMAGES, key="image_id")
-    masks = tables.read(run.masks, tables.MASKS, key="image_id").rename({"path": "mask"})
-    target = images.filter(pl.col("role") == "target").join(masks, on="image_id").sort("image_id")
-    if target.is_empty():
-        raise DataError(f"{run.masks}: no image of the target has a mask; training needs per-pixel labels.")
+    target = _labelled_target(run, images)
     strong, validation = _split(target, settings)
     if settings.strong_limit is not None and strong.height > settings.strong_limit:
         strong = strong[[n * strong.height // settings.strong_limit for n in range(settings.strong_limit)]]
@@ -183,6 +182,24 @@ def _material(run: Run, settings: TrainSettings) -> _Material:
                         "expected some of both. Change validation or validation_share.")  # fmt: skip
     tree = class_tree(taxonomy)
     return _Material(taxonomy, tree, strong, validation, _weak_images(run, settings, images, tree))
+
+
+def _labelled_target(run: Run, images: pl.DataFrame) -> pl.DataFrame:
+    masks = tables.read(run.masks, tables.MASKS, key="image_id").rename({"path": "mask"})
+    target = images.filter(pl.col("role") == "target").join(masks, on="image_id").sort("image_id")
+    if target.is_empty():
+        raise DataError(f"{run.masks}: no image of the target has a mask; training needs per-pixel labels.")
+    return target
+
+
+def validation_images(run: Run, settings: TrainSettings) -> pl.DataFrame:
+    """image_id, path, mask and encoding of the images by which a training with these settings is judged.
+
+    Raises:
+        DataError: the target has no masks.
+    """
+    images = tables.read(run.images, tables.INDEXED_IMAGES, key="image_id")
+    return _split(_labelled_target(run, images), settings)[1]
 
 
 def _split(target: pl.DataFrame, settings: TrainSettings) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -280,7 +297,7 @@ def _trained(
     start: Any,
     steps: int,
     outputs: list[Path],
-    shaped_by: str,
+    said: dict[str, Any],
     problems: _Problems,
     track: Track[Any],
 ) -> list[dict[str, Any]]:
@@ -296,7 +313,7 @@ def _trained(
     optimiser = training.new_optimiser(network, settings)
     about = training.checkpoint_about(checkpoint)
     history: list[dict[str, Any]] = []
-    if about is not None and about["fingerprint"] == shaped_by:
+    if about is not None and about["fingerprint"] == said["fingerprint"]:
         history = about["history"]
         training.load_checkpoint(checkpoint, network, optimiser)
     batch_of, judges = _batches(material, settings, problems), _strong_images(material.validation, material.taxonomy)
@@ -314,7 +331,7 @@ def _trained(
         with tables.replacing(metrics) as file:
             file.write("".join(json.dumps(line) + "\n" for line in history).encode())
         tables.write(table, classes)
-        training.save_checkpoint(checkpoint, network, optimiser, {"fingerprint": shaped_by, "history": history})
+        training.save_checkpoint(checkpoint, network, optimiser, said | {"history": history})
     return history
 
 
