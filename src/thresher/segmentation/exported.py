@@ -38,7 +38,7 @@ def onnx_network(network: SegmentationNetwork, tree: ClassTree, metadata: Mappin
         torch.onnx.export(
             network,
             (torch.zeros((1, 3, 64, 96), dtype=torch.uint8),),
-            content,
+            content,  # type: ignore[arg-type]
             input_names=["image"],
             output_names=names,
             dynamic_axes={name: axes for name in ("image", *names)},

@@ -63,7 +63,7 @@ def segmenter(network: SegmentationNetwork, tree: ClassTree, short_side: int, de
     if device.type == "cpu":
         cores = len(os.sched_getaffinity(0))
         return Segmenter(onnx_logits(onnx_network(network, tree)), tree, short_side, device, 1, cores)
-    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = network.to(memory_format=torch.channels_last)
 
     def logits(images: torch.Tensor) -> Any:
         return network(images.contiguous(memory_format=torch.channels_last))

@@ -1,4 +1,4 @@
-"""evaluate: a trained network and images with masks → trainings/NAME/evaluations/SET: what the network is worth there."""
+"""evaluate: a trained network, images and their masks → trainings/NAME/evaluations/SET: what it is worth there."""
 
 from __future__ import annotations
 
@@ -164,7 +164,8 @@ def _measured(
         return confusion(labels.numpy(), decided, classes)
 
     parts = segmented(ready(found), len(strong), lambda number: pixels_and_labels(strong[number]), use, track)
-    return np.sum(parts, axis=0)
+    matrix: np.ndarray = np.sum(parts, axis=0)
+    return matrix
 
 
 def _remove(paths: Iterable[Path]) -> None:
