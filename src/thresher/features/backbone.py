@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from thresher.errors import DataError, SettingsError
-from thresher.tables import replacing
+from thresher.files import replacing
 
 if TYPE_CHECKING:
     import torch

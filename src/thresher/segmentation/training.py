@@ -16,6 +16,7 @@ from jaxtyping import Int64
 from torch.nn import functional
 
 from thresher.data.images import network_size
+from thresher.files import replacing
 from thresher.run import Track
 from thresher.segmentation.examples import Batch, StrongImage, pixels_and_labels
 from thresher.segmentation.losses import Losses, decision, hierarchical_loss
@@ -23,7 +24,6 @@ from thresher.segmentation.metrics import confusion
 from thresher.segmentation.network import SegmentationNetwork
 from thresher.segmentation.settings import TrainingSettings
 from thresher.segmentation.tree import ClassTree
-from thresher.tables import replacing
 
 Made = TypeVar("Made")
 
