@@ -17,17 +17,29 @@ TREE = class_tree(load_taxonomy("cityscapes"))
 LITE = "tf_efficientnet_lite0"
 
 
-def network(decoder: str = "fpn", seed: int = 0) -> SegmentationNetwork:
+def network(decoder: str = "fpn", seed: int = 0, channels: int = 0) -> SegmentationNetwork:
     start = pretrained_weights(BackboneSettings(backbone=LITE))
-    return new_network(TREE, decoder, LITE, start.tensors, start.mean, start.std, seed)
+    return new_network(TREE, decoder, LITE, start.tensors, start.mean, start.std, seed, channels)
 
 
-@pytest.mark.parametrize("decoder", ["fpn", "deeplabv3plus", "unet"])
+@pytest.mark.parametrize("decoder", ["fpn", "deeplabv3plus", "unet", "upernet"])
 def test_a_head_for_each_classifier_at_every_pixel(decoder: str) -> None:
     images = torch.zeros((2, 3, 64, 96), dtype=torch.uint8)
     with torch.inference_mode():
         found = network(decoder).eval()(images)
     assert [tuple(part.shape) for part in found] == [(2, 14, 64, 96), (2, 7, 64, 96), (2, 3, 64, 96)]
+
+
+@pytest.mark.parametrize(
+    ("decoder", "seen_by_the_head"), [("fpn", 32), ("deeplabv3plus", 64), ("unet", 4), ("upernet", 64)]
+)
+def test_channels_tell_how_wide_the_decoder_is(decoder: str, seen_by_the_head: int) -> None:
+    built = network(decoder, channels=64)
+    assert built.body.segmentation_head[0].in_channels == seen_by_the_head
+    of_its_own = network(decoder, channels=256).state_dict()
+    assert {name: value.shape for name, value in of_its_own.items()} == {
+        name: value.shape for name, value in network(decoder).state_dict().items()
+    }  # 256 is what each of them has by default
 
 
 def test_the_encoder_starts_from_the_packaged_weights_and_scaling() -> None:

@@ -46,3 +46,9 @@ def test_words_of_errors() -> None:
         TrainingSettings(epochs=0)
     with pytest.raises(SettingsError, match="learning_rate = 0.0: expected more than 0"):
         TrainingSettings(learning_rate=0.0)
+    with pytest.raises(SettingsError, match="decoder_channels = 96: expected a multiple of 64 for fpn, or 0"):
+        TrainingSettings(decoder_channels=96)
+    with pytest.raises(SettingsError, match="decoder_channels = -16: expected a multiple of 16 for unet"):
+        TrainingSettings(decoder="unet", decoder_channels=-16)
+    with pytest.raises(SettingsError, match="strong_batch = 1: expected 2 or more for upernet"):
+        TrainingSettings(decoder="upernet", strong_batch=1)

@@ -22,7 +22,13 @@ class SegmentationNetwork(torch.nn.Module):
     std: torch.Tensor
 
     def __init__(
-        self, tree: ClassTree, decoder: str, encoder: str, mean: tuple[float, ...], std: tuple[float, ...]
+        self,
+        tree: ClassTree,
+        decoder: str,
+        encoder: str,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        decoder_channels: int = 0,
     ) -> None:
         """A network without training; `mean` and `std` scale pixels of 0..1 for the encoder."""
         super().__init__()
@@ -30,7 +36,11 @@ class SegmentationNetwork(torch.nn.Module):
 
         self.outputs = [len(classifier.outputs) for classifier in tree.classifiers]
         self.body = segmentation_models_pytorch.create_model(
-            decoder, f"tu-{encoder}", encoder_weights=None, classes=sum(self.outputs)
+            decoder,
+            f"tu-{encoder}",
+            encoder_weights=None,
+            classes=sum(self.outputs),
+            **_widths(decoder, decoder_channels),
         )
         self.register_buffer("mean", torch.tensor(mean)[:, None, None] * 255)
         self.register_buffer("std", torch.tensor(std)[:, None, None] * 255)
@@ -41,6 +51,16 @@ class SegmentationNetwork(torch.nn.Module):
         return torch.split(logits, self.outputs, dim=1)
 
 
+def _widths(decoder: str, channels: int) -> dict[str, object]:
+    if channels == 0:
+        return {}
+    if decoder == "fpn":
+        return {"decoder_pyramid_channels": channels, "decoder_segmentation_channels": channels // 2}
+    if decoder == "unet":
+        return {"decoder_channels": tuple(channels >> block for block in range(5))}
+    return {"decoder_channels": channels}
+
+
 def new_network(
     tree: ClassTree,
     decoder: str,
@@ -49,11 +69,13 @@ def new_network(
     mean: tuple[float, ...],
     std: tuple[float, ...],
     seed: int,
+    decoder_channels: int = 0,
 ) -> SegmentationNetwork:
     """A network whose encoder holds these weights, and whose decoder and heads start from the seed.
 
     Args:
         tensors: Of the timm model `encoder`, by timm's names; more than needed may be there.
+        decoder_channels: How wide the decoder is (`TrainingSettings.decoder_channels`).
 
     Raises:
         SettingsError: segmentation_models_pytorch is not installed, or the weights do not fit.
@@ -62,7 +84,7 @@ def new_network(
         with torch.random.fork_rng(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # timm says that classifier layers are left out
             torch.manual_seed(seed)
-            network = SegmentationNetwork(tree, decoder, encoder, mean, std)
+            network = SegmentationNetwork(tree, decoder, encoder, mean, std, decoder_channels)
     except ModuleNotFoundError as error:
         raise SettingsError(f"training needs {error.name}: pip install 'thresher[train]'.") from error
     inner = network.body.encoder.model

@@ -8,13 +8,20 @@ from typing import Literal
 
 from thresher.errors import SettingsError
 
+#: What a decoder's channels must be a multiple of: FPN normalises half of them in 32 groups, U-Net halves them.
+CHANNELS_MULTIPLE = {"fpn": 64, "unet": 16, "deeplabv3plus": 1, "upernet": 1}
+#: These pool an image to one value a channel, and the normalisation of that needs a second image.
+NEEDS_TWO_IMAGES = ("deeplabv3plus", "upernet")
+
 
 @dataclass(frozen=True)
 class TrainingSettings:
     """The network, the pictures that it sees, and the steps that it takes."""
 
-    decoder: Literal["fpn", "deeplabv3plus", "unet"] = "fpn"
+    decoder: Literal["fpn", "deeplabv3plus", "unet", "upernet"] = "fpn"
     """What makes a label map of the encoder's features (segmentation_models_pytorch)."""
+    decoder_channels: int = 0
+    """Width of the decoder's layers (fpn: half of it behind the pyramid; unet: halved in each block); 0: its 256."""
     encoder: str = "tf_efficientnet_lite0"
     """A timm model, started from its packaged ImageNet weights, or from `weights`."""
     weights: Path | None = None
@@ -51,9 +58,16 @@ class TrainingSettings:
         for name in ("height_px", "width_px"):
             if getattr(self, name) < 32 or getattr(self, name) % 32:
                 raise SettingsError(f"{name} = {getattr(self, name)}: expected a multiple of 32, 32 or more.")
+        multiple = CHANNELS_MULTIPLE[self.decoder]
+        if self.decoder_channels < 0 or self.decoder_channels % multiple:
+            raise SettingsError(f"decoder_channels = {self.decoder_channels}: expected a multiple of {multiple} for "
+                                f"{self.decoder}, or 0 for its default.")  # fmt: skip
         for name in ("epochs", "strong_batch", "weak_batch"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} = {getattr(self, name)}: expected 1 or more.")
+        if self.strong_batch == 1 and self.decoder in NEEDS_TWO_IMAGES:
+            raise SettingsError(f"strong_batch = 1: expected 2 or more for {self.decoder}, whose pooled layer is "
+                                "normalised over the images of a step.")  # fmt: skip
         if self.zoom < 1:
             raise SettingsError(f"zoom = {self.zoom}: expected 1 or more; below it the image would not fill the crop.")
         if self.learning_rate <= 0:

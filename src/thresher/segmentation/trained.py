@@ -11,9 +11,9 @@ from typing import Any
 from thresher.data.taxonomy import Taxonomy, taxonomy_of
 from thresher.errors import DataError
 from thresher.run import as_json
+from thresher.segmentation.checkpoint import checkpoint_about, load_checkpoint
 from thresher.segmentation.network import SegmentationNetwork
 from thresher.segmentation.settings import TrainingSettings
-from thresher.segmentation.training import checkpoint_about, load_checkpoint
 from thresher.segmentation.tree import ClassTree, class_tree
 
 
@@ -62,7 +62,9 @@ def trained_network(path: Path) -> TrainedNetwork:
     taxonomy = taxonomy_of(about["taxonomy"], str(path))
     tree = class_tree(taxonomy)
     # Mean and standard deviation are among the tensors, so what stands here is written over.
-    network = SegmentationNetwork(tree, settings.decoder, settings.encoder, (0.0,) * 3, (1.0,) * 3)
+    network = SegmentationNetwork(
+        tree, settings.decoder, settings.encoder, (0.0,) * 3, (1.0,) * 3, settings.decoder_channels
+    )
     load_checkpoint(path, network)
     return TrainedNetwork(network.eval(), taxonomy, tree, short_side_of(settings), about)
 

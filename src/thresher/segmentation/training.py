@@ -1,22 +1,17 @@
-"""The training loop, the state from which it goes on, and what a network is worth on images that it never saw."""
+"""The training loop, and what a network is worth on images that it never saw."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import safetensors
-import safetensors.torch
 import torch
 from jaxtyping import Int64
 from torch.nn import functional
 
 from thresher.data.images import network_size
-from thresher.files import replacing
 from thresher.run import Track
 from thresher.segmentation.examples import Batch, StrongImage, pixels_and_labels
 from thresher.segmentation.losses import Losses, decision, hierarchical_loss
@@ -134,38 +129,3 @@ def validated(
         pixels, labels = pixels_and_labels(strong)
         total += confusion(labels.numpy(), decided(network, tree, pixels, short_side).numpy(), len(tree.classes))
     return total
-
-
-def save_checkpoint(
-    path: Path, network: SegmentationNetwork, optimiser: torch.optim.SGD, about: dict[str, Any]
-) -> None:
-    """Everything that a training goes on from, in one file that is either the old one or the whole new one."""
-    tensors = {f"network/{name}": tensor for name, tensor in network.state_dict().items()}
-    for name, weight in network.named_parameters():
-        momentum = optimiser.state.get(weight, {}).get("momentum_buffer")
-        if momentum is not None:
-            tensors[f"momentum/{name}"] = momentum
-    content = safetensors.torch.save(
-        {name: tensor.contiguous() for name, tensor in tensors.items()}, {"about": json.dumps(about)}
-    )
-    with replacing(path) as file:
-        file.write(content)
-
-
-def checkpoint_about(path: Path) -> dict[str, Any] | None:
-    """What was said of a checkpoint when it was saved; None where there is none."""
-    if not path.is_file():
-        return None
-    with safetensors.safe_open(path, "pt") as file:
-        about: dict[str, Any] = json.loads(file.metadata()["about"])
-    return about
-
-
-def load_checkpoint(path: Path, network: SegmentationNetwork, optimiser: torch.optim.SGD | None = None) -> None:
-    """Put a checkpoint's weights, and its momentum, into the network and its optimiser."""
-    tensors = safetensors.torch.load_file(path)
-    network.load_state_dict({name: tensors[f"network/{name}"] for name in network.state_dict()})
-    if optimiser is not None:
-        for name, weight in network.named_parameters():
-            if f"momentum/{name}" in tensors:
-                optimiser.state[weight]["momentum_buffer"] = tensors[f"momentum/{name}"].to(weight.device)

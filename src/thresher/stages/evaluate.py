@@ -13,15 +13,17 @@ import polars as pl
 from PIL import Image
 
 from thresher import tables
-from thresher.data.label_maps import class_numbers, coloured
+from thresher.data.label_maps import coloured
 from thresher.data.readers import READERS
 from thresher.data.taxonomy import Taxonomy
 from thresher.errors import DataError, SettingsError
 from thresher.features.backbone import pad_statically
-from thresher.run import Run, StageResult, Track, file_digest, folder_digest, perform, untracked
+from thresher.files import replacing
+from thresher.run import Record, Run, StageResult, Track, file_digest, folder_digest, perform, untracked
 from thresher.segmentation.metrics import class_metrics, confusion, confusion_table, mean_iou
 from thresher.stages.index import IndexSettings, parsed_sources
-from thresher.stages.train import TrainSettings, validation_images
+from thresher.stages.material import strong_images, validation_images
+from thresher.stages.train import TrainSettings
 
 if TYPE_CHECKING:
     from thresher.segmentation.inference import Segmenter
@@ -94,8 +96,8 @@ def evaluate(
         tables.write(confusion_table(matrix, found.tree.classes), outputs[1])
         return told | _summary(classes), 0
 
-    return perform(run, f"evaluate:{settings.training}/{name}", settings, _inputs(run, settings, checkpoint),
-                   outputs, work)  # fmt: skip
+    record = Record(run.training(settings.training))
+    return perform(run, f"evaluate:{name}", settings, _inputs(run, settings, checkpoint), outputs, work, record)
 
 
 def checkpoint_of(run: Run, training: str) -> Path:
@@ -146,12 +148,10 @@ def _measured(
     found: TrainedNetwork, images: pl.DataFrame, shown: set[int], folder: Path, track: Track[Any]
 ) -> np.ndarray:
     """The confusion matrix over all images; those to be shown are drawn into the folder, in place of older ones."""
-    from thresher.segmentation.examples import StrongImage, pixels_and_labels
+    from thresher.segmentation.examples import pixels_and_labels
     from thresher.segmentation.inference import segmented
 
-    numbers = {encoding: class_numbers(found.taxonomy, encoding) for encoding in images["encoding"].unique()}
-    rows = images.select("image_id", "path", "mask", "encoding").rows()
-    strong = [StrongImage(Path(path), Path(mask), numbers[encoding]) for _, path, mask, encoding in rows]
+    ids, strong = images["image_id"].to_list(), strong_images(images, found.taxonomy)
     classes = len(found.tree.classes)
     if folder.is_dir():
         _remove(folder.glob("*.png"))
@@ -159,7 +159,7 @@ def _measured(
     def use(number: int, pixels: np.ndarray, labels: Any, decided: np.ndarray) -> np.ndarray:
         if number in shown:
             picture = _side_by_side(pixels, labels.numpy(), decided, found.taxonomy)
-            with tables.replacing(folder / f"{rows[number][0].replace('/', '-')}.png") as file:
+            with replacing(folder / f"{ids[number].replace('/', '-')}.png") as file:
                 Image.fromarray(picture).save(file, "PNG")
         return confusion(labels.numpy(), decided, classes)
 

@@ -10,13 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import polars as pl
 
 from thresher import tables
-from thresher.data.dataset import Dataset
-from thresher.data.label_maps import class_numbers
-from thresher.data.readers import READERS
-from thresher.data.taxonomy import Taxonomy, load_taxonomy
 from thresher.errors import DataError, SettingsError
 from thresher.features.backbone import BackboneSettings, pretrained_weights, weights_file
 from thresher.files import replacing
@@ -34,12 +29,11 @@ from thresher.run import (
 )
 from thresher.segmentation.metrics import class_metrics, mean_iou
 from thresher.segmentation.settings import TrainingSettings
-from thresher.segmentation.tree import ClassTree, class_tree
 from thresher.stages.index import IndexSettings, parsed_sources
-from thresher.stages.select import selected
+from thresher.stages.material import Material, strong_images, training_material
 
 if TYPE_CHECKING:
-    from thresher.segmentation.examples import Batch, StrongImage, WeakImage
+    from thresher.segmentation.examples import Batch, WeakImage
 
 #: Streams of chance of one seed: the order of strong images, of weak ones, and the cuts of each.
 _STRONG, _WEAK = 0, 1
@@ -91,17 +85,6 @@ class TrainSettings(TrainingSettings):
         return self.name or f"{self.selection}{limited}-seed{self.seed}"
 
 
-@dataclass(frozen=True)
-class _Material:
-    """What a training reads, as tables: image_id, path and mask; of the weak images image_id and path."""
-
-    taxonomy: Taxonomy
-    tree: ClassTree
-    strong: pl.DataFrame
-    validation: pl.DataFrame
-    weak: pl.DataFrame
-
-
 def train(
     run: Run, settings: TrainSettings | None = None, *, dry_run: bool = False, track: Track[Any] = untracked
 ) -> StageResult:
@@ -118,7 +101,7 @@ def train(
             set cannot be read.
     """
     settings = settings or TrainSettings()
-    material = _material(run, settings)
+    material = training_material(run, settings)
     steps = -(-settings.epochs * material.strong.height // settings.strong_batch)
     told = {
         "name": settings.training_name,
@@ -194,105 +177,14 @@ def _inputs(run: Run, settings: TrainSettings, backbone: BackboneSettings) -> di
     return inputs
 
 
-def _material(run: Run, settings: TrainSettings) -> _Material:
-    if not run.taxonomy.is_file():
-        raise DataError(f"{run.taxonomy}: not there. Run index first.")
-    taxonomy = load_taxonomy(str(run.taxonomy))
-    images = tables.read(run.images, tables.INDEXED_IMAGES, key="image_id")
-    target = _labelled_target(run, images)
-    strong, validation = _split(target, settings)
-    if settings.strong_limit is not None and strong.height > settings.strong_limit:
-        strong = strong[[n * strong.height // settings.strong_limit for n in range(settings.strong_limit)]]
-    if strong.is_empty() or validation.is_empty():
-        raise DataError(f"train: {strong.height} images to train on and {validation.height} to validate with; "
-                        "expected some of both. Change validation or validation_share.")  # fmt: skip
-    tree = class_tree(taxonomy)
-    return _Material(taxonomy, tree, strong, validation, _weak_images(run, settings, images, tree))
-
-
-def _labelled_target(run: Run, images: pl.DataFrame) -> pl.DataFrame:
-    masks = tables.read(run.masks, tables.MASKS, key="image_id").rename({"path": "mask"})
-    target = images.filter(pl.col("role") == "target").join(masks, on="image_id").sort("image_id")
-    if target.is_empty():
-        raise DataError(f"{run.masks}: no image of the target has a mask; training needs per-pixel labels.")
-    return target
-
-
-def validation_images(run: Run, settings: TrainSettings) -> pl.DataFrame:
-    """image_id, path, mask and encoding of the images by which a training with these settings is judged.
-
-    Raises:
-        DataError: the target has no masks.
-    """
-    images = tables.read(run.images, tables.INDEXED_IMAGES, key="image_id")
-    return _split(_labelled_target(run, images), settings)[1]
-
-
-def _split(target: pl.DataFrame, settings: TrainSettings) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Images to train on and to validate with.
-
-    Neighbouring frames of a video are nearly alike, and have neighbouring ids: so what is held out is one block at the
-    end of their order, not a random draw (ours).
-    """
-    if settings.validation:
-        source = parsed_sources(IndexSettings((settings.validation,)))[0]
-        read: Dataset = READERS[source.format](source.root, source.split, source.name)
-        masks = read.masks.rename({"path": "mask"})
-        validation = read.images.join(masks, on="image_id").sort("image_id")
-        return target.join(validation, on="path", how="anti").sort("image_id"), validation
-    named = pl.col("split").eq_missing("val")
-    if target.select(named.any()).item():
-        return target.filter(~named), target.filter(named)
-    held_out = round(target.height * settings.validation_share)
-    return target.head(target.height - held_out), target.tail(held_out)
-
-
-def _weak_images(run: Run, settings: TrainSettings, images: pl.DataFrame, tree: ClassTree) -> pl.DataFrame:
-    """image_id, path and lists of corners and nodes of the images that have at least one box that tells a child.
-
-    Depictions, and what lies inside a car or building, show no street's objects, as for diversity.
-    """
-    if settings.selection == "none":
-        images = images.clear()
-    elif settings.selection == "all":
-        images = images.filter(pl.col("role") == "pool")
-    else:
-        images = selected(run, settings.selection)
-    real = pl.col("is_depiction").ne_missing(True) & pl.col("is_inside").ne_missing(True)
-    children = [name for group in tree.groups for name in group.outputs[:-1]]
-    numbers = {name: number for number, name in enumerate(tree.nodes)}
-    boxes = (
-        tables.scan(run.boxes, tables.BOXES)
-        .join(images.lazy().select("image_id", "path"), on="image_id")
-        .filter(pl.col("class").is_in(list(numbers)) & real)
-        .sort("image_id", "y0", "x0", "y1", "x1", "label")
-        .group_by("image_id", maintain_order=True)
-        .agg(
-            pl.col("path").first(),
-            pl.concat_list("x0", "y0", "x1", "y1").alias("corners"),
-            pl.col("class").replace_strict(numbers, return_dtype=pl.Int64).alias("nodes"),
-            pl.col("class").is_in(children).any().alias("teaches"),
-        )
-    )
-    return boxes.filter("teaches").drop("teaches").collect()
-
-
-def _strong_images(frame: pl.DataFrame, taxonomy: Taxonomy) -> list[StrongImage]:
-    from thresher.segmentation.examples import StrongImage
-
-    numbers = {encoding: class_numbers(taxonomy, encoding) for encoding in frame["encoding"].unique()}
-    rows = frame.select("path", "mask", "encoding").iter_rows()
-    return [StrongImage(Path(path), Path(mask), numbers[encoding]) for path, mask, encoding in rows]
-
-
-def _batches(material: _Material, settings: TrainSettings, problems: _Problems) -> Callable[[int], Batch | None]:
+def _batches(material: Material, settings: TrainSettings, problems: _Problems) -> Callable[[int], Batch | None]:
     """The batch of a step, a pure function of its number; images that cannot be read are listed and left out of it."""
     from thresher.segmentation.examples import WeakImage, gathered, places, strong_example, weak_example
 
     size, zoom = (settings.height_px, settings.width_px), settings.zoom
-    strong_images = _strong_images(material.strong, material.taxonomy)
+    strongs = strong_images(material.strong, material.taxonomy)
     rows = material.weak.select("path", "corners", "nodes").iter_rows()
-    weak_images: list[WeakImage] = [
+    weaks: list[WeakImage] = [
         WeakImage(Path(path), np.array(corners, np.float32), np.array(nodes, np.int64)) for path, corners, nodes in rows
     ]
 
@@ -308,9 +200,9 @@ def _batches(material: _Material, settings: TrainSettings, problems: _Problems) 
         return examples
 
     def batch_of(step: int) -> Batch | None:
-        strong = drawn(step, _STRONG, strong_images, settings.strong_batch,
+        strong = drawn(step, _STRONG, strongs, settings.strong_batch,
                        lambda image, rng: strong_example(image, size, zoom, rng))  # fmt: skip
-        weak = drawn(step, _WEAK, weak_images, settings.weak_batch,
+        weak = drawn(step, _WEAK, weaks, settings.weak_batch,
                      lambda image, rng: weak_example(image, material.tree, size, zoom, rng))  # fmt: skip
         return gathered(strong, weak, material.tree, size) if strong else None
 
@@ -318,7 +210,7 @@ def _batches(material: _Material, settings: TrainSettings, problems: _Problems) 
 
 
 def _trained(
-    material: _Material,
+    material: Material,
     settings: TrainSettings,
     start: Any,
     steps: int,
@@ -328,21 +220,29 @@ def _trained(
     track: Track[Any],
 ) -> list[dict[str, Any]]:
     """Train from the last checkpoint to the end, with a checkpoint and a line of metrics every few epochs."""
+    from thresher.segmentation import checkpoint as saved
     from thresher.segmentation import training
     from thresher.segmentation.network import new_network
 
     checkpoint, metrics, classes = outputs
     tree = material.tree
     network = new_network(
-        tree, settings.decoder, settings.encoder, start.tensors, start.mean, start.std, settings.seed
+        tree,
+        settings.decoder,
+        settings.encoder,
+        start.tensors,
+        start.mean,
+        start.std,
+        settings.seed,
+        settings.decoder_channels,
     ).to(training.fastest_device())
     optimiser = training.new_optimiser(network, settings)
-    about = training.checkpoint_about(checkpoint)
+    about = saved.checkpoint_about(checkpoint)
     history: list[dict[str, Any]] = []
     if about is not None and about["fingerprint"] == said["fingerprint"]:
         history = about["history"]
-        training.load_checkpoint(checkpoint, network, optimiser)
-    batch_of, judges = _batches(material, settings, problems), _strong_images(material.validation, material.taxonomy)
+        saved.load_checkpoint(checkpoint, network, optimiser)
+    batch_of, judges = _batches(material, settings, problems), strong_images(material.validation, material.taxonomy)
     step = history[-1]["step"] if history else 0
     ends = _checkpoint_steps(settings, material.strong.height, steps)
     while step < steps or not classes.exists():
@@ -357,7 +257,7 @@ def _trained(
         with replacing(metrics) as file:
             file.write("".join(json.dumps(line) + "\n" for line in history).encode())
         tables.write(table, classes)
-        training.save_checkpoint(checkpoint, network, optimiser, said | {"history": history})
+        saved.save_checkpoint(checkpoint, network, optimiser, said | {"history": history})
     return history
 
 
