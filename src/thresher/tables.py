@@ -185,6 +185,9 @@ CLASS_METRICS: Schema = {
     "decided_px": pl.Int64,
 }
 
+#: How many labelled pixels of each class were taken for each class: a row per pair, those with no pixel as well.
+CONFUSION: Schema = {"class": pl.String, "decided_class": pl.String, "pixels": pl.Int64}
+
 #: What a row of a comparison is of: how many images were selected, `budget` null for the anchors none and all; `set` is
 #: validation or test; `class` null for the mean over classes. Shares are 0..1.
 _ROW: Schema = {"method": pl.String, "mode": pl.String, "budget": pl.String, "images": pl.Int64} | {

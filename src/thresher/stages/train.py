@@ -118,10 +118,13 @@ def train(
     outputs = [record.folder / name for name in OUTPUTS]
 
     def work() -> tuple[dict[str, Any], int]:
+        from thresher.segmentation.trained import rebuilt_from
+
         start = pretrained_weights(backbone)
+        about = {"fingerprint": fingerprint("train", settings, inputs)}
+        about |= rebuilt_from(settings, run.taxonomy.read_text("utf-8"))
         problems = _Problems(record)
-        shaped_by = fingerprint("train", settings, inputs)
-        history = _trained(material, settings, start, steps, outputs, shaped_by, problems, track)
+        history = _trained(material, settings, start, steps, outputs, about, problems, track)
         problems.write()
         last = {key: value for key, value in history[-1].items() if key in ("loss", "miou")}
         return told | last, len(problems.found)
@@ -212,7 +215,7 @@ def _trained(
     start: Any,
     steps: int,
     outputs: list[Path],
-    shaped_by: str,
+    said: dict[str, Any],
     problems: _Problems,
     track: Track[Any],
 ) -> list[dict[str, Any]]:
@@ -236,7 +239,7 @@ def _trained(
     optimiser = training.new_optimiser(network, settings)
     about = saved.checkpoint_about(checkpoint)
     history: list[dict[str, Any]] = []
-    if about is not None and about["fingerprint"] == shaped_by:
+    if about is not None and about["fingerprint"] == said["fingerprint"]:
         history = about["history"]
         saved.load_checkpoint(checkpoint, network, optimiser)
     batch_of, judges = _batches(material, settings, problems), strong_images(material.validation, material.taxonomy)
@@ -254,7 +257,7 @@ def _trained(
         with replacing(metrics) as file:
             file.write("".join(json.dumps(line) + "\n" for line in history).encode())
         tables.write(table, classes)
-        saved.save_checkpoint(checkpoint, network, optimiser, {"fingerprint": shaped_by, "history": history})
+        saved.save_checkpoint(checkpoint, network, optimiser, said | {"history": history})
     return history
 
 
