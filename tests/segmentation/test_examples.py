@@ -24,6 +24,7 @@ from thresher.segmentation.tree import class_tree
 CAMVID = load_taxonomy("camvid")
 TREE = class_tree(CAMVID)
 CAR, SIZE = 8, (96, 128)
+LOOKED_FOR = np.ones(len(TREE.boxed), np.bool_)
 NUMBERS = class_numbers(CAMVID, "class_index")
 
 
@@ -40,11 +41,12 @@ def scene(tmp_path: Path) -> Path:
 def test_image_mask_and_boxes_stay_over_one_another(scene: Path) -> None:
     strong = StrongImage(scene / "image.png", scene / "mask.png", NUMBERS)
     corners = np.array([[50 / 200, 30 / 120, 150 / 200, 90 / 120]], np.float32)
-    weak = WeakImage(scene / "image.png", corners, np.array([TREE.nodes.index("Car")]))
+    weak = WeakImage(scene / "image.png", corners, np.array([TREE.nodes.index("Car")]), LOOKED_FOR)
     seen, border, strayed = set(), 0.0, 0
     for seed in range(12):
         image, labels = strong_example(strong, SIZE, 2.0, np.random.default_rng(seed))
-        again, (vehicle, human) = weak_example(weak, TREE, SIZE, 2.0, np.random.default_rng(seed))
+        again, (vehicle, human), cover = weak_example(weak, TREE, SIZE, 2.0, np.random.default_rng(seed))
+        assert torch.equal(cover.inside[TREE.boxed.index("Car")], vehicle[0] == 1)
         assert image.shape == (3, *SIZE)
         assert torch.equal(image, again)
         white, car, boxed = image[0] > 127, labels == CAR, vehicle[0] == 1
@@ -77,11 +79,11 @@ def test_a_mirrored_cut_is_the_mirror_image(tmp_path: Path) -> None:
 
 def test_boxes_outside_the_cut_leave_nothing_behind(scene: Path) -> None:
     corners = np.array([[0, 0, 0.01, 1], [0.99, 0, 1, 1], [0, 0, 1, 0.01]], np.float32)
-    weak = WeakImage(scene / "image.png", corners, np.full(3, TREE.nodes.index("Car")))
+    weak = WeakImage(scene / "image.png", corners, np.full(3, TREE.nodes.index("Car")), LOOKED_FOR)
     for seed in range(20):
         rng = np.random.default_rng(seed)
         cut = drawn_cut((120, 200), SIZE, 2.0, np.random.default_rng(seed))
-        _, (vehicle, _) = weak_example(weak, TREE, SIZE, 2.0, rng)
+        _, (vehicle, _), _ = weak_example(weak, TREE, SIZE, 2.0, rng)
         y, x = cut.scaled
         clear = cut.left > 0.011 * x and cut.left + SIZE[1] < 0.989 * x and cut.top > 0.011 * y
         if clear:
@@ -92,12 +94,13 @@ def test_boxes_outside_the_cut_leave_nothing_behind(scene: Path) -> None:
 
 def test_batches_hold_strong_before_weak(scene: Path) -> None:
     strong = StrongImage(scene / "image.png", scene / "mask.png", NUMBERS)
-    weak = WeakImage(scene / "image.png", np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
+    weak = WeakImage(scene / "image.png", np.zeros((0, 4), np.float32), np.zeros(0, np.int64), LOOKED_FOR)
     rng = np.random.default_rng(0)
     examples = [strong_example(strong, SIZE, 1.5, rng)], [weak_example(weak, TREE, SIZE, 1.5, rng) for _ in range(2)]
     batch = gathered(*examples, TREE, SIZE)
     assert (batch.images.shape, batch.labels.shape) == ((3, 3, *SIZE), (1, *SIZE))
     assert [part.shape for part in batch.shares] == [(2, 2, *SIZE), (2, 3, *SIZE)]
+    assert batch.cover.inside.shape == batch.cover.known.shape == (3, len(TREE.boxed), *SIZE)
     alone = gathered(examples[0], [], TREE, SIZE)
     assert [part.shape for part in alone.shares] == [(0, 2, *SIZE), (0, 3, *SIZE)]
 

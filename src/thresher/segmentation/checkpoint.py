@@ -1,4 +1,4 @@
-"""The state from which a training goes on: weights and momentum, and what is said of them, in one file."""
+"""The state from which a training goes on: weights, what the optimiser keeps of each, what is said of them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from thresher.segmentation.network import SegmentationNetwork
 
 
 def save_checkpoint(
-    path: Path, network: SegmentationNetwork, optimiser: torch.optim.SGD, about: dict[str, Any]
+    path: Path, network: SegmentationNetwork, optimiser: torch.optim.Optimizer, about: dict[str, Any]
 ) -> None:
     """Everything that a training goes on from, in one file that is either the old one or the whole new one."""
     tensors = {f"network/{name}": tensor for name, tensor in network.state_dict().items()}
     for name, weight in network.named_parameters():
-        momentum = optimiser.state.get(weight, {}).get("momentum_buffer")
-        if momentum is not None:
-            tensors[f"momentum/{name}"] = momentum
+        for key, value in optimiser.state.get(weight, {}).items():
+            if value is not None:
+                tensors[f"optimiser/{key}/{name}"] = value
     content = safetensors.torch.save(
         {name: tensor.contiguous() for name, tensor in tensors.items()}, {"about": json.dumps(about)}
     )
@@ -39,11 +39,15 @@ def checkpoint_about(path: Path) -> dict[str, Any] | None:
     return about
 
 
-def load_checkpoint(path: Path, network: SegmentationNetwork, optimiser: torch.optim.SGD | None = None) -> None:
-    """Put a checkpoint's weights, and its momentum, into the network and its optimiser."""
+def load_checkpoint(path: Path, network: SegmentationNetwork, optimiser: torch.optim.Optimizer | None = None) -> None:
+    """Put a checkpoint's weights, and what its optimiser kept of each, into the network and its optimiser."""
     tensors = safetensors.torch.load_file(path)
     network.load_state_dict({name: tensors[f"network/{name}"] for name in network.state_dict()})
     if optimiser is not None:
-        for name, weight in network.named_parameters():
-            if f"momentum/{name}" in tensors:
-                optimiser.state[weight]["momentum_buffer"] = tensors[f"momentum/{name}"].to(weight.device)
+        weights = dict(network.named_parameters())
+        for key_of_all, value in tensors.items():
+            kind, _, rest = key_of_all.partition("/")
+            if kind == "optimiser":
+                key, _, name = rest.partition("/")
+                # AdamW counts its steps on the CPU, wherever the weights are.
+                optimiser.state[weights[name]][key] = value if key == "step" else value.to(weights[name].device)

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int16, Int64, UInt8
+from jaxtyping import Bool, Float32, Int16, Int64, UInt8
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import InterpolationMode, functional
 
 from thresher.data.images import rgb_image
 from thresher.data.label_maps import label_map
 from thresher.errors import DataError
+from thresher.segmentation.box_cover import BoxCover, drawn_cover, mask_cover
 from thresher.segmentation.tree import ClassTree
 from thresher.segmentation.weak_labels import box_shares
 
@@ -65,20 +66,28 @@ class StrongImage:
 
 @dataclass(frozen=True)
 class WeakImage:
-    """Where an image lies, and its boxes: corners as shares of its sides, nodes as the tree numbers them."""
+    """Where an image lies, and its boxes: corners as shares of its sides, nodes as the tree numbers them.
+
+    `labelled` says of the tree's boxed nodes which ones were looked for in it.
+    """
 
     path: Path
     corners: Float32[np.ndarray, "boxes 4"]
     nodes: Int64[np.ndarray, " boxes"]
+    labelled: Bool[np.ndarray, " boxed"]
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Images, the strong ones first; the labels of those; and what the boxes of the others say to each group."""
+    """Images, the strong ones first; the labels of those; and what the boxes of the others say to each group.
+
+    `cover` is where boxes lie in all of them, for an auxiliary head.
+    """
 
     images: UInt8[torch.Tensor, "images 3 h w"]
     labels: Int64[torch.Tensor, "strong h w"]
     shares: tuple[Float32[torch.Tensor, "weak _ h w"], ...]
+    cover: BoxCover
 
 
 def pixels_and_labels(strong: StrongImage) -> tuple[UInt8[torch.Tensor, "3 h w"], UInt8[torch.Tensor, "h w"]]:
@@ -114,8 +123,8 @@ def strong_example(
 
 def weak_example(
     weak: WeakImage, tree: ClassTree, size: tuple[int, int], zoom: float, rng: np.random.Generator
-) -> tuple[UInt8[torch.Tensor, "3 h w"], tuple[Float32[torch.Tensor, "_ h w"], ...]]:
-    """A random cut of a weak image, and what the boxes left in it say to each group of the tree.
+) -> tuple[UInt8[torch.Tensor, "3 h w"], tuple[Float32[torch.Tensor, "_ h w"], ...], BoxCover]:
+    """A random cut of a weak image, what the boxes left in it say to each group of the tree, and where they lie.
 
     Raises:
         DataError: the image cannot be read.
@@ -130,23 +139,26 @@ def weak_example(
         box_shares(left, torch.from_numpy(tree.outputs_of_nodes(group)[weak.nodes]), len(group.outputs), size)
         for group in tree.groups
     )
-    return cut_out(tv_tensors.Image(pixels), cut), shares
+    cover = drawn_cover(left, torch.from_numpy(weak.nodes), torch.from_numpy(weak.labelled), tree, size)
+    return cut_out(tv_tensors.Image(pixels), cut), shares, cover
 
 
 def gathered(
     strong: Sequence[tuple[torch.Tensor, torch.Tensor]],
-    weak: Sequence[tuple[torch.Tensor, tuple[torch.Tensor, ...]]],
+    weak: Sequence[tuple[torch.Tensor, tuple[torch.Tensor, ...], BoxCover]],
     tree: ClassTree,
     size: tuple[int, int],
 ) -> Batch:
     """Examples as one batch; at least one of them must be strong."""
-    images = torch.stack([image for image, _ in (*strong, *weak)])
+    images = torch.stack([image for image, *_ in (*strong, *weak)])
     labels = torch.stack([labels for _, labels in strong])
     shares = tuple(
-        torch.stack([each[number] for _, each in weak]) if weak else torch.zeros((0, len(group.outputs), *size))
+        torch.stack([each[number] for _, each, _ in weak]) if weak else torch.zeros((0, len(group.outputs), *size))
         for number, group in enumerate(tree.groups)
     )
-    return Batch(images, labels, shares)
+    covers = [*(mask_cover(labels, tree) for _, labels in strong), *(cover for *_, cover in weak)]
+    cover = BoxCover(*(torch.stack([getattr(each, part) for each in covers]) for part in ("inside", "known")))
+    return Batch(images, labels, shares, cover)
 
 
 def places(step: int, batch: int, count: int, seed: int, stream: int) -> list[int]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int64
 from torch.nn import functional
 
+from thresher.segmentation.box_cover import BoxCover
 from thresher.segmentation.tree import Classifier, ClassTree
 
 #: λ, what the groups' losses weigh beside the root's. Source: arXiv 1903.03462 §III-C.
@@ -17,12 +18,16 @@ GROUP_WEIGHT = 0.1
 
 @dataclass(frozen=True)
 class Losses:
-    """The loss and what it is made of, in nats per pixel; `weak_pixels` counts those that taught each group."""
+    """The loss and what it is made of, in nats per pixel; `weak_pixels` counts those that taught each group.
+
+    `boxes` is that of the auxiliary head; 0 where there is none.
+    """
 
     total: Float[torch.Tensor, ""]
     root: Float[torch.Tensor, ""]
     groups: tuple[Float[torch.Tensor, ""], ...]
     weak_pixels: tuple[int, ...]
+    boxes: Float[torch.Tensor, ""]
 
 
 def hierarchical_loss(
@@ -58,7 +63,23 @@ def hierarchical_loss(
         groups.append((strong_sum + weak_sum) / (strong_pixels + weak_pixels).clamp(min=1))
         counts.append(int(weak_pixels))
     total = root + group_weight * torch.stack([*groups, torch.zeros_like(root)]).sum()
-    return Losses(total, root, tuple(groups), tuple(counts))
+    return Losses(total, root, tuple(groups), tuple(counts), torch.zeros_like(root))
+
+
+def with_box_loss(
+    losses: Losses,
+    logits: Float[torch.Tensor, "images boxed h w"],
+    cover: BoxCover,
+    box_weight: float,
+) -> Losses:
+    """The losses, and `box_weight` times what the auxiliary head lacks: where the boxes of each node lie (ours).
+
+    Binary cross-entropy, the mean over pixels and nodes of which it is known whether a box is there; 0 if there is
+    none. Features learn from it what things look like; the root does not learn that all of a box is the thing.
+    """
+    each = functional.binary_cross_entropy_with_logits(logits, cover.inside.to(logits.dtype), reduction="none")
+    boxes = (each * cover.known).sum() / cover.known.sum().clamp(min=1)
+    return replace(losses, total=losses.total + box_weight * boxes, boxes=boxes)
 
 
 def _on_labels(

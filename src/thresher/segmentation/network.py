@@ -29,26 +29,32 @@ class SegmentationNetwork(torch.nn.Module):
         mean: tuple[float, ...],
         std: tuple[float, ...],
         decoder_channels: int = 0,
+        box_head: bool = False,
     ) -> None:
         """A network without training; `mean` and `std` scale pixels of 0..1 for the encoder."""
         super().__init__()
         import segmentation_models_pytorch
 
         self.outputs = [len(classifier.outputs) for classifier in tree.classifiers]
+        self.boxed = len(tree.boxed) if box_head else 0
         self.body = segmentation_models_pytorch.create_model(
             decoder,
             f"tu-{encoder}",
             encoder_weights=None,
-            classes=sum(self.outputs),
+            classes=sum(self.outputs) + self.boxed,
             **_widths(decoder, decoder_channels),
         )
         self.register_buffer("mean", torch.tensor(mean)[:, None, None] * 255)
         self.register_buffer("std", torch.tensor(std)[:, None, None] * 255)
 
     def forward(self, images: UInt8[torch.Tensor, "n 3 h w"]) -> tuple[Float[torch.Tensor, "n _ h w"], ...]:
-        """The logits of each classifier, in the tree's order; height and width are multiples of 32."""
+        """The logits of each classifier, in the tree's order; height and width are multiples of 32.
+
+        In training, those of the auxiliary head for boxes come last, if there is one.
+        """
         logits: torch.Tensor = self.body((images.float() - self.mean) / self.std)
-        return torch.split(logits, self.outputs, dim=1)
+        parts = torch.split(logits, [*self.outputs, self.boxed], dim=1)
+        return parts if self.training and self.boxed else parts[:-1]
 
 
 def _widths(decoder: str, channels: int) -> dict[str, object]:
@@ -70,12 +76,14 @@ def new_network(
     std: tuple[float, ...],
     seed: int,
     decoder_channels: int = 0,
+    box_head: bool = False,
 ) -> SegmentationNetwork:
     """A network whose encoder holds these weights, and whose decoder and heads start from the seed.
 
     Args:
         tensors: Of the timm model `encoder`, by timm's names; more than needed may be there.
         decoder_channels: How wide the decoder is (`TrainingSettings.decoder_channels`).
+        box_head: Whether there is an auxiliary head for the tree's boxed nodes.
 
     Raises:
         SettingsError: segmentation_models_pytorch is not installed, or the weights do not fit.
@@ -84,7 +92,7 @@ def new_network(
         with torch.random.fork_rng(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # timm says that classifier layers are left out
             torch.manual_seed(seed)
-            network = SegmentationNetwork(tree, decoder, encoder, mean, std, decoder_channels)
+            network = SegmentationNetwork(tree, decoder, encoder, mean, std, decoder_channels, box_head)
     except ModuleNotFoundError as error:
         raise SettingsError(f"training needs {error.name}: pip install 'thresher[train]'.") from error
     inner = network.body.encoder.model

@@ -38,16 +38,30 @@ class TrainingSettings:
     """Strong images in a step."""
     weak_batch: int = 8
     """Weak images in a step."""
+    optimiser: Literal["sgd", "adamw"] = "sgd"
+    """sgd: the paper's, with momentum; adamw: gets further in few steps (with a learning_rate of about 0.002)."""
     learning_rate: float = 0.01
     """Halved after half of the steps, and again after three quarters."""
+    encoder_rate: float = 1.0
+    """The encoder's learning rate, as a share of the others'."""
     momentum: float = 0.9
     """Of SGD."""
     weight_decay: float = 1.7e-4
-    """Of SGD, on all weights."""
+    """On all weights (adamw: apart from the gradient; 0.01 is usual there)."""
     group_weight: float = 0.1
     """What the groups' losses weigh beside the root's."""
+    mode: Literal["strong", "hierarchical", "box_head"] = "hierarchical"
+    """strong: no boxes are used (with selection none); hierarchical: the paper's loss, boxes tell a group's children
+    apart; box_head: that, and an auxiliary head learns where boxes lie, so that they shape the features of all."""
+    box_weight: float = 1.0
+    """What the loss of the auxiliary head weighs beside the root's (mode box_head)."""
     seed: int = 0
     """Seed of the heads' start, of the order of images and of their crops."""
+
+    @property
+    def has_box_head(self) -> bool:
+        """Whether the network is trained with an auxiliary head for boxes."""
+        return self.mode == "box_head"
 
     def __post_init__(self) -> None:
         """Refuse what cannot work.
@@ -70,5 +84,6 @@ class TrainingSettings:
                                 "normalised over the images of a step.")  # fmt: skip
         if self.zoom < 1:
             raise SettingsError(f"zoom = {self.zoom}: expected 1 or more; below it the image would not fill the crop.")
-        if self.learning_rate <= 0:
-            raise SettingsError(f"learning_rate = {self.learning_rate}: expected more than 0.")
+        for name in ("learning_rate", "encoder_rate"):
+            if getattr(self, name) <= 0:
+                raise SettingsError(f"{name} = {getattr(self, name)}: expected more than 0.")

@@ -63,7 +63,13 @@ def trained_network(path: Path) -> TrainedNetwork:
     tree = class_tree(taxonomy)
     # Mean and standard deviation are among the tensors, so what stands here is written over.
     network = SegmentationNetwork(
-        tree, settings.decoder, settings.encoder, (0.0,) * 3, (1.0,) * 3, settings.decoder_channels
+        tree,
+        settings.decoder,
+        settings.encoder,
+        (0.0,) * 3,
+        (1.0,) * 3,
+        settings.decoder_channels,
+        settings.has_box_head,
     )
     load_checkpoint(path, network)
     return TrainedNetwork(network.eval(), taxonomy, tree, short_side_of(settings), about)

@@ -33,13 +33,14 @@ class ClassTree:
     """The classifiers of a taxonomy, and how classes and boxes are spelt in each of them.
 
     Classes are numbered as in `classes`, and `len(classes)` is void. Boxes carry one of `nodes`: a class, a group or
-    void, numbered in that order.
+    void, numbered in that order. `boxed` are those nodes that an auxiliary head for boxes has an output for.
     """
 
     classes: tuple[str, ...]
     nodes: tuple[str, ...]
     root: Classifier
     groups: tuple[Classifier, ...]
+    boxed: tuple[str, ...] = ()
 
     @property
     def classifiers(self) -> tuple[Classifier, ...]:
@@ -73,6 +74,12 @@ class ClassTree:
                 found.append(UNSAID if name in (VOID, classifier.name) else ABSENT)
         return np.array(found, np.int64)
 
+    def classes_of_boxed(self, name: str) -> tuple[int, ...]:
+        """The classes whose things a box of this node encloses: itself, or a group's children."""
+        group = next((group for group in self.groups if group.name == name), None)
+        names = (name,) if group is None else group.outputs[:-1]
+        return tuple(self.classes.index(each) for each in names)
+
     def classes_of_outputs(self, classifier: Classifier) -> Int64[np.ndarray, " outputs"]:
         """The class that each output stands for; void for groups, since their children are another's to tell."""
         number = {name: place for place, name in enumerate(self.classes)}
@@ -95,5 +102,7 @@ def class_tree(taxonomy: Taxonomy) -> ClassTree:
     children = {group: tuple(c.name for c in taxonomy.classes if c.group == group) for group in taxonomy.groups}
     groups = tuple(Classifier(group, (*names, VOID)) for group, names in children.items() if names)
     stuff = tuple(c.name for c in taxonomy.classes if c.group is None)
+    # A group that is not in the tree has no pixels that its boxes could be made from.
+    boxed = tuple(c.name for c in taxonomy.classes if c.thing) + tuple(group.name for group in groups)
     root = Classifier("root", (*stuff, *(group.name for group in groups), VOID))
-    return ClassTree(tuple(c.name for c in taxonomy.classes), (*taxonomy.nodes, VOID), root, groups)
+    return ClassTree(tuple(c.name for c in taxonomy.classes), (*taxonomy.nodes, VOID), root, groups, boxed)

@@ -35,7 +35,7 @@ def box_shares(
     [[1.0, 0.5, 0.0, 0.0], [0.0, 0.5, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
     """
     height, width = size
-    columns, rows = _covered(corners[:, 0::2], width), _covered(corners[:, 1::2], height)
+    columns, rows = covered(corners[:, 0::2], width), covered(corners[:, 1::2], height)
     kept = (outputs != ABSENT) & (corners[:, :2] < corners[:, 2:]).all(1)
     # Void's layer is free for the unsaid, as no box is of void.
     layer = torch.where(outputs == UNSAID, count - 1, outputs)[kept]
@@ -48,7 +48,7 @@ def box_shares(
     return torch.cat([shares, (over.sum(0, keepdim=True) == 0).to(shares.dtype)])
 
 
-def _covered(ends: Float[torch.Tensor, "boxes 2"], length: int) -> Float32[torch.Tensor, "boxes length"]:
+def covered(ends: Float[torch.Tensor, "boxes 2"], length: int) -> Float32[torch.Tensor, "boxes length"]:
     """1 for the pixels along one axis that a box covers, 0 for the others."""
     first, behind = (ends - 0.5).ceil().unbind(1)
     thin = first == behind

@@ -95,9 +95,12 @@ def _split(target: pl.DataFrame, settings: TrainSettings) -> tuple[pl.DataFrame,
 
 
 def _weak_images(run: Run, settings: TrainSettings, images: pl.DataFrame, tree: ClassTree) -> pl.DataFrame:
-    """image_id, path and lists of corners and nodes of the images that have at least one box that tells a child.
+    """image_id, path and lists of corners and nodes of the images that have at least one box that teaches.
 
-    Depictions, and what lies inside a car or building, show no street's objects, as for diversity.
+    In mode hierarchical those are boxes of a group's child; an auxiliary head learns from any thing or group.
+    `labelled` says of each of the tree's boxed nodes whether the image's data set has boxes of it: what a set labels
+    anywhere, it is taken to label everywhere (ours). Depictions, and what lies inside a car or building, show no
+    street's objects, as for diversity.
     """
     if settings.selection == "none":
         images = images.clear()
@@ -107,21 +110,31 @@ def _weak_images(run: Run, settings: TrainSettings, images: pl.DataFrame, tree: 
         images = selected(run, settings.selection)
     real = pl.col("is_depiction").ne_missing(True) & pl.col("is_inside").ne_missing(True)
     children = [name for group in tree.groups for name in group.outputs[:-1]]
+    teaching = tree.boxed if settings.has_box_head else children
     numbers = {name: number for number, name in enumerate(tree.nodes)}
     boxes = (
         tables.scan(run.boxes, tables.BOXES)
-        .join(images.lazy().select("image_id", "path"), on="image_id")
+        .join(images.lazy().select("image_id", "path", "dataset"), on="image_id")
         .filter(pl.col("class").is_in(list(numbers)) & real)
         .sort("image_id", "y0", "x0", "y1", "x1", "label")
         .group_by("image_id", maintain_order=True)
         .agg(
-            pl.col("path").first(),
+            pl.col("path", "dataset").first(),
             pl.concat_list("x0", "y0", "x1", "y1").alias("corners"),
             pl.col("class").replace_strict(numbers, return_dtype=pl.Int64).alias("nodes"),
-            pl.col("class").is_in(children).any().alias("teaches"),
+            pl.col("class").is_in(teaching).any().alias("teaches"),
         )
     )
-    return boxes.filter("teaches").drop("teaches").collect()
+    return boxes.filter("teaches").drop("teaches").collect().join(_labelled(run, tree), on="dataset", how="left")
+
+
+def _labelled(run: Run, tree: ClassTree) -> pl.DataFrame:
+    """dataset, and which of the tree's boxed nodes it has boxes of; a child's box is one of its group too."""
+    images = tables.scan(run.images, tables.INDEXED_IMAGES).select("image_id", "dataset")
+    boxes = tables.scan(run.boxes, tables.BOXES).join(images, on="image_id")
+    children = {group.name: group.outputs[:-1] for group in tree.groups}
+    found = [pl.col("class").is_in([name, *children.get(name, ())]).fill_null(False).any() for name in tree.boxed]
+    return boxes.group_by("dataset").agg(pl.concat_list(found).alias("labelled")).sort("dataset").collect()
 
 
 def strong_images(frame: pl.DataFrame, taxonomy: Taxonomy) -> list[StrongImage]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -47,8 +47,6 @@ class TrainSettings(TrainingSettings):
 
     selection: str = "none"
     """Weak images: a selection's name, none, or all of the pool."""
-    mode: Literal["strong", "hierarchical"] = "hierarchical"
-    """strong: no boxes are used (with selection none); hierarchical: the paper's loss."""
     strong_limit: int | None = None
     """Train on at most this many strong images, evenly spread over the order of their ids."""
     validation: str = ""
@@ -69,7 +67,7 @@ class TrainSettings(TrainingSettings):
         super().__post_init__()
         if self.mode == "strong" and self.selection != "none":
             raise SettingsError(f"mode = strong uses no boxes, but selection = {self.selection}. Give none, "
-                                "or mode = hierarchical.")  # fmt: skip
+                                "or a mode that uses them.")  # fmt: skip
         for name in ("strong_limit", "checkpoint_epochs"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise SettingsError(f"{name} = {getattr(self, name)}: expected 1 or more.")
@@ -183,9 +181,10 @@ def _batches(material: Material, settings: TrainSettings, problems: _Problems) -
 
     size, zoom = (settings.height_px, settings.width_px), settings.zoom
     strongs = strong_images(material.strong, material.taxonomy)
-    rows = material.weak.select("path", "corners", "nodes").iter_rows()
+    rows = material.weak.select("path", "corners", "nodes", "labelled").iter_rows()
     weaks: list[WeakImage] = [
-        WeakImage(Path(path), np.array(corners, np.float32), np.array(nodes, np.int64)) for path, corners, nodes in rows
+        WeakImage(Path(path), np.array(corners, np.float32), np.array(nodes, np.int64), np.array(labelled))
+        for path, corners, nodes, labelled in rows
     ]
 
     def drawn(step: int, stream: int, images: list[Any], batch: int, example: Callable[..., Any]) -> list[Any]:
@@ -235,6 +234,7 @@ def _trained(
         start.std,
         settings.seed,
         settings.decoder_channels,
+        settings.has_box_head,
     ).to(training.fastest_device())
     optimiser = training.new_optimiser(network, settings)
     about = saved.checkpoint_about(checkpoint)

@@ -1,0 +1,88 @@
+"""Where boxes lie, class by class: what an auxiliary head learns from drawn boxes and from boxes around masks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int64
+from scipy import ndimage
+
+from thresher.data.taxonomy import VOID
+from thresher.segmentation.tree import ClassTree
+from thresher.segmentation.weak_labels import covered
+
+
+@dataclass(frozen=True)
+class BoxCover:
+    """For each node that has boxes and each pixel: whether it lies inside one, and whether that is known."""
+
+    inside: Bool[torch.Tensor, "*images boxed h w"]
+    known: Bool[torch.Tensor, "*images boxed h w"]
+
+    def to(self, device: torch.device) -> BoxCover:
+        """The same on a device."""
+        return BoxCover(self.inside.to(device), self.known.to(device))
+
+
+def drawn_cover(
+    corners: Float[torch.Tensor, "boxes 4"],
+    nodes: Int64[torch.Tensor, " boxes"],
+    labelled: Bool[torch.Tensor, " boxed"],
+    tree: ClassTree,
+    size: tuple[int, int],
+) -> BoxCover:
+    """What the boxes of a weak image say: a child's box is also its group's.
+
+    Unknown are nodes that nobody looked for, pixels in boxes to be ignored, and for children those in boxes that name
+    only their group, unless a box of that very child is there.
+
+    Args:
+        corners: x0, y0, x1, y1 in pixels of this size.
+        nodes: Of each box, as the tree numbers its nodes.
+        labelled: The nodes that were looked for in this image.
+        size: Height and width in pixels.
+    """
+    height, width = size
+    rows, columns = covered(corners[:, 1::2], height).bool(), covered(corners[:, 0::2], width).bool()
+    real = (corners[:, :2] < corners[:, 2:]).all(1)
+
+    def inside(names: tuple[str, ...]) -> torch.Tensor:
+        kept = real & torch.isin(nodes, torch.tensor([tree.nodes.index(name) for name in names]))
+        return (rows[kept][:, :, None] & columns[kept][:, None]).any(0)
+
+    ignored = inside((VOID,))
+    children = {group.name: group.outputs[:-1] for group in tree.groups}
+    there, unsure = [], []
+    for name in tree.boxed:
+        there.append(inside((name, *children.get(name, ()))))
+        group = tree.group_of(name)
+        unsure.append(ignored if group is None else ignored | inside((group.name,)))
+    stacked = torch.stack(there)
+    return BoxCover(stacked, labelled[:, None, None] & (stacked | ~torch.stack(unsure)))
+
+
+def mask_cover(labels: Int64[torch.Tensor, "h w"], tree: ClassTree) -> BoxCover:
+    """What boxes around the things of a label map would say: each connected part of a class has one.
+
+    Things that touch have one box together. Pixels without label are unknown.
+    """
+    numbers = labels.numpy()
+    inside = np.zeros((len(tree.boxed), *numbers.shape), np.bool_)
+    cover_of: dict[int, np.ndarray] = {}
+    for place, name in enumerate(tree.boxed):
+        for number in tree.classes_of_boxed(name):
+            if number not in cover_of:
+                cover_of[number] = _rectangles(numbers == number)
+            inside[place] |= cover_of[number]
+    known = (labels != tree.void).expand(len(tree.boxed), -1, -1)
+    return BoxCover(torch.from_numpy(inside), known)
+
+
+def _rectangles(mask: np.ndarray) -> np.ndarray:
+    filled = np.zeros_like(mask)
+    if mask.any():
+        for part in ndimage.find_objects(ndimage.label(mask)[0]):
+            filled[part] = True
+    return filled
