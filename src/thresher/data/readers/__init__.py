@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from thresher.data.dataset import Dataset
-from thresher.data.readers import cityscapes, coco, folder, kitti, masks, open_images, parquet, voc, webdataset, yolo
+from thresher.data.readers import cityscapes, cityscapes_polygons, coco, folder, kitti, masks, open_images, parquet, voc, webdataset, yolo
 
 #: Called as `read(root, split, dataset)`: `split` None means all of them, `dataset` prefixes every image_id.
 READERS: Mapping[str, Callable[[Path, str | None, str], Dataset]] = {
     "cityscapes": cityscapes.read,
+    "cityscapes_polygons": cityscapes_polygons.read,
     "coco": coco.read,
     "folder": folder.read,
     "kitti": kitti.read,

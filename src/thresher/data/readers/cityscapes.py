@@ -38,17 +38,7 @@ def read(root: Path, split: str | None, dataset: str) -> Dataset:
     Raises:
         DataError: no `leftImg8bit` folder, no such split, or no image.
     """
-    existing_folder(root, "with leftImg8bit and gtFine")
-    frames = root / "leftImg8bit"
-    start = frames / (split or "")
-    if not start.is_dir():
-        found = contents(frames) if frames.is_dir() else contents(root)
-        raise DataError(
-            f"{start}: no such folder. Found {found}; expected leftImg8bit/[split/][city/], gtFine/ beside."
-        )
-    entries = [_entry(path, frames) for path in image_files(start)]
-    if not entries:
-        raise DataError(f"{start}: no image files. Found {contents(start)}; expected NAME_leftImg8bit.png.")
+    entries = frames_of(root, split)
     images, problems = images_table(entries, dataset)
     kept = set(images["image_id"])
     masks: list[dict[str, object]] = []
@@ -63,6 +53,26 @@ def read(root: Path, split: str | None, dataset: str) -> Dataset:
             masks.append({"image_id": image_id, "path": str(mask[0].absolute()), "encoding": mask[1]})
         kept.remove(image_id)  # a second file of the same id is a problem row already
     return Dataset(images, masks=from_rows(masks, MASKS), problems=from_rows(problems, PROBLEMS)).checked(str(root))
+
+
+def frames_of(root: Path, split: str | None) -> list[tuple[str, Path, str | None, None, None]]:
+    """Id in its source, file and split of each frame.
+
+    Raises:
+        DataError: no `leftImg8bit` folder, no such split, or no image.
+    """
+    existing_folder(root, "with leftImg8bit and gtFine")
+    frames = root / "leftImg8bit"
+    start = frames / (split or "")
+    if not start.is_dir():
+        found = contents(frames) if frames.is_dir() else contents(root)
+        raise DataError(
+            f"{start}: no such folder. Found {found}; expected leftImg8bit/[split/][city/], gtFine/ beside."
+        )
+    entries = [_entry(path, frames) for path in image_files(start)]
+    if not entries:
+        raise DataError(f"{start}: no image files. Found {contents(start)}; expected NAME_leftImg8bit.png.")
+    return entries
 
 
 def _entry(path: Path, frames: Path) -> tuple[str, Path, str | None, None, None]:
