@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import numpy as np
@@ -88,17 +90,19 @@ def _told(losses: Losses, tree: ClassTree) -> dict[str, float]:
     return parts
 
 
-def ahead(make: Callable[[int], Made], numbers: Iterable[int]) -> Iterator[Made]:
-    """Each number's result in turn, the next one being made in a thread while this one is used."""
-    with ThreadPoolExecutor(1) as thread:
-        waiting = None
+def ahead(make: Callable[[int], Made], numbers: Iterable[int], threads: int = 1) -> Iterator[Made]:
+    """Each number's result in turn, as many of the next as there are threads being made while one is used."""
+    pool = ThreadPoolExecutor(threads)
+    waiting: deque[Future[Made]] = deque()
+    try:
         for number in numbers:
-            following = thread.submit(make, number)
-            if waiting is not None:
-                yield waiting.result()
-            waiting = following
-        if waiting is not None:
-            yield waiting.result()
+            waiting.append(pool.submit(make, number))
+            if len(waiting) > threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def decided(network: SegmentationNetwork, tree: ClassTree, pixels: torch.Tensor, short_side: int) -> torch.Tensor:
