@@ -19,6 +19,7 @@ from thresher.data.readers import READERS
 from thresher.selection.methods import METHODS
 from thresher.stages.demo import DemoSettings
 from thresher.stages.embed import EmbedSettings
+from thresher.stages.evaluate import EvaluateSettings
 from thresher.stages.fit import FitSettings
 from thresher.stages.index import IndexSettings
 from thresher.stages.insight import InsightSettings
@@ -36,6 +37,7 @@ SETTINGS = {
     "select": SelectSettings,
     "insight": InsightSettings,
     "train": TrainSettings,
+    "evaluate": EvaluateSettings,
     "export": ExportSettings,
     "demo": DemoSettings,
 }
@@ -56,6 +58,8 @@ TABLES = {
     "insight/map": tables.MAP,
     "insight/heat": tables.HEAT,
     "trainings/NAME/classes": tables.CLASS_METRICS,
+    "trainings/NAME/evaluations/SET/classes": tables.CLASS_METRICS,
+    "trainings/NAME/evaluations/SET/confusion": tables.CONFUSION,
 }
 
 

@@ -217,7 +217,7 @@ def test_words_of_errors(run: Run, scenes: Path, tmp_path: Path) -> None:
         index(new, IndexSettings((one,), (one,)))
     with pytest.raises(SettingsError, match="selection 'none': none in .* There is: both"):
         sheet(run, "none")
-    with run.locked(), pytest.raises(DataError, match="another thresher process works on this run"):
+    with run.locked(), pytest.raises(DataError, match="another thresher process works in this folder"):
         fit(run, FIT)
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "manifest.json").write_text("{")

@@ -36,6 +36,7 @@ COMMANDS = {
     "sheet": "Draw the first images of a selection as one PNG.",
     "insight": "Show what the mixture learnt and how far the pool is from the target.",
     "train": "Train a segmentation network on the target's masks and the boxes of a selection.",
+    "evaluate": "Measure a trained network on images with masks.",
     "export": "Write a selection as csv, txt, parquet, coco or open_images.",
     "doctor": "Show versions, weights, threads and disk.",
 }

@@ -19,6 +19,7 @@ from thresher.run import Run, StageResult, Track
 from thresher.stages.demo import DemoSettings, demo
 from thresher.stages.doctor import doctor
 from thresher.stages.embed import EmbedSettings, embed, merge
+from thresher.stages.evaluate import EvaluateSettings, evaluate
 from thresher.stages.export import export
 from thresher.stages.fit import FitSettings, fit
 from thresher.stages.index import IndexSettings, index
@@ -118,6 +119,11 @@ def train_command(
 ) -> int:
     """Train a segmentation network on the target's masks and the boxes of a selection, and measure it."""
     return _told([train(Run(run), settings, dry_run=output.dry_run, track=_track())], output)
+
+
+def evaluate_command(run: RunFolder, settings: Annotated[EvaluateSettings, FLAT], *, output: Output = Output()) -> int:
+    """Measure a trained network on images with masks: IoU of each class, and which class is taken for which."""
+    return _told([evaluate(Run(run), settings, dry_run=output.dry_run, track=_track())], output)
 
 
 def export_command(

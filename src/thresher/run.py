@@ -1,4 +1,4 @@
-"""A run's folder: where tables lie, what made them, and the lock that keeps two processes apart."""
+"""A run's folder: where tables lie, what made them, and the locks that keep two processes apart."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ import polars as pl
 
 from thresher import tables
 from thresher.errors import DataError, ThresherError
+from thresher.files import replacing, sweep
 
 Item = TypeVar("Item")
 #: Wraps a loop of known length so that someone can watch it: track(items, total, what is done).
 Track = Callable[[Iterable[Item], int, str], Iterable[Item]]
 #: Raise it for a stage when its result changes for the same settings and inputs.
-STAGE_VERSIONS = {"index": 1, "embed": 2, "fit": 3, "score": 3, "select": 1, "insight": 1, "train": 2}
+STAGE_VERSIONS = {"index": 1, "embed": 2, "fit": 3, "score": 3, "select": 1, "insight": 1, "train": 2, "evaluate": 1}
 #: What the manifest says of a stage from its start to its end.
 UNFINISHED = {"unfinished": True}
 #: The stages whose tables a stage reads.
@@ -36,6 +37,7 @@ UPSTREAM = {
     "select": ("index", "score"),
     "insight": ("index", "embed", "fit", "score"),
     "train": ("index",),
+    "evaluate": ("index",),
 }
 
 
@@ -55,39 +57,20 @@ class StageResult:
     """Images that cost themselves: unreadable, missing. They are listed in problems.parquet."""
 
 
-class Run:
-    """The paths of one run; making it touches nothing on disk."""
+class Record:
+    """A folder that says what made it: its manifest, its problems, and the lock that keeps two processes apart.
+
+    Making it touches nothing on disk.
+    """
 
     def __init__(self, folder: Path | str) -> None:
-        """Point at a run's folder, which need not exist yet."""
+        """Point at a folder, which need not exist yet."""
         self.folder = Path(folder)
-        self.images = self.folder / "images.parquet"
-        self.boxes = self.folder / "boxes.parquet"
-        self.masks = self.folder / "masks.parquet"
-        self.labels = self.folder / "labels.parquet"
         self.problems = self.folder / "problems.parquet"
-        self.taxonomy = self.folder / "taxonomy.toml"
-        self.slices = self.folder / "slices"
-        self.shards = self.folder / "shards.parquet"
-        self.projection = self.folder / "projection.safetensors"
-        self.pooled = self.folder / "pooled.parquet"
-        self.backbone = self.folder / "backbone.onnx"
-        self.mixture = self.folder / "mixture.safetensors"
-        self.evidence = self.folder / "evidence.safetensors"
-        self.scores = self.folder / "scores.parquet"
-        self.insight = self.folder / "insight"
         self.manifest = self.folder / "manifest.json"
 
-    def selection(self, name: str) -> Path:
-        """Where the selection of that name lies."""
-        return self.folder / "selections" / f"{name}.parquet"
-
-    def training(self, name: str) -> Path:
-        """The folder of the training of that name."""
-        return self.folder / "trainings" / name
-
     def recorded(self) -> dict[str, Any]:
-        """What each stage left in the manifest; empty for a new run.
+        """What each stage left in the manifest; empty for a new folder.
 
         Raises:
             DataError: the manifest is no JSON.
@@ -100,9 +83,16 @@ class Run:
             raise DataError(f"{self.manifest}: not JSON ({error}). Delete it; stages will run anew.") from error
         return content
 
+    def note(self, stage: str, entry: dict[str, Any]) -> None:
+        """Put a stage's entry in the manifest, in the place of the one before."""
+        recorded = self.recorded()
+        recorded[stage] = entry
+        with replacing(self.manifest) as file:
+            file.write((json.dumps(recorded, indent=1, sort_keys=True) + "\n").encode())
+
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the run for this process.
+        """Hold the folder for this process.
 
         Raises:
             DataError: another process holds it, or the folder cannot be written.
@@ -116,7 +106,7 @@ class Run:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise DataError(f"{self.folder}: another thresher process works on this run. Wait for it.") from None
+                raise DataError(f"{self.folder}: another thresher process works in this folder. Wait for it.") from None
             yield
 
     def add_problems(self, stage: str, problems: pl.DataFrame) -> None:
@@ -125,6 +115,43 @@ class Run:
         if self.problems.is_file():
             kept = tables.read(self.problems, tables.PROBLEMS).filter(pl.col("stage") != stage)
         tables.write(pl.concat([kept, problems.select(list(tables.PROBLEMS))]), self.problems)
+
+
+class Run(Record):
+    """The paths of one run. Its own record is of the stages up to select.
+
+    A training and a comparison have records in their own folders, so that several go on at once.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        """Point at a run's folder, which need not exist yet."""
+        super().__init__(folder)
+        self.images = self.folder / "images.parquet"
+        self.boxes = self.folder / "boxes.parquet"
+        self.masks = self.folder / "masks.parquet"
+        self.labels = self.folder / "labels.parquet"
+        self.taxonomy = self.folder / "taxonomy.toml"
+        self.slices = self.folder / "slices"
+        self.shards = self.folder / "shards.parquet"
+        self.projection = self.folder / "projection.safetensors"
+        self.pooled = self.folder / "pooled.parquet"
+        self.backbone = self.folder / "backbone.onnx"
+        self.mixture = self.folder / "mixture.safetensors"
+        self.evidence = self.folder / "evidence.safetensors"
+        self.scores = self.folder / "scores.parquet"
+        self.insight = self.folder / "insight"
+
+    def selection(self, name: str) -> Path:
+        """Where the selection of that name lies."""
+        return self.folder / "selections" / f"{name}.parquet"
+
+    def training(self, name: str) -> Path:
+        """The folder of the training of that name."""
+        return self.folder / "trainings" / name
+
+    def comparison(self, name: str) -> Path:
+        """The folder of the comparison of that name."""
+        return self.folder / "comparisons" / name
 
 
 def file_digest(path: Path) -> str:
@@ -181,6 +208,12 @@ def as_json(settings: object) -> dict[str, Any]:
     return plain
 
 
+def is_current(record: Record, stage: str, shaped_by: str, outputs: Sequence[Path]) -> bool:
+    """Whether the record says that a stage ended with this fingerprint, and its outputs are still there."""
+    last = record.recorded().get(stage, {})
+    return last.get("fingerprint") == shaped_by and all(path.exists() for path in outputs)
+
+
 def perform(
     run: Run,
     stage: str,
@@ -188,6 +221,7 @@ def perform(
     inputs: dict[str, str],
     outputs: Sequence[Path],
     work: Callable[[], tuple[dict[str, Any], int]],
+    record: Record | None = None,
 ) -> StageResult:
     """Do a stage's work and record it, unless the record says that just this was done and its output is still there.
 
@@ -195,32 +229,33 @@ def perform(
         inputs: Name and digest of each thing read.
         outputs: The files that the work writes.
         work: Writes the outputs; gives a summary and the number of items that failed.
+        record: Where the stage is recorded and what it locks; the run itself unless something else is given.
 
     Raises:
-        DataError: another process works on the run, a stage that this one reads was broken off, or the disk is full
-            or cannot be written.
+        DataError: another process works on it, a stage that this one reads was broken off, or the disk is full or
+            cannot be written.
     """
-    print_of_stage = fingerprint(stage, settings, inputs)
-    with run.locked():
-        recorded = run.recorded()
-        _refuse_unfinished(run, recorded, UPSTREAM[stage.partition(":")[0]])
-        last = recorded.get(stage, {})
-        if last.get("fingerprint") == print_of_stage and all(path.exists() for path in outputs):
+    record = record or run
+    shaped_by = fingerprint(stage, settings, inputs)
+    with record.locked():
+        _refuse_unfinished(run, UPSTREAM[stage.partition(":")[0]])
+        if is_current(record, stage, shaped_by, outputs):
+            last = record.recorded()[stage]
             return StageResult(stage, "unchanged", last["summary"], last["failed_items"])
         started = time.monotonic()
         try:
             for path in outputs:
-                tables.sweep(path)
+                sweep(path)
             # From here on the outputs may be of both the old and the new settings, should this process be killed.
-            _record(run, stage, UNFINISHED)
+            record.note(stage, UNFINISHED)
             summary, failed = work()
         except OSError as error:
-            raise _named(error, run) from error
+            raise _named(error, record) from error
         entry = {
-            "fingerprint": print_of_stage,
+            "fingerprint": shaped_by,
             "settings": as_json(settings),
             "inputs": inputs,
-            "outputs": [str(path.relative_to(run.folder)) for path in outputs],
+            "outputs": [str(path.relative_to(record.folder)) for path in outputs],
             "summary": summary,
             "failed_items": failed,
             "seconds": round(time.monotonic() - started, 1),
@@ -228,28 +263,22 @@ def perform(
             | {"python": platform.python_version()},
         }
         try:
-            _record(run, stage, entry)
+            record.note(stage, entry)
         except OSError as error:
-            raise _named(error, run) from error
+            raise _named(error, record) from error
     return StageResult(stage, "done", summary, failed)
 
 
-def _named(error: OSError, run: Run) -> ThresherError:
+def _named(error: OSError, record: Record) -> ThresherError:
     reason = error.strerror or str(error)
-    return DataError(f"{run.folder}: {reason} ({error.filename or 'while writing'}). What was finished is kept; "
+    return DataError(f"{record.folder}: {reason} ({error.filename or 'while writing'}). What was finished is kept; "
                      "make room or mend it, then run the same command again.")  # fmt: skip
 
 
-def _refuse_unfinished(run: Run, recorded: dict[str, Any], stages: Sequence[str]) -> None:
+def _refuse_unfinished(run: Run, stages: Sequence[str]) -> None:
+    recorded = run.recorded()
     for stage in stages:
         if recorded.get(stage) == UNFINISHED:
             raise DataError(
                 f"{run.folder}: {stage} was broken off, so its tables may be of two settings. Run {stage} again first."
             )
-
-
-def _record(run: Run, stage: str, entry: dict[str, Any]) -> None:
-    recorded = run.recorded()
-    recorded[stage] = entry
-    with tables.replacing(run.manifest) as file:
-        file.write((json.dumps(recorded, indent=1, sort_keys=True) + "\n").encode())

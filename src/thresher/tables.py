@@ -5,19 +5,13 @@ Row order never carries meaning. Absent is null: never -1, 0 or NaN. `image_id` 
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import glob
-import os
-import re
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO
 
 import polars as pl
 
 from thresher.errors import DataError
+from thresher.files import replacing
 
 Schema = Mapping[str, pl.DataType | type[pl.DataType]]
 
@@ -191,6 +185,48 @@ CLASS_METRICS: Schema = {
     "decided_px": pl.Int64,
 }
 
+#: How many labelled pixels of each class were taken for each class: a row per pair, those with no pixel as well.
+CONFUSION: Schema = {"class": pl.String, "decided_class": pl.String, "pixels": pl.Int64}
+
+#: What a row of a comparison is of: how many images were selected, `budget` null for the anchors none and all; `set` is
+#: validation or test; `class` null for the mean over classes. Shares are 0..1.
+_ROW: Schema = {"method": pl.String, "mode": pl.String, "budget": pl.String, "images": pl.Int64} | {
+    "set": pl.String,
+    "class": pl.String,
+}
+_SHARES: Schema = {"iou": pl.Float64, "precision": pl.Float64, "recall": pl.Float64}
+#: One row per training, set and class. `weak_images` taught: the selected images with a box that can; `seconds` is what
+#: the training took since it was last broken off.
+RESULTS: Schema = {**_ROW, "seed": pl.Int64, "weak_images": pl.Int64, **_SHARES} | {
+    "labelled_px": pl.Int64,
+    "seconds": pl.Float64,
+}
+#: Means over seeds; `iou_low` to `iou_high` is the 95 % t interval, null with fewer than two seeds.
+SUMMARY: Schema = {**_ROW, "seeds": pl.Int64, "iou": pl.Float64, "iou_low": pl.Float64, "iou_high": pl.Float64} | {
+    "precision": pl.Float64,
+    "recall": pl.Float64,
+    "weak_images": pl.Float64,
+    "seconds": pl.Float64,
+}
+#: IoU minus that of `against` (random, none, all), paired by seed: mean over seeds and 95 % t interval.
+DIFFERENCES: Schema = {**_ROW, "against": pl.String, "seeds": pl.Int64} | {
+    "iou_difference": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
+}
+#: How often a class occurs: in the pool, in the target (strong images that teach), in each selection of a comparison.
+#: Of boxes those that count for diversity; of strong pixels their share of all that are labelled.
+FREQUENCIES: Schema = {"of": pl.String, "method": pl.String, "budget": pl.String, "seed": pl.Int64} | {
+    "class": pl.String,
+    "rare": pl.Boolean,
+    "of_images": pl.Int64,
+    "images": pl.Int64,
+    "boxes": pl.Int64,
+    "boxes_per_image": pl.Float64,
+    "strong_px": pl.Int64,
+    "strong_share": pl.Float64,
+}
+
 
 def empty(schema: Schema) -> pl.DataFrame:
     """A table with these columns and no rows."""
@@ -277,55 +313,3 @@ def write(frame: pl.DataFrame | pl.LazyFrame, path: Path, metadata: dict[str, st
             frame.sink_parquet(file, compression="zstd", metadata=metadata)
         else:
             frame.write_parquet(file, compression="zstd", metadata=metadata)
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write to that takes the place of `path` when the block ends well, and vanishes when it does not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sweep(path)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with disk_errors(path), os.fdopen(descriptor, "wb") as file:
-            with contextlib.suppress(OSError):  # some network disks have no locks; then leftovers stay
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-@contextlib.contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Turn what polars raises when a disk is full or gone into the `OSError` that it stands for."""
-    try:
-        yield
-    except pl.exceptions.PolarsError as error:
-        number = re.search(r"\(os error (\d+)\)", str(error))
-        if number is None:
-            raise
-        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
-
-
-def sweep(path: Path) -> None:
-    """Remove what killed processes left of writing to `path`, or into it where it is a folder.
-
-    What a living process writes to is locked, and stays.
-    """
-    folder, name = (path, "*") if path.is_dir() else (path.parent, glob.escape(path.name))
-    # As `mkstemp` ends its names.
-    for leftover in folder.glob(f".{name}." + "[a-z0-9_]" * 8):
-        with contextlib.suppress(OSError), leftover.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            leftover.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    # The process's mask can only be read by setting it; mkstemp made the file private whatever it is.
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

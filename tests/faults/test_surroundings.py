@@ -77,7 +77,7 @@ def test_a_second_process_is_turned_away_and_the_first_is_not_disturbed(job: Job
     deadline = time.monotonic() + 60
     while not (job.run / "slices").exists() and time.monotonic() < deadline:
         time.sleep(0.005)
-    with pytest.raises(DataError, match="another thresher process works on this run. Wait for it"):
+    with pytest.raises(DataError, match="another thresher process works in this folder. Wait for it"):
         embed(Run(job.run), load_run_file(job.folder / "job.toml").embed)
     assert process.communicate(timeout=60)[0]
     assert process.returncode == 4
@@ -89,7 +89,7 @@ def test_the_command_turned_away_leaves_with_3(job: Job) -> None:
         code, out, err = job.done()
     assert code == 3
     assert out == ""
-    assert err == f"thresher: {job.run}: another thresher process works on this run. Wait for it.\n"
+    assert err == f"thresher: {job.run}: another thresher process works in this folder. Wait for it.\n"
 
 
 @pytest.mark.parametrize("shift_s", [-40 * 365 * 86400, 10 * 365 * 86400])

@@ -17,9 +17,9 @@ from safetensors.numpy import load_file
 from thresher import tables
 from thresher.data.synthetic.dataset import SyntheticSettings, write_dataset
 from thresher.errors import DataError, SettingsError
-from thresher.run import Run
+from thresher.run import UNFINISHED, Record, Run
 from thresher.stages.index import IndexSettings, index
-from thresher.stages.train import TrainSettings, train
+from thresher.stages.train import TrainSettings, is_trained, train
 
 SMALL = TrainSettings(
     height_px=64, width_px=96, strong_batch=2, weak_batch=2, epochs=4, checkpoint_epochs=2, selection="all", zoom=1.2
@@ -61,7 +61,7 @@ def test_it_writes_what_it_measured(trained: Run) -> None:
     classes = tables.read(trained.training("whole") / "classes.parquet", tables.CLASS_METRICS, key="class")
     assert classes["class"].to_list()[:2] == ["road", "sidewalk"]
     assert classes["iou"].mean() == pytest.approx(found[-1]["miou"])
-    assert trained.recorded()["train:whole"]["summary"]["strong_images"] == 6
+    assert Record(trained.training("whole")).recorded()["train"]["summary"]["strong_images"] == 6
     assert train(trained, dataclasses.replace(SMALL, name="whole")).status == "unchanged"
 
 
@@ -132,9 +132,35 @@ def test_an_unreadable_image_costs_only_itself(run: Run, tmp_path: Path) -> None
     tables.write(images.with_columns(path=path), other.images)
     result = train(other, dataclasses.replace(SMALL, name="bad", epochs=1))
     assert result.failed_items == 1
-    listed = tables.read(other.problems, tables.PROBLEMS).filter(pl.col("stage") == "train:bad")
+    listed = tables.read(other.training("bad") / "problems.parquet", tables.PROBLEMS)
     assert listed["path"].to_list() == [str(bad)]
     assert "not a readable image" in listed["detail"][0]
+
+
+def test_trainings_of_one_run_go_on_at_once(run: Run) -> None:
+    inner: list[str] = []
+
+    def meanwhile(items: Iterable[Any], total: int, what: str) -> Iterable[Any]:
+        for item in items:
+            if not inner:
+                inner.append(train(run, dataclasses.replace(SMALL, name="second", epochs=1)).status)
+                with pytest.raises(DataError, match="trainings/first: another thresher process works in this folder"):
+                    train(run, dataclasses.replace(SMALL, name="first", epochs=1))
+            yield item
+
+    assert train(run, dataclasses.replace(SMALL, name="first", epochs=1), track=meanwhile).status == "done"
+    assert inner == ["done"]
+    assert is_trained(run, dataclasses.replace(SMALL, name="first", epochs=1))
+    assert not is_trained(run, dataclasses.replace(SMALL, name="first", epochs=1, seed=1))
+    assert set(run.recorded()) == {"index"}
+
+
+def test_a_run_whose_index_was_broken_off_is_not_trained_on(run: Run, tmp_path: Path) -> None:
+    other = Run(tmp_path / "run")
+    shutil.copytree(run.folder, other.folder, ignore=shutil.ignore_patterns("trainings"))
+    other.note("index", UNFINISHED)
+    with pytest.raises(DataError, match="index was broken off"):
+        train(other, SMALL)
 
 
 def test_words_of_errors(run: Run, tmp_path: Path) -> None:

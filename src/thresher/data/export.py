@@ -18,7 +18,8 @@ from PIL import Image
 from thresher.data.dataset import contents, size_px
 from thresher.data.sources import image_bytes, opened, split_address
 from thresher.errors import DataError
-from thresher.tables import BOXES, disk_errors, replacing
+from thresher.files import disk_errors, replacing
+from thresher.tables import BOXES
 
 #: How the images come into a folder: as symbolic links, as copies, or not at all.
 Images = Literal["link", "copy", "none"]

@@ -57,3 +57,20 @@ def label_map(path: Path, numbers: Int16[np.ndarray, " 256"]) -> UInt8[np.ndarra
                         "taxonomy. Is the mask of another taxonomy or encoding?")  # fmt: skip
     labels: UInt8[np.ndarray, "h w"] = found.astype(np.uint8)
     return labels
+
+
+def ids_of_classes(taxonomy: Taxonomy) -> UInt8[np.ndarray, " classes_plus_1"]:
+    """The taxonomy's own id for each class's number, then for void: what `class_index` masks hold."""
+    return np.array([*(target.id for target in taxonomy.classes), taxonomy.void_id], np.uint8)
+
+
+def coloured(labels: UInt8[np.ndarray, "h w"], taxonomy: Taxonomy) -> UInt8[np.ndarray, "h w 3"]:
+    """Class numbers as the taxonomy's colours; void is black.
+
+    >>> from thresher.data.taxonomy import load_taxonomy
+    >>> coloured(np.array([[0, 11]], np.uint8), load_taxonomy("camvid")).tolist()
+    [[[128, 128, 128], [0, 0, 0]]]
+    """
+    colours = np.array([*(target.colour for target in taxonomy.classes), (0, 0, 0)], np.uint8)
+    shown: UInt8[np.ndarray, "h w 3"] = colours[labels]
+    return shown

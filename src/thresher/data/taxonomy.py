@@ -96,6 +96,18 @@ def load_taxonomy(name_or_path: str) -> Taxonomy:
     return _parsed(_toml(path), path)
 
 
+def taxonomy_of(text: str, where: str) -> Taxonomy:
+    """The taxonomy in a text that was a TOML file once, such as a checkpoint holds.
+
+    Raises:
+        SettingsError: the text is no taxonomy; `where` is told as its place.
+    """
+    try:
+        return _parsed(tomllib.loads(text), Path(where))
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{where}: not TOML: {error}.") from error
+
+
 def _toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text("utf-8"))

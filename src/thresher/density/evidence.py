@@ -15,7 +15,7 @@ from thresher.density.mixture import Mixture
 from thresher.density.scorers import Evidence
 from thresher.density.sphere import Sphere
 from thresher.errors import DataError
-from thresher.tables import replacing
+from thresher.files import replacing
 
 _PARTS: dict[str, Any] = {"pool_mixture": Mixture, "sphere": Sphere, "pooled_sphere": Sphere}
 _ARRAYS = ("origin", "rows_query", "query", "held_out_nats")

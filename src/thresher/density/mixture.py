@@ -23,7 +23,7 @@ from threadpoolctl import ThreadpoolController
 
 from thresher.density.kernels import row_sums, scaled_rows, shift_below_peak, subtract_squares
 from thresher.errors import DataError
-from thresher.tables import replacing
+from thresher.files import replacing
 
 Covariance = Literal["full", "diagonal"]
 #: Numbers handed to a thread at a time: bounds memory whatever the number of slices.

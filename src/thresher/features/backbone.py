@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from thresher.errors import DataError, SettingsError
-from thresher.tables import replacing
+from thresher.files import replacing
 
 if TYPE_CHECKING:
     import torch
@@ -175,21 +175,21 @@ def _timm_model(settings: BackboneSettings) -> tuple[torch.nn.Module, Any, Any]:
     mean, std = _scaling(settings, config)
     if source is not None:
         model.load_state_dict(_fitting_state(settings.backbone, _named(settings, source), model.state_dict()))
-    _pad_statically(model)
+    pad_statically(model)
     return _one_level(model, settings.feature_level).eval(), mean, std
 
 
-def _pad_statically(module: torch.nn.Module) -> None:
+def pad_statically(module: torch.nn.Module) -> None:
     """Give TensorFlow's "same" convolutions the padding that they have for every input of multiples of 32.
 
     timm works it out from each input's size; as constants, onnxruntime merges it into the convolutions, which spares
-    a sixth of the time.
+    a sixth of the time. The module is changed in place, and so are the names of its tensors.
     """
     import torch
 
     for name, child in list(module.named_children()):
         if type(child).__name__ != "Conv2dSame":
-            _pad_statically(child)
+            pad_statically(child)
             continue
         assert isinstance(child, torch.nn.Conv2d)
         sizes = zip(child.kernel_size, child.stride, child.dilation, strict=True)

@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save
 
 from thresher.errors import DataError
-from thresher.tables import replacing
+from thresher.files import replacing
 
 
 @dataclass(frozen=True)

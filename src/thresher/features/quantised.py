@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32
 
-from thresher.tables import replacing
+from thresher.files import replacing
 
 
 def quantise(network: Path, to: Path, inputs: Iterable[Float32[np.ndarray, "1 3 h w"]]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from thresher.errors import SettingsError
-from thresher.tables import replacing
+from thresher.files import replacing
 
 
 def is_url(path: str) -> bool:

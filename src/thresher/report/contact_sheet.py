@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from thresher.data.images import rgb_image
 from thresher.errors import DataError
-from thresher.tables import replacing
+from thresher.files import replacing
 
 _CELL_W, _CELL_H, _CAPTION_H, _GAP, _TITLE_H = 232, 150, 34, 8, 44
 _PAPER, _INK, _FAINT, _MISSING = (250, 250, 248), (24, 24, 27), (105, 105, 112), (228, 228, 231)

@@ -10,8 +10,8 @@ import safetensors
 import safetensors.torch
 import torch
 
+from thresher.files import replacing
 from thresher.segmentation.network import SegmentationNetwork
-from thresher.tables import replacing
 
 
 def save_checkpoint(

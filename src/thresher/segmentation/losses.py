@@ -49,7 +49,7 @@ def hierarchical_loss(
     strong = len(labels)
     root_sum, root_pixels = _on_labels(logits[0][:strong], labels, tree, tree.root)
     root = root_sum / root_pixels.clamp(min=1)
-    given_to = logits[0][strong:].detach().argmax(1)
+    given_to = highest(logits[0][strong:].detach())
     groups, counts = [], []
     for group, outputs, weak in zip(tree.groups, logits[1:], shares, strict=True):
         agreed = given_to == tree.root.outputs.index(group.name)
@@ -85,6 +85,19 @@ def _on_shares(
     return torch.where(taught, surprise, 0).sum(), taught.sum().to(logits.dtype)
 
 
+def highest(logits: Float[torch.Tensor, "images outputs h w"]) -> Int64[torch.Tensor, "images h w"]:
+    """The output that is highest at each pixel, the first of equals.
+
+    As argmax over the outputs, whose strides a CPU walks through at a tenth of the speed.
+    """
+    best, chosen = logits[:, 0], torch.zeros_like(logits[:, 0], dtype=torch.int64)
+    for number in range(1, logits.shape[1]):
+        other = logits[:, number]
+        chosen = torch.where(other > best, number, chosen)
+        best = torch.maximum(best, other)
+    return chosen
+
+
 def decision(
     logits: Sequence[Float[torch.Tensor, "images _ h w"]], tree: ClassTree
 ) -> Int64[torch.Tensor, "images h w"]:
@@ -94,10 +107,10 @@ def decision(
 
     Source: arXiv 1903.03462 §III-A.
     """
-    chosen = logits[0][:, :-1].argmax(1)
+    chosen = highest(logits[0][:, :-1])
     device = chosen.device
     decided = torch.from_numpy(tree.classes_of_outputs(tree.root)).to(device)[chosen]
     for group, outputs in zip(tree.groups, logits[1:], strict=True):
-        child = torch.from_numpy(tree.classes_of_outputs(group)).to(device)[outputs[:, :-1].argmax(1)]
+        child = torch.from_numpy(tree.classes_of_outputs(group)).to(device)[highest(outputs[:, :-1])]
         decided = torch.where(chosen == tree.root.outputs.index(group.name), child, decided)
     return decided

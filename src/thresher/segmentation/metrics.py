@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Integer
 
-from thresher.tables import CLASS_METRICS, from_rows
+from thresher.tables import CLASS_METRICS, CONFUSION, from_rows
 
 
 def confusion(
@@ -47,6 +47,16 @@ def class_metrics(matrix: Integer[np.ndarray, "classes classes"], names: Sequenc
         for name, hit, there, taken in zip(names, right, labelled, decided, strict=True)
     ]
     return from_rows(rows, CLASS_METRICS)
+
+
+def confusion_table(matrix: Integer[np.ndarray, "classes classes"], names: Sequence[str]) -> pl.DataFrame:
+    """Table CONFUSION: the matrix with its classes' names."""
+    rows: list[dict[str, object]] = [
+        {"class": label, "decided_class": decided, "pixels": int(matrix[row, column])}
+        for row, label in enumerate(names)
+        for column, decided in enumerate(names)
+    ]
+    return from_rows(rows, CONFUSION)
 
 
 def mean_iou(metrics: pl.DataFrame) -> float | None:

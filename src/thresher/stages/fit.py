@@ -31,6 +31,7 @@ from thresher.density.sphere import fit_sphere
 from thresher.errors import SettingsError
 from thresher.features.projection import load_projection, random_rows
 from thresher.features.shards import SliceBlock, owned, read_blocks, shard_files, slices_in_shards, slices_of
+from thresher.files import replacing
 from thresher.run import Run, StageResult, Track, file_digest, perform, untracked
 from thresher.stages.plan import Plan, fit_plan
 
@@ -193,7 +194,7 @@ def _tell(fitted: Fit, tried: list[Choice], run: Run) -> None:
         "converged": fitted.converged,
         "tried": [asdict(choice) for choice in tried],
     }
-    with tables.replacing(run.mixture.with_suffix(".json")) as file:
+    with replacing(run.mixture.with_suffix(".json")) as file:
         file.write((json.dumps(told, indent=1) + "\n").encode())
 
 

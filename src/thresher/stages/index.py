@@ -17,6 +17,7 @@ from thresher.data.dataset import Dataset
 from thresher.data.readers import READERS
 from thresher.data.taxonomy import BUILT_IN, LabelMap, Taxonomy, load_label_map, load_taxonomy, with_classes
 from thresher.errors import DataError, SettingsError
+from thresher.files import replacing
 from thresher.run import Run, StageResult, Track, file_digest, folder_digest, perform, untracked
 from thresher.stages.plan import index_plan
 
@@ -175,7 +176,7 @@ def _write(
     tables.write(boxes, run.boxes)
     tables.write(masks, run.masks)
     tables.write(labels, run.labels)
-    with tables.replacing(run.taxonomy) as file:
+    with replacing(run.taxonomy) as file:
         file.write(taxonomy_file.read_bytes())
     run.add_problems("index", problems)
     failed = problems.filter(pl.col("problem").is_in(IMAGE_PROBLEMS)).height

@@ -20,6 +20,7 @@ from thresher.density.mixture import Mixture, load_mixture, log_density, respons
 from thresher.density.similarity import similarity
 from thresher.errors import DataError, SettingsError
 from thresher.features.shards import SliceBlock, slices_of
+from thresher.files import replacing
 from thresher.report import insight as findings
 from thresher.report.heat_map import heat_scale
 from thresher.run import Run, StageResult, Track, file_digest, perform, untracked
@@ -202,7 +203,7 @@ def _work(
         for image_id, reason in sorted(problems.items())
     ]  # fmt: skip
     run.add_problems("insight", tables.from_rows(rows, tables.PROBLEMS))
-    with tables.replacing(run.insight / "summary.json") as file:
+    with replacing(run.insight / "summary.json") as file:
         file.write((json.dumps(summary, indent=1) + "\n").encode())
     return {**summary, "folder": str(run.insight)}, len(rows)
 
@@ -297,7 +298,7 @@ def _draw_charts(run: Run, made: dict[str, pl.DataFrame], gap: findings.DomainGa
         for kind in ("json", "png"):
             (run.insight / f"{name}.{kind}").unlink(missing_ok=True)
     for name, spec in specs.items():
-        with tables.replacing(run.insight / f"{name}.json") as file:
+        with replacing(run.insight / f"{name}.json") as file:
             file.write((json.dumps(spec, sort_keys=True) + "\n").encode())
-        with tables.replacing(run.insight / f"{name}.png") as file:
+        with replacing(run.insight / f"{name}.png") as file:
             file.write(charts.png(spec))

@@ -16,6 +16,7 @@ from thresher.density.held_out import HeldOut
 from thresher.density.mixture import Mixture, log_density
 from thresher.errors import DataError
 from thresher.features.shards import SliceBlock, slices_of
+from thresher.files import replacing
 from thresher.report.component_sheet import ComponentRow, Crop, component_sheet, slice_crop
 from thresher.report.heat_map import heat_map, heat_scale
 from thresher.run import Run, Track
@@ -50,7 +51,7 @@ def draw_components(
     words = "Each row: the target's slices most typical of one component, best first. The yellow cell is the slice; "
     words += "around it, one cell of context (grey: beyond the image). Below: its log p."
     sheet = component_sheet(rows_drawn, f"What the {sizes.height} components stand for", words)
-    with tables.replacing(run.insight / "component_slices.png") as file:
+    with replacing(run.insight / "component_slices.png") as file:
         sheet.save(file, format="PNG")
     return problems
 
@@ -88,7 +89,7 @@ def draw_heat_maps(
         picture = _picture(image_id, paths, problems) or Image.new("RGB", size, (228, 228, 231))
         place = f"Rank {ranks[image_id]:,} of {len(ranks):,} in the pool" if image_id in ranks else "Target, held out"
         sheet = heat_map(picture, density, scale, f"{place}: {density.mean():.1f} nats per slice", image_id)
-        with tables.replacing(folder / f"{name}.png") as file:
+        with replacing(folder / f"{name}.png") as file:
             sheet.save(file, format="PNG")
     tables.write(_heat_table(wanted, densities), run.insight / "heat.parquet")
     return problems

@@ -46,10 +46,7 @@ def training_material(run: Run, settings: TrainSettings) -> Material:
         raise DataError(f"{run.taxonomy}: not there. Run index first.")
     taxonomy = load_taxonomy(str(run.taxonomy))
     images = tables.read(run.images, tables.INDEXED_IMAGES, key="image_id")
-    masks = tables.read(run.masks, tables.MASKS, key="image_id").rename({"path": "mask"})
-    target = images.filter(pl.col("role") == "target").join(masks, on="image_id").sort("image_id")
-    if target.is_empty():
-        raise DataError(f"{run.masks}: no image of the target has a mask; training needs per-pixel labels.")
+    target = _labelled_target(run, images)
     strong, validation = _split(target, settings)
     if settings.strong_limit is not None and strong.height > settings.strong_limit:
         strong = strong[[n * strong.height // settings.strong_limit for n in range(settings.strong_limit)]]
@@ -58,6 +55,24 @@ def training_material(run: Run, settings: TrainSettings) -> Material:
                         "expected some of both. Change validation or validation_share.")  # fmt: skip
     tree = class_tree(taxonomy)
     return Material(taxonomy, tree, strong, validation, _weak_images(run, settings, images, tree))
+
+
+def _labelled_target(run: Run, images: pl.DataFrame) -> pl.DataFrame:
+    masks = tables.read(run.masks, tables.MASKS, key="image_id").rename({"path": "mask"})
+    target = images.filter(pl.col("role") == "target").join(masks, on="image_id").sort("image_id")
+    if target.is_empty():
+        raise DataError(f"{run.masks}: no image of the target has a mask; training needs per-pixel labels.")
+    return target
+
+
+def validation_images(run: Run, settings: TrainSettings) -> pl.DataFrame:
+    """image_id, path, mask and encoding of the images by which a training with these settings is judged.
+
+    Raises:
+        DataError: the target has no masks.
+    """
+    images = tables.read(run.images, tables.INDEXED_IMAGES, key="image_id")
+    return _split(_labelled_target(run, images), settings)[1]
 
 
 def _split(target: pl.DataFrame, settings: TrainSettings) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -14,7 +14,19 @@ import numpy as np
 from thresher import tables
 from thresher.errors import DataError, SettingsError
 from thresher.features.backbone import BackboneSettings, pretrained_weights, weights_file
-from thresher.run import Run, StageResult, Track, file_digest, fingerprint, folder_digest, perform, untracked
+from thresher.files import replacing
+from thresher.run import (
+    Record,
+    Run,
+    StageResult,
+    Track,
+    file_digest,
+    fingerprint,
+    folder_digest,
+    is_current,
+    perform,
+    untracked,
+)
 from thresher.segmentation.metrics import class_metrics, mean_iou
 from thresher.segmentation.settings import TrainingSettings
 from thresher.stages.index import IndexSettings, parsed_sources
@@ -25,6 +37,8 @@ if TYPE_CHECKING:
 
 #: Streams of chance of one seed: the order of strong images, of weak ones, and the cuts of each.
 _STRONG, _WEAK = 0, 1
+#: What a training leaves in its folder.
+OUTPUTS = ("checkpoint.safetensors", "metrics.jsonl", "classes.parquet")
 
 
 @dataclass(frozen=True)
@@ -78,7 +92,8 @@ def train(
 
     RUN/trainings/NAME gets `checkpoint.safetensors` (the network, and all that a training goes on from),
     `metrics.jsonl` (a line per checkpoint) and `classes.parquet` (the last validation). A training that was broken off
-    goes on from its last checkpoint, and on a CPU ends with the weights that it would have had.
+    goes on from its last checkpoint, and on a CPU ends with the weights that it would have had. It locks and records
+    in its own folder: several trainings of one run may go on at once.
 
     Raises:
         SettingsError: no such selection or encoder, or segmentation_models_pytorch is not installed.
@@ -99,41 +114,54 @@ def train(
     inputs = _inputs(run, settings, backbone)
     if dry_run:
         return StageResult("train", "planned", told)
-    stage = f"train:{settings.training_name}"
-    folder = run.training(settings.training_name)
-    outputs = [folder / name for name in ("checkpoint.safetensors", "metrics.jsonl", "classes.parquet")]
+    record = Record(run.training(settings.training_name))
+    outputs = [record.folder / name for name in OUTPUTS]
 
     def work() -> tuple[dict[str, Any], int]:
+        from thresher.segmentation.trained import rebuilt_from
+
         start = pretrained_weights(backbone)
-        problems = _Problems(run, stage)
-        history = _trained(
-            material, settings, start, steps, outputs, fingerprint(stage, settings, inputs), problems, track
-        )
+        about = {"fingerprint": fingerprint("train", settings, inputs)}
+        about |= rebuilt_from(settings, run.taxonomy.read_text("utf-8"))
+        problems = _Problems(record)
+        history = _trained(material, settings, start, steps, outputs, about, problems, track)
         problems.write()
         last = {key: value for key, value in history[-1].items() if key in ("loss", "miou")}
         return told | last, len(problems.found)
 
-    return perform(run, stage, settings, inputs, outputs, work)
+    return perform(run, "train", settings, inputs, outputs, work, record)
+
+
+def is_trained(run: Run, settings: TrainSettings) -> bool:
+    """Whether just this training is done, and what it wrote is still there.
+
+    Raises:
+        DataError: a table that it reads is not there.
+    """
+    record = Record(run.training(settings.training_name))
+    inputs = _inputs(run, settings, BackboneSettings(backbone=settings.encoder, weights=settings.weights))
+    outputs = [record.folder / name for name in OUTPUTS]
+    return is_current(record, "train", fingerprint("train", settings, inputs), outputs)
 
 
 class _Problems:
     """Images that could not be read, each listed once however often it came up."""
 
-    def __init__(self, run: Run, stage: str) -> None:
-        self.run, self.stage = run, stage
+    def __init__(self, record: Record) -> None:
+        self.record = record
         self.found: dict[str, dict[str, object]] = {}
 
     def add(self, path: Path, error: DataError) -> None:
         row: dict[str, object] = {
             "path": str(path),
-            "stage": self.stage,
+            "stage": "train",
             "problem": "image_unreadable",
             "detail": str(error),
         }
         self.found.setdefault(str(path), row)
 
     def write(self) -> None:
-        self.run.add_problems(self.stage, tables.from_rows([*self.found.values()], tables.PROBLEMS))
+        self.record.add_problems("train", tables.from_rows([*self.found.values()], tables.PROBLEMS))
 
 
 def _inputs(run: Run, settings: TrainSettings, backbone: BackboneSettings) -> dict[str, str]:
@@ -187,7 +215,7 @@ def _trained(
     start: Any,
     steps: int,
     outputs: list[Path],
-    shaped_by: str,
+    said: dict[str, Any],
     problems: _Problems,
     track: Track[Any],
 ) -> list[dict[str, Any]]:
@@ -211,7 +239,7 @@ def _trained(
     optimiser = training.new_optimiser(network, settings)
     about = saved.checkpoint_about(checkpoint)
     history: list[dict[str, Any]] = []
-    if about is not None and about["fingerprint"] == shaped_by:
+    if about is not None and about["fingerprint"] == said["fingerprint"]:
         history = about["history"]
         saved.load_checkpoint(checkpoint, network, optimiser)
     batch_of, judges = _batches(material, settings, problems), strong_images(material.validation, material.taxonomy)
@@ -226,10 +254,10 @@ def _trained(
         if todo:
             history.append({"step": step, "epoch": round(step * settings.strong_batch / material.strong.height, 3),
                             **means, "miou": mean_iou(table)})  # fmt: skip
-        with tables.replacing(metrics) as file:
+        with replacing(metrics) as file:
             file.write("".join(json.dumps(line) + "\n" for line in history).encode())
         tables.write(table, classes)
-        saved.save_checkpoint(checkpoint, network, optimiser, {"fingerprint": shaped_by, "history": history})
+        saved.save_checkpoint(checkpoint, network, optimiser, said | {"history": history})
     return history
 
 

@@ -1,0 +1,136 @@
+"""What a trained network decides on images: read ahead, in batches or on every processor at once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch.nn import functional
+
+from thresher.data.images import network_size
+from thresher.errors import DataError
+from thresher.run import Track
+from thresher.segmentation.exported import Logits, onnx_logits, onnx_network
+from thresher.segmentation.losses import decision
+from thresher.segmentation.network import SegmentationNetwork
+from thresher.segmentation.tree import ClassTree
+
+Used = TypeVar("Used")
+#: Images of one size that a GPU works on together.
+_GPU_BATCH = 8
+#: Threads that feed a GPU: while it works on one's batch, the others read theirs.
+_GPU_THREADS = 4
+
+
+@dataclass(frozen=True)
+class Segmenter:
+    """A network that is ready to decide, and how many images at once suit the device it runs on."""
+
+    logits: Logits
+    tree: ClassTree
+    short_side: int
+    device: torch.device
+    batch: int
+    threads: int
+
+    def decided(self, images: UInt8[torch.Tensor, "n 3 h w"]) -> UInt8[torch.Tensor, "n h w"]:
+        """The class of each pixel of images of one size, at that size.
+
+        The network sees them with its short side; its logits, not its decisions, are scaled back.
+        """
+        height, width = images.shape[2:]
+        wide, high = network_size(width, height, self.short_side, multiple=32)
+        with torch.inference_mode():
+            seen = functional.interpolate(images.float(), (high, wide), mode="bilinear", antialias=True)
+            logits = self.logits(seen.round_().clamp_(0, 255).to(torch.uint8).to(self.device))
+            whole = [functional.interpolate(part, (height, width), mode="bilinear") for part in logits]
+            return decision(whole, self.tree).to(torch.uint8).cpu()
+
+
+def segmenter(network: SegmentationNetwork, tree: ClassTree, short_side: int, device: torch.device) -> Segmenter:
+    """The network on its fastest way: on a GPU by torch in batches; on a CPU by onnxruntime, an image on each core.
+
+    Decisions of the two differ at hardly any pixel, as both round differently (docs/how-to/evaluate.md).
+    """
+    network = network.eval().to(device)
+    if device.type == "cpu":
+        cores = len(os.sched_getaffinity(0))
+        return Segmenter(onnx_logits(onnx_network(network, tree)), tree, short_side, device, 1, cores)
+    network = network.to(memory_format=torch.channels_last)
+
+    def logits(images: torch.Tensor) -> Any:
+        return network(images.contiguous(memory_format=torch.channels_last))
+
+    return Segmenter(logits, tree, short_side, device, _GPU_BATCH, _GPU_THREADS)
+
+
+def segmented(
+    network: Segmenter,
+    count: int,
+    read: Callable[[int], tuple[UInt8[torch.Tensor, "3 h w"], Any]],
+    use: Callable[[int, UInt8[np.ndarray, "h w 3"], Any, UInt8[np.ndarray, "h w"]], Used],
+    track: Track[Any],
+    unreadable: Callable[[int, DataError], None] | None = None,
+) -> list[Used]:
+    """What `use` makes of each image and of the class decided at each of its pixels, in the order of their numbers.
+
+    Args:
+        count: Images; they are known by their numbers.
+        read: Gives an image, and whatever else `use` is to be given with it. Called from several threads, as `use` is.
+        use: Takes number, image, what else was read, and decisions.
+        unreadable: Told of images that cannot be read, which then are left out.
+
+    Raises:
+        DataError: an image cannot be read, and nobody wants to be told.
+    """
+
+    def part(first: int) -> list[tuple[int, Used]]:
+        sizes: dict[tuple[int, ...], list[tuple[int, torch.Tensor, Any]]] = {}
+        for number in range(first, min(first + network.batch, count)):
+            try:
+                pixels, beside = read(number)
+            except DataError as error:
+                if unreadable is None:
+                    raise
+                unreadable(number, error)
+            else:
+                sizes.setdefault(tuple(pixels.shape), []).append((number, pixels, beside))
+        found = []
+        for alike in sizes.values():
+            decided = network.decided(torch.stack([pixels for _, pixels, _ in alike])).numpy()
+            for (number, pixels, beside), classes in zip(alike, decided, strict=True):
+                found.append((number, use(number, pixels.permute(1, 2, 0).numpy(), beside, classes)))
+        return sorted(found, key=lambda pair: pair[0])
+
+    firsts = range(0, count, network.batch)
+    with _one_torch_thread(network.device), _left_at_once(ThreadPoolExecutor(network.threads)) as pool:
+        parts = [*track(pool.map(part, firsts), len(firsts), "segmenting")]
+    return [used for done in parts for _, used in done]
+
+
+@contextlib.contextmanager
+def _one_torch_thread(device: torch.device) -> Iterator[None]:
+    """On a CPU, one thread for each operation: it is the images that are shared out."""
+    before = torch.get_num_threads()
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextlib.contextmanager
+def _left_at_once(pool: ThreadPoolExecutor) -> Iterator[ThreadPoolExecutor]:
+    """A pool that, when something fails or someone interrupts, does not work through what still waits."""
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
