@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 from jaxtyping import Float, UInt8
 
 from thresher.errors import SettingsError
+from thresher.segmentation.pyramid import folded_pyramid
 from thresher.segmentation.tree import ClassTree
 
 
@@ -35,6 +37,7 @@ class SegmentationNetwork(torch.nn.Module):
         super().__init__()
         import segmentation_models_pytorch
 
+        self.folded = decoder == "fpn"
         self.outputs = [len(classifier.outputs) for classifier in tree.classifiers]
         self.boxed = len(tree.boxed) if box_head else 0
         self.body = segmentation_models_pytorch.create_model(
@@ -52,7 +55,10 @@ class SegmentationNetwork(torch.nn.Module):
 
         In training, those of the auxiliary head for boxes come last, if there is one.
         """
-        logits: torch.Tensor = self.body((images.float() - self.mean) / self.std)
+        features = self.body.encoder((images.float() - self.mean) / self.std)
+        # A trained network is exported as segmentation_models_pytorch has it, which other tools fold on their own.
+        decoder = partial(folded_pyramid, self.body.decoder) if self.folded and self.training else self.body.decoder
+        logits: torch.Tensor = self.body.segmentation_head(decoder(features))
         parts = torch.split(logits, [*self.outputs, self.boxed], dim=1)
         return parts if self.training and self.boxed else parts[:-1]
 

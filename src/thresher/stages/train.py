@@ -235,7 +235,8 @@ def _trained(
         settings.seed,
         settings.decoder_channels,
         settings.has_box_head,
-    ).to(training.fastest_device())
+    )
+    network = training.placed(network)
     optimiser = training.new_optimiser(network, settings)
     about = saved.checkpoint_about(checkpoint)
     history: list[dict[str, Any]] = []
