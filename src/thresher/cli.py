@@ -37,6 +37,7 @@ COMMANDS = {
     "insight": "Show what the mixture learnt and how far the pool is from the target.",
     "train": "Train a segmentation network on the target's masks and the boxes of a selection.",
     "evaluate": "Measure a trained network on images with masks.",
+    "compare": "Train a network for each selection, mode and seed, and say which selection pays.",
     "export": "Write a selection as csv, txt, parquet, coco or open_images.",
     "doctor": "Show versions, weights, threads and disk.",
 }
