@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from torch.nn import functional
 
 from thresher.data.images import network_size
 from thresher.errors import DataError
 from thresher.run import Track
-from thresher.segmentation.exported import Logits, onnx_logits, onnx_network
+from thresher.segmentation.exported import Logits, is_exportable, onnx_logits, onnx_network
 from thresher.segmentation.losses import decision
 from thresher.segmentation.network import SegmentationNetwork
 from thresher.segmentation.tree import ClassTree
@@ -27,6 +27,8 @@ Used = TypeVar("Used")
 _GPU_BATCH = 8
 #: Threads that feed a GPU: while it works on one's batch, the others read theirs.
 _GPU_THREADS = 4
+#: Logits that are scaled and decided on at a time; of a larger image, band by band of rows.
+_MOST_AT_ONCE = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -50,25 +52,57 @@ class Segmenter:
         with torch.inference_mode():
             seen = functional.interpolate(images.float(), (high, wide), mode="bilinear", antialias=True)
             logits = self.logits(seen.round_().clamp_(0, 255).to(torch.uint8).to(self.device))
-            whole = [functional.interpolate(part, (height, width), mode="bilinear") for part in logits]
-            return decision(whole, self.tree).to(torch.uint8).cpu()
+            return upscaled_decision(logits, self.tree, (height, width)).cpu()
+
+
+def upscaled_decision(
+    logits: Sequence[Float[torch.Tensor, "n _ h w"]], tree: ClassTree, size: tuple[int, int]
+) -> UInt8[torch.Tensor, "n new_h new_w"]:
+    """The decision on logits that are scaled, bilinearly, to this height and width.
+
+    All at once where that is at most `_MOST_AT_ONCE` logits; else in bands of rows, since those of a photograph of 50
+    million pixels would fill a computer's memory.
+    """
+    height, width = size
+    depth = len(logits[0]) * sum(part.shape[1] for part in logits) * width
+    if depth * height <= _MOST_AT_ONCE:
+        whole = [functional.interpolate(part, size, mode="bilinear") for part in logits]
+        return decision(whole, tree).to(torch.uint8)
+    wide = [functional.interpolate(part, (part.shape[2], width), mode="bilinear") for part in logits]
+    rows = wide[0].shape[2]
+    # Centres of rows lie at halves, and beyond the first and last centre nothing changes.
+    places = ((torch.arange(height, device=wide[0].device) + 0.5) * (rows / height) - 0.5).clamp(0, rows - 1)
+    above = places.floor().long()
+    below, weight = (above + 1).clamp(max=rows - 1), (places - above)[:, None]
+    band = max(1, _MOST_AT_ONCE // depth)
+    decided = []
+    for first in range(0, height, band):
+        part = slice(first, first + band)
+        whole = [torch.lerp(each[:, :, above[part]], each[:, :, below[part]], weight[part]) for each in wide]
+        decided.append(decision(whole, tree).to(torch.uint8))
+    return torch.cat(decided, 1)
 
 
 def segmenter(network: SegmentationNetwork, tree: ClassTree, short_side: int, device: torch.device) -> Segmenter:
     """The network on its fastest way: on a GPU by torch in batches; on a CPU by onnxruntime, an image on each core.
 
-    Decisions of the two differ at hardly any pixel, as both round differently (docs/how-to/evaluate.md).
+    Decisions of the two differ at hardly any pixel, as both round differently (docs/how-to/evaluate.md). What ONNX
+    cannot express is run by torch on a CPU too.
     """
     network = network.eval().to(device)
-    if device.type == "cpu":
-        cores = len(os.sched_getaffinity(0))
-        return Segmenter(onnx_logits(onnx_network(network, tree)), tree, short_side, device, 1, cores)
+    by_cpu = device.type == "cpu"
+    logits = onnx_logits(onnx_network(network, tree)) if by_cpu and is_exportable(network) else _torch_logits(network)
+    batch, threads = (1, len(os.sched_getaffinity(0))) if by_cpu else (_GPU_BATCH, _GPU_THREADS)
+    return Segmenter(logits, tree, short_side, device, batch, threads)
+
+
+def _torch_logits(network: SegmentationNetwork) -> Logits:
     network = network.to(memory_format=torch.channels_last)
 
     def logits(images: torch.Tensor) -> Any:
         return network(images.contiguous(memory_format=torch.channels_last))
 
-    return Segmenter(logits, tree, short_side, device, _GPU_BATCH, _GPU_THREADS)
+    return logits
 
 
 def segmented(
