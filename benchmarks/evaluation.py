@@ -35,7 +35,7 @@ from thresher.segmentation.losses import decision
 from thresher.segmentation.metrics import class_metrics, confusion, mean_iou
 from thresher.segmentation.trained import TrainedNetwork, trained_network
 from thresher.segmentation.tree import ClassTree
-from thresher.stages.evaluate import checkpoint_of, ready
+from thresher.stages.checkpoints import checkpoint_of, ready
 from thresher.stages.material import strong_images, validation_images
 from thresher.stages.train import TrainSettings
 

@@ -48,11 +48,20 @@ class Segmenter:
         The network sees them with its short side; its logits, not its decisions, are scaled back.
         """
         height, width = images.shape[2:]
-        wide, high = network_size(width, height, self.short_side, multiple=32)
         with torch.inference_mode():
-            seen = functional.interpolate(images.float(), (high, wide), mode="bilinear", antialias=True)
-            logits = self.logits(seen.round_().clamp_(0, 255).to(torch.uint8).to(self.device))
-            return upscaled_decision(logits, self.tree, (height, width)).cpu()
+            return upscaled_decision(self._logits(images), self.tree, (height, width)).cpu()
+
+    def root_probabilities(
+        self, images: UInt8[torch.Tensor, "n 3 h w"]
+    ) -> Float[torch.Tensor, "n outputs seen_h seen_w"]:
+        """The root's softmax at the size at which the network sees the images, 0..1."""
+        with torch.inference_mode():
+            return self._logits(images)[0].softmax(1).cpu()
+
+    def _logits(self, images: torch.Tensor) -> Sequence[torch.Tensor]:
+        wide, high = network_size(images.shape[3], images.shape[2], self.short_side, multiple=32)
+        seen = functional.interpolate(images.float(), (high, wide), mode="bilinear", antialias=True)
+        return self.logits(seen.round_().clamp_(0, 255).to(torch.uint8).to(self.device))
 
 
 def upscaled_decision(
@@ -109,17 +118,19 @@ def segmented(
     network: Segmenter,
     count: int,
     read: Callable[[int], tuple[UInt8[torch.Tensor, "3 h w"], Any]],
-    use: Callable[[int, UInt8[np.ndarray, "h w 3"], Any, UInt8[np.ndarray, "h w"]], Used],
+    use: Callable[[int, UInt8[np.ndarray, "h w 3"], Any, Any], Used],
     track: Track[Any],
     unreadable: Callable[[int, DataError], None] | None = None,
+    what: Callable[[UInt8[torch.Tensor, "n 3 h w"]], torch.Tensor] | None = None,
 ) -> list[Used]:
     """What `use` makes of each image and of the class decided at each of its pixels, in the order of their numbers.
 
     Args:
         count: Images; they are known by their numbers.
         read: Gives an image, and whatever else `use` is to be given with it. Called from several threads, as `use` is.
-        use: Takes number, image, what else was read, and decisions.
+        use: Takes number, image, what else was read, and decisions (UInt8, h w).
         unreadable: Told of images that cannot be read, which then are left out.
+        what: Of the network, in place of `decided`; `use` is given its part of that.
 
     Raises:
         DataError: an image cannot be read, and nobody wants to be told.
@@ -138,9 +149,9 @@ def segmented(
                 sizes.setdefault(tuple(pixels.shape), []).append((number, pixels, beside))
         found = []
         for alike in sizes.values():
-            decided = network.decided(torch.stack([pixels for _, pixels, _ in alike])).numpy()
-            for (number, pixels, beside), classes in zip(alike, decided, strict=True):
-                found.append((number, use(number, pixels.permute(1, 2, 0).numpy(), beside, classes)))
+            results = (what or network.decided)(torch.stack([pixels for _, pixels, _ in alike])).numpy()
+            for (number, pixels, beside), result in zip(alike, results, strict=True):
+                found.append((number, use(number, pixels.permute(1, 2, 0).numpy(), beside, result)))
         return sorted(found, key=lambda pair: pair[0])
 
     firsts = range(0, count, network.batch)

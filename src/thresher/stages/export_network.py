@@ -8,7 +8,7 @@ from thresher.errors import SettingsError
 from thresher.features.backbone import pad_statically
 from thresher.files import replacing
 from thresher.run import Run, StageResult
-from thresher.stages.evaluate import checkpoint_of
+from thresher.stages.checkpoints import checkpoint_of
 
 
 def export_network(run: Run, training: str, out: Path) -> StageResult:

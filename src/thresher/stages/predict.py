@@ -14,7 +14,7 @@ from thresher.data.label_maps import coloured, ids_of_classes
 from thresher.errors import DataError, SettingsError
 from thresher.files import replacing
 from thresher.run import Record, Run, StageResult, Track, file_digest, untracked
-from thresher.stages.evaluate import checkpoint_of, ready
+from thresher.stages.checkpoints import checkpoint_of, ready
 
 #: How much of an overlay is the class's colour; the rest is the image.
 _COLOUR_SHARE = 0.5
