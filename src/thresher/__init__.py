@@ -36,6 +36,8 @@ _HOMES = {
     "insight": "thresher.stages.insight",
     "TrainSettings": "thresher.stages.train",
     "train": "thresher.stages.train",
+    "CompareSettings": "thresher.stages.compare",
+    "compare": "thresher.stages.compare",
     "export": "thresher.stages.export",
     "load_run_file": "thresher.stages.run_file",
     "run_all": "thresher.stages.run_file",

@@ -39,6 +39,7 @@ COMMANDS = {
     "evaluate": "Measure a trained network on images with masks.",
     "predict": "Draw what a trained network decides on an image or a folder of them: masks and overlays.",
     "export-network": "Write a trained network as one ONNX file.",
+    "compare": "Train a network for each selection, mode and seed, and say which selection pays.",
     "export": "Write a selection as csv, txt, parquet, coco or open_images.",
     "doctor": "Show versions, weights, threads and disk.",
 }
