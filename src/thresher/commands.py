@@ -24,9 +24,11 @@ from thresher.stages.doctor import doctor
 from thresher.stages.embed import EmbedSettings, embed, merge
 from thresher.stages.evaluate import EvaluateSettings, evaluate
 from thresher.stages.export import export
+from thresher.stages.export_network import export_network
 from thresher.stages.fit import FitSettings, fit
 from thresher.stages.index import IndexSettings, index
 from thresher.stages.insight import InsightSettings, insight
+from thresher.stages.predict import predict
 from thresher.stages.run_file import load_run_file, run_all
 from thresher.stages.score import ScoreSettings, score
 from thresher.stages.select import SelectSettings, select
@@ -37,6 +39,7 @@ SCHEMA_VERSION = 1
 #: Settings become flags of their own: --components, not --settings.components.
 FLAT = Parameter(name="*", negative="")
 RunFolder = Annotated[Path, Parameter(help="The run's folder.")]
+Training = Annotated[str, Parameter(help="The training's name.")]
 Engine = Annotated[EngineSettings, FLAT]
 
 
@@ -127,6 +130,30 @@ def train_command(
 def evaluate_command(run: RunFolder, settings: Annotated[EvaluateSettings, FLAT], *, output: Output = Output()) -> int:
     """Measure a trained network on images with masks: IoU of each class, and which class is taken for which."""
     return _told([evaluate(Run(run), settings, dry_run=output.dry_run, track=_track())], output)
+
+
+def predict_command(
+    run: RunFolder,
+    training: Training,
+    images: Annotated[Path, Parameter(help="An image, or a folder of images at any depth.")],
+    *,
+    output: Output = Output(),
+    out: Annotated[Path, Parameter(help="Folder that gets masks/, overlays/ and, if any failed, problems.parquet.")],
+) -> int:
+    """Draw what a trained network decides on an image or a folder of them: masks and overlays."""
+    done = predict(Run(run), training, images, out, dry_run=output.dry_run, track=_track())
+    return _told([done], output, where=f"{out / 'problems.parquet'}")
+
+
+def export_network_command(
+    run: RunFolder,
+    training: Training,
+    *,
+    out: Annotated[Path, Parameter(help="The .onnx file to write.")],
+    json: Annotated[bool, Parameter(negative="", help="Print one JSON object.")] = False,
+) -> int:
+    """Write a trained network as one ONNX file."""
+    return _told([export_network(Run(run), training, out)], Output(json=json))
 
 
 #: What the grid of a comparison says is no flag of its own.

@@ -6,7 +6,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from thresher.data.dataset import Dataset
-from thresher.data.readers import cityscapes, cityscapes_polygons, coco, folder, kitti, masks, open_images, parquet, voc, webdataset, yolo
+from thresher.data.readers import (
+    cityscapes,
+    cityscapes_polygons,
+    coco,
+    folder,
+    kitti,
+    masks,
+    open_images,
+    parquet,
+    voc,
+    webdataset,
+    yolo,
+)
 
 #: Called as `read(root, split, dataset)`: `split` None means all of them, `dataset` prefixes every image_id.
 READERS: Mapping[str, Callable[[Path, str | None, str], Dataset]] = {

@@ -48,7 +48,9 @@ def read(root: Path, split: str | None, dataset: str) -> Dataset:
         try:
             rows += [{"image_id": image_id, **box} for box in _boxes(json.loads(file.read_text("utf-8")))]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            detail = f"{file}: {type(error).__name__}: {error}; expected imgWidth, imgHeight and objects with label and "
+            detail = (
+                f"{file}: {type(error).__name__}: {error}; expected imgWidth, imgHeight and objects with label and "
+            )
             problems.append(problem("annotation_malformed", f"{detail}polygon", image_id, path))
     boxes, bad_boxes = clean_boxes(from_rows(rows, BOXES), images)
     return Dataset(images, boxes, problems=from_rows(problems, PROBLEMS).vstack(bad_boxes)).checked(str(root))
