@@ -87,7 +87,7 @@ def box_yield(
     height, width = probabilities.shape[1:]
     kept = (parents >= 0) & (corners[:, :2] < corners[:, 2:]).all(1)
     ends, parents = torch.from_numpy(corners[kept]), parents[kept]
-    columns, rows = _covered(ends[:, 0::2] * width, width), _covered(ends[:, 1::2] * height, height)
+    columns, rows = covered(ends[:, 0::2] * width, width), covered(ends[:, 1::2] * height, height)
     inside = torch.einsum("bh,bhw,bw->b", rows, torch.from_numpy(probabilities[parents]), columns)
     areas = (ends[:, 2:] - ends[:, :2]).prod(1)
     return float((areas * inside / (rows.sum(1) * columns.sum(1))).sum())
