@@ -235,7 +235,8 @@ def _trained(
         start.std,
         settings.seed,
         settings.decoder_channels,
-    ).to(training.fastest_device())
+    )
+    network = training.placed(network)
     optimiser = training.new_optimiser(network, settings)
     about = saved.checkpoint_about(checkpoint)
     history: list[dict[str, Any]] = []
