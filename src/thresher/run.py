@@ -25,7 +25,17 @@ Item = TypeVar("Item")
 #: Wraps a loop of known length so that someone can watch it: track(items, total, what is done).
 Track = Callable[[Iterable[Item], int, str], Iterable[Item]]
 #: Raise it for a stage when its result changes for the same settings and inputs.
-STAGE_VERSIONS = {"index": 1, "embed": 2, "fit": 3, "score": 3, "select": 1, "insight": 1, "train": 3, "evaluate": 1}
+STAGE_VERSIONS = {
+    "index": 1,
+    "embed": 2,
+    "fit": 3,
+    "score": 3,
+    "select": 1,
+    "insight": 1,
+    "train": 3,
+    "evaluate": 1,
+    "frequencies": 1,
+}
 #: What the manifest says of a stage from its start to its end.
 UNFINISHED = {"unfinished": True}
 #: The stages whose tables a stage reads.
@@ -37,6 +47,7 @@ UPSTREAM = {
     "select": ("index", "score"),
     "insight": ("index", "embed", "fit", "score"),
     "train": ("index",),
+    "frequencies": ("index",),
     "evaluate": ("index",),
 }
 

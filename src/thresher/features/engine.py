@@ -24,19 +24,20 @@ from thresher.features.worker import Report, Task, WorkerSettings, answer, answe
 log = logging.getLogger(__name__)
 
 #: One thread each: the processors are shared out by giving each a worker.
-_ONE_THREAD = {
+ONE_THREAD = {
     name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
 }
 
 
 @dataclass(frozen=True)
 class EngineSettings:
-    """Where images are embedded. Changes no result."""
+    """Where images are embedded, or the networks of a comparison trained. Changes no result."""
 
     engine: Literal["local", "ray"] = "local"
-    """Processes of this machine, or a Ray cluster on which the images have the same paths."""
+    """Processes of this machine, or a Ray cluster on which files have the same paths."""
     workers: int = 0
-    """How many images are worked on at once; 0: as many as there are processors (on a cluster: in all of it)."""
+    """How many images (or trainings of a comparison) are worked on at once; 0: as many as there are processors (on a
+    cluster: in all of it)."""
     address: str = ""
     """The Ray cluster's address, ray://HOST:10001 or HOST:6379; empty: the one of RAY_ADDRESS, or one started here."""
     store: str = ""
@@ -239,7 +240,7 @@ class _Served:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=os.environ | _ONE_THREAD,
+            env=os.environ | ONE_THREAD,
             start_new_session=True,
         )
         assert process.stdin is not None

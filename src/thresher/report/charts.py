@@ -14,9 +14,10 @@ from thresher.report.insight import DomainGap
 Spec = dict[str, Any]
 
 #: Told apart by people who see no red or green, and in grey: the target is the darker.
-TARGET, POOL, _INK, _FAINT, _GRID = "#0b5c8a", "#e39a3b", "#18181b", "#696970", "#e4e4e7"
+TARGET, POOL, INK, FAINT, _GRID = "#0b5c8a", "#e39a3b", "#18181b", "#696970", "#e4e4e7"
 _ROLES = alt.Scale(domain=["target", "pool"], range=[TARGET, POOL])
 _WIDTH = 620
+_VERSION = alt.SCHEMA_VERSION.removeprefix("v").rsplit(".", 1)[0]
 
 
 def components_tried_chart(tried: pl.DataFrame) -> Spec:
@@ -26,24 +27,24 @@ def components_tried_chart(tried: pl.DataFrame) -> Spec:
     long = tried.unpivot(list(names), index="components", variable_name="on", value_name="nats")
     rows = long.with_columns(pl.col("on").replace_strict(names)).to_dicts()
     colour = alt.Color(
-        "on:N", title=None, scale=alt.Scale(domain=list(names.values()), range=[TARGET, "#9a9aa2"]), legend=_legend()
+        "on:N", title=None, scale=alt.Scale(domain=list(names.values()), range=[TARGET, "#9a9aa2"]), legend=legend()
     )
-    base = alt.Chart(_data(rows)).encode(
+    base = alt.Chart(held(rows)).encode(
         x=alt.X("components:O", title="components K", axis=alt.Axis(labelAngle=0)),
         y=alt.Y("nats:Q", title="mean log-likelihood (nats per slice)", scale=alt.Scale(zero=False)),
         color=colour,
     )
-    chosen = alt.Chart(_data([{**best, "words": f"{best['held_out_nats']:.1f}"}])).encode(
+    chosen = alt.Chart(held([{**best, "words": f"{best['held_out_nats']:.1f}"}])).encode(
         x="components:O", y="held_out_nats:Q"
     )
     chart = alt.layer(
         base.mark_line(strokeWidth=2.5),
         base.mark_point(filled=True, size=50, opacity=1),
-        chosen.mark_point(size=260, color=_INK, strokeWidth=1.8),
-        chosen.mark_text(dy=22, color=_INK, fontSize=13).encode(text="words:N"),
+        chosen.mark_point(size=260, color=INK, strokeWidth=1.8),
+        chosen.mark_text(dy=22, color=INK, fontSize=13).encode(text="words:N"),
     )
     plural = "" if best["components"] == 1 else "s"
-    return _finished(
+    return finished(
         chart,
         f"{best['components']} component{plural} describe{'' if plural else 's'} unseen target images best",
         ["The gap between the lines is what the mixture learnt of single images rather than of the target."],
@@ -60,18 +61,18 @@ def component_sizes_chart(sizes: pl.DataFrame) -> Spec:
     long = sizes.unpivot(["target_share", "pool_share"], index="component", variable_name="role", value_name="share")
     rows = long.with_columns(pl.col("role").str.replace("_share", "")).to_dicts()
     bars = (
-        alt.Chart(_data(rows))
+        alt.Chart(held(rows))
         .mark_bar()
         .encode(
             y=_component_axis(order),
             yOffset=alt.YOffset("role:N", sort=["target", "pool"]),
             x=alt.X("share:Q", title="share of slices", axis=alt.Axis(format=".0%", tickCount=8)),
-            color=alt.Color("role:N", title=None, scale=_ROLES, legend=_legend()),
+            color=alt.Color("role:N", title=None, scale=_ROLES, legend=legend()),
         )
     )
     ticks = (
-        alt.Chart(_data(sizes.select("component", "weight").to_dicts()))
-        .mark_tick(color=_INK, thickness=2)
+        alt.Chart(held(sizes.select("component", "weight").to_dicts()))
+        .mark_tick(color=INK, thickness=2)
         .encode(y=_component_axis(order), x="weight:Q")
     )
     most = sizes.sort("pool_share", descending=True).row(0, named=True)
@@ -81,7 +82,7 @@ def component_sizes_chart(sizes: pl.DataFrame) -> Spec:
     )
     words = ["Every slice is shared out among the components, however unlikely it is: the broadest takes what fits",
              "nowhere. Black tick: the component's weight in the mixture."]  # fmt: skip
-    return _finished(alt.layer(bars, ticks), title, words, height=max(160, 30 * len(order)))
+    return finished(alt.layer(bars, ticks), title, words, height=max(160, 30 * len(order)))
 
 
 def _component_axis(order: list[int]) -> alt.Y:
@@ -96,7 +97,7 @@ def similarities_chart(bins: pl.DataFrame, reached: float, share: float) -> Spec
         share: Share of the pool that reaches it.
     """
     bars = (
-        alt.Chart(_data(bins.to_dicts()))
+        alt.Chart(held(bins.to_dicts()))
         .mark_rect(opacity=0.65)
         .encode(
             x=alt.X(
@@ -108,15 +109,15 @@ def similarities_chart(bins: pl.DataFrame, reached: float, share: float) -> Spec
             x2="to_nats:Q",
             y2=alt.Y2Datum(0),
             y=alt.Y("share:Q", title="share of the images", axis=alt.Axis(format=".0%")),
-            color=alt.Color("role:N", title=None, scale=_ROLES, sort=["target", "pool"], legend=_legend()),
+            color=alt.Color("role:N", title=None, scale=_ROLES, sort=["target", "pool"], legend=legend()),
         )
     )
-    line = alt.Chart(_data([{"at": reached, "words": f"95% of the target lie right of {reached:.1f}"}]))
-    rule = line.mark_rule(color=_INK, strokeDash=[4, 3], strokeWidth=1.5).encode(x="at:Q")
-    note = line.mark_text(color=_INK, align="right", dx=-7, dy=-2, fontSize=12, baseline="top").encode(
+    line = alt.Chart(held([{"at": reached, "words": f"95% of the target lie right of {reached:.1f}"}]))
+    rule = line.mark_rule(color=INK, strokeDash=[4, 3], strokeWidth=1.5).encode(x="at:Q")
+    note = line.mark_text(color=INK, align="right", dx=-7, dy=-2, fontSize=12, baseline="top").encode(
         x="at:Q", y=alt.value(4), text="words:N"
     )
-    return _finished(
+    return finished(
         alt.layer(bars, rule, note),
         f"{share:.0%} of the pool is as near the target as 95% of the target itself",
         ["Each image is scored by mixtures that were fitted without it."],
@@ -128,38 +129,40 @@ def map_chart(places: pl.DataFrame, gap: DomainGap) -> Spec:
     """Target and pool in the plane of t-SNE; the domain gap stands beneath the title."""
     pool_first = places.sort("role", "image_id").to_dicts()  # the target, the fewer, is drawn on top
     points = (
-        alt.Chart(_data(pool_first))
+        alt.Chart(held(pool_first))
         .mark_circle(size=22, opacity=0.6)
         .encode(
             x=alt.X("x:Q", axis=None, scale=alt.Scale(zero=False, nice=False, padding=12)),
             y=alt.Y("y:Q", axis=None, scale=alt.Scale(zero=False, nice=False, padding=12)),
-            color=alt.Color("role:N", title=None, scale=_ROLES, legend=_legend()),
+            color=alt.Color("role:N", title=None, scale=_ROLES, legend=legend()),
         )
     )
     words = ["Each dot is an image; neighbours look alike to the network. Axes, sizes of clumps and the space between",
              "them mean nothing (t-SNE)."]  # fmt: skip
     title = f"A linear classifier tells target from pool: AUC {gap.auc:.3f} (95% interval {gap.low:.3f}–{gap.high:.3f})"
-    return _finished(points, title, words, height=460)
+    return finished(points, title, words, height=460)
 
 
-def _data(rows: list[dict[str, Any]]) -> alt.Data:
+def held(rows: list[dict[str, Any]]) -> alt.Data:
+    """Rows that the spec itself holds."""
     return alt.Data(values=rows)  # type: ignore[no-untyped-call]
 
 
-def _legend() -> alt.Legend:
+def legend() -> alt.Legend:
+    """Above the chart, large enough to read."""
     return alt.Legend(orient="top", labelFontSize=13, symbolSize=120, symbolOpacity=1)
 
 
-def _finished(chart: alt.Chart | alt.LayerChart | alt.FacetChart, title: str, words: list[str], height: int) -> Spec:
+def finished(chart: Any, title: str, words: list[str], height: int) -> Spec:
     """The spec with title, size and the look all charts share."""
     header = alt.TitleParams(
-        title, subtitle=words, anchor="start", fontSize=17, subtitleFontSize=13, subtitleColor=_FAINT, offset=14
+        title, subtitle=words, anchor="start", fontSize=17, subtitleFontSize=13, subtitleColor=FAINT, offset=14
     )
     spec: Spec = (
         chart.properties(title=header, width=_WIDTH, height=height, background="#ffffff", padding=16)
         .configure(font="sans-serif")
         .configure_view(stroke=None)
-        .configure_axis(labelFontSize=12, titleFontSize=13, titleFontWeight="normal", gridColor=_GRID, titleColor=_INK)
+        .configure_axis(labelFontSize=12, titleFontSize=13, titleFontWeight="normal", gridColor=_GRID, titleColor=INK)
         .to_dict()
     )
     return spec
@@ -167,5 +170,10 @@ def _finished(chart: alt.Chart | alt.LayerChart | alt.FacetChart, title: str, wo
 
 def png(spec: Spec) -> bytes:
     """The chart as PNG at twice its size; nothing is fetched."""
-    return vlc.vegalite_to_png(spec, vl_version=alt.SCHEMA_VERSION.removeprefix("v").rsplit(".", 1)[0], scale=2,
-                               allowed_base_urls=[])  # fmt: skip
+    return vlc.vegalite_to_png(spec, vl_version=_VERSION, scale=2, allowed_base_urls=[])
+
+
+def svg(spec: Spec) -> str:
+    """The chart as SVG; nothing is fetched."""
+    drawn: str = vlc.vegalite_to_svg(spec, vl_version=_VERSION, allowed_base_urls=[])
+    return drawn

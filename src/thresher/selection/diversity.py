@@ -56,6 +56,20 @@ def class_counts(boxes: pl.LazyFrame, classes: Sequence[str]) -> pl.DataFrame:
     return counted.group_by("image_id").agg(pl.col(list(classes)).sum()).collect(engine="streaming")
 
 
+def box_frequencies(boxes: pl.LazyFrame, classes: Sequence[str]) -> pl.DataFrame:
+    """How many boxes that count there are of each class, and on how many images (class, boxes, images).
+
+    A group box is one box here. Classes without a box are not in it.
+
+    Args:
+        boxes: Table BOXES, of the images in question.
+    """
+    counted = counted_boxes(boxes, classes).group_by("class")
+    return counted.agg(boxes=pl.len().cast(pl.Int64), images=pl.col("image_id").n_unique().cast(pl.Int64)).collect(
+        engine="streaming"
+    )
+
+
 def class_frequencies(
     counts: pl.DataFrame, labelled_images: int, class_scores: Mapping[str, float] | None = None
 ) -> ClassFrequencies:

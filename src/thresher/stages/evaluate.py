@@ -19,7 +19,18 @@ from thresher.data.taxonomy import Taxonomy
 from thresher.errors import DataError, SettingsError
 from thresher.features.backbone import pad_statically
 from thresher.files import replacing
-from thresher.run import Record, Run, StageResult, Track, file_digest, folder_digest, perform, untracked
+from thresher.run import (
+    Record,
+    Run,
+    StageResult,
+    Track,
+    file_digest,
+    fingerprint,
+    folder_digest,
+    is_current,
+    perform,
+    untracked,
+)
 from thresher.segmentation.metrics import class_metrics, confusion, confusion_table, mean_iou
 from thresher.stages.index import IndexSettings, parsed_sources
 from thresher.stages.material import strong_images, validation_images
@@ -85,12 +96,11 @@ def evaluate(
     told = {"training": settings.training, "name": name, "images": images.height}
     if dry_run:
         return StageResult("evaluate", "planned", told)
-    folder = run.training(settings.training) / "evaluations" / name
-    outputs = [folder / "classes.parquet", folder / "confusion.parquet"]
+    outputs = _outputs(run, settings)
 
     def work() -> tuple[dict[str, Any], int]:
         shown = {n * images.height // settings.pictures for n in range(min(settings.pictures, images.height))}
-        matrix = _measured(found, images, shown, folder / "pictures", track)
+        matrix = _measured(found, images, shown, outputs[0].parent / "pictures", track)
         classes = class_metrics(matrix, found.tree.classes)
         tables.write(classes, outputs[0])
         tables.write(confusion_table(matrix, found.tree.classes), outputs[1])
@@ -98,6 +108,23 @@ def evaluate(
 
     record = Record(run.training(settings.training))
     return perform(run, f"evaluate:{name}", settings, _inputs(run, settings, checkpoint), outputs, work, record)
+
+
+def is_evaluated(run: Run, settings: EvaluateSettings) -> bool:
+    """Whether just this network was measured on just these images, and what that wrote is still there.
+
+    Raises:
+        SettingsError: no such training.
+    """
+    shaped_by = fingerprint(f"evaluate:{settings.evaluation_name}", settings,
+                            _inputs(run, settings, checkpoint_of(run, settings.training)))  # fmt: skip
+    record = Record(run.training(settings.training))
+    return is_current(record, f"evaluate:{settings.evaluation_name}", shaped_by, _outputs(run, settings))
+
+
+def _outputs(run: Run, settings: EvaluateSettings) -> list[Path]:
+    folder = run.training(settings.training) / "evaluations" / settings.evaluation_name
+    return [folder / "classes.parquet", folder / "confusion.parquet"]
 
 
 def checkpoint_of(run: Run, training: str) -> Path:

@@ -1,0 +1,267 @@
+"""compare: methods × budgets × modes × seeds → comparisons/NAME: what each selection is worth, with intervals."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib.util
+import logging
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, get_args, get_type_hints
+
+from thresher.errors import DataError, SettingsError
+from thresher.features.engine import EngineSettings
+from thresher.run import Record, Run, StageResult, as_json
+from thresher.segmentation.comparison import ALL, NONE, STRONG, Cell, grid
+from thresher.selection.methods import METHODS
+from thresher.stages import comparison_tables
+from thresher.stages.cell import as_job
+from thresher.stages.cells import outcomes, workers_of
+from thresher.stages.frequencies import SelectionOf, write_frequencies
+from thresher.stages.pace import Pace, in_words, is_weak
+from thresher.stages.select import SelectSettings, select
+from thresher.stages.train import TrainSettings, is_trained, train
+
+log = logging.getLogger(__name__)
+
+#: Of a training's settings, what the grid says.
+GRID = ("selection", "mode", "seed", "name")
+_NEEDED = ("altair", "vl_convert", "segmentation_models_pytorch")
+
+
+@dataclass(frozen=True)
+class CompareSettings:
+    """Which selections are compared, and how often each."""
+
+    methods: tuple[str, ...] = ("layout_and_diversity", "random")
+    """Methods of `select`, with commas between them."""
+    budgets: tuple[str, ...] = ("10%",)
+    """How many images each chooses: numbers (500) or shares (3%), with commas between them."""
+    modes: tuple[str, ...] = ("hierarchical",)
+    """Modes of `train` that use boxes, with commas between them."""
+    seeds: int = 3
+    """How often each is trained, with seeds 0, 1, …; an interval needs two, and is of use from about five."""
+    baselines: tuple[str, ...] = (NONE, ALL)
+    """Anchors besides: none (no weak image), all (the whole pool)."""
+    test: str = ""
+    """FORMAT:ROOT[#SPLIT] of images with masks on which each network is measured besides, once it is trained."""
+    name: str = "comparison"
+    """What to call the comparison; stands at the head of its trainings' names."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work.
+
+        Raises:
+            SettingsError: names the setting, its value and what is expected.
+        """
+        modes = tuple(mode for mode in get_args(get_type_hints(TrainSettings)["mode"]) if mode != STRONG)
+        known = {"methods": tuple(METHODS), "budgets": None, "modes": modes, "baselines": (NONE, ALL)}
+        for name, options in known.items():
+            given = getattr(self, name)
+            listed = [part.strip() for part in (given if isinstance(given, str) else ",".join(given)).split(",")]
+            values = tuple(dict.fromkeys(part for part in listed if part))
+            object.__setattr__(self, name, values)
+            for value in values:
+                if options is not None and value not in options:
+                    raise SettingsError(f"{name}: '{value}' is unknown. Known: {', '.join(options)}.")
+        if not self.modes or not (self.baselines or (self.methods and self.budgets)):
+            raise SettingsError("compare: nothing to train. Give modes, and methods with budgets or baselines.")
+        if self.seeds < 1:
+            raise SettingsError(f"seeds = {self.seeds}: expected 1 or more.")
+        if not re.fullmatch(r"[\w][\w+-]*", self.name):
+            raise SettingsError(f"name '{self.name}': expected letters, digits, '-', '+' or '_'.")
+
+    def cells(self) -> list[Cell]:
+        """Every training of it, in the order in which they start."""
+        return grid(self.name, self.methods, self.budgets, self.modes, self.seeds, self.baselines, _selection_name)
+
+
+def _selection_name(method: str, budget: str, seed: int) -> str:
+    return SelectSettings(method, budget, seed).selection_name
+
+
+def compare(
+    run: Run,
+    settings: CompareSettings | None = None,
+    training: TrainSettings | None = None,
+    *,
+    engine: EngineSettings | None = None,
+    dry_run: bool = False,
+) -> StageResult:
+    """Train a network for each selection, mode and seed, and say which selection pays.
+
+    Makes the selections that are missing, then does the trainings that are not done yet, each in a process of its own
+    with one thread; one that fails costs only itself. RUN/comparisons/NAME gets `results`, `summary`, `differences` and
+    `frequencies` (Parquet), and the figures, all anew after each training. Broken off, the same call goes on.
+
+    Args:
+        training: What all trainings have in common; selection, mode, seed and name are the grid's.
+        engine: Where they run; changes no result.
+
+    Raises:
+        SettingsError: an unknown method or mode, a budget that asks for too much, or an optional part is not installed.
+        DataError: score has not run, the target has no masks, or another process works on this comparison.
+    """
+    settings, training, engine = settings or CompareSettings(), training or TrainSettings(), engine or EngineSettings()
+    _refuse_grid_of(training)
+    cells = settings.cells()
+    anchor = dataclasses.replace(training, selection=NONE, mode="strong")
+    steps = train(run, anchor, dry_run=True).summary["steps"]  # refuses what no training could work with
+    if dry_run:
+        return _planned(run, settings, training, engine, cells, steps)
+    _require()
+    started = time.monotonic()
+    record = Record(run.comparison(settings.name))
+    chosen = _made_selections(run, settings, cells)
+    write_frequencies(run, record, chosen, training, record.folder / "frequencies.parquet")
+    with record.locked():
+        done = [cell for cell in cells if _is_done(run, settings, training, cell)]
+        todo = [cell for cell in cells if cell not in done]
+        failed = _trained(run, settings, training, engine, record, done, todo)
+        told = comparison_tables.write(run, settings, record, done)
+        record.add_problems("compare", comparison_tables.problems(run, failed))
+        told = {"name": settings.name, "trainings": len(cells), "trained_now": len(todo) - len(failed), **told}
+        if failed:
+            told["failed"] = [{"training": name, "reason": reason} for name, reason in failed.items()]
+        seconds = round(time.monotonic() - started, 1)
+        entry = {"settings": as_json(settings), "training": as_json(training), "summary": told, "seconds": seconds}
+        record.note("compare", {**entry, "failed_items": len(failed)})
+    return StageResult("compare", "done", told, len(failed))
+
+
+def _refuse_grid_of(training: TrainSettings) -> None:
+    plain = TrainSettings()
+    for name in GRID:
+        if getattr(training, name) != getattr(plain, name):
+            raise SettingsError(f"{name} = {getattr(training, name)!r}: a comparison sets it for each training. "
+                                "Leave it out; methods, modes and seeds say what is trained.")  # fmt: skip
+
+
+def _require() -> None:
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise SettingsError(f"compare: {', '.join(missing)} not installed. Run: pip install 'thresher[train,report]'")
+
+
+def _training_of(training: TrainSettings, cell: Cell) -> TrainSettings:
+    """A cell's own settings."""
+    mode: Any = cell.mode
+    return dataclasses.replace(training, selection=cell.selection, mode=mode, seed=cell.seed, name=cell.training)
+
+
+def _is_done(run: Run, settings: CompareSettings, training: TrainSettings, cell: Cell) -> bool:
+    own = _training_of(training, cell)
+    if not is_trained(run, own):
+        return False
+    if not settings.test:
+        return True
+    from thresher.stages.evaluate import EvaluateSettings, is_evaluated
+
+    return is_evaluated(run, EvaluateSettings(training=cell.training, images=settings.test, name="test"))
+
+
+def _made_selections(run: Run, settings: CompareSettings, cells: Sequence[Cell]) -> list[SelectionOf]:
+    """Every selection of the grid, each made unless it is there and current."""
+    found: dict[str, SelectionOf] = {}
+    for cell in cells:
+        if cell.budget is not None and cell.selection not in found:
+            made = SelectSettings(cell.method, cell.budget, cell.seed if cell.method == "random" else 0)
+            select(run, made)
+            found[cell.selection] = SelectionOf(cell.selection, made.method, made.budget, made.seed)
+    return list(found.values())
+
+
+def _trained(
+    run: Run,
+    settings: CompareSettings,
+    training: TrainSettings,
+    engine: EngineSettings,
+    record: Record,
+    done: list[Cell],
+    todo: list[Cell],
+) -> dict[str, str]:
+    """Train what is to do, and tell of each; adds to `done`. Gives each failed training's reason."""
+    if not todo:
+        return {}
+    pace = _pace(run, settings, training, done, todo)
+    workers = workers_of(engine) if engine.engine == "local" else engine.workers or len(todo)
+    failed: dict[str, str] = {}
+    left = {cell.training: cell for cell in todo}
+    total = len(done) + len(left)
+    log.info("compare: %d of %d trainings to do, about %s at %d at once (rough)", len(left), total,
+             in_words(pace.left(left.values(), workers)), workers)  # fmt: skip
+    jobs = [as_job(run, _training_of(training, cell), settings.test) for cell in todo]
+    with contextlib.closing(outcomes(jobs, engine)) as ended:  # type: ignore[type-var]
+        for outcome in ended:
+            cell = left.pop(outcome.training)
+            place = f"compare: {total - len(left)} of {total}, {cell.training}"
+            if outcome.failure:
+                failed[cell.training] = outcome.failure
+                log.error("%s failed: %s%s", place, outcome.failure, f"\n{outcome.trace}" if outcome.trace else "")
+                continue
+            done.append(cell)
+            pace.add(cell, outcome.seconds)
+            rest = f", about {in_words(pace.left(left.values(), workers))} left" if left else ""
+            log.info("%s: mIoU %.4f%s", place, outcome.miou or 0.0, rest)
+            comparison_tables.write_numbers(run, settings, record, done)
+    return failed
+
+
+def _pace(
+    run: Run, settings: CompareSettings, training: TrainSettings, done: Sequence[Cell], todo: Sequence[Cell]
+) -> Pace:
+    """What is known of the time that trainings take; where nothing is, a few steps are taken.
+
+    Raises:
+        DataError: not even those can be taken.
+    """
+    pace = Pace()
+    for cell in done:
+        pace.add(cell, Record(run.training(cell.training)).recorded()["train"]["seconds"])
+    unknown = pace.unknown(todo)
+    jobs = []
+    for cell in unknown.values():
+        own = dataclasses.replace(_training_of(training, cell), name=str(is_weak(cell)))
+        jobs.append(as_job(run, dataclasses.replace(own, selection=ALL if is_weak(cell) else NONE), kind="time"))
+    planned = train(run, dataclasses.replace(training, selection=NONE, mode="strong"), dry_run=True).summary
+    validations = -(-training.epochs // training.checkpoint_epochs)
+    for outcome in outcomes(jobs, EngineSettings(workers=1)):
+        if outcome.failure:
+            raise DataError(f"compare: no training can be started: {outcome.failure}\n{outcome.trace}".strip())
+        steps, images = planned["steps"], validations * planned["validation_images"]
+        each = outcome.pace
+        pace.timed[outcome.training == "True"] = each["once"] + steps * each["step"] + images * each["image"]
+    return pace
+
+
+def _planned(
+    run: Run,
+    settings: CompareSettings,
+    training: TrainSettings,
+    engine: EngineSettings,
+    cells: list[Cell],
+    steps: int,
+) -> StageResult:
+    _require()
+    missing = [cell for cell in cells if cell.budget is not None and not run.selection(cell.selection).is_file()]
+    unmade = {cell.training for cell in missing}
+    done = [cell for cell in cells if cell.training not in unmade and _is_done(run, settings, training, cell)]
+    todo = [cell for cell in cells if cell not in done]
+    pace = _pace(run, settings, training, done, todo)
+    workers = workers_of(engine)
+    told: dict[str, Any] = {
+        "name": settings.name,
+        "trainings": len(cells),
+        "done": len(done),
+        "selections_to_make": len({cell.selection for cell in missing}),
+        "steps_of_each": steps,
+        "at_once": workers,
+        "seconds": round(pace.left(todo, workers)) if todo else 0,
+        "time": f"about {in_words(pace.left(todo, workers))} (rough)" if todo else "nothing to do",
+        "time_known_from": "finished trainings" if done and not pace.timed else "a few steps taken for it",
+        "to_do": [{"training": cell.training} for cell in todo],
+    }
+    return StageResult("compare", "planned", told)

@@ -1,0 +1,53 @@
+"""The jobs of a comparison on a Ray cluster, one task each; every machine sees the run's folder under the same path."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from thresher.errors import SettingsError
+from thresher.features.engine import ONE_THREAD, EngineSettings
+from thresher.stages.cell import Job, Outcome, answer
+
+
+def on_ray(jobs: Sequence[Job], engine: EngineSettings) -> Iterator[Outcome]:
+    """Each job's outcome, in the order in which they end.
+
+    A task has a process of its own. Where a node is lost, Ray starts the task again elsewhere, and the training goes on
+    from its last checkpoint.
+
+    Raises:
+        SettingsError: Ray is not installed.
+    """
+    try:
+        import ray
+    except ImportError:
+        raise SettingsError("engine = 'ray': Ray is not installed. pip install 'thresher[ray]'.") from None
+    if not ray.is_initialized():
+        ray.init(address=engine.address or os.environ.get("RAY_ADDRESS"), log_to_driver=False)
+    task: Any = ray.remote(
+        num_cpus=engine.worker_cpus,
+        num_gpus=engine.worker_gpus,
+        max_calls=1,
+        runtime_env={"env_vars": ONE_THREAD},
+    )(answer)
+    left = list(reversed(jobs))
+    at_once = engine.workers or len(jobs)
+    running: dict[Any, Job] = {}
+    try:
+        while left or running:
+            while left and len(running) < at_once:
+                job = left.pop()
+                running[task.remote(json.dumps(dataclasses.asdict(job)))] = job
+            (first, *_), _ = ray.wait(list(running))
+            job = running.pop(first)
+            try:
+                yield Outcome(**json.loads(ray.get(first)))
+            except ray.exceptions.RayError as error:
+                yield Outcome(job.training["name"], f"{type(error).__name__}: {error}")
+    finally:
+        for each in running:
+            ray.cancel(each, force=True)
