@@ -5,12 +5,13 @@ from __future__ import annotations
 import ctypes
 import platform
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from thresher.errors import SettingsError
 
+Network = TypeVar("Network", bound=torch.nn.Module)
 #: While the first process validates, the others wait for its next step.
 _PATIENCE = timedelta(hours=6)
 # Source: malloc.h of glibc.
@@ -38,6 +39,11 @@ def accelerator() -> Any:
     return Accelerator(mixed_precision=precision, cpu=not torch.cuda.is_available(), kwargs_handlers=[waiting])
 
 
+def placed(network: Network, accelerator: Any) -> Network:
+    """The network on this process's device, its tensors' channels last, as convolutions prefer them."""
+    return network.to(device=accelerator.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
 def told_to_all(accelerator: Any, word: Any) -> Any:
     """What the first process says, in each of them; all must ask."""
     from accelerate.utils import broadcast_object_list
@@ -62,3 +68,15 @@ def _keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_MMAP_THRESHOLD, 2**30)
         mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def scaler_state(accelerator: Any) -> dict[str, Any] | None:
+    """How far losses are scaled, as JSON values; None where they are not."""
+    state: dict[str, Any] | None = None if accelerator.scaler is None else accelerator.scaler.state_dict()
+    return state
+
+
+def restore_scaler(accelerator: Any, state: dict[str, Any] | None) -> None:
+    """Go on with the scale of a checkpoint; one from another kind of device has none to tell."""
+    if accelerator.scaler is not None and state:
+        accelerator.scaler.load_state_dict(state)
