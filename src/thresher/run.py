@@ -32,7 +32,7 @@ STAGE_VERSIONS = {
     "score": 4,
     "select": 1,
     "insight": 1,
-    "train": 2,
+    "train": 3,
     "evaluate": 1,
     "frequencies": 1,
 }
