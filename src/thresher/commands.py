@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -124,6 +125,9 @@ def train_command(
     run: RunFolder, *, settings: Annotated[TrainSettings, FLAT] = TrainSettings(), output: Output = Output()
 ) -> int:
     """Train a segmentation network on the target's masks and the boxes of a selection, and measure it."""
+    if os.environ.get("RANK", "0") != "0":  # of several processes the first one speaks
+        train(Run(run), settings, dry_run=output.dry_run)
+        return EXIT_OK
     return _told([train(Run(run), settings, dry_run=output.dry_run, track=_track())], output)
 
 
@@ -291,12 +295,21 @@ def _print_words(result: StageResult) -> None:
 
 
 def _track() -> Track[Any]:
-    """A progress bar on stderr, where that is a terminal; nothing in a pipe."""
+    """Progress bars on stderr, where that is a terminal; nothing in a pipe. A loop within a loop has its bar below."""
     console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
     def track(items: Iterable[Any], total: int, what: str) -> Iterable[Any]:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-            yield from progress.track(items, total=total, description=what)
+        progress.start()
+        task = progress.add_task(what, total=total)
+        try:
+            for item in items:
+                yield item
+                progress.advance(task)
+        finally:
+            progress.remove_task(task)
+            if not progress.tasks:
+                progress.stop()
 
     return track

@@ -156,7 +156,7 @@ def gathered(
     size: tuple[int, int],
 ) -> Batch:
     """Examples as one batch; at least one of them must be strong."""
-    images = torch.stack([image for image, *_ in (*strong, *weak)])
+    images = torch.stack([image for image, _ in strong] + [image for image, *_ in weak])
     labels = torch.stack([labels for _, labels in strong])
     shares = tuple(
         torch.stack([each[number] for _, each, _ in weak]) if weak else torch.zeros((0, len(group.outputs), *size))

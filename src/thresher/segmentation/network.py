@@ -56,8 +56,9 @@ class SegmentationNetwork(torch.nn.Module):
         In training, those of the auxiliary head for boxes come last, if there is one.
         """
         features = self.body.encoder((images.float() - self.mean) / self.std)
-        # A trained network is exported as segmentation_models_pytorch has it, which other tools fold on their own.
-        decoder = partial(folded_pyramid, self.body.decoder) if self.folded and self.training else self.body.decoder
+        # By torch, one image costs as much either way; onnxruntime works the folded weights out once and for all.
+        folding = self.folded and (self.training or torch.onnx.is_in_onnx_export())
+        decoder = partial(folded_pyramid, self.body.decoder) if folding else self.body.decoder
         logits: torch.Tensor = self.body.segmentation_head(decoder(features))
         parts = torch.split(logits, [*self.outputs, self.boxed], dim=1)
         return parts if self.training and self.boxed else parts[:-1]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import platform
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,31 +23,11 @@ from thresher.segmentation.settings import TrainingSettings
 from thresher.segmentation.tree import ClassTree
 
 Made = TypeVar("Made")
-# Source: malloc.h of glibc.
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 
 
 def fastest_device() -> torch.device:
     """A GPU where there is one."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def placed(network: SegmentationNetwork) -> SegmentationNetwork:
-    """The network on the fastest device, with its tensors' channels last, which every device prefers here."""
-    _keep_freed_memory()
-    return network.to(device=fastest_device(), memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
-
-
-def _keep_freed_memory() -> None:
-    """Let the C library keep large blocks of memory for the next use, where it is glibc; undone by no one.
-
-    By default it gives each tensor of more than 32 MB back to the system and asks for its pages again at every layer,
-    which took up to a tenth of a step.
-    """
-    if platform.libc_ver()[0] == "glibc":
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_MMAP_THRESHOLD, 2**30)
-        mallopt(_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def new_optimiser(network: SegmentationNetwork, settings: TrainingSettings) -> torch.optim.Optimizer:
@@ -71,55 +49,80 @@ def learning_rate(settings: TrainingSettings, step: int, steps: int) -> float:
 
 
 def train(
-    network: SegmentationNetwork,
-    optimiser: torch.optim.Optimizer,
+    network: torch.nn.Module,
+    optimiser: Any,
+    here: Any,
     batch_of: Callable[[int], Batch | None],
     tree: ClassTree,
     settings: TrainingSettings,
     todo: range,
     steps: int,
-    track: Track[Any],
+    watched: Iterator[int],
 ) -> dict[str, float]:
     """Take some of a training's `steps`; changes network and optimiser.
 
     Args:
+        network: Prepared by `here`, as the optimiser.
+        here: accelerate's view of this process (`devices.accelerator`).
         batch_of: The batch of a step, by its number alone; None where nothing of it can be read: then none is taken.
+        watched: Is asked for an item before each step, so that someone can watch.
 
     Returns:
-        Means over the steps taken: loss, loss of the root and of each group in nats per pixel, and for each group the
+        Means over the steps taken: loss, those of root, boxes and each group in nats per pixel, and for each group the
         weak pixels per step that taught it.
     """
-    device = network.mean.device
-    sums: dict[str, float] = {}
+    told: list[torch.Tensor] = []
     batches = ahead(batch_of, todo, threads=min(4, os.cpu_count() or 1))
-    taken = 0
     network.train()
     with torch.random.fork_rng():
-        for step, batch in track(zip(todo, batches, strict=True), len(todo), f"training, {steps} steps"):
-            if batch is None:
+        for step, batch, _ in zip(todo, batches, watched, strict=False):
+            if not _in_every_process(here, batch is not None) or batch is None:
                 continue
-            torch.manual_seed(settings.seed * 1_000_003 + step)  # decoders drop out: the same, wherever a run goes on
+            # Decoders drop out: the same, wherever a run goes on, and another in each process.
+            torch.manual_seed(settings.seed * 1_000_003 + step + here.process_index * 1_000_003**2)
             for group in optimiser.param_groups:
                 group["lr"] = group["share"] * learning_rate(settings, step, steps)
-            shares = [part.to(device) for part in batch.shares]
-            outputs = network(batch.images.to(device).contiguous(memory_format=torch.channels_last))
+            shares = [part.to(here.device) for part in batch.shares]
+            outputs = network(batch.images.to(here.device).contiguous(memory_format=torch.channels_last))
             logits = outputs[: len(tree.classifiers)]
-            losses = hierarchical_loss(logits, batch.labels.to(device), shares, tree, settings.group_weight)
+            losses = hierarchical_loss(logits, batch.labels.to(here.device), shares, tree, settings.group_weight)
             if settings.has_box_head:
-                losses = with_box_loss(losses, outputs[-1], batch.cover.to(device), settings.box_weight)
+                losses = with_box_loss(losses, outputs[-1], batch.cover.to(here.device), settings.box_weight)
             optimiser.zero_grad()
-            torch.autograd.backward(losses.total)
+            here.backward(losses.total)
             optimiser.step()
-            taken += 1
-            sums = {name: sums.get(name, 0.0) + value for name, value in _told(losses, tree).items()}
-    return {name: value / taken for name, value in sums.items()}
+            told.append(_told(losses))
+    return _means(told, tree, here)
 
 
-def _told(losses: Losses, tree: ClassTree) -> dict[str, float]:
-    parts = {"loss": losses.total.item(), "root_loss": losses.root.item(), "box_loss": losses.boxes.item()}
-    for classifier, loss, pixels in zip(tree.groups, losses.groups, losses.weak_pixels, strict=True):
-        parts |= {f"{classifier.name}_loss": loss.item(), f"{classifier.name}_weak_pixels": float(pixels)}
-    return parts
+def _in_every_process(here: Any, ready: bool) -> bool:
+    if here.num_processes == 1:
+        return ready
+    count = int(here.reduce(torch.tensor(float(ready), device=here.device), "sum"))
+    all_of_them: int = here.num_processes
+    return count == all_of_them
+
+
+def _told(losses: Losses) -> torch.Tensor:
+    """Loss, those of root and boxes, and of each group its loss and weak pixels; left on the device, which works on."""
+    parts = [losses.total, losses.root, losses.boxes]
+    for loss, pixels in zip(losses.groups, losses.weak_pixels, strict=True):
+        parts += [loss, torch.as_tensor(float(pixels), device=loss.device)]
+    return torch.stack([part.detach() for part in parts])
+
+
+def _means(told: list[torch.Tensor], tree: ClassTree, here: Any) -> dict[str, float]:
+    """The means by name, over all processes; weak pixels are of a whole step, which processes share."""
+    names = ["loss", "root_loss", "box_loss"]
+    for classifier in tree.groups:
+        names += [f"{classifier.name}_loss", f"{classifier.name}_weak_pixels"]
+    if not told:
+        return {}
+    means = torch.stack(told).cpu().double().mean(0)
+    if here.num_processes > 1:
+        means = here.reduce(means.to(here.device, torch.float32), "mean").cpu().double()
+    pixels = [here.num_processes if name.endswith("_weak_pixels") else 1 for name in names]
+    return dict(zip(names, (means * torch.tensor(pixels)).tolist(), strict=True))
 
 
 def ahead(make: Callable[[int], Made], numbers: Iterable[int], threads: int = 1) -> Iterator[Made]:
