@@ -17,6 +17,7 @@ from thresher.cli import COMMANDS
 from thresher.data.export import FORMATS
 from thresher.data.readers import READERS
 from thresher.selection.methods import METHODS
+from thresher.stages.compare import CompareSettings
 from thresher.stages.demo import DemoSettings
 from thresher.stages.embed import EmbedSettings
 from thresher.stages.evaluate import EvaluateSettings
@@ -38,6 +39,7 @@ SETTINGS = {
     "insight": InsightSettings,
     "train": TrainSettings,
     "evaluate": EvaluateSettings,
+    "compare": CompareSettings,
     "export": ExportSettings,
     "demo": DemoSettings,
 }
@@ -58,6 +60,10 @@ TABLES = {
     "insight/map": tables.MAP,
     "insight/heat": tables.HEAT,
     "trainings/NAME/classes": tables.CLASS_METRICS,
+    "comparisons/NAME/results": tables.RESULTS,
+    "comparisons/NAME/summary": tables.SUMMARY,
+    "comparisons/NAME/differences": tables.DIFFERENCES,
+    "comparisons/NAME/frequencies": tables.FREQUENCIES,
     "trainings/NAME/evaluations/SET/classes": tables.CLASS_METRICS,
     "trainings/NAME/evaluations/SET/confusion": tables.CONFUSION,
 }

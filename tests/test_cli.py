@@ -167,6 +167,8 @@ def test_a_run_file_does_it_all_and_paths_are_relative_to_it(
         ('[index]\ntarget = "folder:."\n[embed]\nshort_side = "big"', "short_side = 'big': expected int"),
         ('[index]\ntarget = "folder:."\n[embed]\nallow_download = 1', "allow_download = 1: expected bool"),
         ('[index]\npool = "folder:."', "no target"),
+        ('[index]\ntarget = "folder:."\n[compare]\nmethods = ["best"]', "methods: 'best' is unknown"),
+        ('[index]\ntarget = "folder:."\n[compare]\n[train]\nseed = 3', "seed = 3: a comparison sets it for each"),
         ("[index", "not a readable TOML file"),
     ],
 )  # fmt: skip
@@ -177,6 +179,17 @@ def test_words_about_a_wrong_run_file(
     assert thresher("run", tmp_path / "job.toml") == 2
     error = capsys.readouterr().err
     assert re.search(words, error), error
+
+
+def test_words_about_a_wrong_comparison(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = indexed(photos)
+    capsys.readouterr()
+    assert thresher("compare", run, "--methods", "layout,best") == 2
+    assert "methods: 'best' is unknown. Known: random, diversity" in capsys.readouterr().err
+    assert thresher("compare", run, "--seed", 3) == 2
+    assert "Did you mean --seeds" in capsys.readouterr().err
+    assert thresher("compare", run, "--budgets", "3%,10%", "--strong-limit", 4) == 3
+    assert "no image of the target has a mask" in capsys.readouterr().err
 
 
 def test_doctor_finds_nothing_missing(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,14 +19,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from thresher.cli import EXIT_OK, EXIT_SOME_FAILED
 from thresher.features.engine import EngineSettings
 from thresher.run import Run, StageResult, Track
+from thresher.stages.compare import CompareSettings, compare
 from thresher.stages.demo import DemoSettings, demo
 from thresher.stages.doctor import doctor
 from thresher.stages.embed import EmbedSettings, embed, merge
 from thresher.stages.evaluate import EvaluateSettings, evaluate
 from thresher.stages.export import export
+from thresher.stages.export_network import export_network
 from thresher.stages.fit import FitSettings, fit
 from thresher.stages.index import IndexSettings, index
 from thresher.stages.insight import InsightSettings, insight
+from thresher.stages.predict import predict
 from thresher.stages.run_file import load_run_file, run_all
 from thresher.stages.score import ScoreSettings, score
 from thresher.stages.select import SelectSettings, select
@@ -35,6 +40,7 @@ SCHEMA_VERSION = 1
 #: Settings become flags of their own: --components, not --settings.components.
 FLAT = Parameter(name="*", negative="")
 RunFolder = Annotated[Path, Parameter(help="The run's folder.")]
+Training = Annotated[str, Parameter(help="The training's name.")]
 Engine = Annotated[EngineSettings, FLAT]
 
 
@@ -130,6 +136,74 @@ def evaluate_command(run: RunFolder, settings: Annotated[EvaluateSettings, FLAT]
     return _told([evaluate(Run(run), settings, dry_run=output.dry_run, track=_track())], output)
 
 
+def predict_command(
+    run: RunFolder,
+    training: Training,
+    images: Annotated[Path, Parameter(help="An image, or a folder of images at any depth.")],
+    *,
+    output: Output = Output(),
+    out: Annotated[Path, Parameter(help="Folder that gets masks/, overlays/ and, if any failed, problems.parquet.")],
+) -> int:
+    """Draw what a trained network decides on an image or a folder of them: masks and overlays."""
+    done = predict(Run(run), training, images, out, dry_run=output.dry_run, track=_track())
+    return _told([done], output, where=f"{out / 'problems.parquet'}")
+
+
+def export_network_command(
+    run: RunFolder,
+    training: Training,
+    *,
+    out: Annotated[Path, Parameter(help="The .onnx file to write.")],
+    json: Annotated[bool, Parameter(negative="", help="Print one JSON object.")] = False,
+) -> int:
+    """Write a trained network as one ONNX file."""
+    return _told([export_network(Run(run), training, out)], Output(json=json))
+
+
+#: What the grid of a comparison says is no flag of its own.
+_OF_GRID = Parameter(parse=False, show=False)
+
+
+@dataclass(frozen=True)
+class _Shared(TrainSettings):
+    """What all trainings of a comparison have in common."""
+
+    selection: Annotated[str, _OF_GRID] = "none"
+    mode: Annotated[Any, _OF_GRID] = TrainSettings.mode
+    seed: Annotated[int, _OF_GRID] = 0
+    name: Annotated[str, _OF_GRID] = ""
+
+
+def compare_command(
+    run: RunFolder,
+    *,
+    settings: Annotated[CompareSettings, FLAT] = CompareSettings(),
+    training: Annotated[_Shared, FLAT] = _Shared(),
+    output: Output = Output(),
+    engine: Engine = EngineSettings(),
+) -> int:
+    """Train a network for each selection, mode and seed, and say which selection pays."""
+    plain = TrainSettings(**vars(training))
+    with _lines_on_stderr():
+        done = compare(Run(run), settings, plain, engine=engine, dry_run=output.dry_run)
+    return _told([done], output, what="trainings", where=f"comparisons/{settings.name}/problems.parquet")
+
+
+@contextlib.contextmanager
+def _lines_on_stderr() -> Iterator[None]:
+    """Show what the stages log: a line for each thing done, which a grid of hours needs also where no one watches."""
+    handler = logging.StreamHandler()
+    logger = logging.getLogger("thresher")
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+
+
 def export_command(
     run: RunFolder,
     name: Annotated[str, Parameter(help="The selection's name.")],
@@ -153,7 +227,8 @@ def run_command(
 ) -> int:
     """Every stage, from one TOML file; stages whose inputs and settings are unchanged do nothing."""
     settings = load_run_file(file)
-    return _told(run_all(settings, engine=engine, dry_run=output.dry_run, track=_track()), output)
+    with _lines_on_stderr():
+        return _told(run_all(settings, engine=engine, dry_run=output.dry_run, track=_track()), output)
 
 
 def demo_command(
@@ -177,8 +252,8 @@ def doctor_command(
     return 1 if result.failed_items else EXIT_OK
 
 
-def _told(results: Iterable[StageResult], output: Output) -> int:
-    """Print each result as it comes; 4 if any image failed."""
+def _told(results: Iterable[StageResult], output: Output, what: str = "images", where: str = "problems.parquet") -> int:
+    """Print each result as it comes; 4 if anything failed, which is listed there."""
     failed = 0
     objects = []
     for result in results:
@@ -189,7 +264,7 @@ def _told(results: Iterable[StageResult], output: Output) -> int:
     if output.json:
         print(json.dumps({"schema_version": SCHEMA_VERSION, "failed_items": failed, "stages": objects}, default=str))
     elif failed:
-        print(f"{failed} images failed; each is listed with its reason in problems.parquet.", file=sys.stderr)
+        print(f"{failed} {what} failed; each is listed with its reason in {where}.", file=sys.stderr)
     return EXIT_SOME_FAILED if failed else EXIT_OK
 
 

@@ -29,7 +29,7 @@ STAGE_VERSIONS = {
     "index": 1,
     "embed": 2,
     "fit": 3,
-    "score": 3,
+    "score": 4,
     "select": 1,
     "insight": 1,
     "train": 3,

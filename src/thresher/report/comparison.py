@@ -66,8 +66,11 @@ def _seeds(seeds: list[int]) -> str:
 
 def _placed(frame: pl.DataFrame, places: dict[str, float]) -> pl.DataFrame:
     """Each row beside the others of its budget (`place`), its shares in percent."""
-    factor = pl.col("method").replace_strict(places, return_dtype=pl.Float64)
-    return _in_percent(frame).with_columns(place=pl.col("images") * factor)
+    factors = pl.DataFrame(
+        {"method": [*places], "factor": [*places.values()]}, {"method": pl.String, "factor": pl.Float64}
+    )
+    beside = _in_percent(frame).join(factors, on="method", maintain_order="left")
+    return beside.with_columns(place=pl.col("images") * pl.col("factor")).drop("factor")
 
 
 def _in_percent(frame: pl.DataFrame) -> pl.DataFrame:

@@ -88,14 +88,19 @@ def pixels_and_labels(strong: StrongImage) -> tuple[UInt8[torch.Tensor, "3 h w"]
     Raises:
         DataError: either cannot be read, or they differ in size.
     """
-    pixels, labels = _pixels(strong.path), torch.from_numpy(label_map(strong.mask, strong.numbers))
+    pixels, labels = pixels_of(strong.path), torch.from_numpy(label_map(strong.mask, strong.numbers))
     if pixels.shape[1:] != labels.shape:
         raise DataError(f"{strong.mask}: {labels.shape[1]} × {labels.shape[0]} pixels; its image {strong.path} has "
                         f"{pixels.shape[2]} × {pixels.shape[1]}.")  # fmt: skip
     return pixels, labels
 
 
-def _pixels(path: Path) -> UInt8[torch.Tensor, "3 h w"]:
+def pixels_of(path: Path) -> UInt8[torch.Tensor, "3 h w"]:
+    """An image as it is.
+
+    Raises:
+        DataError: it cannot be read.
+    """
     return torch.from_numpy(rgb_pixels(path)).permute(2, 0, 1)
 
 
@@ -121,7 +126,7 @@ def weak_example(
     Raises:
         DataError: the image cannot be read.
     """
-    pixels = _pixels(weak.path)
+    pixels = pixels_of(weak.path)
     height, width = pixels.shape[1], pixels.shape[2]
     cut = drawn_cut((height, width), size, zoom, rng)
     corners = torch.from_numpy(weak.corners) * torch.tensor([width, height, width, height])

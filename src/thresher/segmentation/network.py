@@ -51,8 +51,9 @@ class SegmentationNetwork(torch.nn.Module):
     def forward(self, images: UInt8[torch.Tensor, "n 3 h w"]) -> tuple[Float[torch.Tensor, "n _ h w"], ...]:
         """The logits of each classifier, in the tree's order; height and width are multiples of 32."""
         features = self.body.encoder((images.float() - self.mean) / self.std)
-        # A trained network is exported as segmentation_models_pytorch has it, which other tools fold on their own.
-        decoder = partial(folded_pyramid, self.body.decoder) if self.folded and self.training else self.body.decoder
+        # By torch, one image costs as much either way; onnxruntime works the folded weights out once and for all.
+        folding = self.folded and (self.training or torch.onnx.is_in_onnx_export())
+        decoder = partial(folded_pyramid, self.body.decoder) if folding else self.body.decoder
         logits: torch.Tensor = self.body.segmentation_head(decoder(features))
         return torch.split(logits, self.outputs, dim=1)
 

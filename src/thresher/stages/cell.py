@@ -1,7 +1,7 @@
-"""One job of a comparison, in a process of its own: a training and its test, or a few steps of one for their time.
+"""One job of a comparison: a training and its test, or a few steps of one for their time.
 
-A job comes as a line of JSON, and so does its outcome (`python -m thresher.stages.cell`, or a task on Ray); all else
-goes through the run's folder.
+A job comes as a line of JSON, and so does its outcome (`python -m thresher.stages.cell`, which does one after the
+other, or a task on Ray); all else goes through the run's folder.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import queue
 import sys
 import tempfile
 import threading
@@ -139,7 +140,7 @@ def _timed(job: Job) -> Outcome:
         "image": _mean(loops["validating"]),
         "once": overall - sum(loops["training"]) - sum(loops["validating"]),
     }
-    return Outcome("timed", pace=pace)
+    return Outcome(settings.name, pace=pace)
 
 
 def _mean(seconds: list[float]) -> float:
@@ -159,20 +160,21 @@ def _some_weak(run: Run) -> pl.DataFrame:
 WORK = {"train": _trained, "time": _timed}
 
 
-def _end_with_parent() -> None:
-    """Whoever asked has died once stdin ends; a training nobody waits for would keep its folder locked."""
-    sys.stdin.read()
+def _read(jobs: queue.SimpleQueue[str]) -> None:
+    """Whoever asks has died once stdin ends; a training that nobody waits for would keep its folder locked."""
+    for line in sys.stdin:
+        jobs.put(line)
     os._exit(1)
 
 
 def main() -> None:
-    """One job from stdin, which stays open as long as its outcome is wanted."""
+    """Jobs from stdin, each answered on stdout, until stdin ends."""
     told, sys.stdout = sys.stdout, sys.stderr  # what libraries print is no outcome
-    line = sys.stdin.readline()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    told.write(answer(line))
-    told.flush()
-    os._exit(0)  # the thread still reads
+    jobs: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(jobs,), daemon=True).start()
+    while True:
+        told.write(answer(jobs.get()))
+        told.flush()
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -18,12 +19,13 @@ from thresher.features.engine import ONE_THREAD, EngineSettings
 from thresher.stages.cell import Job, Outcome
 from thresher.stages.ray_cells import on_ray
 
-#: Gives each job's outcome, in the order in which they end; if it is closed before, what still runs is ended.
-Done = Callable[[Sequence[Job], EngineSettings], Iterator[Outcome]]
+#: Gives each job's outcome, in the order in which they end.
+Done = Callable[[Sequence[Job]], Iterator[Outcome]]
 
 
-def outcomes(jobs: Sequence[Job], engine: EngineSettings) -> Iterator[Outcome]:
-    """Each job's outcome, in the order in which they end.
+@contextlib.contextmanager
+def crew(engine: EngineSettings) -> Iterator[Done]:
+    """Who does any number of jobs until the block ends, which ends what still runs.
 
     Raises:
         SettingsError: the engine is not installed, or it is to work through a store.
@@ -31,7 +33,8 @@ def outcomes(jobs: Sequence[Job], engine: EngineSettings) -> Iterator[Outcome]:
     if engine.store:
         raise SettingsError(f"store = {engine.store}: a comparison's workers exchange networks and tables through the "
                             "run's folder. Put it on a disk that all of them share.")  # fmt: skip
-    return ENGINES[engine.engine](jobs, engine)
+    with ENGINES[engine.engine](engine) as done:
+        yield done
 
 
 def workers_of(engine: EngineSettings) -> int:
@@ -39,60 +42,91 @@ def workers_of(engine: EngineSettings) -> int:
     return engine.workers or len(os.sched_getaffinity(0))
 
 
-def _local(jobs: Sequence[Job], engine: EngineSettings) -> Iterator[Outcome]:
-    processes = _Processes()
-    with ThreadPoolExecutor(min(workers_of(engine), max(1, len(jobs)))) as threads:
-        waiting = [threads.submit(processes.outcome, job) for job in jobs]
+@contextlib.contextmanager
+def _local(engine: EngineSettings) -> Iterator[Done]:
+    """A few processes with one thread each: two side by side do more than one with two threads."""
+    workers = [_Worker() for _ in range(workers_of(engine))]
+    idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
+    for worker in workers:
+        idle.put(worker)
+
+    def outcome(job: Job) -> Outcome:
+        worker = idle.get()
         try:
-            for ended in as_completed(waiting):
-                yield ended.result()
+            return worker.outcome(job)
         finally:
-            for future in waiting:
-                future.cancel()
-            processes.end()
+            idle.put(worker)
+
+    def done(jobs: Sequence[Job]) -> Iterator[Outcome]:
+        for ended in as_completed([threads.submit(outcome, job) for job in jobs]):
+            yield ended.result()
+
+    try:
+        with ThreadPoolExecutor(len(workers)) as threads:
+            try:
+                yield done
+            finally:
+                for worker in workers:
+                    worker.end()
+    finally:
+        for worker in workers:
+            worker.close()
 
 
-class _Processes:
-    """A process for each job, with one thread: two of them side by side do more than one with two threads."""
+class _Worker:
+    """A process that does one job after the other; started when it is first needed, and again when it has died."""
 
     def __init__(self) -> None:
-        self._running: set[subprocess.Popen[str]] = set()
-        self._lock = threading.Lock()
+        self._process: subprocess.Popen[str] | None = None
         self._ending = False
+        self._lock = threading.Lock()
 
     def outcome(self, job: Job) -> Outcome:
+        """What came of a job, or that the process died of it."""
         with self._lock:
             if self._ending:
                 return Outcome(job.training["name"], "interrupted")
-            # A session of its own: Ctrl-C reaches the process that asks, which then ends its workers.
-            process = subprocess.Popen(
-                [sys.executable, "-m", "thresher.stages.cell"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-                env=os.environ | ONE_THREAD,
-                start_new_session=True,
-            )
-            self._running.add(process)
+            process = self._process = self._process or _started()
         assert process.stdin is not None and process.stdout is not None
-        try:
-            with contextlib.suppress(BrokenPipeError):  # its exit status says more
-                process.stdin.write(json.dumps(dataclasses.asdict(job)) + "\n")
-                process.stdin.flush()
-            line = process.stdout.read()
-            process.wait()
-        finally:
-            with contextlib.suppress(BrokenPipeError):
-                process.stdin.close()
-            process.stdout.close()
-            self._running.discard(process)
-        return Outcome(**json.loads(line)) if line else Outcome(job.training["name"], _ended(process.returncode))
+        with contextlib.suppress(BrokenPipeError):  # its exit status says more
+            process.stdin.write(json.dumps(dataclasses.asdict(job)) + "\n")
+            process.stdin.flush()
+        line = process.stdout.readline()
+        if line:
+            return Outcome(**json.loads(line))
+        self.close()
+        return Outcome(job.training["name"], _ended(process.returncode))
 
     def end(self) -> None:
+        """Stop it; what it was training goes on from the last checkpoint another time."""
         with self._lock:
             self._ending = True
-            for process in list(self._running):
+            if (process := self._process) is not None:
                 process.kill()
+
+    def close(self) -> None:
+        """Let go of a process that has ended, and of its pipes."""
+        if (process := self._process) is None:
+            return
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            # What was still to be written to a dead process is lost with it.
+            with contextlib.suppress(BrokenPipeError):
+                if pipe is not None:
+                    pipe.close()
+        self._process = None
+
+
+def _started() -> subprocess.Popen[str]:
+    # A session of its own: Ctrl-C reaches the process that asks, which then ends its workers.
+    return subprocess.Popen(
+        [sys.executable, "-m", "thresher.stages.cell"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | ONE_THREAD,
+        start_new_session=True,
+    )
 
 
 def _ended(status: int) -> str:
@@ -102,4 +136,8 @@ def _ended(status: int) -> str:
     return f"its process was ended by signal {signal.Signals(-status).name}{hint}"
 
 
-ENGINES: dict[str, Done] = {"local": _local, "ray": on_ray}
+#: Each opens workers, and ends them when the block ends.
+ENGINES: dict[str, Callable[[EngineSettings], contextlib.AbstractContextManager[Done]]] = {
+    "local": _local,
+    "ray": on_ray,
+}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import importlib.util
 import logging
@@ -19,7 +18,7 @@ from thresher.segmentation.comparison import ALL, NONE, STRONG, Cell, grid
 from thresher.selection.methods import METHODS
 from thresher.stages import comparison_tables
 from thresher.stages.cell import as_job
-from thresher.stages.cells import outcomes, workers_of
+from thresher.stages.cells import Done, crew, workers_of
 from thresher.stages.frequencies import SelectionOf, write_frequencies
 from thresher.stages.pace import Pace, in_words, is_weak
 from thresher.stages.select import SelectSettings, select
@@ -106,7 +105,7 @@ def compare(
         DataError: score has not run, the target has no masks, or another process works on this comparison.
     """
     settings, training, engine = settings or CompareSettings(), training or TrainSettings(), engine or EngineSettings()
-    _refuse_grid_of(training)
+    refuse_grid_of(training)
     cells = settings.cells()
     anchor = dataclasses.replace(training, selection=NONE, mode="strong")
     steps = train(run, anchor, dry_run=True).summary["steps"]  # refuses what no training could work with
@@ -132,7 +131,12 @@ def compare(
     return StageResult("compare", "done", told, len(failed))
 
 
-def _refuse_grid_of(training: TrainSettings) -> None:
+def refuse_grid_of(training: TrainSettings) -> None:
+    """See to it that what all trainings have in common leaves open what the grid sets.
+
+    Raises:
+        SettingsError: names the setting.
+    """
     plain = TrainSettings()
     for name in GRID:
         if getattr(training, name) != getattr(plain, name):
@@ -184,18 +188,18 @@ def _trained(
     todo: list[Cell],
 ) -> dict[str, str]:
     """Train what is to do, and tell of each; adds to `done`. Gives each failed training's reason."""
-    if not todo:
-        return {}
-    pace = _pace(run, settings, training, done, todo)
-    workers = workers_of(engine) if engine.engine == "local" else engine.workers or len(todo)
     failed: dict[str, str] = {}
     left = {cell.training: cell for cell in todo}
     total = len(done) + len(left)
-    log.info("compare: %d of %d trainings to do, about %s at %d at once (rough)", len(left), total,
-             in_words(pace.left(left.values(), workers)), workers)  # fmt: skip
     jobs = [as_job(run, _training_of(training, cell), settings.test) for cell in todo]
-    with contextlib.closing(outcomes(jobs, engine)) as ended:  # type: ignore[type-var]
-        for outcome in ended:
+    if not jobs:
+        return failed
+    with crew(engine) as work:
+        pace = _pace(run, training, done, todo, work)
+        at_once = _at_once(engine, todo)
+        log.info("compare: %d of %d trainings to do, %d at once: about %s (rough)", len(left), total, at_once,
+                 in_words(pace.left(todo, at_once)))  # fmt: skip
+        for outcome in work(jobs):
             cell = left.pop(outcome.training)
             place = f"compare: {total - len(left)} of {total}, {cell.training}"
             if outcome.failure:
@@ -204,15 +208,18 @@ def _trained(
                 continue
             done.append(cell)
             pace.add(cell, outcome.seconds)
-            rest = f", about {in_words(pace.left(left.values(), workers))} left" if left else ""
+            rest = f", about {in_words(pace.left(left.values(), at_once))} left" if left else ""
             log.info("%s: mIoU %.4f%s", place, outcome.miou or 0.0, rest)
             comparison_tables.write_numbers(run, settings, record, done)
     return failed
 
 
-def _pace(
-    run: Run, settings: CompareSettings, training: TrainSettings, done: Sequence[Cell], todo: Sequence[Cell]
-) -> Pace:
+def _at_once(engine: EngineSettings, todo: Sequence[Cell]) -> int:
+    """How many trainings go on side by side; nobody knows how many fit into a cluster."""
+    return engine.workers or (workers_of(engine) if engine.engine == "local" else len(todo))
+
+
+def _pace(run: Run, training: TrainSettings, done: Sequence[Cell], todo: Sequence[Cell], work: Done) -> Pace:
     """What is known of the time that trainings take; where nothing is, a few steps are taken.
 
     Raises:
@@ -221,19 +228,23 @@ def _pace(
     pace = Pace()
     for cell in done:
         pace.add(cell, Record(run.training(cell.training)).recorded()["train"]["seconds"])
-    unknown = pace.unknown(todo)
-    jobs = []
-    for cell in unknown.values():
-        own = dataclasses.replace(_training_of(training, cell), name=str(is_weak(cell)))
-        jobs.append(as_job(run, dataclasses.replace(own, selection=ALL if is_weak(cell) else NONE), kind="time"))
-    planned = train(run, dataclasses.replace(training, selection=NONE, mode="strong"), dry_run=True).summary
-    validations = -(-training.epochs // training.checkpoint_epochs)
-    for outcome in outcomes(jobs, EngineSettings(workers=1)):
+    # Whether they see weak images is all that tells trainings apart here; their selections need not exist yet.
+    kinds = {cell.training: is_weak(cell) for cell in pace.unknown(todo).values()}
+    if not kinds:
+        return pace
+    jobs = [
+        as_job(run, dataclasses.replace(training, selection=ALL if weak else NONE, name=name), kind="time")
+        for name, weak in kinds.items()
+    ]
+    anchor = dataclasses.replace(training, selection=NONE, mode="strong")
+    planned = train(run, anchor, dry_run=True).summary
+    images = planned["validation_images"] * -(-training.epochs // training.checkpoint_epochs)
+    for outcome in work(jobs):
         if outcome.failure:
             raise DataError(f"compare: no training can be started: {outcome.failure}\n{outcome.trace}".strip())
-        steps, images = planned["steps"], validations * planned["validation_images"]
         each = outcome.pace
-        pace.timed[outcome.training == "True"] = each["once"] + steps * each["step"] + images * each["image"]
+        seconds = each["once"] + planned["steps"] * each["step"] + images * each["image"]
+        pace.timed[kinds[outcome.training]] = seconds
     return pace
 
 
@@ -250,17 +261,18 @@ def _planned(
     unmade = {cell.training for cell in missing}
     done = [cell for cell in cells if cell.training not in unmade and _is_done(run, settings, training, cell)]
     todo = [cell for cell in cells if cell not in done]
-    pace = _pace(run, settings, training, done, todo)
-    workers = workers_of(engine)
+    at_once = _at_once(engine, todo)
+    with crew(engine) as work:
+        pace = _pace(run, training, done, todo, work)
     told: dict[str, Any] = {
         "name": settings.name,
         "trainings": len(cells),
         "done": len(done),
         "selections_to_make": len({cell.selection for cell in missing}),
         "steps_of_each": steps,
-        "at_once": workers,
-        "seconds": round(pace.left(todo, workers)) if todo else 0,
-        "time": f"about {in_words(pace.left(todo, workers))} (rough)" if todo else "nothing to do",
+        "at_once": at_once,
+        "seconds": round(pace.left(todo, at_once)) if todo else 0,
+        "time": f"about {in_words(pace.left(todo, at_once))} (rough)" if todo else "nothing to do",
         "time_known_from": "finished trainings" if done and not pace.timed else "a few steps taken for it",
         "to_do": [{"training": cell.training} for cell in todo],
     }

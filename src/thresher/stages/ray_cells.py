@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from thresher.errors import SettingsError
@@ -13,8 +14,9 @@ from thresher.features.engine import ONE_THREAD, EngineSettings
 from thresher.stages.cell import Job, Outcome, answer
 
 
-def on_ray(jobs: Sequence[Job], engine: EngineSettings) -> Iterator[Outcome]:
-    """Each job's outcome, in the order in which they end.
+@contextlib.contextmanager
+def on_ray(engine: EngineSettings) -> Iterator[Callable[[Sequence[Job]], Iterator[Outcome]]]:
+    """Gives each job's outcome, in the order in which they end; when the block ends, so does what still runs.
 
     A task has a process of its own. Where a node is lost, Ray starts the task again elsewhere, and the training goes on
     from its last checkpoint.
@@ -34,12 +36,12 @@ def on_ray(jobs: Sequence[Job], engine: EngineSettings) -> Iterator[Outcome]:
         max_calls=1,
         runtime_env={"env_vars": ONE_THREAD},
     )(answer)
-    left = list(reversed(jobs))
-    at_once = engine.workers or len(jobs)
     running: dict[Any, Job] = {}
-    try:
+
+    def done(jobs: Sequence[Job]) -> Iterator[Outcome]:
+        left = list(reversed(jobs))
         while left or running:
-            while left and len(running) < at_once:
+            while left and len(running) < (engine.workers or len(jobs)):
                 job = left.pop()
                 running[task.remote(json.dumps(dataclasses.asdict(job)))] = job
             (first, *_), _ = ray.wait(list(running))
@@ -48,6 +50,9 @@ def on_ray(jobs: Sequence[Job], engine: EngineSettings) -> Iterator[Outcome]:
                 yield Outcome(**json.loads(ray.get(first)))
             except ray.exceptions.RayError as error:
                 yield Outcome(job.training["name"], f"{type(error).__name__}: {error}")
+
+    try:
+        yield done
     finally:
         for each in running:
             ray.cancel(each, force=True)

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from thresher.errors import SettingsError
 from thresher.features.engine import EngineSettings
 from thresher.run import Run, StageResult, Track, untracked
+from thresher.stages.compare import CompareSettings, compare, refuse_grid_of
 from thresher.stages.embed import EmbedSettings, embed
 from thresher.stages.export import export
 from thresher.stages.fit import FitSettings, fit
@@ -22,6 +23,7 @@ from thresher.stages.index import IndexSettings, index
 from thresher.stages.score import ScoreSettings, score
 from thresher.stages.select import SelectSettings, select
 from thresher.stages.sheet import sheet
+from thresher.stages.train import TrainSettings, train
 
 Settings = TypeVar("Settings")
 
@@ -51,6 +53,9 @@ class RunFile:
     score: ScoreSettings
     select: tuple[SelectSettings, ...]
     export: tuple[ExportSettings, ...]
+    train: TrainSettings | None = None
+    """A training; with `compare` what all trainings of the comparison have in common."""
+    compare: CompareSettings | None = None
 
 
 def load_run_file(path: Path) -> RunFile:
@@ -70,12 +75,15 @@ def load_run_file(path: Path) -> RunFile:
     for key in ("target", "pool"):
         texts = index_table.get(key, [])
         index_table[key] = [_anchored(text, base) for text in ([texts] if isinstance(texts, str) else texts)]
+    for key, name in (("train", "validation"), ("compare", "test")):
+        if name in content.get(key, {}):
+            content[key] = {**content[key], name: _anchored(str(content[key][name]), base)}
     embed_table = dict(content.get("embed", {}))
     # These two may name something built in or a file; a file's name tells by its suffix.
     for table, key, suffix in ((index_table, "taxonomy", ".toml"), (embed_table, "backbone", ".onnx")):
         if str(table.get(key, "")).endswith(suffix):
             table[key] = str(base / table[key])
-    return RunFile(
+    settings = RunFile(
         base / content.get("run", path.stem),
         _settings(IndexSettings, index_table, f"{path}: [index]", base),
         _settings(EmbedSettings, embed_table, f"{path}: [embed]", base),
@@ -83,7 +91,12 @@ def load_run_file(path: Path) -> RunFile:
         _settings(ScoreSettings, content.get("score", {}), f"{path}: [score]", base),
         tuple(_settings(SelectSettings, t, f"{path}: [[select]]", base) for t in content.get("select", [{}])),
         tuple(_settings(ExportSettings, t, f"{path}: [[export]]", base) for t in content.get("export", [])),
+        _settings(TrainSettings, content["train"], f"{path}: [train]", base) if "train" in content else None,
+        _settings(CompareSettings, content["compare"], f"{path}: [compare]", base) if "compare" in content else None,
     )
+    if settings.compare is not None and settings.train is not None:
+        refuse_grid_of(settings.train)
+    return settings
 
 
 def _anchored(source: str, base: Path) -> str:
@@ -116,8 +129,10 @@ def _value(value: Any, kind: Any, where: str, base: Path) -> Any:
     options = typing.get_args(kind) if typing.get_origin(kind) in (types.UnionType, typing.Union) else (kind,)
     if Path in options and isinstance(value, str):
         return base / Path(value).expanduser()
-    if typing.get_origin(kind) is tuple and isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return tuple(value)
+    if typing.get_origin(kind) is tuple:
+        items = value if isinstance(value, list) else [value]
+        if all(isinstance(item, str | int) and not isinstance(item, bool) for item in items):
+            return tuple(map(str, items))
     if typing.get_origin(kind) is typing.Literal:
         if value in typing.get_args(kind):
             return value
@@ -172,3 +187,7 @@ def run_all(
         if not dry_run or run.selection(wanted.name).exists():
             images: Any = wanted.images
             yield export(run, wanted.name, wanted.format, wanted.out, images=images, dry_run=dry_run)
+    if settings.compare is not None:
+        yield compare(run, settings.compare, settings.train, engine=engine, dry_run=dry_run)
+    elif settings.train is not None:
+        yield train(run, settings.train, dry_run=dry_run, track=track)
