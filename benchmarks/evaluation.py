@@ -7,9 +7,9 @@ Needs:   an idle machine.
 Prints:  one line `name value` each: milliseconds per image (wall and processor time, medians over interleaved rounds),
          the ratios, the share of equal decisions, both mIoU, and where the time of one image goes, on one thread.
 
-Naive is Pillow in the main process, one image at a time, torch in its usual memory format, argmax, and a count per class
-and image in numpy; with one thread and with all of them, and the ratio is to the better. Ours is `thresher evaluate` from
-its reading of images to its confusion matrix; exporting the network, which it does once, is told apart as `start_ms`.
+Naive is Pillow in the main process, one image at a time, torch in its usual memory format, argmax, and a count per
+class and image in numpy; with one thread and with all of them, and the ratio is to the better. Ours is `thresher
+evaluate` from its reading of images to its confusion matrix; exporting the network once is told apart as `start_ms`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from thresher.segmentation.losses import decision
 from thresher.segmentation.metrics import class_metrics, confusion, mean_iou
 from thresher.segmentation.trained import TrainedNetwork, trained_network
 from thresher.segmentation.tree import ClassTree
-from thresher.stages.evaluate import checkpoint_of, ready
+from thresher.stages.checkpoints import checkpoint_of, ready
 from thresher.stages.material import strong_images, validation_images
 from thresher.stages.train import TrainSettings
 

@@ -22,6 +22,8 @@ def draw(run: Run, method: str) -> None:
     """One strip: the first five and the last five, with ranks and scores."""
     scores = tables.read(run.scores, tables.SCORES, key="image_id")
     order = ranking(scores, method, seed=0).order
+    if order.is_empty():  # yield, where score was given no network
+        return
     paths = tables.read(run.images, tables.INDEXED_IMAGES).select("image_id", "path")
     ends = pl.concat([order.head(EACH), order.tail(EACH)]).join(paths, on="image_id", maintain_order="left")
     cells = [Cell(Path(r["path"]), f"rank {r['rank']}", f"{r['score']:.3f}") for r in ends.iter_rows(named=True)]

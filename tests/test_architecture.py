@@ -11,7 +11,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "thresher"
 MODULES = sorted(SOURCE.rglob("*.py"))
 #: Each layer may import those to its right and itself.
 LAYERS = [
-    {"cli", "commands"},
+    {"__main__", "cli", "commands"},
     {"stages"},
     {"report", "segmentation", "selection", "density", "features"},
     {"data"},
@@ -22,6 +22,8 @@ KEPT_IN = {
     "torch": ("features/backbone.py", "features/pixels.py", "features/worker.py", "segmentation/"),
     "timm": ("features/backbone.py", "segmentation/"),
     "onnxruntime": ("features/backbone.py", "features/quantised.py", "segmentation/"),
+    "accelerate": ("segmentation/devices.py",),
+    "tensorboard": ("segmentation/board.py",),
     "torchvision": ("segmentation/",),
     "segmentation_models_pytorch": ("segmentation/",),
     "numba": ("density/kernels.py",),

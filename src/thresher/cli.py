@@ -37,13 +37,15 @@ COMMANDS = {
     "insight": "Show what the mixture learnt and how far the pool is from the target.",
     "train": "Train a segmentation network on the target's masks and the boxes of a selection.",
     "evaluate": "Measure a trained network on images with masks.",
+    "predict": "Draw what a trained network decides on an image or a folder of them: masks and overlays.",
+    "export-network": "Write a trained network as one ONNX file.",
     "compare": "Train a network for each selection, mode and seed, and say which selection pays.",
     "export": "Write a selection as csv, txt, parquet, coco or open_images.",
     "doctor": "Show versions, weights, threads and disk.",
 }
 for _name, _help in COMMANDS.items():
     # As text, so that `thresher --help` imports neither numpy nor polars.
-    app.command(f"thresher.commands:{_name}_command", name=_name, help=_help)
+    app.command(f"thresher.commands:{_name.replace('-', '_')}_command", name=_name, help=_help)
 
 
 def main(arguments: list[str] | None = None) -> None:

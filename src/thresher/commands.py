@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -24,9 +25,11 @@ from thresher.stages.doctor import doctor
 from thresher.stages.embed import EmbedSettings, embed, merge
 from thresher.stages.evaluate import EvaluateSettings, evaluate
 from thresher.stages.export import export
+from thresher.stages.export_network import export_network
 from thresher.stages.fit import FitSettings, fit
 from thresher.stages.index import IndexSettings, index
 from thresher.stages.insight import InsightSettings, insight
+from thresher.stages.predict import predict
 from thresher.stages.run_file import load_run_file, run_all
 from thresher.stages.score import ScoreSettings, score
 from thresher.stages.select import SelectSettings, select
@@ -37,6 +40,7 @@ SCHEMA_VERSION = 1
 #: Settings become flags of their own: --components, not --settings.components.
 FLAT = Parameter(name="*", negative="")
 RunFolder = Annotated[Path, Parameter(help="The run's folder.")]
+Training = Annotated[str, Parameter(help="The training's name.")]
 Engine = Annotated[EngineSettings, FLAT]
 
 
@@ -121,12 +125,39 @@ def train_command(
     run: RunFolder, *, settings: Annotated[TrainSettings, FLAT] = TrainSettings(), output: Output = Output()
 ) -> int:
     """Train a segmentation network on the target's masks and the boxes of a selection, and measure it."""
+    if os.environ.get("RANK", "0") != "0":  # of several processes the first one speaks
+        train(Run(run), settings, dry_run=output.dry_run)
+        return EXIT_OK
     return _told([train(Run(run), settings, dry_run=output.dry_run, track=_track())], output)
 
 
 def evaluate_command(run: RunFolder, settings: Annotated[EvaluateSettings, FLAT], *, output: Output = Output()) -> int:
     """Measure a trained network on images with masks: IoU of each class, and which class is taken for which."""
     return _told([evaluate(Run(run), settings, dry_run=output.dry_run, track=_track())], output)
+
+
+def predict_command(
+    run: RunFolder,
+    training: Training,
+    images: Annotated[Path, Parameter(help="An image, or a folder of images at any depth.")],
+    *,
+    output: Output = Output(),
+    out: Annotated[Path, Parameter(help="Folder that gets masks/, overlays/ and, if any failed, problems.parquet.")],
+) -> int:
+    """Draw what a trained network decides on an image or a folder of them: masks and overlays."""
+    done = predict(Run(run), training, images, out, dry_run=output.dry_run, track=_track())
+    return _told([done], output, where=f"{out / 'problems.parquet'}")
+
+
+def export_network_command(
+    run: RunFolder,
+    training: Training,
+    *,
+    out: Annotated[Path, Parameter(help="The .onnx file to write.")],
+    json: Annotated[bool, Parameter(negative="", help="Print one JSON object.")] = False,
+) -> int:
+    """Write a trained network as one ONNX file."""
+    return _told([export_network(Run(run), training, out)], Output(json=json))
 
 
 #: What the grid of a comparison says is no flag of its own.
@@ -264,12 +295,21 @@ def _print_words(result: StageResult) -> None:
 
 
 def _track() -> Track[Any]:
-    """A progress bar on stderr, where that is a terminal; nothing in a pipe."""
+    """Progress bars on stderr, where that is a terminal; nothing in a pipe. A loop within a loop has its bar below."""
     console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
     def track(items: Iterable[Any], total: int, what: str) -> Iterable[Any]:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-            yield from progress.track(items, total=total, description=what)
+        progress.start()
+        task = progress.add_task(what, total=total)
+        try:
+            for item in items:
+                yield item
+                progress.advance(task)
+        finally:
+            progress.remove_task(task)
+            if not progress.tasks:
+                progress.stop()
 
     return track

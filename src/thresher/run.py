@@ -29,10 +29,10 @@ STAGE_VERSIONS = {
     "index": 1,
     "embed": 2,
     "fit": 3,
-    "score": 3,
+    "score": 4,
     "select": 1,
     "insight": 1,
-    "train": 2,
+    "train": 3,
     "evaluate": 1,
     "frequencies": 1,
 }

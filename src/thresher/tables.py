@@ -93,7 +93,8 @@ SHARDS: Schema = {
     "fingerprint": pl.String,
 }
 
-#: One row per pool image; direction: higher is nearer the target (similarity, cosine) or richer (diversity).
+#: One row per pool image; direction: higher is nearer the target (similarity, cosine) or richer (diversity, yield).
+#: `yield_area` is in shares of the picture; null unless score was given a network.
 SCORES: Schema = {
     "image_id": pl.String,
     "layout": pl.Float64,
@@ -111,6 +112,7 @@ SCORES: Schema = {
     "class_entropy_bits": pl.Float64,
     "covered_area": pl.Float64,
     "diversity": pl.Float64,
+    "yield_area": pl.Float64,
 }
 
 #: One row per chosen image, rank 1 first. `why` holds what a person needs to judge the choice.

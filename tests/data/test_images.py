@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from thresher.data import images
-from thresher.data.images import image_size, network_size, rgb_image
+from thresher.data.images import image_size, network_size, rgb_image, rgb_pixels
 from thresher.errors import DataError
 
 GREY16 = np.arange(64 * 48, dtype=np.uint16).reshape(48, 64) * 20
@@ -28,6 +28,23 @@ def test_modes_become_rgb_with_the_right_values(tmp_path: Path) -> None:
     cmyk = rgb_image(saved(tmp_path / "c.jpg", Image.new("CMYK", (8, 6), (0, 255, 255, 0))))
     assert np.asarray(cmyk)[0, 0, 0] > 200
     assert np.asarray(cmyk)[0, 0, 1] < 60
+
+
+def test_pixels_are_those_of_the_image_however_they_are_decoded(tmp_path: Path) -> None:
+    ramp = Image.fromarray(np.add.outer(np.arange(48), np.arange(64)).astype(np.uint8)).convert("RGB")
+    turned = ramp.getexif()
+    turned[0x0112] = 6
+    for path in (
+        saved(tmp_path / "r.jpg", ramp),
+        saved(tmp_path / "grey.jpg", ramp.convert("L")),
+        saved(tmp_path / "turned.jpg", ramp, exif=turned),
+        saved(tmp_path / "r.png", ramp),
+    ):
+        difference = rgb_pixels(path).astype(int) - np.asarray(rgb_image(path)).astype(int)
+        assert abs(difference).max() <= 1, path
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "r.jpg").read_bytes()[:300])
+    with pytest.raises(DataError, match="cut.jpg: not a readable image"):
+        rgb_pixels(tmp_path / "cut.jpg")
 
 
 def test_sixteen_bits_keep_the_upper_eight(tmp_path: Path) -> None:

@@ -82,8 +82,8 @@ def test_boxes_outside_the_cut_leave_nothing_behind(scene: Path) -> None:
         rng = np.random.default_rng(seed)
         cut = drawn_cut((120, 200), SIZE, 2.0, np.random.default_rng(seed))
         _, (vehicle, _) = weak_example(weak, TREE, SIZE, 2.0, rng)
-        y, x = cut.scaled
-        clear = cut.left > 0.011 * x and cut.left + SIZE[1] < 0.989 * x and cut.top > 0.011 * y
+        right = cut.left + cut.window[1]
+        clear = cut.left > 0.01 * 200 and right < 0.99 * 200 and cut.top > 0.01 * 120
         if clear:
             assert vehicle[0].sum() == 0
             return

@@ -11,6 +11,7 @@ from thresher.data.taxonomy import load_taxonomy
 from thresher.errors import SettingsError
 from thresher.features.backbone import BackboneSettings, pretrained_weights
 from thresher.segmentation.network import SegmentationNetwork, new_network
+from thresher.segmentation.pyramid import folded_pyramid
 from thresher.segmentation.tree import class_tree
 
 TREE = class_tree(load_taxonomy("cityscapes"))
@@ -53,6 +54,24 @@ def test_the_encoder_starts_from_the_packaged_weights_and_scaling() -> None:
         found = built.body.encoder((images.float() - built.mean) / built.std)[-1]
         expected = model.blocks(model.bn1(model.conv_stem(scaled)))
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("height", [32, 64])
+def test_the_folded_pyramid_equals_the_plain_one_and_so_do_its_gradients(height: int) -> None:
+    built = network(channels=64).double()
+    decoder = built.body.decoder.eval()  # no dropout
+    generator = torch.Generator().manual_seed(0)
+    for parameter in decoder.parameters():  # biases too, which start as nought
+        parameter.data = torch.randn(parameter.shape, generator=generator, dtype=torch.float64) / 8
+    images = torch.randint(0, 255, (2, 3, height, 96), dtype=torch.uint8, generator=generator)
+    features = [f.detach().requires_grad_() for f in built.body.encoder((images.double() - built.mean) / built.std)]
+    asked = [*decoder.parameters(), *features[-4:]]
+    gradients = []
+    found = [folded_pyramid(decoder, features), decoder(features)]
+    torch.testing.assert_close(*found, rtol=1e-9, atol=1e-9)
+    for each in found:
+        gradients.append(torch.autograd.grad(each.sin().sum(), asked))
+    torch.testing.assert_close(*gradients, rtol=1e-7, atol=1e-7)
 
 
 def test_the_seed_decides_where_the_heads_start() -> None:

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import io
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import simplejpeg
 from jaxtyping import UInt8
-from PIL import Image
 
-from thresher.data.images import MAX_PIXELS, network_size, rgb_image
+from thresher.data.images import jpeg_pixels, network_size, rgb_image
 from thresher.data.sources import image_bytes
 
 #: The networks here halve their input five times.
 STRIDE = 32
-_ORIENTATION, _UPRIGHT = 0x0112, (0, 1)
 #: A JPEG decoded at a half, a quarter or an eighth is kept this much larger than what it is resized to.
 _FAST_MARGIN = 1.25
 
@@ -41,32 +36,12 @@ def network_pixels(path: Path, short_side: int, fast: bool = False) -> Pixels:
     Raises:
         DataError: the image cannot be read.
     """
-    decoded = _jpeg(image_bytes(path), short_side, fast)
+    decoded = jpeg_pixels(image_bytes(path), round(short_side * _FAST_MARGIN) if fast else 0)
     if decoded is None:
         image = rgb_image(path)
         decoded = np.array(image), image.width, image.height
     pixels, width, height = decoded
     return Pixels(_resized(pixels, network_size(width, height, short_side, STRIDE)), width, height)
-
-
-def _jpeg(content: bytes, short_side: int, fast: bool) -> tuple[np.ndarray, int, int] | None:
-    """The pixels of an upright RGB or grey JPEG and its full size; None for all else, and for what is damaged.
-
-    libjpeg-turbo straight into an array takes half the time of Pillow, which is left what is rare.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            header = Image.open(io.BytesIO(content), formats=["JPEG"])
-        usual = header.mode in ("RGB", "L") and header.getexif().get(_ORIENTATION, 1) in _UPRIGHT
-        if not usual or header.width * header.height > MAX_PIXELS:
-            return None
-        least = round(short_side * _FAST_MARGIN) if fast else 0
-        pixels = simplejpeg.decode_jpeg(content, "RGB", min_height=least, min_width=least)
-    # Whatever is wrong, Pillow's decoder has the last word, and gives the reason.
-    except (OSError, SyntaxError, ValueError):
-        return None
-    return pixels, header.width, header.height
 
 
 def _resized(pixels: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> UInt8[np.ndarray, "new_h new_w 3"]:

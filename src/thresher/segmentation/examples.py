@@ -12,7 +12,7 @@ from jaxtyping import Float32, Int16, Int64, UInt8
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import InterpolationMode, functional
 
-from thresher.data.images import rgb_image
+from thresher.data.images import rgb_pixels
 from thresher.data.label_maps import label_map
 from thresher.errors import DataError
 from thresher.segmentation.tree import ClassTree
@@ -21,11 +21,11 @@ from thresher.segmentation.weak_labels import box_shares
 
 @dataclass(frozen=True)
 class Cut:
-    """Which part of an image is taken, at what size, and whether it is mirrored."""
+    """Which window of an image is taken (pixels of the image), to what size it is scaled, and whether mirrored."""
 
-    scaled: tuple[int, int]
     top: int
     left: int
+    window: tuple[int, int]
     size: tuple[int, int]
     mirrored: bool
 
@@ -33,23 +33,24 @@ class Cut:
 def drawn_cut(image: tuple[int, int], size: tuple[int, int], zoom: float, rng: np.random.Generator) -> Cut:
     """A random cut of this size, wholly inside the image; heights before widths, in pixels.
 
-    The image is scaled until it just covers the cut, and then by a factor drawn from 1 to `zoom`.
+    As if the image were scaled until it just covers the cut, and then by a factor drawn from 1 to `zoom`; but only the
+    window that becomes the cut is scaled, of whole pixels of the image.
     """
     scale = max(size[0] / image[0], size[1] / image[1]) * rng.uniform(1, zoom)
-    scaled = max(size[0], round(image[0] * scale)), max(size[1], round(image[1] * scale))
-    top, left = (int(rng.integers(0, whole - part + 1)) for whole, part in zip(scaled, size, strict=True))
-    return Cut(scaled, top, left, size, bool(rng.random() < 0.5))
+    height, width = (min(whole, max(1, round(part / scale))) for whole, part in zip(image, size, strict=True))
+    top, left = (int(rng.integers(0, whole - part + 1)) for whole, part in zip(image, (height, width), strict=True))
+    return Cut(top, left, (height, width), size, bool(rng.random() < 0.5))
 
 
 def cut_out(part: tv_tensors.TVTensor, cut: Cut) -> torch.Tensor:
     """The cut of an image, a mask or boxes; of one picture, they stay over one another."""
+    part = functional.crop(part, cut.top, cut.left, *cut.window)
     if isinstance(part, tv_tensors.Mask):
         # torchvision's masks are half a pixel off: its "nearest" takes no centres.
-        exact = functional.resize_image(part, list(cut.scaled), interpolation=InterpolationMode.NEAREST_EXACT)
+        exact = functional.resize_image(part, list(cut.size), interpolation=InterpolationMode.NEAREST_EXACT)
         part = tv_tensors.Mask(exact)
     else:
-        part = functional.resize(part, list(cut.scaled), antialias=True)
-    part = functional.crop(part, cut.top, cut.left, *cut.size)
+        part = functional.resize(part, list(cut.size), antialias=True)
     plain: torch.Tensor = (functional.horizontal_flip(part) if cut.mirrored else part).as_subclass(torch.Tensor)
     return plain
 
@@ -87,15 +88,20 @@ def pixels_and_labels(strong: StrongImage) -> tuple[UInt8[torch.Tensor, "3 h w"]
     Raises:
         DataError: either cannot be read, or they differ in size.
     """
-    pixels, labels = _pixels(strong.path), torch.from_numpy(label_map(strong.mask, strong.numbers))
+    pixels, labels = pixels_of(strong.path), torch.from_numpy(label_map(strong.mask, strong.numbers))
     if pixels.shape[1:] != labels.shape:
         raise DataError(f"{strong.mask}: {labels.shape[1]} × {labels.shape[0]} pixels; its image {strong.path} has "
                         f"{pixels.shape[2]} × {pixels.shape[1]}.")  # fmt: skip
     return pixels, labels
 
 
-def _pixels(path: Path) -> UInt8[torch.Tensor, "3 h w"]:
-    return torch.from_numpy(np.array(rgb_image(path))).permute(2, 0, 1)
+def pixels_of(path: Path) -> UInt8[torch.Tensor, "3 h w"]:
+    """An image as it is.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    return torch.from_numpy(rgb_pixels(path)).permute(2, 0, 1)
 
 
 def strong_example(
@@ -120,7 +126,7 @@ def weak_example(
     Raises:
         DataError: the image cannot be read.
     """
-    pixels = _pixels(weak.path)
+    pixels = pixels_of(weak.path)
     height, width = pixels.shape[1], pixels.shape[2]
     cut = drawn_cut((height, width), size, zoom, rng)
     corners = torch.from_numpy(weak.corners) * torch.tensor([width, height, width, height])

@@ -10,12 +10,19 @@ from typing import Any
 import torch
 from jaxtyping import Float, UInt8
 
+from thresher.errors import SettingsError
 from thresher.segmentation.network import SegmentationNetwork
 from thresher.segmentation.tree import ClassTree
 
 #: The logits of each classifier for a batch of images of one size.
 Logits = Callable[[UInt8[torch.Tensor, "n 3 h w"]], Sequence[Float[torch.Tensor, "n _ h w"]]]
 _OPSET = 17
+
+
+def is_exportable(network: SegmentationNetwork) -> bool:
+    """Whether ONNX can say what the network does to images of any size: not if it pools them to 2 × 2, say."""
+    pools = [module for module in network.modules() if isinstance(module, torch.nn.AdaptiveAvgPool2d)]
+    return all(pool.output_size in (1, (1, 1)) for pool in pools)
 
 
 def onnx_network(network: SegmentationNetwork, tree: ClassTree, metadata: Mapping[str, str] | None = None) -> bytes:
@@ -26,9 +33,15 @@ def onnx_network(network: SegmentationNetwork, tree: ClassTree, metadata: Mappin
     Args:
         network: In eval mode; its encoder should be padded statically, or the padding is worked out at every call.
         metadata: Texts to keep beside the network (`metadata_props`).
+
+    Raises:
+        SettingsError: the network is not exportable.
     """
     import onnx
 
+    if not is_exportable(network):
+        raise SettingsError("this decoder pools to a grid of fixed size, which ONNX cannot say for images of any size. "
+                            "Train one that does not: fpn, deeplabv3plus or unet.")  # fmt: skip
     names = [classifier.name for classifier in tree.classifiers]
     axes = {0: "batch", 2: "height", 3: "width"}
     content = io.BytesIO()

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from torch.nn import functional
 
 from thresher.data.images import network_size
 from thresher.errors import DataError
 from thresher.run import Track
-from thresher.segmentation.exported import Logits, onnx_logits, onnx_network
+from thresher.segmentation.exported import Logits, is_exportable, onnx_logits, onnx_network
 from thresher.segmentation.losses import decision
 from thresher.segmentation.network import SegmentationNetwork
 from thresher.segmentation.tree import ClassTree
@@ -27,6 +27,8 @@ Used = TypeVar("Used")
 _GPU_BATCH = 8
 #: Threads that feed a GPU: while it works on one's batch, the others read theirs.
 _GPU_THREADS = 4
+#: Logits that are scaled and decided on at a time; of a larger image, band by band of rows.
+_MOST_AT_ONCE = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -46,46 +48,89 @@ class Segmenter:
         The network sees them with its short side; its logits, not its decisions, are scaled back.
         """
         height, width = images.shape[2:]
-        wide, high = network_size(width, height, self.short_side, multiple=32)
         with torch.inference_mode():
-            seen = functional.interpolate(images.float(), (high, wide), mode="bilinear", antialias=True)
-            logits = self.logits(seen.round_().clamp_(0, 255).to(torch.uint8).to(self.device))
-            whole = [functional.interpolate(part, (height, width), mode="bilinear") for part in logits]
-            return decision(whole, self.tree).to(torch.uint8).cpu()
+            return upscaled_decision(self._logits(images), self.tree, (height, width)).cpu()
+
+    def root_probabilities(
+        self, images: UInt8[torch.Tensor, "n 3 h w"]
+    ) -> Float[torch.Tensor, "n outputs seen_h seen_w"]:
+        """The root's softmax at the size at which the network sees the images, 0..1."""
+        with torch.inference_mode():
+            return self._logits(images)[0].softmax(1).cpu()
+
+    def _logits(self, images: torch.Tensor) -> Sequence[torch.Tensor]:
+        wide, high = network_size(images.shape[3], images.shape[2], self.short_side, multiple=32)
+        seen = functional.interpolate(images.float(), (high, wide), mode="bilinear", antialias=True)
+        return self.logits(seen.round_().clamp_(0, 255).to(torch.uint8).to(self.device))
+
+
+def upscaled_decision(
+    logits: Sequence[Float[torch.Tensor, "n _ h w"]], tree: ClassTree, size: tuple[int, int]
+) -> UInt8[torch.Tensor, "n new_h new_w"]:
+    """The decision on logits that are scaled, bilinearly, to this height and width.
+
+    All at once where that is at most `_MOST_AT_ONCE` logits; else in bands of rows, since those of a photograph of 50
+    million pixels would fill a computer's memory.
+    """
+    height, width = size
+    depth = len(logits[0]) * sum(part.shape[1] for part in logits) * width
+    if depth * height <= _MOST_AT_ONCE:
+        whole = [functional.interpolate(part, size, mode="bilinear") for part in logits]
+        return decision(whole, tree).to(torch.uint8)
+    wide = [functional.interpolate(part, (part.shape[2], width), mode="bilinear") for part in logits]
+    rows = wide[0].shape[2]
+    # Centres of rows lie at halves, and beyond the first and last centre nothing changes.
+    places = ((torch.arange(height, device=wide[0].device) + 0.5) * (rows / height) - 0.5).clamp(0, rows - 1)
+    above = places.floor().long()
+    below, weight = (above + 1).clamp(max=rows - 1), (places - above)[:, None]
+    band = max(1, _MOST_AT_ONCE // depth)
+    decided = []
+    for first in range(0, height, band):
+        part = slice(first, first + band)
+        whole = [torch.lerp(each[:, :, above[part]], each[:, :, below[part]], weight[part]) for each in wide]
+        decided.append(decision(whole, tree).to(torch.uint8))
+    return torch.cat(decided, 1)
 
 
 def segmenter(network: SegmentationNetwork, tree: ClassTree, short_side: int, device: torch.device) -> Segmenter:
     """The network on its fastest way: on a GPU by torch in batches; on a CPU by onnxruntime, an image on each core.
 
-    Decisions of the two differ at hardly any pixel, as both round differently (docs/how-to/evaluate.md).
+    Decisions of the two differ at hardly any pixel, as both round differently (docs/how-to/evaluate.md). What ONNX
+    cannot express is run by torch on a CPU too.
     """
     network = network.eval().to(device)
-    if device.type == "cpu":
-        cores = len(os.sched_getaffinity(0))
-        return Segmenter(onnx_logits(onnx_network(network, tree)), tree, short_side, device, 1, cores)
+    by_cpu = device.type == "cpu"
+    logits = onnx_logits(onnx_network(network, tree)) if by_cpu and is_exportable(network) else _torch_logits(network)
+    batch, threads = (1, len(os.sched_getaffinity(0))) if by_cpu else (_GPU_BATCH, _GPU_THREADS)
+    return Segmenter(logits, tree, short_side, device, batch, threads)
+
+
+def _torch_logits(network: SegmentationNetwork) -> Logits:
     network = network.to(memory_format=torch.channels_last)
 
     def logits(images: torch.Tensor) -> Any:
         return network(images.contiguous(memory_format=torch.channels_last))
 
-    return Segmenter(logits, tree, short_side, device, _GPU_BATCH, _GPU_THREADS)
+    return logits
 
 
 def segmented(
     network: Segmenter,
     count: int,
     read: Callable[[int], tuple[UInt8[torch.Tensor, "3 h w"], Any]],
-    use: Callable[[int, UInt8[np.ndarray, "h w 3"], Any, UInt8[np.ndarray, "h w"]], Used],
+    use: Callable[[int, UInt8[np.ndarray, "h w 3"], Any, Any], Used],
     track: Track[Any],
     unreadable: Callable[[int, DataError], None] | None = None,
+    what: Callable[[UInt8[torch.Tensor, "n 3 h w"]], torch.Tensor] | None = None,
 ) -> list[Used]:
     """What `use` makes of each image and of the class decided at each of its pixels, in the order of their numbers.
 
     Args:
         count: Images; they are known by their numbers.
         read: Gives an image, and whatever else `use` is to be given with it. Called from several threads, as `use` is.
-        use: Takes number, image, what else was read, and decisions.
+        use: Takes number, image, what else was read, and decisions (UInt8, h w).
         unreadable: Told of images that cannot be read, which then are left out.
+        what: Of the network, in place of `decided`; `use` is given its part of that.
 
     Raises:
         DataError: an image cannot be read, and nobody wants to be told.
@@ -104,9 +149,9 @@ def segmented(
                 sizes.setdefault(tuple(pixels.shape), []).append((number, pixels, beside))
         found = []
         for alike in sizes.values():
-            decided = network.decided(torch.stack([pixels for _, pixels, _ in alike])).numpy()
-            for (number, pixels, beside), classes in zip(alike, decided, strict=True):
-                found.append((number, use(number, pixels.permute(1, 2, 0).numpy(), beside, classes)))
+            results = (what or network.decided)(torch.stack([pixels for _, pixels, _ in alike])).numpy()
+            for (number, pixels, beside), result in zip(alike, results, strict=True):
+                found.append((number, use(number, pixels.permute(1, 2, 0).numpy(), beside, result)))
         return sorted(found, key=lambda pair: pair[0])
 
     firsts = range(0, count, network.batch)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 from jaxtyping import Float, UInt8
 
 from thresher.errors import SettingsError
+from thresher.segmentation.pyramid import folded_pyramid
 from thresher.segmentation.tree import ClassTree
 
 
@@ -34,6 +36,7 @@ class SegmentationNetwork(torch.nn.Module):
         super().__init__()
         import segmentation_models_pytorch
 
+        self.folded = decoder == "fpn"
         self.outputs = [len(classifier.outputs) for classifier in tree.classifiers]
         self.body = segmentation_models_pytorch.create_model(
             decoder,
@@ -47,7 +50,11 @@ class SegmentationNetwork(torch.nn.Module):
 
     def forward(self, images: UInt8[torch.Tensor, "n 3 h w"]) -> tuple[Float[torch.Tensor, "n _ h w"], ...]:
         """The logits of each classifier, in the tree's order; height and width are multiples of 32."""
-        logits: torch.Tensor = self.body((images.float() - self.mean) / self.std)
+        features = self.body.encoder((images.float() - self.mean) / self.std)
+        # By torch, one image costs as much either way; onnxruntime works the folded weights out once and for all.
+        folding = self.folded and (self.training or torch.onnx.is_in_onnx_export())
+        decoder = partial(folded_pyramid, self.body.decoder) if folding else self.body.decoder
+        logits: torch.Tensor = self.body.segmentation_head(decoder(features))
         return torch.split(logits, self.outputs, dim=1)
 
 

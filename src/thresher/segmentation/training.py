@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import numpy as np
@@ -41,64 +43,92 @@ def learning_rate(settings: TrainingSettings, step: int, steps: int) -> float:
 
 
 def train(
-    network: SegmentationNetwork,
-    optimiser: torch.optim.SGD,
+    network: torch.nn.Module,
+    optimiser: Any,
+    here: Any,
     batch_of: Callable[[int], Batch | None],
     tree: ClassTree,
     settings: TrainingSettings,
     todo: range,
     steps: int,
-    track: Track[Any],
+    watched: Iterator[int],
 ) -> dict[str, float]:
     """Take some of a training's `steps`; changes network and optimiser.
 
     Args:
+        network: Prepared by `here`, as the optimiser.
+        here: accelerate's view of this process (`devices.accelerator`).
         batch_of: The batch of a step, by its number alone; None where nothing of it can be read: then none is taken.
+        watched: Is asked for an item before each step, so that someone can watch.
 
     Returns:
         Means over the steps taken: loss, loss of the root and of each group in nats per pixel, and for each group the
         weak pixels per step that taught it.
     """
-    device = network.mean.device
-    sums: dict[str, float] = {}
-    taken = 0
+    told: list[torch.Tensor] = []
+    batches = ahead(batch_of, todo, threads=min(4, os.cpu_count() or 1))
     network.train()
     with torch.random.fork_rng():
-        for step, batch in track(zip(todo, ahead(batch_of, todo), strict=True), len(todo), f"training, {steps} steps"):
-            if batch is None:
+        for step, batch, _ in zip(todo, batches, watched, strict=False):
+            if not _in_every_process(here, batch is not None) or batch is None:
                 continue
-            torch.manual_seed(settings.seed * 1_000_003 + step)  # decoders drop out: the same, wherever a run goes on
+            # Decoders drop out: the same, wherever a run goes on, and another in each process.
+            torch.manual_seed(settings.seed * 1_000_003 + step + here.process_index * 1_000_003**2)
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(settings, step, steps)
-            shares = [part.to(device) for part in batch.shares]
-            logits = network(batch.images.to(device))
-            losses = hierarchical_loss(logits, batch.labels.to(device), shares, tree, settings.group_weight)
+            shares = [part.to(here.device) for part in batch.shares]
+            logits = network(batch.images.to(here.device).contiguous(memory_format=torch.channels_last))
+            losses = hierarchical_loss(logits, batch.labels.to(here.device), shares, tree, settings.group_weight)
             optimiser.zero_grad()
-            torch.autograd.backward(losses.total)
+            here.backward(losses.total)
             optimiser.step()
-            taken += 1
-            sums = {name: sums.get(name, 0.0) + value for name, value in _told(losses, tree).items()}
-    return {name: value / taken for name, value in sums.items()}
+            told.append(_told(losses))
+    return _means(told, tree, here)
 
 
-def _told(losses: Losses, tree: ClassTree) -> dict[str, float]:
-    parts = {"loss": losses.total.item(), "root_loss": losses.root.item()}
-    for classifier, loss, pixels in zip(tree.groups, losses.groups, losses.weak_pixels, strict=True):
-        parts |= {f"{classifier.name}_loss": loss.item(), f"{classifier.name}_weak_pixels": float(pixels)}
-    return parts
+def _in_every_process(here: Any, ready: bool) -> bool:
+    if here.num_processes == 1:
+        return ready
+    count = int(here.reduce(torch.tensor(float(ready), device=here.device), "sum"))
+    all_of_them: int = here.num_processes
+    return count == all_of_them
 
 
-def ahead(make: Callable[[int], Made], numbers: Iterable[int]) -> Iterator[Made]:
-    """Each number's result in turn, the next one being made in a thread while this one is used."""
-    with ThreadPoolExecutor(1) as thread:
-        waiting = None
+def _told(losses: Losses) -> torch.Tensor:
+    """Loss, that of the root, and of each group its loss and weak pixels; left on the device, which goes on working."""
+    parts = [losses.total, losses.root]
+    for loss, pixels in zip(losses.groups, losses.weak_pixels, strict=True):
+        parts += [loss, torch.as_tensor(float(pixels), device=loss.device)]
+    return torch.stack([part.detach() for part in parts])
+
+
+def _means(told: list[torch.Tensor], tree: ClassTree, here: Any) -> dict[str, float]:
+    """The means by name, over all processes; weak pixels are of a whole step, which processes share."""
+    names = ["loss", "root_loss"]
+    for classifier in tree.groups:
+        names += [f"{classifier.name}_loss", f"{classifier.name}_weak_pixels"]
+    if not told:
+        return {}
+    means = torch.stack(told).cpu().double().mean(0)
+    if here.num_processes > 1:
+        means = here.reduce(means.to(here.device, torch.float32), "mean").cpu().double()
+    pixels = [here.num_processes if name.endswith("_weak_pixels") else 1 for name in names]
+    return dict(zip(names, (means * torch.tensor(pixels)).tolist(), strict=True))
+
+
+def ahead(make: Callable[[int], Made], numbers: Iterable[int], threads: int = 1) -> Iterator[Made]:
+    """Each number's result in turn, as many of the next as there are threads being made while one is used."""
+    pool = ThreadPoolExecutor(threads)
+    waiting: deque[Future[Made]] = deque()
+    try:
         for number in numbers:
-            following = thread.submit(make, number)
-            if waiting is not None:
-                yield waiting.result()
-            waiting = following
-        if waiting is not None:
-            yield waiting.result()
+            waiting.append(pool.submit(make, number))
+            if len(waiting) > threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def decided(network: SegmentationNetwork, tree: ClassTree, pixels: torch.Tensor, short_side: int) -> torch.Tensor:

@@ -69,6 +69,11 @@ def pooled_sphere(scores: pl.DataFrame, rng: np.random.Generator) -> pl.Series:
     return scores["pooled_sphere_nats"]
 
 
+def yield_area(scores: pl.DataFrame, rng: np.random.Generator) -> pl.Series:
+    """The most area under boxes that a network already takes for the box's kind first; needs `score --network`."""
+    return scores["yield_area"]
+
+
 def both(scores: pl.DataFrame, rng: np.random.Generator) -> pl.Series:
     """The best mean of the ranks by diversity and by similarity first (the mean of ranks is ours).
 
@@ -101,6 +106,7 @@ def similar_among_diverse(scores: pl.DataFrame, rng: np.random.Generator) -> pl.
 METHODS: dict[str, Method] = {
     "random": random,
     "diversity": diversity,
+    "yield": yield_area,
     "similarity": similarity,
     "layout": layout,
     "ratio": ratio,

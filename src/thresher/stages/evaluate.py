@@ -17,7 +17,6 @@ from thresher.data.label_maps import coloured
 from thresher.data.readers import READERS
 from thresher.data.taxonomy import Taxonomy
 from thresher.errors import DataError, SettingsError
-from thresher.features.backbone import pad_statically
 from thresher.files import replacing
 from thresher.run import (
     Record,
@@ -32,12 +31,12 @@ from thresher.run import (
     untracked,
 )
 from thresher.segmentation.metrics import class_metrics, confusion, confusion_table, mean_iou
+from thresher.stages.checkpoints import checkpoint_of, ready
 from thresher.stages.index import IndexSettings, parsed_sources
 from thresher.stages.material import strong_images, validation_images
 from thresher.stages.train import TrainSettings
 
 if TYPE_CHECKING:
-    from thresher.segmentation.inference import Segmenter
     from thresher.segmentation.trained import TrainedNetwork
 
 
@@ -125,30 +124,6 @@ def is_evaluated(run: Run, settings: EvaluateSettings) -> bool:
 def _outputs(run: Run, settings: EvaluateSettings) -> list[Path]:
     folder = run.training(settings.training) / "evaluations" / settings.evaluation_name
     return [folder / "classes.parquet", folder / "confusion.parquet"]
-
-
-def checkpoint_of(run: Run, training: str) -> Path:
-    """Where the network of that training lies.
-
-    Raises:
-        SettingsError: there is no such training.
-    """
-    path = run.training(training) / "checkpoint.safetensors"
-    if not path.is_file():
-        names = sorted(file.parent.name for file in path.parent.parent.glob("*/checkpoint.safetensors"))
-        raise SettingsError(
-            f"training '{training}': none in {run.folder}. There is: {', '.join(names) or 'no training'}."
-        )
-    return path
-
-
-def ready(found: TrainedNetwork) -> Segmenter:
-    """The network on its fastest way on this machine; its encoder is changed in place."""
-    from thresher.segmentation.inference import segmenter
-    from thresher.segmentation.training import fastest_device
-
-    pad_statically(found.network)
-    return segmenter(found.network, found.tree, found.short_side, fastest_device())
 
 
 def _inputs(run: Run, settings: EvaluateSettings, checkpoint: Path) -> dict[str, str]:

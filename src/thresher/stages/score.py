@@ -25,6 +25,8 @@ from thresher.selection.diversity import (
     covered_areas,
     diversity_scores,
 )
+from thresher.stages.box_yield import yields
+from thresher.stages.checkpoints import checkpoint_of
 from thresher.stages.plan import Plan, score_plan
 
 #: Where each scorer's number stands in the scores table.
@@ -49,6 +51,8 @@ class ScoreSettings:
     """Name this many nearest target images."""
     class_scores: Path | None = None
     """TOML file with your own worth per class (bus = 3.0) in place of inverse document frequency."""
+    network: str = ""
+    """A training without weak images, by whose network to measure what the boxes would teach (method yield)."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work.
@@ -66,6 +70,7 @@ def score(
     """Measure similarity and diversity of every pool image that could be read.
 
     Raises:
+        SettingsError: there is no training of the network's name.
         DataError: an earlier stage has not run, or the pool is empty.
     """
     settings = settings or ScoreSettings()
@@ -84,6 +89,8 @@ def score(
     inputs = {name: file_digest(path) for name, path in read.items()}
     if settings.class_scores is not None:
         inputs["class_scores"] = file_digest(settings.class_scores)
+    if settings.network:
+        inputs["network"] = file_digest(checkpoint_of(run, settings.network))
 
     def work() -> tuple[dict[str, Any], int]:
         pool = _with_role(images, "pool")
@@ -95,9 +102,11 @@ def score(
         if near.is_empty():
             raise DataError(f"{run.folder}: the pool holds no readable image. Index it with --pool FORMAT:ROOT.")
         diverse, frequencies = _diversities(run, pool, settings)
-        scores = near.join(diverse, on="image_id", how="left").sort("image_id").select(list(tables.SCORES))
+        yields, failed = _yields(run, near, diverse, settings, track)
+        scores = near.join(diverse, on="image_id", how="left").join(yields, on="image_id", how="left")
+        scores = scores.sort("image_id").select(list(tables.SCORES))
         tables.write(tables.checked(scores, tables.SCORES, "scores", key="image_id"), run.scores)
-        return _summary(scores, frequencies), 0
+        return _summary(scores, frequencies), failed
 
     return perform(run, "score", settings, inputs, [run.scores], work)
 
@@ -142,6 +151,15 @@ def _diversities(run: Run, pool: pl.DataFrame, settings: ScoreSettings) -> tuple
     areas = covered_areas(counted_boxes(tables.scan(run.boxes, tables.BOXES), classes))
     frequencies = class_frequencies(counts, labelled.height, _class_scores(settings.class_scores, run))
     return diversity_scores(counts, areas, labelled, frequencies.weights), frequencies
+
+
+def _yields(
+    run: Run, near: pl.DataFrame, diverse: pl.DataFrame, settings: ScoreSettings, track: Track[Any]
+) -> tuple[pl.DataFrame, int]:
+    """image_id and yield_area of the labelled images, and how many could not be read; no rows without a network."""
+    if not settings.network:
+        return tables.empty(tables.some(tables.SCORES, "image_id", "yield_area")), 0
+    return yields(run, settings.network, near.join(diverse, on="image_id", how="semi").select("image_id"), track)
 
 
 def labelled_pool(run: Run, pool: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -60,6 +60,9 @@ def select(run: Run, settings: SelectSettings | None = None, *, dry_run: bool = 
     name = settings.selection_name
     scores = tables.read(run.scores, tables.SCORES, key="image_id")
     order = ranking(scores, settings.method, settings.seed)
+    if order.order.is_empty():
+        needed = " Run score --network TRAINING first." if settings.method == "yield" else ""
+        raise SettingsError(f"method '{settings.method}': no image has what it ranks by.{needed}")
     count = budget_count(settings.budget, order.order.height)
     if dry_run:
         told = {"name": name, "candidates": order.order.height}

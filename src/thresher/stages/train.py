@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +14,6 @@ import numpy as np
 from thresher import tables
 from thresher.errors import DataError, SettingsError
 from thresher.features.backbone import BackboneSettings, pretrained_weights, weights_file
-from thresher.files import replacing
 from thresher.run import (
     Record,
     Run,
@@ -27,9 +26,9 @@ from thresher.run import (
     perform,
     untracked,
 )
-from thresher.segmentation.metrics import class_metrics, mean_iou
-from thresher.segmentation.settings import TrainingSettings
+from thresher.segmentation.settings import NEEDS_TWO_IMAGES, TrainingSettings
 from thresher.stages.index import IndexSettings, parsed_sources
+from thresher.stages.learning import learnt
 from thresher.stages.material import Material, strong_images, training_material
 
 if TYPE_CHECKING:
@@ -118,18 +117,64 @@ def train(
     outputs = [record.folder / name for name in OUTPUTS]
 
     def work() -> tuple[dict[str, Any], int]:
+        from thresher.segmentation.devices import accelerator, told_by_all
         from thresher.segmentation.trained import rebuilt_from
 
+        here = accelerator()
         start = pretrained_weights(backbone)
         about = {"fingerprint": fingerprint("train", settings, inputs)}
         about |= rebuilt_from(settings, run.taxonomy.read_text("utf-8"))
-        problems = _Problems(record)
-        history = _trained(material, settings, start, steps, outputs, about, problems, track)
-        problems.write()
+        problems = _Problems()
+        watch = track if here.is_main_process else untracked
+        batch_of = _batches(material, settings, problems, here.process_index, here.num_processes)
+        history = learnt(material, settings, start, batch_of, steps, outputs, about, here, watch)
+        problems.found |= {str(row["path"]): row for row in told_by_all(here, [*problems.found.values()])}
+        if here.is_main_process:
+            problems.write(record)
         last = {key: value for key, value in history[-1].items() if key in ("loss", "miou")}
         return told | last, len(problems.found)
 
-    return perform(run, "train", settings, inputs, outputs, work, record)
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if processes == 1:
+        return perform(run, "train", settings, inputs, outputs, work, record)
+    _refuse_indivisible(settings, processes)
+    return _as_one_of_many(lambda first: perform(run, "train", settings, inputs, outputs, first, record), work)
+
+
+def _refuse_indivisible(settings: TrainSettings, processes: int) -> None:
+    for name in ("strong_batch", "weak_batch"):
+        if getattr(settings, name) % processes:
+            raise SettingsError(f"{name} = {getattr(settings, name)}: expected a multiple of {processes}, as so many "
+                                "processes share each step's images.")  # fmt: skip
+    if settings.decoder in NEEDS_TWO_IMAGES and settings.strong_batch < 2 * processes:
+        raise SettingsError(f"strong_batch = {settings.strong_batch}: expected {2 * processes} or more for "
+                            f"{settings.decoder}, two images in each of {processes} processes.")  # fmt: skip
+
+
+def _as_one_of_many(
+    performed: Callable[[Callable[[], tuple[dict[str, Any], int]]], StageResult],
+    work: Callable[[], tuple[dict[str, Any], int]],
+) -> StageResult:
+    """The first process locks, records and writes, and tells the others whether there is anything to train."""
+    from thresher.segmentation.devices import accelerator, told_to_all
+
+    here = accelerator()
+    if here.is_main_process:
+
+        def first() -> tuple[dict[str, Any], int]:
+            told_to_all(here, True)
+            return work()
+
+        result = performed(first)
+        if result.status == "unchanged":
+            told_to_all(here, False)
+    elif told_to_all(here, None):
+        summary, failed = work()
+        result = StageResult("train", "done", summary, failed)
+    else:
+        result = StageResult("train", "unchanged")
+    here.end_training()
+    return result
 
 
 def is_trained(run: Run, settings: TrainSettings) -> bool:
@@ -147,8 +192,7 @@ def is_trained(run: Run, settings: TrainSettings) -> bool:
 class _Problems:
     """Images that could not be read, each listed once however often it came up."""
 
-    def __init__(self, record: Record) -> None:
-        self.record = record
+    def __init__(self) -> None:
         self.found: dict[str, dict[str, object]] = {}
 
     def add(self, path: Path, error: DataError) -> None:
@@ -160,8 +204,8 @@ class _Problems:
         }
         self.found.setdefault(str(path), row)
 
-    def write(self) -> None:
-        self.record.add_problems("train", tables.from_rows([*self.found.values()], tables.PROBLEMS))
+    def write(self, record: Record) -> None:
+        record.add_problems("train", tables.from_rows([*self.found.values()], tables.PROBLEMS))
 
 
 def _inputs(run: Run, settings: TrainSettings, backbone: BackboneSettings) -> dict[str, str]:
@@ -177,11 +221,17 @@ def _inputs(run: Run, settings: TrainSettings, backbone: BackboneSettings) -> di
     return inputs
 
 
-def _batches(material: Material, settings: TrainSettings, problems: _Problems) -> Callable[[int], Batch | None]:
-    """The batch of a step, a pure function of its number; images that cannot be read are listed and left out of it."""
+def _batches(
+    material: Material, settings: TrainSettings, problems: _Problems, process: int, processes: int
+) -> Callable[[int], Batch | None]:
+    """This process's share of the batch of a step, a pure function of seed, step and process.
+
+    Images that cannot be read are listed and left out of it.
+    """
     from thresher.segmentation.examples import WeakImage, gathered, places, strong_example, weak_example
 
     size, zoom = (settings.height_px, settings.width_px), settings.zoom
+    least = 2 if settings.decoder in NEEDS_TWO_IMAGES else 1
     strongs = strong_images(material.strong, material.taxonomy)
     rows = material.weak.select("path", "corners", "nodes").iter_rows()
     weaks: list[WeakImage] = [
@@ -191,7 +241,7 @@ def _batches(material: Material, settings: TrainSettings, problems: _Problems) -
     def drawn(step: int, stream: int, images: list[Any], batch: int, example: Callable[..., Any]) -> list[Any]:
         examples = []
         chosen = places(step, batch, len(images), settings.seed, stream) if images else []
-        for number, place in enumerate(chosen):
+        for number, place in list(enumerate(chosen))[process::processes]:
             rng = np.random.default_rng([settings.seed, 2 + stream, step, number])
             try:
                 examples.append(example(images[place], rng))
@@ -204,64 +254,7 @@ def _batches(material: Material, settings: TrainSettings, problems: _Problems) -
                        lambda image, rng: strong_example(image, size, zoom, rng))  # fmt: skip
         weak = drawn(step, _WEAK, weaks, settings.weak_batch,
                      lambda image, rng: weak_example(image, material.tree, size, zoom, rng))  # fmt: skip
-        return gathered(strong, weak, material.tree, size) if strong else None
+        enough = strong and len(strong) + len(weak) >= least
+        return gathered(strong, weak, material.tree, size) if enough else None
 
     return batch_of
-
-
-def _trained(
-    material: Material,
-    settings: TrainSettings,
-    start: Any,
-    steps: int,
-    outputs: list[Path],
-    said: dict[str, Any],
-    problems: _Problems,
-    track: Track[Any],
-) -> list[dict[str, Any]]:
-    """Train from the last checkpoint to the end, with a checkpoint and a line of metrics every few epochs."""
-    from thresher.segmentation import checkpoint as saved
-    from thresher.segmentation import training
-    from thresher.segmentation.network import new_network
-
-    checkpoint, metrics, classes = outputs
-    tree = material.tree
-    network = new_network(
-        tree,
-        settings.decoder,
-        settings.encoder,
-        start.tensors,
-        start.mean,
-        start.std,
-        settings.seed,
-        settings.decoder_channels,
-    ).to(training.fastest_device())
-    optimiser = training.new_optimiser(network, settings)
-    about = saved.checkpoint_about(checkpoint)
-    history: list[dict[str, Any]] = []
-    if about is not None and about["fingerprint"] == said["fingerprint"]:
-        history = about["history"]
-        saved.load_checkpoint(checkpoint, network, optimiser)
-    batch_of, judges = _batches(material, settings, problems), strong_images(material.validation, material.taxonomy)
-    step = history[-1]["step"] if history else 0
-    ends = _checkpoint_steps(settings, material.strong.height, steps)
-    while step < steps or not classes.exists():
-        todo = range(step, next((end for end in ends if end > step), steps))
-        means = training.train(network, optimiser, batch_of, tree, settings, todo, steps, track)
-        step = todo.stop
-        matrix = training.validated(network, tree, judges, min(settings.height_px, settings.width_px), track)
-        table = class_metrics(matrix, tree.classes)
-        if todo:
-            history.append({"step": step, "epoch": round(step * settings.strong_batch / material.strong.height, 3),
-                            **means, "miou": mean_iou(table)})  # fmt: skip
-        with replacing(metrics) as file:
-            file.write("".join(json.dumps(line) + "\n" for line in history).encode())
-        tables.write(table, classes)
-        saved.save_checkpoint(checkpoint, network, optimiser, said | {"history": history})
-    return history
-
-
-def _checkpoint_steps(settings: TrainSettings, strong: int, steps: int) -> list[int]:
-    """The steps by which every so many epochs are done, and the last."""
-    each = settings.checkpoint_epochs
-    return [-(-epoch * strong // settings.strong_batch) for epoch in range(each, settings.epochs, each)] + [steps]

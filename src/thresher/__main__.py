@@ -1,0 +1,6 @@
+"""`python -m thresher` is `thresher`; what `accelerate launch -m` needs."""
+
+from thresher.cli import main
+
+if __name__ == "__main__":
+    main()

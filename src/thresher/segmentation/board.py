@@ -1,0 +1,100 @@
+"""What TensorBoard shows of a training: curves, and a few pictures with the network's decisions over time."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+import torch
+from jaxtyping import Float, UInt8
+
+from thresher.data.label_maps import coloured
+from thresher.data.taxonomy import Taxonomy
+from thresher.errors import SettingsError
+from thresher.segmentation.examples import Batch, StrongImage, pixels_and_labels
+from thresher.segmentation.tree import ClassTree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: Images of the validation set that are shown, spread over it.
+SHOWN = 3
+#: Pictures are thinned out to this length of their longer side.
+_LONG_SIDE = 512
+
+
+def opened_board(folder: Path, step: int) -> Any:
+    """A writer into this folder for a training that stands at a step; a new training's folder is emptied first.
+
+    What an earlier process wrote of later steps, which will be taken again, is no longer shown.
+
+    Raises:
+        SettingsError: tensorboard is not installed.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ModuleNotFoundError as error:
+        raise SettingsError(f"training needs {error.name}: pip install 'thresher[train]'.") from error
+    if step == 0:
+        shutil.rmtree(folder, ignore_errors=True)
+    return SummaryWriter(str(folder), purge_step=step + 1)
+
+
+def add_scalars(board: Any, line: Mapping[str, Any], classes: pl.DataFrame, rate: float) -> None:
+    """The curves' next points: a line of the metrics, IoU of each class, and the learning rate; null is no point."""
+    step = line["step"]
+    scalars = {("mIoU" if name == "miou" else f"train/{name}"): value for name, value in line.items() if name != "step"}
+    scalars["train/learning_rate"] = rate
+    scalars |= {f"IoU/{name}": iou for name, iou in classes.select("class", "iou").iter_rows()}
+    for name, value in scalars.items():
+        if value is not None:
+            board.add_scalar(name, value, step)
+
+
+def add_pictures(
+    board: Any,
+    step: int,
+    judges: Sequence[StrongImage],
+    decided: Callable[[UInt8[torch.Tensor, "3 h w"]], torch.Tensor],
+    batch: Batch | None,
+    tree: ClassTree,
+    taxonomy: Taxonomy,
+) -> None:
+    """Some validation images beside truth and decision, and a weak image of a batch beside what its boxes say.
+
+    Raises:
+        DataError: a validation image or its mask cannot be read.
+    """
+    for number in range(min(SHOWN, len(judges))):
+        pixels, labels = pixels_and_labels(judges[number * len(judges) // min(SHOWN, len(judges))])
+        maps = [coloured(each.numpy().astype(np.uint8), taxonomy) for each in (labels, decided(pixels))]
+        _add(board, f"image, truth, decision/{number}", [pixels.permute(1, 2, 0).numpy(), *maps], step)
+    if batch is not None and batch.shares and len(batch.shares[0]):
+        weak = batch.images[len(batch.labels)].permute(1, 2, 0).numpy()
+        target = weak_colours([each[0] for each in batch.shares], tree, taxonomy)
+        _add(board, "weak image, its boxes", [weak, target], step)
+
+
+def weak_colours(
+    shares: Sequence[Float[torch.Tensor, "_ h w"]], tree: ClassTree, taxonomy: Taxonomy
+) -> UInt8[np.ndarray, "h w 3"]:
+    """What boxes say to the groups, as colours: of several classes the mixture, where no box is black."""
+    colours = np.array([*(target.colour for target in taxonomy.classes), (0, 0, 0)], np.float32)
+    mixed = np.zeros((*shares[0].shape[1:], 3), np.float32)
+    said = np.zeros(shares[0].shape[1:], np.float32)
+    for group, each in zip(tree.groups, shares, strict=True):
+        of_classes = each[:-1].numpy()
+        mixed += np.einsum("chw,cr->hwr", of_classes, colours[tree.classes_of_outputs(group)[:-1]])
+        said += of_classes.sum(0)
+    shown: UInt8[np.ndarray, "h w 3"] = (mixed / np.maximum(said, 1)[..., None]).round().astype(np.uint8)
+    return shown
+
+
+def _add(board: Any, name: str, pictures: Sequence[UInt8[np.ndarray, "h w 3"]], step: int) -> None:
+    row = np.concatenate(pictures, axis=1)
+    thinned = -(-max(pictures[0].shape[:2]) // _LONG_SIDE)
+    board.add_image(name, np.ascontiguousarray(row[::thinned, ::thinned]), step, dataformats="HWC")
