@@ -237,8 +237,9 @@ def demo_command(
     settings: Annotated[DemoSettings, FLAT] = DemoSettings(),
     output: Output = Output(),
 ) -> int:
-    """The whole job on made-up street scenes; ends with the path of a picture."""
-    return _told(demo(folder, settings, dry_run=output.dry_run, track=_track()), output)
+    """The whole job on made-up street scenes; ends with the paths of a picture and a figure."""
+    with _lines_on_stderr():
+        return _told(demo(folder, settings, dry_run=output.dry_run, track=_track()), output)
 
 
 def doctor_command(

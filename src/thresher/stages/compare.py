@@ -144,9 +144,13 @@ def refuse_grid_of(training: TrainSettings) -> None:
                                 "Leave it out; methods, modes and seeds say what is trained.")  # fmt: skip
 
 
+def missing_parts() -> list[str]:
+    """The libraries of the optional parts train and report that are not installed."""
+    return [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+
+
 def _require() -> None:
-    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
+    if missing := missing_parts():
         raise SettingsError(f"compare: {', '.join(missing)} not installed. Run: pip install 'thresher[train,report]'")
 
 

@@ -1,7 +1,8 @@
-"""demo: made-up street scenes on disk → the whole job on them, and how much of the planted truth it found."""
+"""demo: made-up street scenes on disk → the whole job on them: how much of the planted truth it found, a comparison."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +13,17 @@ import polars as pl
 from thresher import tables
 from thresher.data.synthetic.dataset import SyntheticSettings, write_dataset
 from thresher.run import Run, StageResult, Track, untracked
+from thresher.stages.compare import CompareSettings, missing_parts
 from thresher.stages.embed import EmbedSettings
 from thresher.stages.fit import FitSettings
 from thresher.stages.index import IndexSettings
 from thresher.stages.run_file import RunFile, run_all
 from thresher.stages.score import ScoreSettings
 from thresher.stages.select import SelectSettings
+from thresher.stages.train import TrainSettings
+
+#: Small pictures and few steps, so that the comparison takes a minute or two.
+_SHORT = TrainSettings(height_px=96, width_px=128, decoder_channels=64, epochs=8, weak_batch=4, checkpoint_epochs=8)
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,8 @@ def demo(
         tuple(SelectSettings(method, str(planted), name=method) for method in methods),
         (),
     )
-    yield from run_all(run_file, track=track)
+    with_comparison = dataclasses.replace(run_file, train=_SHORT, compare=_comparison(planted))
+    yield from run_all(run_file if missing_parts() else with_comparison, track=track)
     run = Run(run_file.folder)
     found = {method: _precision(run, method, truth) for method in methods}
     yield StageResult(
@@ -74,8 +81,20 @@ def demo(
             "planted_street_images": planted,
             "precision": found,
             "sheet": str(run.folder / "sheets" / "layout_and_diversity.png"),
+            "figure": _figure(run),
         },
     )
+
+
+def _comparison(planted: int) -> CompareSettings:
+    """Two methods, one budget, two seeds: what a comparison looks like, not what a selection is worth."""
+    return CompareSettings(("layout_and_diversity", "random"), (str(planted),), seeds=2, baselines=("none",))
+
+
+def _figure(run: Run) -> str:
+    if missing := missing_parts():
+        return f"left out, for want of {', '.join(missing)}: pip install 'thresher[train,report]'"
+    return str(run.comparison("comparison") / "figure.png")
 
 
 def _precision(run: Run, name: str, truth: pl.DataFrame) -> float:
