@@ -30,7 +30,7 @@ from thresher.run import Run, as_json
 from thresher.stages.train import TrainSettings, train
 
 #: Steps taken for their time, after a first one that is not counted, and images validated.
-_STEPS, _JUDGES = 2, 2
+_STEPS, _JUDGES = 3, 2
 #: Weak images among which the steps draw theirs.
 _WEAK = 64
 

@@ -122,9 +122,9 @@ def train(
         start = pretrained_weights(backbone)
         about = {"fingerprint": fingerprint("train", settings, inputs)}
         about |= rebuilt_from(settings, run.taxonomy.read_text("utf-8"))
-        problems = _Problems()
+        problems = Problems()
         watch = track if here.is_main_process else untracked
-        batch_of = _batches(material, settings, problems, here.process_index, here.num_processes)
+        batch_of = batches(material, settings, problems, here.process_index, here.num_processes)
         history = learnt(material, settings, start, batch_of, steps, outputs, about, here, watch)
         problems.found |= {str(row["path"]): row for row in told_by_all(here, [*problems.found.values()])}
         if here.is_main_process:
@@ -187,13 +187,15 @@ def is_trained(run: Run, settings: TrainSettings) -> bool:
     return is_current(record, "train", fingerprint("train", settings, inputs), outputs)
 
 
-class _Problems:
+class Problems:
     """Images that could not be read, each listed once however often it came up."""
 
     def __init__(self) -> None:
+        """None so far."""
         self.found: dict[str, dict[str, object]] = {}
 
     def add(self, path: Path, error: DataError) -> None:
+        """List an image with the reason."""
         row: dict[str, object] = {
             "path": str(path),
             "stage": "train",
@@ -203,6 +205,7 @@ class _Problems:
         self.found.setdefault(str(path), row)
 
     def write(self, record: Record) -> None:
+        """Put them where the training is recorded."""
         record.add_problems("train", tables.from_rows([*self.found.values()], tables.PROBLEMS))
 
 
@@ -219,8 +222,8 @@ def _inputs(run: Run, settings: TrainSettings, backbone: BackboneSettings) -> di
     return inputs
 
 
-def _batches(
-    material: Material, settings: TrainSettings, problems: _Problems, process: int, processes: int
+def batches(
+    material: Material, settings: TrainSettings, problems: Problems, process: int, processes: int
 ) -> Callable[[int], Batch | None]:
     """This process's share of the batch of a step, a pure function of seed, step and process.
 
