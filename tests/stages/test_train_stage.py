@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 import torch
 from safetensors.numpy import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from thresher import tables
 from thresher.data.synthetic.dataset import SyntheticSettings, write_dataset
@@ -65,6 +66,33 @@ def test_it_writes_what_it_measured(trained: Run) -> None:
     assert train(trained, dataclasses.replace(SMALL, name="whole")).status == "unchanged"
 
 
+def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """What TensorBoard itself reads of a folder: each scalar's steps and values."""
+    board = EventAccumulator(str(folder), {"images": 0, "scalars": 0})
+    board.Reload()
+    return {name: [(event.step, event.value) for event in board.Scalars(name)] for name in board.Tags()["scalars"]}
+
+
+def test_tensorboard_shows_the_numbers_of_the_tables_and_pictures(trained: Run) -> None:
+    folder = trained.training("whole")
+    found = curves(folder / "tensorboard")
+    for line in lines(trained, "whole"):
+        for name in line.keys() - {"step", "miou"}:
+            assert (line["step"], pytest.approx(line[name], rel=1e-6)) in found[f"train/{name}"]
+        assert (line["step"], pytest.approx(line["miou"], rel=1e-6)) in found["mIoU"]
+    classes = tables.read(folder / "classes.parquet", tables.CLASS_METRICS)
+    for name, iou in classes.select("class", "iou").iter_rows():
+        last = found.get(f"IoU/{name}", [(0, None)])[-1]
+        assert last == ((0, None) if iou is None else (12, pytest.approx(iou, rel=1e-6)))
+    # Halved after half of the 12 steps and after three quarters: step 6, the first checkpoint's last, is before both.
+    assert [rate for _, rate in found["train/learning_rate"]] == pytest.approx([0.01, 0.0025])
+    board = EventAccumulator(str(folder / "tensorboard"), {"images": 0})
+    board.Reload()
+    names = board.Tags()["images"]
+    assert sorted(names) == [*(f"image, truth, decision/{number}" for number in range(3)), "weak image, its boxes"]
+    assert [event.step for event in board.Images(names[0])] == [6, 12]
+
+
 def test_a_training_that_was_broken_off_ends_with_the_same_weights(trained: Run, tmp_path: Path) -> None:
     other = Run(tmp_path / "run")
     shutil.copytree(trained.folder, other.folder)
@@ -91,6 +119,10 @@ def test_a_training_that_was_broken_off_ends_with_the_same_weights(trained: Run,
     assert first.keys() == second.keys()
     assert [name for name in first if first[name].tobytes() != second[name].tobytes()] == []
     assert lines(other, "whole") == lines(trained, "whole")
+    # TensorBoard shows each checkpoint once, and the same curves as of the training that was not broken off.
+    boards = [curves(r.training("whole") / "tensorboard") for r in (trained, other)]
+    assert boards[0] == boards[1]
+    assert [step for step, _ in boards[0]["mIoU"]] == [6, 12]
 
 
 def test_it_learns(run: Run) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -68,7 +69,9 @@ def train(
     told: list[torch.Tensor] = []
     batches = ahead(batch_of, todo, threads=min(4, os.cpu_count() or 1))
     network.train()
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), warnings.catch_warnings():
+        # Several processes: a gradient of 1 × 1 weights may lie in another order in memory, which is slower by nothing.
+        warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
         for step, batch, _ in zip(todo, batches, watched, strict=False):
             if not _in_every_process(here, batch is not None) or batch is None:
                 continue
