@@ -16,7 +16,7 @@ Spec = dict[str, Any]
 #: Told apart by people who see no red or green, and in grey: the target is the darker.
 TARGET, POOL, INK, FAINT, _GRID = "#0b5c8a", "#e39a3b", "#18181b", "#696970", "#e4e4e7"
 _ROLES = alt.Scale(domain=["target", "pool"], range=[TARGET, POOL])
-_WIDTH = 620
+WIDTH = 620
 _VERSION = alt.SCHEMA_VERSION.removeprefix("v").rsplit(".", 1)[0]
 
 
@@ -159,7 +159,7 @@ def finished(chart: Any, title: str, words: list[str], height: int) -> Spec:
         title, subtitle=words, anchor="start", fontSize=17, subtitleFontSize=13, subtitleColor=FAINT, offset=14
     )
     spec: Spec = (
-        chart.properties(title=header, width=_WIDTH, height=height, background="#ffffff", padding=16)
+        chart.properties(title=header, width=WIDTH, height=height, background="#ffffff", padding=16)
         .configure(font="sans-serif")
         .configure_view(stroke=None)
         .configure_axis(labelFontSize=12, titleFontSize=13, titleFontWeight="normal", gridColor=_GRID, titleColor=INK)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import altair as alt
 import polars as pl
 
-from thresher.report.charts import INK, Spec, finished, held, legend
+from thresher.report.charts import INK, WIDTH, Spec, finished, held, legend
 
 #: Told apart by people who see no red or green. Source: Okabe & Ito 2008, "Color Universal Design", but for the yellow.
 _COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00"]
@@ -33,15 +35,18 @@ def miou_chart(results: pl.DataFrame, means: pl.DataFrame, measured_on: str, str
     chosen = rows.filter(pl.col("budget").is_not_null())
     methods = sorted(chosen["method"].unique(), key=lambda name: (name == "random", name))
     places = {name: _APART ** (2 * n - len(methods) + 1) for n, name in enumerate(methods)}
+    numbers = [n for n in rows["images"] if n] or [1]
+    x = _Axis(min(numbers), max(numbers))
     layers = [
         *_none(rows.filter(method="none")),
-        *_lines(_placed(chosen, places), _placed(seeds.filter(pl.col("budget").is_not_null()), places), methods),
-        *_all(rows.filter(method="all"), seeds.filter(method="all")),
-        *_words_of_none(rows.filter(method="none")),
+        *_lines(_placed(chosen, places), _placed(seeds.filter(pl.col("budget").is_not_null()), places), methods, x),
+        *_all(rows.filter(method="all"), seeds.filter(method="all"), x),
     ]
     if not layers:
         raise ValueError("a chart of no training")
-    words = [f"{_seeds(rows['seeds'].to_list())}. Black line: no weak data. Diamond: the whole pool.",
+    anchors = {"none": " Black line: no weak data.", "all": " Diamond: the whole pool."}
+    shown = "".join(words for name, words in anchors.items() if name in rows["method"])
+    words = [f"{_seeds(rows['seeds'].to_list())}.{shown}",
              f"Every network learns from the same {strong_images} strong images, for as many steps."]  # fmt: skip
     return finished(alt.layer(*layers), _title(chosen, measured_on), words, height=380)
 
@@ -50,9 +55,8 @@ def _title(chosen: pl.DataFrame, measured_on: str) -> str:
     if chosen.is_empty():
         return f"mIoU on the {measured_on} images"
     best = chosen.sort("iou", descending=True).row(0, named=True)
-    mode = f", {best['mode']}" if chosen["mode"].n_unique() > 1 else ""
-    which = f"{best['method']} at {best['images']:,} images{mode}"
-    return f"Best on the {measured_on} images: {which}, mIoU {100 * best['iou']:.1f} %"
+    which = f"{best['method']} ({best['mode']})" if chosen["mode"].n_unique() > 1 else best["method"]
+    return f"{which} has the highest mean: {100 * best['iou']:.1f} % at {best['images']:,} images ({measured_on})"
 
 
 def _seeds(seeds: list[int]) -> str:
@@ -77,10 +81,18 @@ def _in_percent(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(pl.col("^iou.*$") * 100)
 
 
-def _x(name: str) -> alt.X:
-    axis = alt.Axis(format="~s", grid=False)
-    scale = alt.Scale(type="log", nice=False, padding=24)
-    return alt.X(f"{name}:Q", title="weak images selected (number, log axis)", scale=scale, axis=axis)
+@dataclass(frozen=True)
+class _Axis:
+    """Numbers of images, on a log axis with some room about them."""
+
+    least: int
+    most: int
+
+    def __call__(self, name: str) -> alt.X:
+        room = max(1.4, 2 / (self.most / self.least) ** 0.5)
+        scale = alt.Scale(type="log", nice=False, domain=[self.least / room, self.most * room])
+        axis = alt.Axis(format="~s", grid=False, labelOverlap=True)
+        return alt.X(f"{name}:Q", title="weak images selected (number, log axis)", scale=scale, axis=axis)
 
 
 def _y(name: str) -> alt.Y:
@@ -102,30 +114,32 @@ def _colour(methods: list[str]) -> tuple[alt.Color, alt.Shape]:
     )  # fmt: skip
 
 
-def _lines(means: pl.DataFrame, seeds: pl.DataFrame, methods: list[str]) -> list[alt.Chart]:
+def _lines(means: pl.DataFrame, seeds: pl.DataFrame, methods: list[str], x: _Axis) -> list[alt.Chart]:
     if means.is_empty():
         return []
     colour, shape = _colour(methods)
     dashed = means["mode"].n_unique() > 1
     dash = {"strokeDash": alt.StrokeDash("mode:N", title=None, legend=legend())} if dashed else {"detail": "mode:N"}
-    base = alt.Chart(held(means.sort("place").to_dicts())).encode(x=_x("place"), y=_y("iou"), color=colour)
-    bars = alt.Chart(held(means.drop_nulls("iou_low").to_dicts())).encode(x=_x("place"), color=colour)
+    base = alt.Chart(held(means.sort("place").to_dicts())).encode(x=x("place"), y=_y("iou"), color=colour)
+    bars = alt.Chart(held(means.drop_nulls("iou_low").to_dicts())).encode(x=x("place"), color=colour)
     points = alt.Chart(held(seeds.select("method", "mode", "seed", "images", "place", "iou").to_dicts()))
     return [
         bars.mark_rule(strokeWidth=2, opacity=0.55).encode(y=_y("iou_low"), y2="iou_high:Q"),
         base.mark_line(strokeWidth=2.2).encode(**dash),
-        points.mark_point(size=14, filled=True, opacity=0.5).encode(x=_x("place"), y=_y("iou"), color=colour),
+        points.mark_point(size=14, filled=True, opacity=0.5).encode(x=x("place"), y=_y("iou"), color=colour),
         base.mark_point(size=110, filled=True, opacity=1).encode(shape=shape),
     ]
 
 
 def _none(row: pl.DataFrame) -> list[alt.Chart]:
-    rows = _in_percent(row).to_dicts()
+    rows = _in_percent(row).with_columns(words=pl.lit("no weak data")).to_dicts()
     if not rows:
         return []
     base = alt.Chart(held(rows)).encode(y=_y("iou"))
+    beside = alt.value(WIDTH + 6)
     layers = [
         base.mark_rule(color=INK, strokeWidth=2),
+        base.mark_text(color=INK, align="left", fontSize=12).encode(x=beside, text="words:N"),
     ]
     if rows[0]["iou_low"] is not None:
         band = alt.Chart(held(rows)).mark_rect(color=INK, opacity=0.09)
@@ -133,28 +147,18 @@ def _none(row: pl.DataFrame) -> list[alt.Chart]:
     return layers
 
 
-def _words_of_none(row: pl.DataFrame) -> list[alt.Chart]:
-    rows = _in_percent(row).with_columns(words=pl.lit("no weak data")).to_dicts()
-    if not rows:
-        return []
-    base = alt.Chart(held(rows)).encode(y=_y("iou"), x=alt.value(6), text="words:N")
-    words = base.mark_text(align="left", dy=-9, fontSize=12, color=INK)
-    halo = base.mark_text(align="left", dy=-9, fontSize=12, stroke="#ffffff", strokeWidth=4)
-    return [halo, words]
-
-
-def _all(means: pl.DataFrame, seeds: pl.DataFrame) -> list[alt.Chart]:
+def _all(means: pl.DataFrame, seeds: pl.DataFrame, x: _Axis) -> list[alt.Chart]:
     if means.is_empty():
         return []
     several = means.height > 1
     words = pl.format("whole pool, {}", "mode") if several else pl.lit("whole pool")
     rows = _in_percent(means).with_columns(words=words).to_dicts()
-    base = alt.Chart(held(rows)).encode(x=_x("images"), y=_y("iou"))
-    bars = alt.Chart(held([row for row in rows if row["iou_low"] is not None])).encode(x=_x("images"))
+    base = alt.Chart(held(rows)).encode(x=x("images"), y=_y("iou"))
+    bars = alt.Chart(held([row for row in rows if row["iou_low"] is not None])).encode(x=x("images"))
     points = alt.Chart(held(_in_percent(seeds).select("seed", "mode", "images", "iou").to_dicts()))
     return [
         bars.mark_rule(strokeWidth=2, opacity=0.55, color=INK).encode(y=_y("iou_low"), y2="iou_high:Q"),
-        points.mark_point(size=14, filled=True, opacity=0.5, color=INK).encode(x=_x("images"), y=_y("iou")),
+        points.mark_point(size=14, filled=True, opacity=0.5, color=INK).encode(x=x("images"), y=_y("iou")),
         base.mark_point(size=170, shape="diamond", color=INK, fill="#ffffff", strokeWidth=2.2, opacity=1),
         base.mark_text(color=INK, align="right", dx=-12, dy=-10, fontSize=12).encode(text="words:N"),
     ]

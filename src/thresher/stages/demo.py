@@ -23,7 +23,7 @@ from thresher.stages.select import SelectSettings
 from thresher.stages.train import TrainSettings
 
 #: Small pictures and few steps, so that the comparison takes a minute or two.
-_SHORT = TrainSettings(height_px=96, width_px=128, decoder_channels=64, epochs=8, weak_batch=4, checkpoint_epochs=8)
+_SHORT = TrainSettings(height_px=96, width_px=128, decoder_channels=64, epochs=6, weak_batch=4, checkpoint_epochs=6)
 
 
 @dataclass(frozen=True)
