@@ -56,9 +56,5 @@ def _level_convolution(
     assert skip.bias is not None
     through = torch.cat([skip.weight[:, :, 0, 0], skip.bias[:, None]], 1)
     narrow = torch.einsum("omhw,mc->ochw", weight, through)
-<<<<<<< HEAD
-    ones = torch.ones_like(feature[:, :1])
-=======
     ones = torch.ones_like(feature[:, :1])  # of whatever size an exported network is given
->>>>>>> training
     return doubled + functional.conv2d(torch.cat([feature, ones], 1), narrow, padding=1)
