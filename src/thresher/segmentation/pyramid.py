@@ -56,5 +56,5 @@ def _level_convolution(
     assert skip.bias is not None
     through = torch.cat([skip.weight[:, :, 0, 0], skip.bias[:, None]], 1)
     narrow = torch.einsum("omhw,mc->ochw", weight, through)
-    ones = feature.new_ones(len(feature), 1, *feature.shape[2:])
+    ones = torch.ones_like(feature[:, :1])  # so that ONNX knows it for any number of images
     return doubled + functional.conv2d(torch.cat([feature, ones], 1), narrow, padding=1)
