@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 #: Of a training's settings, what the grid says.
 GRID = ("selection", "mode", "seed", "name")
-_NEEDED = ("altair", "vl_convert", "segmentation_models_pytorch")
+_NEEDED = ("altair", "vl_convert", "segmentation_models_pytorch", "accelerate", "tensorboard")
 
 
 @dataclass(frozen=True)
