@@ -206,7 +206,7 @@ def test_words_of_errors(run: Run, scenes: Path, tmp_path: Path) -> None:
     new = Run(tmp_path / "new")
     with pytest.raises(DataError, match="images.parquet: no such table. Run the stage that writes it first"):
         embed(new)
-    with pytest.raises(SettingsError, match="format 'coc' is unknown. Known: cityscapes, coco"):
+    with pytest.raises(SettingsError, match="format 'coc' is unknown. Known: cityscapes, cityscapes_polygons, coco"):
         index(new, IndexSettings(("coc:/x",)))
     with pytest.raises(SettingsError, match=r"expected \[NAME=\]FORMAT:ROOT\[#SPLIT\]"):
         index(new, IndexSettings(("/x/y",)))
