@@ -45,7 +45,7 @@ _VALUES = {pl.String: "string", pl.Int64: "int64", pl.Int32: "int32", pl.Int8: "
 
 
 def write_hf(chosen: pl.DataFrame, boxes: pl.DataFrame, names: Mapping[str, str], out: Path, images: Images) -> None:
-    """A folder with data/train-*.parquet, for `load_dataset(OUT)`; `readers.parquet` reads copied images back.
+    """A folder with data/train-*.parquet and its card, for `load_dataset(OUT)`; `readers.parquet` reads copies back.
 
     Columns: image (as stored; none for `images` "none"), image_id, path, dataset, split, width, height, rank, score,
     why, each score, objects. `objects` follows the Hub's convention for detection: bbox = [x, y, width, height] in
@@ -55,16 +55,18 @@ def write_hf(chosen: pl.DataFrame, boxes: pl.DataFrame, names: Mapping[str, str]
     Raises:
         DataError: `out` holds other things, an image is gone, or its size is neither known nor readable.
 
-    Source: https://huggingface.co/docs/datasets/object_detection, https://huggingface.co/docs/datasets/about_arrow
+    Source: https://huggingface.co/docs/datasets/object_detection, https://huggingface.co/docs/hub/datasets-cards
     """
     chosen, boxes = ordered(chosen, boxes)
     labels = readable_labels(boxes, names)
     schema = hf_schema(chosen, images)
-    told = json.dumps({"info": {"features": hf_features(schema, list(labels.values()))}}, ensure_ascii=False)
+    features = hf_features(schema, list(labels.values()))
+    told = json.dumps({"info": {"features": features}}, ensure_ascii=False)
     with replaced_folder(out, chosen) as folder:
         files = file_names(chosen, images)
         rows = _rows(chosen, boxes, labels, files, images)
         (folder / "data").mkdir()
+        (folder / "README.md").write_text(hf_card(features), encoding="utf-8")
         parts = max(1, -(-chosen.height // FILE_IMAGES))
         for part in range(parts):
             count = min(FILE_IMAGES, chosen.height - part * FILE_IMAGES)
@@ -85,8 +87,8 @@ def hf_schema(chosen: pl.DataFrame, images: Images) -> Schema:
 def hf_features(schema: Schema, categories: list[str]) -> dict[str, Any]:
     """The features as `datasets` records them in a Parquet file's metadata, where `category` gets its names.
 
-    >>> hf_features({"split": pl.String, "ids": pl.List(pl.Int64)}, [])
-    {'split': {'dtype': 'string', '_type': 'Value'}, 'ids': {'feature': {'dtype': 'int64', '_type': 'Value'}, '_type': 'Sequence'}}
+    >>> hf_features({"split": pl.String}, []), hf_features({"area": pl.List(pl.Float32)}, [])["area"]["_type"]
+    ({'split': {'dtype': 'string', '_type': 'Value'}}, 'Sequence')
     """
     features = {name: _feature(kind) for name, kind in schema.items()}
     if "image" in schema:
@@ -94,6 +96,36 @@ def hf_features(schema: Schema, categories: list[str]) -> dict[str, Any]:
     if "objects" in schema:
         features["objects"]["category"]["feature"] = {"names": categories, "_type": "ClassLabel"}
     return features
+
+
+def hf_card(features: Mapping[str, Any]) -> str:
+    """The dataset card, in whose head `datasets` and the Hub look for the features.
+
+    It is needed, for `datasets` reads a Parquet file's own record of features by pyarrow, which passes over it where
+    the file also states its Arrow schema, as polars' files do.
+    """
+    head = {
+        "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*"}]}],
+        "dataset_info": {"features": [{"name": name, **_card_type(each)} for name, each in features.items()]},
+        "task_categories": ["object-detection"],
+    }
+    # JSON is YAML as well.
+    return f"---\n{json.dumps(head, indent=1)}\n---\n\nImages chosen by thresher, best first.\n"
+
+
+def _card_type(feature: Mapping[str, Any]) -> dict[str, Any]:
+    kind = feature.get("_type")
+    if kind == "Value":
+        return {"dtype": feature["dtype"]}
+    if kind == "Image":
+        return {"dtype": "image"}
+    if kind == "ClassLabel":
+        return {"dtype": {"class_label": {"names": {str(i): name for i, name in enumerate(feature["names"])}}}}
+    if kind == "Sequence":
+        inner = _card_type(feature["feature"])
+        length = {"length": feature["length"]} if "length" in feature else {}
+        return {"sequence": inner["dtype"] if set(inner) == {"dtype"} else inner, **length}
+    return {"struct": [{"name": name, **_card_type(each)} for name, each in feature.items()]}
 
 
 def _feature(kind: Any) -> dict[str, Any]:
