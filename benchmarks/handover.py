@@ -82,10 +82,10 @@ def check_lightly(folder: Path) -> str:
     """By LightlyStudio: samples, both sources of boxes, scores as metadata."""
     import lightly_studio as ls
 
+    ls.db_manager.connect(db_file=str(folder / "lightly_studio.db"), cleanup_existing=True)
     for images in ("copy", "link"):
         home = folder / images / "lightly"
-        ls.db_manager.connect(db_file=str(folder / f"{images}.db"), cleanup_existing=True)
-        dataset = ls.ImageDataset.create()
+        dataset = ls.ImageDataset.create(name=images)
         told = {"images_path": home / "images", "embed": False, "embed_annotations": False}
         dataset.add_samples_from_coco(home / "annotations" / "labels.json", annotation_source="labels", **told)
         dataset.add_annotations_from_coco(
@@ -96,7 +96,9 @@ def check_lightly(folder: Path) -> str:
         )
         with (home / "scores.csv").open() as file:
             scores = {row["file_name"]: row for row in csv.DictReader(file)}
-        samples = {str(Path(sample.file_path_abs).relative_to((home / "images").absolute())): sample for sample in dataset}
+        samples = {
+            str(Path(sample.file_path_abs).relative_to((home / "images").absolute())): sample for sample in dataset
+        }
         assert set(samples) == set(scores)
         for file, sample in samples.items():
             for key in ("image_id", "why"):
