@@ -40,7 +40,7 @@ COMMANDS = {
     "predict": "Draw what a trained network decides on an image or a folder of them: masks and overlays.",
     "export-network": "Write a trained network as one ONNX file.",
     "compare": "Train a network for each selection, mode and seed, and say which selection pays.",
-    "export": "Write a selection as csv, txt, parquet, coco or open_images.",
+    "export": "Write a selection as a list, as COCO or Open Images, or for other tools to look at.",
     "doctor": "Show versions, weights, threads and disk.",
 }
 for _name, _help in COMMANDS.items():

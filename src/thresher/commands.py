@@ -209,14 +209,19 @@ def export_command(
     name: Annotated[str, Parameter(help="The selection's name.")],
     *,
     output: Output = Output(),
-    format: Annotated[Literal["csv", "txt", "parquet", "coco", "open_images"], Parameter(help="What to write.")],
-    out: Annotated[Path, Parameter(help="File (csv, txt, parquet) or folder (coco, open_images) to write.")],
+    format: Annotated[
+        Literal["csv", "txt", "parquet", "coco", "open_images", "fiftyone", "lightly", "atlas", "hf"],
+        Parameter(help="What to write."),
+    ],
+    out: Annotated[Path, Parameter(help="File (csv, txt, parquet, atlas) or folder (all others) to write.")],
     images: Annotated[
-        Literal["link", "copy", "none"], Parameter(help="In a folder: link the images, copy them, or only name them.")
+        Literal["link", "copy", "none"],
+        Parameter(help="Link the images, copy them (atlas: small ones), or only name them."),
     ] = "link",
+    pool: Annotated[bool, Parameter(negative="", help="For atlas: the images not chosen as well.")] = False,
 ) -> int:
     """Write a selection as files that other tools read."""
-    return _told([export(Run(run), name, format, out, images=images, dry_run=output.dry_run)], output)
+    return _told([export(Run(run), name, format, out, images=images, pool=pool, dry_run=output.dry_run)], output)
 
 
 def run_command(

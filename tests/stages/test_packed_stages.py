@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 import tarfile
 from pathlib import Path
@@ -14,7 +15,7 @@ from PIL import Image
 
 from thresher import tables
 from thresher.data.readers import READERS
-from thresher.errors import DataError
+from thresher.errors import DataError, SettingsError
 from thresher.features.engine import EngineSettings
 from thresher.run import Run
 from thresher.stages.embed import EmbedSettings, embed
@@ -136,6 +137,48 @@ def test_folders_get_the_images_copied_out(runs: dict[str, Run], tmp_path: Path,
         assert Path(path).read_bytes() == Path(plain[image_id]).read_bytes()
     if form == "parquet":
         assert back.boxes["x1"].to_list() == [0.5] * 3
+
+
+@pytest.mark.parametrize("form", ["folder", "webdataset"])
+def test_atlas_may_hold_the_pool_as_well(runs: dict[str, Run], tmp_path: Path, form: str) -> None:
+    run, out = runs[form], tmp_path / "atlas.parquet"
+    scores = tables.read(run.scores, tables.SCORES).sort("image_id")
+    chosen = tables.read(run.selection("three"), tables.SELECTION)
+    planned = export(run, "three", "atlas", out, pool=True, dry_run=True)
+    assert (planned.summary["images"], out.exists()) == (scores.height, False)
+    for pool in (True, False):
+        result = export(run, "three", "atlas", out, images="copy", pool=pool)
+        found = pl.read_parquet(out)
+        assert result.summary["images"] == found.height == (scores.height if pool else 3)
+        ranked = found.filter("selected").select("image_id", "rank", "score")
+        assert ranked.rows() == chosen.sort("rank").select(ranked.columns).rows()
+        assert found.filter(~pl.col("selected"))["rank"].null_count() == found.height - 3
+        assert set(found["vector"].list.len()) == {8}
+        assert all(row["bytes"][:2] == b"\xff\xd8" for row in found["image"])
+        if pool:
+            same = found.sort("image_id")
+            assert same.select("image_id", "similarity_nats").equals(scores.select("image_id", "similarity_nats"))
+
+
+def test_other_formats_do_not_hold_the_pool(runs: dict[str, Run], tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="format 'csv' holds the chosen images alone. Use atlas"):
+        export(runs["folder"], "three", "csv", tmp_path / "out", pool=True)
+
+
+@pytest.mark.parametrize("kind", ["fiftyone", "lightly", "hf"])
+def test_hand_over_carries_every_score(runs: dict[str, Run], tmp_path: Path, kind: str) -> None:
+    run, out = runs["webdataset"], tmp_path / "out"
+    export(run, "three", kind, out, images="copy")
+    scores = tables.read(run.scores, tables.SCORES)
+    chosen = tables.read(run.selection("three"), tables.SELECTION).sort("rank").join(scores, on="image_id")
+    if kind == "fiftyone":
+        found = pl.DataFrame(json.loads((out / "samples.json").read_text())["samples"])
+    else:
+        found = pl.read_csv(out / "scores.csv") if kind == "lightly" else pl.read_parquet(out / "data" / "*.parquet")
+    assert found["rank"].to_list() == [1, 2, 3]
+    for name in ("image_id", "score", "similarity_nats", "nearest_cosine"):
+        assert found[name].to_list() == chosen[name].to_list()
+    assert all(words.startswith("similarity ") for words in found["why"])
 
 
 def test_one_file_may_be_a_source_and_its_change_is_noticed(runs: dict[str, Run], tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Literal
 import polars as pl
 
 from thresher import tables
-from thresher.data.export import FORMATS
+from thresher.data.export import FORMATS, WITH_POOL, WITH_SCORES
 from thresher.errors import DataError, SettingsError
 from thresher.run import Run, StageResult
 from thresher.selection.explain import sentence
@@ -22,30 +22,65 @@ def export(
     out: Path,
     *,
     images: Literal["link", "copy", "none"] = "link",
+    pool: bool = False,
     dry_run: bool = False,
 ) -> StageResult:
-    """Write a selection in the given format; the reader of the same format reads it back to the same table.
+    """Write a selection in the given format; where there is a reader of the format, it reads back the same table.
 
     Args:
-        images: For formats that are folders: link the image files into it, copy them, or only name them.
+        images: For formats that hold images: link the image files, copy them, or only name them.
+        pool: Write the images of the pool that were not chosen as well, for formats that tell the two apart.
 
     Raises:
-        SettingsError: no such selection or format.
+        SettingsError: no such selection or format, or a format that cannot hold the pool.
         DataError: `out` holds something that thresher did not write, or the selection was not finished.
     """
     if format not in FORMATS:
         raise SettingsError(f"format '{format}': unknown. Known: {', '.join(FORMATS)}.")
+    if pool and format not in WITH_POOL:
+        raise SettingsError(f"pool: format '{format}' holds the chosen images alone. Use {', '.join(WITH_POOL)}.")
     chosen = selected(run, name)
     if dry_run:
-        return StageResult("export", "planned", {"images": chosen.height, "format": format, "out": str(out)})
+        rows = _and_pool(run, chosen) if pool else chosen
+        return StageResult("export", "planned", {"images": rows.height, "format": format, "out": str(out)})
     recorded = run.recorded().get(f"select:{name}", {})
     if "settings" not in recorded:
         raise DataError(f"selection '{name}': {run.manifest} does not say how it was made. Run select again first.")
     method = recorded["settings"]["method"]
     words = [sentence(row["why"], row["score"], method) for row in chosen.iter_rows(named=True)]
     chosen = chosen.with_columns(why_text=pl.Series(words, dtype=pl.String))
+    if pool:
+        chosen = _and_pool(run, chosen)
+    if format in WITH_SCORES:
+        chosen = _beside(chosen, tables.read(run.scores, tables.SCORES, key="image_id"))
+    if format in WITH_POOL:
+        chosen = _with_places(run, chosen)
     boxes = tables.read(run.boxes, tables.BOXES).join(chosen.select("image_id"), on="image_id", how="semi")
     labels = tables.read(run.labels, tables.LABELS).drop_nulls("name")
     names = dict(zip(labels["label"].to_list(), labels["name"].to_list(), strict=True))
     FORMATS[format](chosen, boxes, names, out, images)
     return StageResult("export", "done", {"images": chosen.height, "boxes": boxes.height, "out": str(out)})
+
+
+def _beside(chosen: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
+    return chosen.join(table, on="image_id", how="left", maintain_order="left")
+
+
+def _and_pool(run: Run, chosen: pl.DataFrame) -> pl.DataFrame:
+    """The chosen and behind them, without rank, score and reason, the images of the pool that were scored and not."""
+    images = tables.read(run.images, tables.INDEXED_IMAGES, key="image_id")
+    scored = tables.read(run.scores, tables.some(tables.SCORES, "image_id"), key="image_id")
+    rest = images.join(scored, on="image_id", how="semi").join(chosen, on="image_id", how="anti")
+    return pl.concat([chosen, rest], how="diagonal")
+
+
+def _with_places(run: Run, chosen: pl.DataFrame) -> pl.DataFrame:
+    """The same with each image's pooled vector and, where insight has drawn its map, the place in it."""
+    pooled = tables.read(run.pooled, tables.some(tables.POOLED, "image_id", "vector"), key="image_id")
+    vectors = pooled.select("image_id", pl.col("vector").cast(pl.List(pl.Float32)))
+    chosen = _beside(chosen, vectors)
+    drawn = run.insight / "map.parquet"
+    if not drawn.is_file():
+        return chosen
+    places = tables.read(drawn, tables.MAP, key="image_id")
+    return _beside(chosen, places.select("image_id", projection_x="x", projection_y="y"))

@@ -35,11 +35,13 @@ class ExportSettings:
     name: str
     """The selection to write."""
     format: str
-    """csv, txt, parquet, coco or open_images."""
+    """csv, txt, parquet, coco, open_images, fiftyone, lightly, atlas or hf."""
     out: Path
     """File or folder to write; relative to the TOML file."""
     images: str = "link"
-    """For folders: link, copy or none."""
+    """For formats that hold images: link, copy or none."""
+    pool: bool = False
+    """For atlas: the images of the pool that were not chosen as well."""
 
 
 @dataclass(frozen=True)
@@ -185,8 +187,8 @@ def run_all(
             yield sheet(run, chosen.selection_name)
     for wanted in settings.export:
         if not dry_run or run.selection(wanted.name).exists():
-            images: Any = wanted.images
-            yield export(run, wanted.name, wanted.format, wanted.out, images=images, dry_run=dry_run)
+            held: Any = {"images": wanted.images, "pool": wanted.pool}
+            yield export(run, wanted.name, wanted.format, wanted.out, **held, dry_run=dry_run)
     if settings.compare is not None:
         yield compare(run, settings.compare, settings.train, engine=engine, dry_run=dry_run)
     elif settings.train is not None:
