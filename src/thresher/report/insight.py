@@ -66,9 +66,9 @@ def component_slices(
 def similarity_bins(
     similarities: pl.DataFrame, bins: int = 60, roles: Sequence[str] = ("target", "pool")
 ) -> pl.DataFrame:
-    """The histogram of similarity for each role, such as target and pool, over the same bins, at most about `bins`, as shares of each role.
+    """The histogram of similarity for each role over the same bins, at most about `bins`, as shares of each role.
 
-    Shares, not counts: the pool may be a thousand times the target. The bins span all values of all.
+    Shares, not counts: the pool may be a thousand times the target. The bins span the values of all.
     """
     values = similarities["similarity_nats"].to_numpy()
     low, high = float(np.floor(values.min())), float(np.ceil(values.max()))

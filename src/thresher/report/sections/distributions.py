@@ -168,3 +168,18 @@ def _sizes(images: pl.DataFrame, sizes: pl.DataFrame) -> Grid:
     heads = [f"{side}: {word}" for side in ("width", "height") for word in ("least", "median", "most")]
     return Grid("sizes", "Image sizes (px)", ["data set", "role", "images", *heads], rows, folded=True)
 
+
+
+def spread_out(chart: Chart, cells: int = 13) -> list[str]:
+    """Of the scatter plot's images one of each set in every occupied cell of a grid: those that get a picture."""
+    if chart.brush is None:
+        return []
+    x, y = chart.brush
+    frame = pl.DataFrame({name: chart.points[name] for name in (x, y, "image_id", "set")})
+    places = [
+        ((pl.col(name) - pl.col(name).min()) / (pl.col(name).max() - pl.col(name).min()) * cells)
+        .fill_nan(0).floor().clip(0, cells - 1)
+        for name in (x, y)
+    ]  # fmt: skip
+    firsts = frame.group_by("set", places[0].alias("column"), places[1].alias("row")).agg(pl.col("image_id").min())
+    return sorted(firsts["image_id"])

@@ -5,20 +5,23 @@ from __future__ import annotations
 import polars as pl
 
 from thresher.report import page_charts
-from thresher.report.blocks import Chart, Missing, Section
+from thresher.report.blocks import Chart, Missing, Section, Words
 
 _WORDS = ["Each dot is an image; neighbours look alike to the network. Axes, sizes of clumps and the space between",
           "them mean nothing (t-SNE)."]  # fmt: skip
 
 
-def map_section(places: pl.DataFrame | None, scores: pl.DataFrame | None) -> Section:
+def map_section(places: pl.DataFrame | None, scores: pl.DataFrame | None, left_out: bool = False) -> Section:
     """The section.
 
     Args:
         places: image_id, x, y, set (target, pool, selection), dataset; None where embed has not run.
         scores: Table SCORES, those of its columns that the run has; None before score.
+        left_out: Whether none was asked for.
     """
     title = "The map"
+    if left_out:
+        return Section("map", title, [Words("Left out: no image was to be placed (map_images = 0).")])
     if places is None or places.is_empty():
         return Section("map", title, [Missing("No image has been embedded.", "thresher embed RUN")])
     columns = [
