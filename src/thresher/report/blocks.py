@@ -62,7 +62,7 @@ class Facts:
     """Names with what they are."""
 
     kind: ClassVar[str] = "facts"
-    rows: Sequence[tuple[str, Cell | Sequence[str]]]
+    rows: Sequence[tuple[str, Cell | Sequence[Cell]]]
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,8 @@ class Card:
     picture: Picture
     title: Cell
     dataset: str
-    numbers: Sequence[tuple[str, Number]]
+    numbers: Sequence[tuple[str, Number, Number | None]]
+    """Of each score its name, its value, and its rank in the pool where one is known."""
     rare_classes: Sequence[str] = ()
     nearest: Sequence[Picture] = ()
 
@@ -138,7 +139,15 @@ class Drawing:
     file: str
     caption: str
     alt: str
-    folded: bool = False
+
+
+@dataclass(frozen=True)
+class Drawings:
+    """Drawings under one heading, opened on demand."""
+
+    kind: ClassVar[str] = "drawings"
+    caption: str
+    drawings: Sequence[Drawing]
 
 
 @dataclass(frozen=True)
@@ -159,7 +168,7 @@ class Chart:
     renderer: str = "svg"
 
 
-Block = Words | Missing | Facts | Code | Grid | Gallery | Drawing | Chart
+Block = Words | Missing | Facts | Code | Grid | Gallery | Drawing | Drawings | Chart
 
 
 @dataclass(frozen=True)

@@ -36,19 +36,19 @@ def histogram_chart(bins: pl.DataFrame, title: str, words: list[str]) -> Spec:
     return finished(steps, title, words, height=280)
 
 
-def scatter_chart(across: str, across_title: str, title: str, words: list[str]) -> Spec:
+def scatter_chart(across: str, across_title: str, points: int, title: str, words: list[str]) -> Spec:
     """Diversity over a similarity, a dot for each pool image, with a rectangle to be drawn over it.
 
-    The points have `across`, diversity and set.
+    The points have `across`, diversity and set; of fewer the dots are larger.
     """
     brush = alt.selection_interval(name="brush", encodings=["x", "y"])
     dots = (
         alt.Chart(alt.NamedData(name=POINTS))
-        .mark_circle(size=16, clip=True)
+        .mark_circle(size=40 if points < 2000 else 16, clip=True)
         .encode(
             x=alt.X(f"{across}:Q", title=f"{across_title}; right = nearer the target",
                     scale=alt.Scale(zero=False, nice=False, padding=8)),
-            y=alt.Y("diversity:Q", title="diversity", scale=alt.Scale(padding=8)),
+            y=alt.Y("diversity:Q", title="diversity", scale=alt.Scale(nice=False, padding=8)),
             color=alt.Color("set:N", title=None, scale=SETS, legend=alt.Legend(
                 orient="top", labelFontSize=13, symbolSize=120, symbolOpacity=1, values=["pool", "selection"])),
             opacity=alt.condition(brush, alt.value(0.65), alt.value(0.12)),
@@ -69,14 +69,14 @@ def places_chart(colour: str, title: str, words: list[str], sets: Sequence[str] 
         if not by_set
         else alt.Legend(orient="top", labelFontSize=13, symbolSize=120, symbolOpacity=1, values=list(sets))
     )
-    axis = {"axis": None, "scale": alt.Scale(zero=False, nice=False, padding=12)}
+    plane = alt.Scale(zero=False, nice=False, padding=12)
     chosen = alt.FieldEqualPredicate(field="set", equal="selection")
     dots = (
         alt.Chart(alt.NamedData(name=POINTS))
         .mark_circle(opacity=0.7)
         .encode(
-            x=alt.X("x:Q", **axis),
-            y=alt.Y("y:Q", **axis),
+            x=alt.X("x:Q", axis=None, scale=plane),
+            y=alt.Y("y:Q", axis=None, scale=plane),
             size=alt.condition(chosen, alt.value(46), alt.value(18)),
             color=alt.Color(f"{colour}:{kind}", title=None if by_set else colour.replace("_", " "), scale=scale,
                             legend=key),
@@ -102,5 +102,3 @@ def datasets_chart(shares: pl.DataFrame) -> Spec:
     )  # fmt: skip
     words = ["A longer lower bar: the selection has more of this data set than a random draw would."]
     return finished(bars, "Data sets of the pool and of the selection", words, height=max(90, 30 * len(order)))
-
-

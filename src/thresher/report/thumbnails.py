@@ -14,7 +14,7 @@ _QUALITY = 78
 
 @dataclass(frozen=True)
 class Shown:
-    """Where the page finds a picture and its size in pixels; `source` is empty where it cannot be read, for `reason`."""
+    """Where the page finds a picture, and its size in pixels; no `source`, but a `reason`, where it cannot be read."""
 
     source: str
     width: int = 0

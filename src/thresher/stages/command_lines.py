@@ -27,6 +27,9 @@ SETTINGS = {
     "insight": InsightSettings,
 }
 
+#: Longer lines are broken.
+_WIDTH = 100
+
 
 def in_order(recorded: Mapping[str, Any]) -> dict[str, Any]:
     """The manifest's stages that are known and ended, in the order in which they are done."""
@@ -39,10 +42,8 @@ def in_order(recorded: Mapping[str, Any]) -> dict[str, Any]:
     return dict(sorted(known.items(), key=lambda each: (places.index(each[0].partition(":")[0]), each[0])))
 
 
-def command_lines(
-    folder: Path, recorded: Mapping[str, Any], comparisons: Mapping[str, Mapping[str, Any]]
-) -> list[str]:
-    """One line for each stage and comparison, to be pasted into a shell; settings at their default are left out.
+def command_lines(folder: Path, recorded: Mapping[str, Any], comparisons: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """One command for each stage and comparison, to be pasted into a shell; settings at their default are left out.
 
     Args:
         recorded: The run's manifest.
@@ -60,7 +61,17 @@ def command_lines(
 
 
 def _line(command: str, folder: Path, flags: list[str]) -> str:
-    return shlex.join(["thresher", command, str(folder), *flags])
+    """The command; a long one with each flag on a line of its own."""
+    words = ["thresher", command, str(folder), *flags]
+    if len(shlex.join(words)) <= _WIDTH:
+        return shlex.join(words)
+    parts = [words[:3]]
+    for word in flags:
+        if word.startswith("--"):
+            parts.append([word])
+        else:
+            parts[-1].append(word)
+    return " \\\n    ".join(shlex.join(part) for part in parts)
 
 
 def _flags(kind: type, settings: Mapping[str, Any]) -> list[str]:

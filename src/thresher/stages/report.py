@@ -47,7 +47,7 @@ class ReportSettings:
     single_file: bool = False
     """Put the pictures into the HTML file."""
     map_images: int = 2000
-    """The map places at most this many images by t-SNE, a third of them each the target's and the selection's; 0: none."""
+    """The map places at most this many images, a third of them the target's and a third the selection's; 0: no map."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work.
@@ -150,7 +150,11 @@ def _done(run: Run, images: pl.DataFrame) -> Section:
     masks = tables.read(run.masks, tables.some(tables.MASKS, "image_id")).unique()
     read = tables.read(run.pooled, tables.some(tables.POOLED, "image_id")) if run.pooled.is_file() else None
     problems = tables.read(run.problems, tables.PROBLEMS) if run.problems.is_file() else tables.empty(tables.PROBLEMS)
-    broken = problems.filter(pl.col("problem") == "image_unreadable").select("image_id").unique()
+    broken = (
+        problems.filter(pl.col("problem").is_in(["image_unreadable", "image_missing", "archive_broken"]))
+        .select("image_id")
+        .unique()
+    )
     compared = {
         folder.name: entry
         for folder in sorted((run.folder / "comparisons").glob("*"))
@@ -162,5 +166,3 @@ def _done(run: Run, images: pl.DataFrame) -> Section:
 def _compare_entry(folder: Path) -> Mapping[str, Any]:
     entry: Mapping[str, Any] = Record(folder).recorded().get("compare", {})
     return entry
-
-

@@ -27,9 +27,7 @@ Keep = Callable[[str, bytes], str]
 _OURS = re.compile(r"[0-9a-f]{20}-\d+\.jpg")
 
 
-def boxes_of(
-    run: Run, frames: Sequence[pl.DataFrame], classes: Mapping[str, int]
-) -> dict[str, list[dict[str, Any]]]:
+def boxes_of(run: Run, frames: Sequence[pl.DataFrame], classes: Mapping[str, int]) -> dict[str, list[dict[str, Any]]]:
     """The boxes of these classes on the images that the frames name and on their nearest target images, by image."""
     ids: set[str] = set()
     for frame in frames:
@@ -49,7 +47,7 @@ def pictures_of(
     run: Run, sections: Sequence[Section], images: pl.DataFrame, out: Path, single_file: bool, track: Track[Any]
 ) -> tuple[Pictures, int]:
     """Make every picture that the sections show; gives them and the number of images that could not be read."""
-    from thresher.report.blocks import Chart, Drawing, Gallery
+    from thresher.report.blocks import Chart, Drawing, Drawings, Gallery
     from thresher.report.page import Pictures
     from thresher.report.sections.distributions import spread_out
 
@@ -68,11 +66,9 @@ def pictures_of(
         wanted = [side for side, ids in ((LARGE, large), (SMALL, small)) if image_id in ids]
         for side, one in _thumbnails(Path(paths.get(image_id, "")), image_id, wanted, keep).items():
             shown[side][image_id] = one
-    drawings = {
-        block.file: _thumbnails(run.folder / block.file, block.file, [WIDE], keep)[WIDE]
-        for block in blocks
-        if isinstance(block, Drawing)
-    }
+    drawn = [block for block in blocks if isinstance(block, Drawing)]
+    drawn += [each for block in blocks if isinstance(block, Drawings) for each in block.drawings]
+    drawings = {one.file: _thumbnails(run.folder / one.file, one.file, [WIDE], keep)[WIDE] for one in drawn}
     _sweep(folder, kept)
     unreadable = {name for each in shown.values() for name, one in each.items() if not one.source}
     return Pictures(shown[LARGE], shown[SMALL], drawings, sorted(brushed)), len(unreadable)

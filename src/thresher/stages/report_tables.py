@@ -176,11 +176,11 @@ def comparisons(run: Run) -> list[Compared]:
         if not (folder / "summary.parquet").is_file():
             continue
         schemas = {"results": tables.RESULTS, "summary": tables.SUMMARY, "differences": tables.DIFFERENCES}
-        results, summary, differences = (tables.read(folder / f"{name}.parquet", each) for name, each in schemas.items())
+        results, summary, differences = (
+            tables.read(folder / f"{name}.parquet", each) for name, each in schemas.items()
+        )
         counted = tables.read(folder / "frequencies.parquet", tables.FREQUENCIES).filter(of="target")
         if summary.height:
             strong = int(counted["of_images"].max() or 0)  # type: ignore[arg-type]
             found.append(Compared(folder.name, results, summary, differences, strong))
     return found
-
-

@@ -20,6 +20,7 @@ from thresher.report.blocks import (
     Outline,
     Picture,
     Section,
+    Words,
     number,
     percent,
 )
@@ -61,7 +62,7 @@ class Look:
         said = ", ".join(f"{count} {name}" for name, count in sorted(held.items(), key=lambda each: -each[1]))
         largest = sorted(own, key=lambda box: -(box["x1"] - box["x0"]) * (box["y1"] - box["y0"]))[:_MOST_OUTLINES]
         outlines = [
-            Outline(*(box[side] for side in ("x0", "y0", "x1", "y1")), box["class"], self.colours[box["class"]])
+            Outline(box["x0"], box["y0"], box["x1"], box["y1"], box["class"], self.colours[box["class"]])
             for box in largest
         ]
         of = f" of {dataset}" if dataset else ""
@@ -79,6 +80,10 @@ def chosen_section(choice: Choice, pool: pl.DataFrame, look: Look) -> Section:
     blocks: list[Block] = [
         Facts(_facts(choice)),
         _by_dataset(taken, pool),
+        Words(
+            "Layout and similarity (nats per slice): higher is nearer the target. Diversity: higher is richer in "
+            "objects of interest. Rank: the place among all of the pool."
+        ),
         _gallery("first", f"The first {min(FIRST, count)} of {count:,}", "Best first.", taken.head(FIRST), look),
     ]
     if count > FIRST:
@@ -99,8 +104,8 @@ def chosen_section(choice: Choice, pool: pl.DataFrame, look: Look) -> Section:
     return Section("selection", f"The selection {choice.name}", blocks)
 
 
-def _facts(choice: Choice) -> list[tuple[str, Cell | Sequence[str]]]:
-    rows: list[tuple[str, Cell | Sequence[str]]] = [
+def _facts(choice: Choice) -> list[tuple[str, Cell | Sequence[Cell]]]:
+    rows: list[tuple[str, Cell | Sequence[Cell]]] = [
         ("Images taken", number(choice.taken.height, column="taken")),
         *((name.capitalize(), str(choice.settings[name])) for name in ("method", "budget") if name in choice.settings),
         ("Other selections", ", ".join(choice.others)),
@@ -130,25 +135,22 @@ def _gallery(name: str, title: str, text: str, rows: pl.DataFrame, look: Look) -
     return Gallery(name, title, text, [_card(row, look) for row in rows.iter_rows(named=True)])
 
 
-#: Of each number of a card: its name, its column and digits.
+#: Of each number of a card: its name, its column and digits, and where `why` has its rank.
 _NUMBERS = (
-    ("score", "score", 3),
-    ("similarity (nats)", "similarity_nats", 1),
-    ("layout", "layout", 2),
-    ("diversity", "diversity", 2),
+    ("score", "score", 3, ""),
+    ("layout", "layout", 3, "layout_rank"),
+    ("similarity", "similarity_nats", 1, "similarity_rank"),
+    ("diversity", "diversity", 2, "diversity_rank"),
 )
-_RANKS = (("layout rank", "layout_rank"), ("similarity rank", "similarity_rank"), ("diversity rank", "diversity_rank"))
 
 
 def _card(row: Mapping[str, Any], look: Look) -> Card:
     why = row["why"] or {}
-    numbers: list[tuple[str, Number]] = []
-    for words, column, digits in _NUMBERS:
-        if (value := number(row.get(column), digits, column)) is not None:
-            numbers.append((words, value))
-    for words, column in _RANKS:
-        if (value := number(why.get(column), column=column)) is not None:
-            numbers.append((words, value))
+    numbers = [
+        (words, value, number(why.get(place), column=place))
+        for words, column, digits, place in _NUMBERS
+        if (value := number(row.get(column), digits, column)) is not None
+    ]
     rank = row.get("rank")
     title: Cell = None if rank is None else Number(rank, f"{rank:,}", "rank")
     nearest = [look.picture(image_id) for image_id in why.get("nearest_ids") or ()]

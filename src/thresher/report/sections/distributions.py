@@ -65,9 +65,9 @@ def _similarity(scores: pl.DataFrame, chosen: pl.DataFrame | None, target: pl.Da
     bins = similarity_bins(values, roles=roles)
     quantiles: list[list[Cell]] = []
     for role in roles:
-        own = values.filter(role=role)["similarity_nats"]
-        at = np.quantile(own.to_numpy(), [0.05, 0.25, 0.5, 0.75, 0.95])
-        quantiles.append([role, number(own.len(), column="images"), *(number(float(value), 1) for value in at)])
+        column = values.filter(role=role)["similarity_nats"]
+        at = np.quantile(column.to_numpy(), [0.05, 0.25, 0.5, 0.75, 0.95])
+        quantiles.append([role, number(column.len(), column="images"), *(number(float(value), 1) for value in at)])
     words = ["Shares of each. Pool and selection as score ranks them, by the run's mixture."]
     if target is not None:
         words += ["Target: held out, by mixtures that did not see it, which give a little lower numbers."]
@@ -95,7 +95,9 @@ def _scatter(scores: pl.DataFrame, chosen: pl.DataFrame | None, seed: int) -> li
     words = [f"{shown.height:,} of {scores.height:,} images; {scores.height - rows.height:,} have no diversity.",
              "Draw a rectangle to see the images within it."]  # fmt: skip
     variants = {
-        _ACROSS[name]: page_charts.scatter_chart(name, _ACROSS[name], "Similarity against diversity", words)
+        _ACROSS[name]: page_charts.scatter_chart(
+            name, _ACROSS[name], shown.height, "Similarity against diversity", words
+        )
         for name in across
     }
     digits = {"layout": 4, "similarity_nats": 3, "diversity": 3}
@@ -167,7 +169,6 @@ def _sizes(images: pl.DataFrame, sizes: pl.DataFrame) -> Grid:
         rows.append([row["dataset"], row["role"], number(row["images"], column="images"), *numbers])
     heads = [f"{side}: {word}" for side in ("width", "height") for word in ("least", "median", "most")]
     return Grid("sizes", "Image sizes (px)", ["data set", "role", "images", *heads], rows, folded=True)
-
 
 
 def spread_out(chart: Chart, cells: int = 13) -> list[str]:

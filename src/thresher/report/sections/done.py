@@ -28,11 +28,11 @@ def done_section(
         boxes: image_id, boxes and mapped (those with a class) of each image with boxes.
         masks: image_id of each image with a mask.
         read: image_id of each image that embed read; None before embed.
-        broken: image_id of each image that could not be read.
+        broken: image_id of each image that was missing or could not be read, also of those that index left out.
         commands: What makes the run again, in order.
     """
     blocks: list[Block] = [
-        Facts(_facts(recorded)),
+        Facts([*_facts(recorded), *_left_out(images, broken)]),
         _counts(images, boxes, masks, read, broken),
         _datasets(images, boxes),
         Code("Makes it again", commands),
@@ -41,11 +41,11 @@ def done_section(
     return Section("done", "What was done", blocks)
 
 
-def _facts(recorded: Mapping[str, Any]) -> list[tuple[str, Cell | Sequence[str]]]:
+def _facts(recorded: Mapping[str, Any]) -> list[tuple[str, Cell | Sequence[Cell]]]:
     settings = {stage: entry.get("settings", {}) for stage, entry in recorded.items()}
     told = {stage: entry.get("summary", {}) for stage, entry in recorded.items()}
     index, embed, fit = (settings.get(stage, {}) for stage in ("index", "embed", "fit"))
-    rows: list[tuple[str, Cell | Sequence[str]]] = [
+    rows: list[tuple[str, Cell | Sequence[Cell]]] = [
         ("Target", index.get("target", [])),
         ("Pool", index.get("pool", [])),
         ("Taxonomy", index.get("taxonomy")),
@@ -53,10 +53,20 @@ def _facts(recorded: Mapping[str, Any]) -> list[tuple[str, Cell | Sequence[str]]
         ("Backbone", embed.get("backbone")),
         ("Input", f"short side {embed['short_side']} px, {embed['width']} numbers a slice" if embed else None),
         ("Mixture", f"{told['fit']['components']} components, {fit['covariance']}" if told.get("fit") else None),
-        ("Seeds", ", ".join(f"{name} {each['seed']}" for name, each in settings.items() if "seed" in each)),
+        ("Seeds", ", ".join(f"{name} {each['seed']}" for name, each in settings.items() if _draws(each))),
         ("Versions", _versions(recorded)),
     ]
     return [(name, value) for name, value in rows if value]
+
+
+def _draws(settings: Mapping[str, Any]) -> bool:
+    """Whether a seed shaped what a stage made: of the selections only random ones draw."""
+    return "seed" in settings and settings.get("method", "random") == "random"
+
+
+def _left_out(images: pl.DataFrame, broken: pl.DataFrame) -> list[tuple[str, Cell | Sequence[Cell]]]:
+    count = broken.join(images, on="image_id", how="anti").height
+    return [("Images that index left out", number(count, column="left_out"))] if count else []
 
 
 def _versions(recorded: Mapping[str, Any]) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import polars as pl
 
 from thresher.report import page_charts
@@ -45,6 +47,6 @@ def map_section(places: pl.DataFrame | None, scores: pl.DataFrame | None, left_o
     return Section("map", title, [Chart("map", alt, variants, "Colour by", points, renderer="canvas")])
 
 
-def _choices(columns: list[str]) -> dict[str, str]:
+def _choices(columns: Sequence[str]) -> dict[str, str]:
     words = {"similarity_nats": "similarity", "layout": "layout", "diversity": "diversity"}
     return {"set": "set", "data set": "dataset"} | {words[name]: name for name in columns}

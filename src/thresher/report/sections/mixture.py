@@ -9,7 +9,20 @@ from typing import Any
 import polars as pl
 
 from thresher.report import charts
-from thresher.report.blocks import Block, Cell, Chart, Drawing, Facts, Grid, Missing, Section, number, percent
+from thresher.report.blocks import (
+    Block,
+    Cell,
+    Chart,
+    Drawing,
+    Drawings,
+    Facts,
+    Grid,
+    Missing,
+    Section,
+    Words,
+    number,
+    percent,
+)
 
 
 @dataclass(frozen=True)
@@ -31,12 +44,11 @@ def mixture_section(findings: Findings | None) -> Section:
     share = percent(findings.summary["share_of_pool_that_reaches_it"], column="share_of_pool_that_reaches_it")
     blocks: list[Block] = [
         Facts([
-            ("Domain gap: AUC of a linear classifier (0.5 = cannot tell target from pool, 1 = always can)",
-             number(gap["auc"], 3, "auc")),
-            ("Its 95 % interval, from", number(gap["low"], 3, "low")),
-            ("to", number(gap["high"], 3, "high")),
+            ("Domain gap (AUC)", number(gap["auc"], 3, "auc")),
+            ("Its 95 % interval", [number(gap["low"], 3, "low"), number(gap["high"], 3, "high")]),
             ("Pool images as near as 95 % of the target", share),
-        ])
+        ]),
+        Words("Domain gap: how well a linear classifier tells target from pool; 0.5, it cannot; 1, it always can."),
     ]  # fmt: skip
     if findings.tried.height:
         alt = "Lines: log-likelihood over the number of components, of images fitted and held out; numbers below."
@@ -48,13 +60,16 @@ def mixture_section(findings: Findings | None) -> Section:
         heads = ["components", "held out (nats)", "fitted (nats)"]
         blocks.append(Grid("components-tried", "Components tried", heads, rows, folded=True))
     blocks.append(_components(findings.components))
-    blocks.append(Drawing("insight/component_slices.png", "The target's slices most typical of each component",
-                          "Rows of crops, one row for each component; its shares stand in the table above."))  # fmt: skip
-    blocks += [
-        Drawing(f"insight/heat/{name}.png", f"Heat map {name} of {image_id}", "The image, and beside it the "
-                f"log-likelihood of each slice in colours: {image_id}", folded=True)
+    words = "Rows of crops, one row for each component; its shares stand in the table above."
+    caption = "The target's slices most typical of each component"
+    blocks.append(Drawing("insight/component_slices.png", caption, words))
+    heat = [
+        Drawing(f"insight/heat/{name}.png", f"{name}: {image_id}", "The image, and beside it the log-likelihood of "
+                f"each slice in colours: {image_id}")
         for name, image_id in findings.heat
     ]  # fmt: skip
+    if heat:
+        blocks.append(Drawings("Heat maps: which part looks like the target", heat))
     return Section("mixture", title, blocks)
 
 

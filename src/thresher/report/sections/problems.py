@@ -47,7 +47,9 @@ def _kinds(problems: pl.DataFrame) -> list[Block]:
 
 
 def _unmapped(labels: pl.DataFrame) -> Block:
-    without = labels.filter(pl.col("class").is_null()).sort(["boxes", "dataset", "label"], descending=[True, False, False])
+    without = labels.filter(pl.col("class").is_null()).sort(
+        ["boxes", "dataset", "label"], descending=[True, False, False]
+    )
     if without.is_empty():
         return Words("Every label has a class of the taxonomy.")
     rows: list[list[Cell]] = [

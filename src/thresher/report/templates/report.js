@@ -108,6 +108,8 @@
       const options = { actions: false, renderer: data.renderer, ast: true, tooltip: { theme: dark.matches ? 'dark' : 'light' } };
       const drawn = await vegaEmbed(figure.querySelector('.canvas'), spec, options);
       state.view = drawn;
+      // The words beside the chart say what it shows; its marks one by one say nothing more.
+      figure.querySelector('.canvas svg')?.setAttribute('aria-hidden', 'true');
       if (data.brush) drawn.view.addSignalListener('brush', (_, value) => state.brushed(value));
       figure.dataset.drawn = 'yes';
     };
