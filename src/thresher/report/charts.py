@@ -183,5 +183,5 @@ def svg(spec: Spec) -> str:
 @lru_cache
 def vega_bundle() -> str:
     """The JavaScript that draws the specs in a browser, as one script; it puts `vegaEmbed` in the window."""
-    bundle: str = vlc.javascript_bundle(None, vl_version=_VERSION)
+    bundle: str = vlc.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=_VERSION)
     return bundle
