@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shlex
 import shutil
@@ -439,17 +440,14 @@ def test_the_page_opens_in_a_browser_without_any_request(browser: Any, html: Pat
     assert all(section.inner_text().strip() for section in shown.query_selector_all("main > section"))
     levels = [int(each.evaluate("each => each.tagName[1]")) for each in shown.query_selector_all("h1, h2, h3, h4")]
     assert levels[0] == 1
-    assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
     # Bounds list the images within them, as the brush does.
-    scores = [json.loads(each) for each in [shown.eval_on_selector("#chart-scatter", "e => e.textContent")]][0][
-        "points"
-    ]
+    scores = json.loads(shown.eval_on_selector("#chart-scatter", "e => e.textContent"))["points"]
     bound = sorted(scores["diversity"])[-5]
     shown.fill("[name=y0]", str(bound))
     within = sum(value >= bound for value in scores["diversity"])
     assert shown.inner_text(".found").startswith(f"{within} images")
     assert shown.query_selector(".brushed img")
-    box = shown.query_selector("[data-chart=scatter] canvas").bounding_box()
     shown.query_selector("[data-chart=scatter]").scroll_into_view_if_needed()
     box = shown.query_selector("[data-chart=scatter] canvas").bounding_box()
     shown.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.4 * box["height"])

@@ -30,7 +30,20 @@ DARK = {
     "#8a8a92": "#a5a5ad",
 }
 #: Outlines of boxes, by number; they come again beyond.
-OUTLINES = ("#ffd60a", "#4cc9f0", "#f72585", "#80ed99", "#ff8c42", "#c77dff", "#ffffff", "#2ec4b6")
+OUTLINES = (
+    "#ffd60a",
+    "#4cc9f0",
+    "#f72585",
+    "#80ed99",
+    "#ff8c42",
+    "#c77dff",
+    "#ffffff",
+    "#2ec4b6",
+    "#b08968",
+    "#9ef01a",
+    "#ff99c8",
+    "#3a86ff",
+)
 
 
 @dataclass(frozen=True)
