@@ -24,6 +24,7 @@ from thresher.stages.evaluate import EvaluateSettings
 from thresher.stages.fit import FitSettings
 from thresher.stages.index import IndexSettings
 from thresher.stages.insight import InsightSettings
+from thresher.stages.report import ReportSettings
 from thresher.stages.run_file import ExportSettings
 from thresher.stages.score import ScoreSettings
 from thresher.stages.select import SelectSettings
@@ -37,6 +38,7 @@ SETTINGS = {
     "score": ScoreSettings,
     "select": SelectSettings,
     "insight": InsightSettings,
+    "report": ReportSettings,
     "train": TrainSettings,
     "evaluate": EvaluateSettings,
     "compare": CompareSettings,

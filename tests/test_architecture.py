@@ -33,7 +33,7 @@ KEPT_IN = {
     ),  # the one embeds images, the other trains networks: layers apart
     "streamlit": ("report/explorer.py",),
     "jinja2": ("report/page.py",),
-    "altair": ("report/charts.py", "report/comparison.py"),
+    "altair": ("report/charts.py", "report/comparison.py", "report/page_charts.py"),
     "vl_convert": ("report/charts.py",),
     "sklearn": ("report/insight.py",),
     "cyclopts": ("cli.py", "commands.py"),

@@ -34,6 +34,8 @@ _HOMES = {
     "sheet": "thresher.stages.sheet",
     "InsightSettings": "thresher.stages.insight",
     "insight": "thresher.stages.insight",
+    "ReportSettings": "thresher.stages.report",
+    "report": "thresher.stages.report",
     "TrainSettings": "thresher.stages.train",
     "train": "thresher.stages.train",
     "CompareSettings": "thresher.stages.compare",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import altair as alt
@@ -177,3 +178,10 @@ def svg(spec: Spec) -> str:
     """The chart as SVG; nothing is fetched."""
     drawn: str = vlc.vegalite_to_svg(spec, vl_version=_VERSION, allowed_base_urls=[])
     return drawn
+
+
+@lru_cache
+def vega_bundle() -> str:
+    """The JavaScript that draws the specs in a browser, as one script; it puts `vegaEmbed` in the window."""
+    bundle: str = vlc.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=_VERSION)
+    return bundle

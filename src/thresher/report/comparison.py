@@ -23,7 +23,7 @@ def miou_chart(results: pl.DataFrame, means: pl.DataFrame, measured_on: str, str
     """mIoU over the number of selected images, on a log axis.
 
     A line for each method (dashed by mode where there are several) with its interval over seeds and a small point for
-    each seed; a black line for no weak data; a diamond at the pool's size for all of it.
+    each seed; a line across for no weak data; a diamond at the pool's size for all of it.
 
     Args:
         results: Table RESULTS of one set.
@@ -44,7 +44,7 @@ def miou_chart(results: pl.DataFrame, means: pl.DataFrame, measured_on: str, str
     ]
     if not layers:
         raise ValueError("a chart of no training")
-    anchors = {"none": " Black line: no weak data.", "all": " Diamond: the whole pool."}
+    anchors = {"none": " Line across: no weak data.", "all": " Diamond: the whole pool."}
     shown = "".join(words for name, words in anchors.items() if name in rows["method"])
     words = [f"{_seeds(rows['seeds'].to_list())}.{shown}",
              f"Every network learns from the same {strong_images} strong images, for as many steps."]  # fmt: skip
@@ -198,10 +198,11 @@ def frequencies_chart(frequencies: pl.DataFrame) -> Spec:
         color=colour,
         shape=shape,
     )
-    marks = [
-        base.transform_filter("!datum.absent").mark_point(size=70, filled=True, opacity=1),
-        base.transform_filter("datum.absent").mark_point(size=40, filled=False, strokeWidth=1.5, opacity=1),
-    ]
+    marks = [base.transform_filter("!datum.absent").mark_point(size=70, filled=True, opacity=1)]
+    if rows["absent"].any():  # Vega warns of a layer without a mark
+        marks.append(
+            base.transform_filter("datum.absent").mark_point(size=40, filled=False, strokeWidth=1.5, opacity=1)
+        )
     words = ["Beside a class: its share of the target's labelled pixels, and whether it is rare (weighs more than the",
              "average in diversity). Hollow at the left edge: none. Target: by masks; all else: by boxes."]  # fmt: skip
     height = max(160, len(names) * (9 * len(series) + 10))

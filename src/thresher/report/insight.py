@@ -63,10 +63,12 @@ def component_slices(
     return tables.from_rows(found, tables.COMPONENT_SLICES)
 
 
-def similarity_bins(similarities: pl.DataFrame, bins: int = 60) -> pl.DataFrame:
-    """The histogram of similarity for target and pool over the same bins, at most about `bins`, as shares of each role.
+def similarity_bins(
+    similarities: pl.DataFrame, bins: int = 60, roles: Sequence[str] = ("target", "pool")
+) -> pl.DataFrame:
+    """The histogram of similarity for each role over the same bins, at most about `bins`, as shares of each role.
 
-    Shares, not counts: the pool may be a thousand times the target. The bins span all values of both.
+    Shares, not counts: the pool may be a thousand times the target. The bins span the values of all.
     """
     values = similarities["similarity_nats"].to_numpy()
     low, high = float(np.floor(values.min())), float(np.ceil(values.max()))
@@ -77,7 +79,7 @@ def similarity_bins(similarities: pl.DataFrame, bins: int = 60) -> pl.DataFrame:
     low = float(np.floor(low / width) * width)
     edges = low + width * np.arange(int((high - low) // width) + 2)
     parts = []
-    for role in ("target", "pool"):
+    for role in roles:
         own = similarities.filter(pl.col("role") == role)["similarity_nats"].to_numpy()
         share = np.histogram(own, edges)[0] / max(1, len(own))
         parts.append(

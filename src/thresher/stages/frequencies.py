@@ -72,11 +72,11 @@ def _frequencies(run: Run, settings: _Settings) -> pl.DataFrame:
     pool = images.filter(pl.col("role") == "pool").select("image_id", "dataset")
     counts, labelled = labelled_pool(run, pool)
     rare = class_frequencies(counts, labelled.height).rare
-    parts = [_boxes(run, taxonomy, "pool", pool)]
+    parts = [class_boxes(run, taxonomy, "pool", pool)]
     for each in settings.selections:
         ids = tables.read(run.selection(each.selection), tables.some(tables.SELECTION, "image_id"))
         about = {key: pl.lit(value) for key, value in asdict(each).items() if key != "selection"}
-        parts.append(_boxes(run, taxonomy, each.selection, ids).with_columns(**about))
+        parts.append(class_boxes(run, taxonomy, each.selection, ids).with_columns(**about))
     strong = training_material(run, settings.training).strong
     parts.append(strong_frequencies(strong, taxonomy))
     table = pl.concat(parts, how="diagonal_relaxed").with_columns(rare=pl.col("class").is_in(list(rare)))
@@ -85,7 +85,12 @@ def _frequencies(run: Run, settings: _Settings) -> pl.DataFrame:
     return tables.checked(table.cast(types).with_columns(missing), tables.FREQUENCIES, "frequencies")  # type: ignore[arg-type]
 
 
-def _boxes(run: Run, taxonomy: Taxonomy, of: str, ids: pl.DataFrame) -> pl.DataFrame:
+def class_boxes(run: Run, taxonomy: Taxonomy, of: str, ids: pl.DataFrame) -> pl.DataFrame:
+    """What table FREQUENCIES says of the boxes of some images: class, boxes, images, of, of_images, boxes_per_image.
+
+    Args:
+        ids: Their `image_id`.
+    """
     classes = taxonomy.classes_of_interest
     boxes = tables.scan(run.boxes, tables.BOXES).join(ids.lazy().select("image_id"), on="image_id", how="semi")
     found = pl.DataFrame({"class": classes}).join(box_frequencies(boxes, classes), on="class", how="left")

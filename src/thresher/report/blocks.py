@@ -1,0 +1,180 @@
+"""What a page is made of: sections, and in them facts, tables, galleries, charts; data only, drawn by `page`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from thresher.report.charts import Spec
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number of a table: `value` as it stands there, `text` as it is shown, `column` where it is from."""
+
+    value: float
+    text: str
+    column: str = ""
+
+
+#: What stands in a cell or beside a name; None where the table has null.
+Cell = str | Number | None
+
+
+def number(value: float | None, digits: int = 0, column: str = "") -> Number | None:
+    """A number with thousands parted by commas; None stays None.
+
+    >>> number(1234.56, 1).text, number(None)
+    ('1,234.6', None)
+    """
+    return None if value is None else Number(value, f"{value:,.{digits}f}", column)
+
+
+def percent(share: float | None, digits: int = 1, column: str = "") -> Number | None:
+    """A share of 0..1 as per cent.
+
+    >>> percent(0.1234).text
+    '12.3 %'
+    """
+    return None if share is None else Number(share, f"{100 * share:.{digits}f} %", column)
+
+
+@dataclass(frozen=True)
+class Words:
+    """A paragraph."""
+
+    kind: ClassVar[str] = "words"
+    text: str
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What is not there, and the command line that makes it."""
+
+    kind: ClassVar[str] = "missing"
+    text: str
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Names with what they are."""
+
+    kind: ClassVar[str] = "facts"
+    rows: Sequence[tuple[str, Cell | Sequence[Cell]]]
+
+
+@dataclass(frozen=True)
+class Code:
+    """Command lines to copy."""
+
+    kind: ClassVar[str] = "code"
+    caption: str
+    lines: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table; the first column heads its row. `name` tells tables of a page apart; a folded one opens on demand."""
+
+    kind: ClassVar[str] = "grid"
+    name: str
+    caption: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    folded: bool = False
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A box in shares of the picture, its class, and the number of that class's colour."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+    name: str
+    colour: int
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image to show: its id, what to say of it where it cannot be seen, and the boxes to draw over it."""
+
+    image_id: str
+    alt: str
+    outlines: Sequence[Outline] = ()
+
+
+@dataclass(frozen=True)
+class Card:
+    """A picture of a gallery: what stands under it, and the target's images most like it."""
+
+    picture: Picture
+    title: Cell
+    dataset: str
+    numbers: Sequence[tuple[str, Number, Number | None]]
+    """Of each score its name, its value, and its rank in the pool where one is known."""
+    rare_classes: Sequence[str] = ()
+    nearest: Sequence[Picture] = ()
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Cards in reading order."""
+
+    kind: ClassVar[str] = "gallery"
+    name: str
+    title: str
+    text: str
+    cards: Sequence[Card]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A picture that an earlier stage drew: a file's name within the run."""
+
+    kind: ClassVar[str] = "drawing"
+    file: str
+    caption: str
+    alt: str
+
+
+@dataclass(frozen=True)
+class Drawings:
+    """Drawings under one heading, opened on demand."""
+
+    kind: ClassVar[str] = "drawings"
+    caption: str
+    drawings: Sequence[Drawing]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart, in one or more variants to choose between.
+
+    `points` are columns of equal length, which the page puts into the spec's data set of the name points: a third of
+    the weight of rows. A chart with `brush` names the two columns that its brush spans; what lies in it is shown below.
+    """
+
+    kind: ClassVar[str] = "chart"
+    name: str
+    alt: str
+    variants: Mapping[str, Spec]
+    choice: str = ""
+    points: Mapping[str, Sequence[object]] = field(default_factory=dict)
+    brush: tuple[str, str] | None = None
+    renderer: str = "svg"
+
+
+Block = Words | Missing | Facts | Code | Grid | Gallery | Drawing | Drawings | Chart
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page under a heading."""
+
+    name: str
+    title: str
+    blocks: Sequence[Block]

@@ -1,0 +1,160 @@
+"""The selection: who was taken, in order and why; the edge between the last taken and the first left out; a draw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from thresher.report.blocks import (
+    Block,
+    Card,
+    Cell,
+    Facts,
+    Gallery,
+    Grid,
+    Missing,
+    Number,
+    Outline,
+    Picture,
+    Section,
+    Words,
+    number,
+    percent,
+)
+
+#: How many cards each gallery has.
+FIRST, EDGE, DRAWN = 48, 12, 12
+#: Boxes drawn over one picture, the largest first: a crowd of hundreds would hide it.
+_MOST_OUTLINES = 60
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A selection and what stands beside it, each with the columns of SELECTION, dataset and the scores.
+
+    `left_out` holds the images ranked just after the last one taken; None where the ranking cannot be told any more.
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+    taken: pl.DataFrame
+    left_out: pl.DataFrame | None
+    drawn: pl.DataFrame
+    others: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is needed to show an image: boxes with a class by image, and the colour number of each class."""
+
+    boxes: Mapping[str, Sequence[Mapping[str, Any]]]
+    colours: Mapping[str, int]
+
+    def picture(self, image_id: str, dataset: str = "") -> Picture:
+        """The image with its boxes, and words for who cannot see it."""
+        own = self.boxes.get(image_id, ())
+        held: dict[str, int] = {}
+        for box in own:
+            held[box["class"]] = held.get(box["class"], 0) + 1
+        said = ", ".join(f"{count} {name}" for name, count in sorted(held.items(), key=lambda each: -each[1]))
+        largest = sorted(own, key=lambda box: -(box["x1"] - box["x0"]) * (box["y1"] - box["y0"]))[:_MOST_OUTLINES]
+        outlines = [
+            Outline(box["x0"], box["y0"], box["x1"], box["y1"], box["class"], self.colours[box["class"]])
+            for box in largest
+        ]
+        of = f" of {dataset}" if dataset else ""
+        return Picture(image_id, f"Image {image_id}{of}; {f'boxes: {said}' if said else 'no boxes'}", outlines)
+
+
+def chosen_section(choice: Choice, pool: pl.DataFrame, look: Look) -> Section:
+    """The section of one selection.
+
+    Args:
+        pool: image_id and dataset of the pool's images.
+    """
+    taken = choice.taken.sort("rank")
+    count = taken.height
+    blocks: list[Block] = [
+        Facts(_facts(choice)),
+        _by_dataset(taken, pool),
+        Words(
+            "Layout and similarity (nats per slice): higher is nearer the target. Diversity: higher is richer in "
+            "objects of interest. Rank: the place among all of the pool."
+        ),
+        _gallery("first", f"The first {min(FIRST, count)} of {count:,}", "Best first.", taken.head(FIRST), look),
+    ]
+    if count > FIRST:
+        last = taken.tail(min(EDGE, count - FIRST))
+        blocks.append(_gallery("last", f"The last {last.height} taken", "The edge is where trust is lost: compare "
+                               "these with the next ones.", last, look))  # fmt: skip
+    if choice.left_out is None:
+        blocks.append(Missing("Scores or selection have changed since, so who was left out cannot be told.",
+                              f"thresher select RUN --name {choice.name}"))  # fmt: skip
+    elif choice.left_out.height:
+        words = "Ranked right after the last one taken."
+        blocks.append(
+            _gallery("left-out", f"The first {choice.left_out.height} left out", words, choice.left_out, look)
+        )
+    if choice.drawn.height:
+        blocks.append(_gallery("drawn", f"{choice.drawn.height} images of the pool, drawn at random",
+                               "What the selection is to be better than.", choice.drawn, look))  # fmt: skip
+    return Section("selection", f"The selection {choice.name}", blocks)
+
+
+def _facts(choice: Choice) -> list[tuple[str, Cell | Sequence[Cell]]]:
+    rows: list[tuple[str, Cell | Sequence[Cell]]] = [
+        ("Images taken", number(choice.taken.height, column="taken")),
+        *((name.capitalize(), str(choice.settings[name])) for name in ("method", "budget") if name in choice.settings),
+        ("Other selections", ", ".join(choice.others)),
+    ]
+    return [(name, value) for name, value in rows if value]
+
+
+def _by_dataset(taken: pl.DataFrame, pool: pl.DataFrame) -> Grid:
+    sets = (
+        pool.group_by("dataset").agg(pool=pl.len())
+        .join(taken.group_by("dataset").agg(taken=pl.len()), on="dataset", how="left")
+        .with_columns(pl.col("taken").fill_null(0)).sort(["taken", "dataset"], descending=[True, False])
+    )  # fmt: skip
+    rows: list[list[Cell]] = [
+        [
+            row["dataset"],
+            number(row["pool"], column="pool"),
+            number(row["taken"], column="taken"),
+            percent(row["taken"] / row["pool"], column="share"),
+        ]
+        for row in sets.iter_rows(named=True)
+    ]
+    return Grid("taken", "Taken from each data set", ["data set", "in the pool", "taken", "share taken"], rows)
+
+
+def _gallery(name: str, title: str, text: str, rows: pl.DataFrame, look: Look) -> Gallery:
+    return Gallery(name, title, text, [_card(row, look) for row in rows.iter_rows(named=True)])
+
+
+#: Of each number of a card: its name, its column and digits, and where `why` has its rank.
+_NUMBERS = (
+    ("score", "score", 3, ""),
+    ("layout", "layout", 3, "layout_rank"),
+    ("similarity", "similarity_nats", 1, "similarity_rank"),
+    ("diversity", "diversity", 2, "diversity_rank"),
+)
+
+
+def _card(row: Mapping[str, Any], look: Look) -> Card:
+    why = row["why"] or {}
+    numbers = [
+        (words, value, number(why.get(place), column=place))
+        for words, column, digits, place in _NUMBERS
+        if (value := number(row.get(column), digits, column)) is not None
+    ]
+    rank = row.get("rank")
+    title: Cell = None if rank is None else Number(rank, f"{rank:,}", "rank")
+    nearest = [look.picture(image_id) for image_id in why.get("nearest_ids") or ()]
+    return Card(
+        look.picture(row["image_id"], row["dataset"]), title, row["dataset"], numbers, why.get("rare_classes") or (),
+        nearest,
+    )  # fmt: skip

@@ -1,0 +1,186 @@
+"""Distributions: similarity of target, pool and selection, similarity against diversity, classes, data sets, sizes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from thresher.report import page_charts
+from thresher.report.blocks import Block, Cell, Chart, Grid, Missing, Section, Words, number, percent
+from thresher.report.comparison import frequencies_chart
+from thresher.report.insight import similarity_bins
+
+#: Points of the scatter plot, at most.
+MOST_POINTS = 20_000
+_ACROSS = {"layout": "layout", "similarity_nats": "similarity (nats per slice)"}
+
+
+@dataclass(frozen=True)
+class Material:
+    """What the section is made from; None where a stage has not run.
+
+    `scores` has the columns of SCORES that the run has; `target` is table SIMILARITIES of insight, its target rows;
+    `frequencies` is table FREQUENCIES of pool, selection and, where a comparison counted its masks, target; `sizes` is
+    image_id, width_px, height_px as decoded.
+    """
+
+    images: pl.DataFrame
+    scores: pl.DataFrame | None
+    chosen: pl.DataFrame | None
+    target: pl.DataFrame | None
+    frequencies: pl.DataFrame | None
+    sizes: pl.DataFrame | None
+
+
+def distributions_section(material: Material, seed: int = 0) -> Section:
+    """The section; `seed` draws the points of the scatter plot where there are too many."""
+    blocks: list[Block] = []
+    if material.scores is None:
+        blocks.append(Missing("No image has been scored.", "thresher score RUN"))
+    else:
+        blocks += _similarity(material.scores, material.chosen, material.target)
+        blocks += _scatter(material.scores, material.chosen, seed)
+    if material.frequencies is not None:
+        blocks += _classes(material.frequencies)
+    if material.chosen is not None:
+        blocks.append(_datasets(material.images, material.chosen))
+    if material.sizes is not None and material.sizes.height:
+        blocks.append(_sizes(material.images, material.sizes))
+    return Section("distributions", "Distributions", blocks)
+
+
+def _similarity(scores: pl.DataFrame, chosen: pl.DataFrame | None, target: pl.DataFrame | None) -> list[Block]:
+    rows = [scores.select("similarity_nats", role=pl.lit("pool"))]
+    if chosen is not None:
+        own = scores.join(chosen, on="image_id", how="semi")
+        rows.append(own.select("similarity_nats", role=pl.lit("selection")))
+    if target is not None:
+        rows.append(target.select("similarity_nats", role=pl.lit("target")))
+    values = pl.concat(rows).drop_nulls()
+    if values.is_empty():
+        return []
+    roles = [role for role in ("target", "pool", "selection") if role in values["role"]]
+    bins = similarity_bins(values, roles=roles)
+    quantiles: list[list[Cell]] = []
+    for role in roles:
+        column = values.filter(role=role)["similarity_nats"]
+        at = np.quantile(column.to_numpy(), [0.05, 0.25, 0.5, 0.75, 0.95])
+        quantiles.append([role, number(column.len(), column="images"), *(number(float(value), 1) for value in at)])
+    words = ["Shares of each. Pool and selection as score ranks them, by the run's mixture."]
+    if target is not None:
+        words += ["Target: held out, by mixtures that did not see it, which give a little lower numbers."]
+    title = "How near the target the pool and the selection lie" if chosen is not None else "How near the pool lies"
+    alt = f"Histograms of similarity of {', '.join(roles)}; their quantiles stand in the table below."
+    blocks: list[Block] = [
+        Chart("similarity", alt, {"": page_charts.histogram_chart(bins, title, words)}),
+        Grid("similarity-quantiles", "Similarity: quantiles (nats per slice)",
+             ["", "images", "5 %", "25 %", "median", "75 %", "95 %"], quantiles, folded=True),
+    ]  # fmt: skip
+    if target is None:
+        blocks.append(Missing("The target held out is not shown.", "thresher insight RUN"))
+    return blocks
+
+
+def _scatter(scores: pl.DataFrame, chosen: pl.DataFrame | None, seed: int) -> list[Block]:
+    across = [name for name in _ACROSS if name in scores.columns and scores[name].null_count() < scores.height]
+    rows = scores.drop_nulls(["diversity", *across])
+    if not across or rows.is_empty():
+        return [Words("No image has a diversity: the pool has no boxes that count.")]
+    taken = pl.Series([], dtype=pl.String) if chosen is None else chosen["image_id"]
+    rows = rows.with_columns(set=pl.when(pl.col("image_id").is_in(taken.implode())).then(pl.lit("selection"))
+                             .otherwise(pl.lit("pool"))).sort("image_id")  # fmt: skip
+    shown = _drawn(rows, MOST_POINTS, seed).sort("set", "image_id")  # the selection, the fewer, lies on top
+    words = [f"{shown.height:,} of {scores.height:,} images; {scores.height - rows.height:,} have no diversity.",
+             "Draw a rectangle to see the images within it."]  # fmt: skip
+    variants = {
+        _ACROSS[name]: page_charts.scatter_chart(
+            name, _ACROSS[name], shown.height, "Similarity against diversity", words
+        )
+        for name in across
+    }
+    digits = {"layout": 4, "similarity_nats": 3, "diversity": 3}
+    points = {name: shown[name].round(digits[name]).to_list() for name in (*across, "diversity")}
+    points |= {name: shown[name].to_list() for name in ("image_id", "set")}
+    alt = "Scatter plot of similarity against diversity, a dot for each pool image. Give bounds below to list images."
+    chart = Chart("scatter", alt, variants, "Similarity", points, brush=(across[0], "diversity"), renderer="canvas")
+    return [chart]
+
+
+def _drawn(rows: pl.DataFrame, most: int, seed: int) -> pl.DataFrame:
+    """At most that many rows, the selection's first."""
+    if rows.height <= most:
+        return rows
+    order = np.random.default_rng(seed).permutation(rows.height)
+    place = rows.with_columns(place=pl.Series(order)).sort(pl.col("set") != "selection", "place")
+    return place.head(most).drop("place")
+
+
+def _classes(frequencies: pl.DataFrame) -> list[Block]:
+    columns = [(of, frequencies.filter(of=of)) for of in frequencies["of"].unique(maintain_order=True)]
+    order = frequencies.filter(of="pool").sort("images", "class", descending=[True, False])
+    rows: list[list[Cell]] = []
+    for name, rare in order.select("class", "rare").iter_rows():
+        cells: list[Cell] = [name, "rare" if rare else ""]
+        for of, own in columns:
+            found = own.filter(pl.col("class") == name)
+            images, total = found.select("images", "of_images").row(0) if found.height else (None, 1)
+            cells += [number(images, column=f"{of} images"), percent(_share(images, total), column=f"{of} share")]
+        rows.append(cells)
+    heads = ["class", "rare", *(head for of, _ in columns for head in (f"{of}: images", f"{of}: share"))]
+    blocks: list[Block] = []
+    if order["images"].sum():
+        alt = "Share of images with each class in pool, selection and target; the numbers stand in the table below."
+        blocks.append(Chart("classes", alt, {"": frequencies_chart(frequencies)}))
+    blocks.append(Grid("class-frequencies", "Images with each class", heads, rows))
+    if "target" not in [of for of, _ in columns]:
+        blocks.append(Missing("The target's classes are not shown: a comparison counts its masks.",
+                              "thresher compare RUN"))  # fmt: skip
+    return blocks
+
+
+def _share(count: int | None, total: int) -> float | None:
+    return None if count is None else count / max(1, total)
+
+
+def _datasets(images: pl.DataFrame, chosen: pl.DataFrame) -> Chart:
+    pool = images.filter(role="pool")
+    counted = [
+        frame.group_by("dataset").len().select("dataset", role=pl.lit(role), share=pl.col("len") / max(1, frame.height))
+        for role, frame in (("pool", pool), ("selection", pool.join(chosen, on="image_id", how="semi")))
+    ]
+    every = pool.select(pl.col("dataset").unique()).join(pl.DataFrame({"role": ["pool", "selection"]}), how="cross")
+    shares = every.join(pl.concat(counted), on=["dataset", "role"], how="left").with_columns(
+        pl.col("share").fill_null(0.0)
+    )
+    alt = "Bars: what share of the pool and of the selection each data set makes; the counts stand under the selection."
+    return Chart("dataset-shares", alt, {"": page_charts.datasets_chart(shares.sort("dataset", "role"))})
+
+
+def _sizes(images: pl.DataFrame, sizes: pl.DataFrame) -> Grid:
+    own = images.select("image_id", "dataset", "role").join(sizes, on="image_id")
+    sides = [getattr(pl.col(f"{side}_px"), how)().alias(f"{side}_{how}") for side in ("width", "height")
+             for how in ("min", "median", "max")]  # fmt: skip
+    found = own.group_by("role", "dataset").agg(pl.len().alias("images"), *sides)
+    rows: list[list[Cell]] = []
+    for row in found.sort("role", "images", "dataset", descending=[True, True, False]).iter_rows(named=True):
+        numbers = [number(row[expression.meta.output_name()]) for expression in sides]
+        rows.append([row["dataset"], row["role"], number(row["images"], column="images"), *numbers])
+    heads = [f"{side}: {word}" for side in ("width", "height") for word in ("least", "median", "most")]
+    return Grid("sizes", "Image sizes (px)", ["data set", "role", "images", *heads], rows, folded=True)
+
+
+def spread_out(chart: Chart, cells: int = 13) -> list[str]:
+    """Of the scatter plot's images one of each set in every occupied cell of a grid: those that get a picture."""
+    if chart.brush is None:
+        return []
+    x, y = chart.brush
+    frame = pl.DataFrame({name: chart.points[name] for name in (x, y, "image_id", "set")})
+    places = [
+        ((pl.col(name) - pl.col(name).min()) / (pl.col(name).max() - pl.col(name).min()) * cells)
+        .fill_nan(0).floor().clip(0, cells - 1)
+        for name in (x, y)
+    ]  # fmt: skip
+    firsts = frame.group_by("set", places[0].alias("column"), places[1].alias("row")).agg(pl.col("image_id").min())
+    return sorted(firsts["image_id"])

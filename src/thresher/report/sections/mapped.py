@@ -1,0 +1,52 @@
+"""The map: target, pool and selection in the plane of t-SNE."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from thresher.report import page_charts
+from thresher.report.blocks import Chart, Missing, Section, Words
+
+_WORDS = ["Each dot is an image; neighbours look alike to the network. Axes, sizes of clumps and the space between",
+          "them mean nothing (t-SNE)."]  # fmt: skip
+
+
+def map_section(places: pl.DataFrame | None, scores: pl.DataFrame | None, left_out: bool = False) -> Section:
+    """The section.
+
+    Args:
+        places: image_id, x, y, set (target, pool, selection), dataset; None where embed has not run.
+        scores: Table SCORES, those of its columns that the run has; None before score.
+        left_out: Whether none was asked for.
+    """
+    title = "The map"
+    if left_out:
+        return Section("map", title, [Words("Left out: no image was to be placed (map_images = 0).")])
+    if places is None or places.is_empty():
+        return Section("map", title, [Missing("No image has been embedded.", "thresher embed RUN")])
+    columns = [
+        name for name in ("similarity_nats", "layout", "diversity") if scores is not None and name in scores.columns
+    ]
+    if scores is not None:
+        places = places.join(scores.select("image_id", *columns), on="image_id", how="left")
+    order = {"pool": 0, "target": 1, "selection": 2}
+    rows = places.sort(pl.col("set").replace_strict(order), "image_id")  # the fewer lie on top
+    sets = [name for name in ("target", "pool", "selection") if name in rows["set"]]
+    counts = ", ".join(f"{rows.filter(set=name).height:,} {name}" for name in sets)
+    variants = {
+        words: page_charts.places_chart(column, f"The images as the network sees them ({counts})", _WORDS, sets)
+        for words, column in _choices(columns).items()
+        if column not in columns or rows[column].null_count() < rows.height
+    }
+    points = {name: rows[name].round(2).to_list() for name in ("x", "y")}
+    points |= {name: rows[name].to_list() for name in ("image_id", "set", "dataset")}
+    points |= {name: rows[name].round(3).to_list() for name in columns}
+    alt = f"Map of {rows.height:,} images ({counts}) by t-SNE; near dots are images that look alike to the network."
+    return Section("map", title, [Chart("map", alt, variants, "Colour by", points, renderer="canvas")])
+
+
+def _choices(columns: Sequence[str]) -> dict[str, str]:
+    words = {"similarity_nats": "similarity", "layout": "layout", "diversity": "diversity"}
+    return {"set": "set", "data set": "dataset"} | {words[name]: name for name in columns}

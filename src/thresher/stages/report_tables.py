@@ -1,0 +1,186 @@
+"""What the report reads of a run: each table, or None where its stage has not run."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from thresher import tables
+from thresher.data.taxonomy import load_taxonomy
+from thresher.run import Run
+from thresher.selection.diversity import class_frequencies
+from thresher.selection.explain import with_reasons
+from thresher.selection.methods import METHODS, ranking
+from thresher.stages.frequencies import class_boxes
+from thresher.stages.score import labelled_pool
+from thresher.stages.select import selected
+
+if TYPE_CHECKING:
+    from thresher.report.sections.chosen import Choice
+    from thresher.report.sections.compared import Compared
+    from thresher.report.sections.mixture import Findings
+
+#: The seed of all that the report draws at random.
+SEED = 0
+#: Columns of the scores without which there is nothing to show; others may be younger than the run.
+_SCORES = ("image_id", "layout", "similarity_nats", "diversity", "nearest_ids")
+
+
+def selection_names(run: Run) -> list[str]:
+    """The run's selections, by name."""
+    return sorted(file.stem for file in (run.folder / "selections").glob("*.parquet"))
+
+
+def scores_of(run: Run) -> pl.DataFrame | None:
+    """Table SCORES, those of its columns that the run has.
+
+    Raises:
+        DataError: one is missing that no release was without.
+    """
+    if not run.scores.is_file():
+        return None
+    there = [name for name in tables.SCORES if name in _SCORES or name in pl.read_parquet_schema(run.scores)]
+    return tables.read(run.scores, tables.some(tables.SCORES, *there), key="image_id")
+
+
+def choice(run: Run, name: str, scores: pl.DataFrame, pool: pl.DataFrame) -> Choice:
+    """The selection, the images ranked next after it, and a draw of the pool, each with its scores and reasons."""
+    from thresher.report.sections.chosen import DRAWN, EDGE, Choice
+
+    numbers = scores.drop("nearest_ids")
+    taken = selected(run, name).select("image_id", "rank", "score", "why", "dataset")
+    settings = run.recorded().get(f"select:{name}", {}).get("settings", {})
+    ranks = _ranking(scores, settings)
+    count = taken.height
+    same = ranks is not None and ranks["image_id"].head(count).to_list() == taken["image_id"].to_list()
+    order = ranks if same and ranks is not None else None
+    drawn = scores.sort("image_id")[np.sort(np.random.default_rng(SEED).permutation(scores.height)[:DRAWN])]
+    drawn = drawn.select("image_id")
+    shown = drawn.with_columns(rank=None, score=None) if order is None else (
+        drawn.join(order, on="image_id", how="left")
+    )  # fmt: skip
+    left_out = None if order is None else _explained(run, order.slice(count, EDGE), scores, pool)
+    return Choice(
+        name,
+        settings,
+        taken.join(numbers, on="image_id", how="left", maintain_order="left"),
+        left_out,
+        _explained(run, shown, scores, pool),
+        [each for each in selection_names(run) if each != name],
+    )
+
+
+def _ranking(scores: pl.DataFrame, settings: dict[str, Any]) -> pl.DataFrame | None:
+    """All candidates in the selection's order; None where the manifest or the scores do not say it."""
+    method = settings.get("method", "")
+    if method not in METHODS or (method == "yield" and "yield_area" not in scores.columns):
+        return None
+    return ranking(scores, method, settings["seed"]).order
+
+
+def _explained(run: Run, rows: pl.DataFrame, scores: pl.DataFrame, pool: pl.DataFrame) -> pl.DataFrame:
+    counts, labelled = labelled_pool(run, pool)
+    reasons = with_reasons(rows, scores, counts, class_frequencies(counts, labelled.height))
+    numbers = scores.drop("nearest_ids")
+    return reasons.join(pool, on="image_id", how="left").join(numbers, on="image_id", how="left").sort(
+        pl.col("rank"), "image_id", nulls_last=True
+    )  # fmt: skip
+
+
+def held_out_target(run: Run) -> pl.DataFrame | None:
+    """Table SIMILARITIES of insight, the target's rows."""
+    path = run.insight / "similarities.parquet"
+    return tables.read(path, tables.SIMILARITIES).filter(role="target") if path.is_file() else None
+
+
+def frequencies(run: Run, pool: pl.DataFrame, found: Choice | None) -> pl.DataFrame:
+    """Table FREQUENCIES of the pool, the selection and, where a comparison counted its masks, the target."""
+    taxonomy = load_taxonomy(str(run.taxonomy))
+    counts, labelled = labelled_pool(run, pool)
+    rare = sorted(class_frequencies(counts, labelled.height).rare)
+    parts = [class_boxes(run, taxonomy, "pool", pool)]
+    for path in sorted(run.folder.glob("comparisons/*/frequencies.parquet"))[:1]:
+        parts.append(tables.read(path, tables.FREQUENCIES).filter(of="target").drop("rare"))
+    if found is not None:
+        about = {"method": pl.lit(found.settings.get("method", found.name)), "seed": pl.lit(SEED)}
+        about["budget"] = pl.lit(str(found.settings.get("budget", found.taken.height)))
+        own = class_boxes(run, taxonomy, "selection", found.taken.select("image_id"))
+        parts.append(own.with_columns(**about))
+    table = pl.concat(parts, how="diagonal_relaxed").with_columns(rare=pl.col("class").is_in(rare))
+    return tables.from_rows(table.to_dicts(), tables.FREQUENCIES)
+
+
+def sizes(run: Run) -> pl.DataFrame | None:
+    """image_id, width_px and height_px as decoded."""
+    columns = tables.some(tables.POOLED, "image_id", "width_px", "height_px")
+    return tables.read(run.pooled, columns) if run.pooled.is_file() else None
+
+
+def map_places(run: Run, images: pl.DataFrame, taken: pl.DataFrame | None, most: int) -> pl.DataFrame | None:
+    """image_id, x, y, set and dataset of at most that many images, placed by t-SNE on their pooled vectors."""
+    from thresher.report.insight import similarity_map
+
+    if most == 0 or not run.pooled.is_file():
+        return None
+    chosen = [] if taken is None else taken["image_id"].to_list()
+    sets = pl.when(pl.col("image_id").is_in(chosen)).then(pl.lit("selection")).otherwise("role").alias("set")
+    pooled = tables.scan(run.pooled, tables.some(tables.POOLED, "image_id", "vector"))
+    ids = pooled.select("image_id").collect()
+    rows = images.join(ids, on="image_id", how="semi").select("image_id", "dataset", sets).sort("image_id")
+    drawn = _thirds(rows, most)
+    if drawn.height < 4:
+        return None
+    own = pooled.join(drawn.lazy().select("image_id"), on="image_id", how="semi").collect().sort("image_id")
+    vectors = own["vector"].rechunk().to_numpy(allow_copy=False)
+    placed = similarity_map(own["image_id"].to_list(), ["pool"] * own.height, vectors, SEED).drop("role")
+    return placed.join(drawn, on="image_id")
+
+
+def _thirds(rows: pl.DataFrame, most: int) -> pl.DataFrame:
+    """At most that many rows: a third of each set, and more of the pool where the others are fewer."""
+    rng = np.random.default_rng(SEED)
+    kept = []
+    for name in ("target", "selection"):
+        own = rows.filter(set=name)
+        kept.append(own[np.sort(rng.permutation(own.height)[: most // 3])])
+    pool = rows.filter(set="pool")
+    kept.append(pool[np.sort(rng.permutation(pool.height)[: most - sum(each.height for each in kept)])])
+    return pl.concat(kept)
+
+
+def findings(run: Run) -> Findings | None:
+    """What insight left."""
+    from thresher.report.sections.mixture import Findings
+
+    summary = run.insight / "summary.json"
+    if not summary.is_file():
+        return None
+    heat = tables.read(run.insight / "heat.parquet", tables.some(tables.HEAT, "name", "image_id")).unique()
+    return Findings(
+        json.loads(summary.read_text("utf-8")),
+        tables.read(run.insight / "components.parquet", tables.COMPONENTS),
+        tables.read(run.insight / "components_tried.parquet", tables.COMPONENTS_TRIED),
+        sorted(heat.iter_rows()),
+    )
+
+
+def comparisons(run: Run) -> list[Compared]:
+    """The comparisons of which at least one training ended."""
+    from thresher.report.sections.compared import Compared
+
+    found = []
+    for folder in sorted((run.folder / "comparisons").glob("*")):
+        if not (folder / "summary.parquet").is_file():
+            continue
+        schemas = {"results": tables.RESULTS, "summary": tables.SUMMARY, "differences": tables.DIFFERENCES}
+        results, summary, differences = (
+            tables.read(folder / f"{name}.parquet", each) for name, each in schemas.items()
+        )
+        counted = tables.read(folder / "frequencies.parquet", tables.FREQUENCIES).filter(of="target")
+        if summary.height:
+            strong = int(counted["of_images"].max() or 0)  # type: ignore[arg-type]
+            found.append(Compared(folder.name, results, summary, differences, strong))
+    return found

@@ -1,0 +1,84 @@
+"""The page's weight, and its data within scripts."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import polars as pl
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from thresher import tables
+from thresher.report.blocks import Chart, number, percent
+from thresher.report.page import Pictures, page, script_json
+from thresher.report.sections.distributions import Material, distributions_section, spread_out
+from thresher.report.thumbnails import Shown
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.recursive(
+        st.text() | st.integers() | st.none(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+    )
+)
+def test_json_in_a_script_reads_back_and_holds_no_markup(value: object) -> None:
+    text = str(script_json(value))
+    assert json.loads(text) == value
+    assert not set(text) & set("<>&\u2028")
+
+
+def test_numbers_keep_their_value() -> None:
+    assert number(1234567.891, 2, "x") is not None
+    shown = number(1234567.891, 2, "x")
+    assert shown is not None
+    assert (shown.value, shown.text, shown.column) == (1234567.891, "1,234,567.89", "x")
+    part = percent(0.05)
+    assert part is not None
+    assert (part.value, part.text) == (0.05, "5.0 %")
+    assert percent(None) is None
+
+
+def scored(count: int) -> Material:
+    rng = np.random.default_rng(0)
+    scores = pl.DataFrame(
+        {
+            "image_id": [f"open_images/{n:016x}" for n in range(count)],
+            "layout": rng.normal(size=count),
+            "similarity_nats": rng.normal(50, 20, count),
+            "diversity": rng.gamma(2, size=count),
+        }
+    )
+    rows: list[dict[str, object]] = [
+        {"image_id": name, "dataset": "open_images", "role": "pool"} for name in scores["image_id"]
+    ]
+    images = tables.from_rows(rows, tables.INDEXED_IMAGES)
+    return Material(images, scores, scores.select("image_id").head(3000), None, None, None)
+
+
+def test_the_page_of_a_large_pool_weighs_less_than_six_megabytes() -> None:
+    section = distributions_section(scored(30_000))
+    scatter = next(block for block in section.blocks if isinstance(block, Chart) and block.brush)
+    assert len(scatter.points["layout"]) == 20_000
+    assert sum(name == "selection" for name in scatter.points["set"]) == 3000
+    brushed = spread_out(scatter)
+    assert 50 < len(brushed) <= 2 * 13 * 13
+    picture = Shown("data:image/jpeg;base64," + "A" * 6000, 128, 96)
+    html = page("large", "run", [section], Pictures(small=dict.fromkeys(brushed, picture), brushed=brushed), "1")
+    assert len(html.encode()) < 6_000_000
+
+
+def test_bins_and_quantiles_are_of_the_scores() -> None:
+    material = scored(500)
+    assert material.scores is not None
+    section = distributions_section(material)
+    table = next(block for block in section.blocks if getattr(block, "name", "") == "similarity-quantiles")
+    medians = {row[0]: row[4].value for row in table.rows}  # type: ignore[union-attr]
+    assert medians["pool"] == material.scores["similarity_nats"].median()
+    chart = next(block for block in section.blocks if getattr(block, "name", "") == "similarity")
+    (spec,) = chart.variants.values()  # type: ignore[union-attr]
+    rows = spec["data"]["values"]
+    for role in ("pool", "selection"):
+        assert sum(row["share"] for row in rows if row["role"] == role) == 1.0 or np.isclose(
+            sum(row["share"] for row in rows if row["role"] == role), 1
+        )
