@@ -35,7 +35,7 @@ _HOMES = {
     "InsightSettings": "thresher.stages.insight",
     "insight": "thresher.stages.insight",
     "ReportSettings": "thresher.stages.report",
-    "report": "thresher.stages.report",
+    "write_report": "thresher.stages.report",
     "TrainSettings": "thresher.stages.train",
     "train": "thresher.stages.train",
     "CompareSettings": "thresher.stages.compare",

@@ -30,7 +30,7 @@ from thresher.stages.fit import FitSettings, fit
 from thresher.stages.index import IndexSettings, index
 from thresher.stages.insight import InsightSettings, insight
 from thresher.stages.predict import predict
-from thresher.stages.report import ReportSettings, report
+from thresher.stages.report import ReportSettings, write_report
 from thresher.stages.run_file import load_run_file, run_all
 from thresher.stages.score import ScoreSettings, score
 from thresher.stages.select import SelectSettings, select
@@ -126,7 +126,7 @@ def report_command(
     run: RunFolder, *, settings: Annotated[ReportSettings, FLAT] = ReportSettings(), output: Output = Output()
 ) -> int:
     """Write one HTML page on all that was done, to look at offline and to send around."""
-    return _told([report(Run(run), settings, dry_run=output.dry_run, track=_track())], output)
+    return _told([write_report(Run(run), settings, dry_run=output.dry_run, track=_track())], output)
 
 
 def train_command(

@@ -29,7 +29,7 @@ from thresher.stages.compare import CompareSettings
 from thresher.stages.embed import EmbedSettings
 from thresher.stages.fit import FitSettings
 from thresher.stages.index import IndexSettings
-from thresher.stages.report import ReportSettings, report
+from thresher.stages.report import ReportSettings, write_report
 from thresher.stages.score import ScoreSettings
 from thresher.stages.select import SelectSettings, select
 from thresher.stages.train import TrainSettings
@@ -242,7 +242,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.fixture(scope="module")
 def html(run: Run) -> Path:
     out = run.folder.parent / "page.html"
-    done = report(run, ReportSettings(out=out, map_images=40))
+    done = write_report(run, ReportSettings(out=out, map_images=40))
     assert done.summary["pictures_unreadable"] == 1
     return out
 
@@ -342,11 +342,11 @@ def test_the_page_finds_its_pictures_beside_it_or_within(run: Run, html: Path, p
     for path in (stale, own):
         path.write_bytes(b"")
     before = html.read_bytes()
-    report(run, ReportSettings(out=html, map_images=40))
+    write_report(run, ReportSettings(out=html, map_images=40))
     assert html.read_bytes() == before
     assert (stale.exists(), own.exists()) == (False, True)
     alone = html.parent / "alone" / "page.html"
-    report(run, ReportSettings(out=alone, single_file=True, map_images=0))
+    write_report(run, ReportSettings(out=alone, single_file=True, map_images=0))
     assert list(alone.parent.iterdir()) == [alone]
     images = [str(own["src"]) for tag, own in parsed(alone).tags if tag == "img"]
     assert images
@@ -373,12 +373,12 @@ def test_a_run_that_was_only_indexed_says_what_makes_the_rest(
 
 def test_words_of_what_cannot_be_reported(run: Run, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="selection 'other': none in .*There is: mine"):
-        report(run, ReportSettings(selection="other"))
+        write_report(run, ReportSettings(selection="other"))
     with pytest.raises(SettingsError, match="map_images = 3: expected 0, or 4 to 5000"):
         ReportSettings(map_images=3)
     with pytest.raises(DataError, match="no such table"):
-        report(Run(tmp_path))
-    assert report(run, ReportSettings(out=tmp_path / "x.html"), dry_run=True).status == "planned"
+        write_report(Run(tmp_path))
+    assert write_report(run, ReportSettings(out=tmp_path / "x.html"), dry_run=True).status == "planned"
     assert not (tmp_path / "x.html").exists()
 
 
@@ -387,7 +387,7 @@ def test_who_was_left_out_is_not_told_of_scores_that_have_changed(run: Run, tmp_
     shutil.copytree(run.folder, other.folder)
     scores = pl.read_parquet(run.scores).with_columns(pl.col("layout") * -1)
     tables.write(scores, other.scores)
-    report(other, ReportSettings(map_images=0))
+    write_report(other, ReportSettings(map_images=0))
     page = parsed(other.folder / "report.html")
     assert "who was left out cannot be told" in page.text
     assert "thresher select" in page.text

@@ -13,6 +13,8 @@ from thresher.report.charts import POOL, TARGET, Spec, finished, held, legend
 #: The selection stands out from target and pool, also for people who see no red or green.
 SELECTION = "#a6326f"
 SETS = alt.Scale(domain=["target", "pool", "selection"], range=[TARGET, POOL, SELECTION])
+#: Up to so many dots the brush fades those outside it.
+_FADED = 4000
 #: The name of the data set that the page fills in.
 POINTS = "points"
 
@@ -42,6 +44,8 @@ def scatter_chart(across: str, across_title: str, points: int, title: str, words
     The points have `across`, diversity and set; of fewer the dots are larger.
     """
     brush = alt.selection_interval(name="brush", encodings=["x", "y"])
+    # To fade what lies outside, every dot is worked out anew at each move of the pointer: too slow for many.
+    opacity = alt.condition(brush, alt.value(0.65), alt.value(0.12)) if points < _FADED else alt.value(0.5)
     dots = (
         alt.Chart(alt.NamedData(name=POINTS))
         .mark_circle(size=40 if points < 2000 else 16, clip=True)
@@ -51,7 +55,7 @@ def scatter_chart(across: str, across_title: str, points: int, title: str, words
             y=alt.Y("diversity:Q", title="diversity", scale=alt.Scale(nice=False, padding=8)),
             color=alt.Color("set:N", title=None, scale=SETS, legend=alt.Legend(
                 orient="top", labelFontSize=13, symbolSize=120, symbolOpacity=1, values=["pool", "selection"])),
-            opacity=alt.condition(brush, alt.value(0.65), alt.value(0.12)),
+            opacity=opacity,
         )
         .add_params(brush)
     )  # fmt: skip

@@ -59,7 +59,7 @@ class ReportSettings:
             raise SettingsError(f"map_images = {self.map_images}: expected 0, or 4 to 5000.")
 
 
-def report(
+def write_report(
     run: Run, settings: ReportSettings | None = None, *, dry_run: bool = False, track: Track[Any] = untracked
 ) -> StageResult:
     """Write one HTML page on all that was done in the run so far; what was not says which command makes it.
