@@ -45,7 +45,7 @@ def miniature(name: str, folder: Path) -> Path:
         text, times = re.subn(rf"^{key} = .*$", line, text, flags=re.MULTILINE)
         assert times == 1, f"{name}.toml sets {key} {times} times"
     path = folder / f"{name}.toml"
-    path.write_text(text, "utf-8")
+    path.write_text(f"{text}\n[fit]\ncomponents = 2\n", "utf-8")
     return path
 
 
