@@ -37,8 +37,8 @@ def write_fiftyone(
         DataError: `out` holds other things, an image is gone, or its size is neither known nor readable.
 
     Source: https://docs.voxel51.com/user_guide/import_datasets.html#fiftyonedataset; metadata.json states no
-    "version", by which fiftyone (0.8 to 1.22 at least) tells this form from a dump of its database, which would have
-    to follow each version's schema.
+    "version", by which fiftyone (1.22.1 was tried) tells this older form, which it still reads, from a dump of its
+    database, which would have to follow each version's schema.
     """
     chosen, boxes = ordered(chosen, boxes)
     labels = readable_labels(boxes, names)
