@@ -85,7 +85,10 @@ def naive_batches(material: Material, settings: TrainSettings) -> Callable[[int,
     tree, size = material.tree, (settings.height_px, settings.width_px)
     strong = strong_images(material.strong, material.taxonomy)
     rows = material.weak.select("path", "corners", "nodes").iter_rows()
-    weak = [WeakImage(Path(path), np.array(boxes, np.float32), np.array(nodes)) for path, boxes, nodes in rows]
+    weak = [
+        WeakImage(Path(path), np.array(boxes, np.float32), np.array(nodes), np.zeros(0, np.bool_))
+        for path, boxes, nodes in rows
+    ]
 
     def drawn(step: int, stream: int, images: list[Any], count: int) -> list[tuple[Any, Image.Image, list[int]]]:
         chosen = places(step, count, len(images), settings.seed, stream)
@@ -110,7 +113,7 @@ def naive_batches(material: Material, settings: TrainSettings) -> Callable[[int,
             corners = moved(torch.from_numpy(image.corners))
             outputs = [torch.from_numpy(tree.outputs_of_nodes(group)[image.nodes]) for group in tree.groups]
             shares = [box_shares(corners, o, len(g.outputs), size) for o, g in zip(outputs, tree.groups, strict=True)]
-            boxed.append((seen.permute(2, 0, 1).contiguous(), tuple(shares)))
+            boxed.append((seen.permute(2, 0, 1).contiguous(), tuple(shares), None))
         batch = gathered(labelled, boxed, tree, size)
         laps.lap("transform")
         return batch
@@ -165,10 +168,8 @@ class Loops:
     def __init__(self, material: Material, settings: TrainSettings) -> None:
         """Build them."""
         start = pretrained_weights(BackboneSettings(backbone=settings.encoder))
-        weights = start.tensors, start.mean, start.std, settings.seed, settings.decoder_channels
-        plain, other = (
-            new_network(material.tree, settings.decoder, settings.encoder, *weights).train() for _ in range(2)
-        )
+        weights = start.tensors, start.mean, start.std
+        plain, other = (new_network(material.tree, settings, *weights).train() for _ in range(2))
         plain.folded = False
         self.material, self.settings, self.here = material, settings, accelerator()
         self.naive, self.ours = plain, placed(other, self.here)

@@ -15,7 +15,7 @@ LAYERS = [
     {"stages"},
     {"report", "segmentation", "selection", "density", "features"},
     {"data"},
-    {"tables", "files", "run", "errors", "__init__"},
+    {"tables", "files", "processes", "run", "errors", "__init__"},
 ]
 #: Library → where alone it may be imported.
 KEPT_IN = {

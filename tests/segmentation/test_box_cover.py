@@ -10,7 +10,7 @@ from thresher.segmentation.box_cover import BoxCover, drawn_cover, mask_cover
 from thresher.segmentation.losses import Losses, with_box_loss
 from thresher.segmentation.tree import class_tree
 
-TREE = class_tree(load_taxonomy("camvid"))
+TREE = class_tree(load_taxonomy("camvid"), box_head=True)
 ALL = torch.ones(len(TREE.boxed), dtype=torch.bool)
 
 
@@ -27,6 +27,7 @@ def drawn(*boxes: tuple[str, float, float], labelled: torch.Tensor = ALL) -> Box
 
 def test_the_nodes_with_boxes_are_things_and_groups() -> None:
     assert TREE.boxed == ("SignSymbol", "Car", "Pedestrian", "Bicyclist", "vehicle", "human")
+    assert class_tree(load_taxonomy("camvid")).boxed == ()
     assert TREE.classes_of_boxed("human") == (9, 10)
     assert TREE.classes_of_boxed("Car") == (8,)
 

@@ -22,7 +22,7 @@ from thresher.segmentation.examples import (
 from thresher.segmentation.tree import class_tree
 
 CAMVID = load_taxonomy("camvid")
-TREE = class_tree(CAMVID)
+TREE = class_tree(CAMVID, box_head=True)
 CAR, SIZE = 8, (96, 128)
 LOOKED_FOR = np.ones(len(TREE.boxed), np.bool_)
 NUMBERS = class_numbers(CAMVID, "class_index")
@@ -101,6 +101,7 @@ def test_batches_hold_strong_before_weak(scene: Path) -> None:
     assert (batch.images.shape, batch.labels.shape) == ((3, 3, *SIZE), (1, *SIZE))
     assert [part.shape for part in batch.shares] == [(2, 2, *SIZE), (2, 3, *SIZE)]
     assert batch.cover.inside.shape == batch.cover.known.shape == (3, len(TREE.boxed), *SIZE)
+    assert gathered(*examples, class_tree(CAMVID), SIZE).cover is None
     alone = gathered(examples[0], [], TREE, SIZE)
     assert [part.shape for part in alone.shares] == [(0, 2, *SIZE), (0, 3, *SIZE)]
 

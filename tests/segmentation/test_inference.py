@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import numpy as np
 import onnx
@@ -19,6 +18,7 @@ from thresher.segmentation.exported import is_exportable, onnx_logits, onnx_netw
 from thresher.segmentation.inference import Segmenter, segmented, segmenter, upscaled_decision
 from thresher.segmentation.losses import decision, highest
 from thresher.segmentation.network import SegmentationNetwork
+from thresher.segmentation.settings import TrainingSettings
 from thresher.segmentation.training import decided
 from thresher.segmentation.tree import class_tree
 
@@ -26,17 +26,12 @@ TREE = class_tree(load_taxonomy("camvid"))
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def new(decoder: str) -> SegmentationNetwork:
     torch.manual_seed(0)
-    network = SegmentationNetwork(TREE, decoder, "tf_efficientnet_lite0", (0.5,) * 3, (0.5,) * 3).eval()
+    network = SegmentationNetwork(TREE, TrainingSettings(decoder=decoder), (0.5,) * 3, (0.5,) * 3).eval()
     pad_statically(network)
     return network
 

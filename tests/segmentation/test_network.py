@@ -12,6 +12,8 @@ from thresher.errors import SettingsError
 from thresher.features.backbone import BackboneSettings, pretrained_weights
 from thresher.segmentation.network import SegmentationNetwork, new_network
 from thresher.segmentation.pyramid import folded_pyramid
+from thresher.segmentation.settings import TrainingSettings
+from thresher.segmentation.training import new_optimiser
 from thresher.segmentation.tree import class_tree
 
 TREE = class_tree(load_taxonomy("cityscapes"))
@@ -20,7 +22,8 @@ LITE = "tf_efficientnet_lite0"
 
 def network(decoder: str = "fpn", seed: int = 0, channels: int = 0) -> SegmentationNetwork:
     start = pretrained_weights(BackboneSettings(backbone=LITE))
-    return new_network(TREE, decoder, LITE, start.tensors, start.mean, start.std, seed, channels)
+    settings = TrainingSettings(decoder=decoder, encoder=LITE, decoder_channels=channels, seed=seed)
+    return new_network(TREE, settings, start.tensors, start.mean, start.std)
 
 
 @pytest.mark.parametrize("decoder", ["fpn", "deeplabv3plus", "unet", "upernet"])
@@ -91,10 +94,19 @@ def test_a_head_learns_without_touching_another() -> None:
 def test_words_of_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     start = pretrained_weights(BackboneSettings(backbone=LITE))
     with pytest.raises(SettingsError, match="tensors are missing or of another shape .* checkpoint of this model"):
-        new_network(TREE, "fpn", "resnet10t", start.tensors, start.mean, start.std, 0)
+        new_network(TREE, TrainingSettings(encoder="resnet10t"), start.tensors, start.mean, start.std)
     with pytest.raises(SettingsError, match="expected a timm model with packaged weights"):
         (tmp_path / "w.pth").write_bytes(b"")
         pretrained_weights(BackboneSettings(backbone="nothing", weights=tmp_path / "w.pth"))
     monkeypatch.setitem(sys.modules, "segmentation_models_pytorch", None)
     with pytest.raises(SettingsError, match="training needs segmentation_models_pytorch: pip install"):
         network()
+
+
+def test_the_encoder_has_a_rate_of_its_own() -> None:
+    built = network()
+    for optimiser in ("sgd", "adamw"):
+        groups = new_optimiser(built, TrainingSettings(optimiser=optimiser, encoder_rate=0.3)).param_groups
+        assert [group["share"] for group in groups] == [0.3, 1.0]
+        assert {id(weight) for weight in groups[0]["params"]} == {id(each) for each in built.body.encoder.parameters()}
+        assert sum(len(group["params"]) for group in groups) == len([*built.parameters()])

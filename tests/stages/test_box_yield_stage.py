@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 import pytest
-import torch
 
 from thresher import tables
 from thresher.data.synthetic.dataset import SyntheticSettings, write_dataset
@@ -21,13 +19,7 @@ from thresher.stages.score import ScoreSettings, score
 from thresher.stages.select import SelectSettings, select
 from thresher.stages.train import TrainSettings, train
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from thresher import tables
 from thresher.data.synthetic.dataset import SyntheticSettings, write_dataset
 from thresher.errors import DataError, SettingsError
 from thresher.run import UNFINISHED, Record, Run
+from thresher.segmentation.trained import trained_network
 from thresher.stages.index import IndexSettings, index
 from thresher.stages.train import TrainSettings, is_trained, train
 
@@ -27,13 +28,7 @@ SMALL = TrainSettings(
 )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Pictures this small gain nothing by more, and tests run side by side."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +118,40 @@ def test_a_training_that_was_broken_off_ends_with_the_same_weights(trained: Run,
     boards = [curves(r.training("whole") / "tensorboard") for r in (trained, other)]
     assert boards[0] == boards[1]
     assert [step for step, _ in boards[0]["mIoU"]] == [6, 12]
+
+
+def test_an_auxiliary_head_learns_boxes_and_is_left_out_of_decisions(run: Run, tmp_path: Path) -> None:
+    """With AdamW, whose state has more to it than momentum, and broken off in between."""
+    settings = dataclasses.replace(
+        SMALL, mode="box_head", optimiser="adamw", learning_rate=0.002, encoder_rate=0.3, epochs=8, name="boxes"
+    )
+    other = Run(tmp_path / "run")
+    shutil.copytree(run.folder, other.folder)
+    done = train(run, settings)
+    found = lines(run, "boxes")
+    assert found[-1]["box_loss"] < 0.8 * found[0]["box_loss"]
+    assert found[-1]["loss"] > found[-1]["root_loss"] + found[-1]["box_loss"]
+    hierarchical = train(run, dataclasses.replace(settings, mode="hierarchical"), dry_run=True)
+    # Boxes of lights and signs, which have no group, teach the head alone.
+    assert done.summary["weak_images"] >= hierarchical.summary["weak_images"] > 0
+    whole = trained_network(run.training("boxes") / "checkpoint.safetensors")
+    logits = whole.network(torch.zeros((1, 3, 64, 96), dtype=torch.uint8))
+    assert [part.shape[1] for part in logits] == [len(each.outputs) for each in whole.tree.classifiers]
+    assert whole.network.boxed == len(whole.tree.boxed) > 0
+
+    def broken(items: Iterable[Any], total: int, what: str) -> Iterable[Any]:
+        for number, item in enumerate(items):
+            if what.startswith("training") and total == 24 and number == 9:
+                raise KeyboardInterrupt
+            yield item
+
+    with pytest.raises(KeyboardInterrupt):
+        train(other, settings, track=broken)
+    assert [line["step"] for line in lines(other, "boxes")] == [6]
+    assert train(other, settings).status == "done"
+    ours, theirs = (load_file(each.training("boxes") / "checkpoint.safetensors") for each in (run, other))
+    assert ours.keys() == theirs.keys() and any("exp_avg_sq" in name for name in ours)
+    assert [name for name in ours if ours[name].tobytes() != theirs[name].tobytes()] == []
 
 
 def test_it_learns(run: Run) -> None:

@@ -7,8 +7,6 @@ import functools
 import logging
 import os
 import queue
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,13 +18,9 @@ from thresher.features import store
 from thresher.features.shards import shard_is_current
 from thresher.features.store import url_of
 from thresher.features.worker import Report, Task, WorkerSettings, answer, answered, as_line, from_json
+from thresher.processes import LineProcess
 
 log = logging.getLogger(__name__)
-
-#: One thread each: the processors are shared out by giving each a worker.
-ONE_THREAD = {
-    name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
-}
 
 
 @dataclass(frozen=True)
@@ -202,11 +196,10 @@ def _local(settings: WorkerSettings, engine: EngineSettings) -> Iterator[Once]:
 
 
 class _Served:
-    """A worker process, started when it is first needed and again when it has died."""
+    """A worker process. What it was writing when it is ended goes to a temporary name and is never taken for whole."""
 
     def __init__(self, settings: WorkerSettings) -> None:
-        self._settings = settings
-        self._process: subprocess.Popen[str] | None = None
+        self._process = LineProcess("thresher.features.worker", as_line(settings))
         self._ending = False
 
     def serve(
@@ -220,51 +213,15 @@ class _Served:
             ended.put(error)
 
     def _outcome(self, task: Task) -> Report | Died:
-        process = self._process or self._started()
-        assert process.stdin is not None and process.stdout is not None
-        try:
-            process.stdin.write(as_line(task))
-            process.stdin.flush()
-            line = process.stdout.readline()
-        except BrokenPipeError:
-            line = ""
-        if line:
-            return answered(line)
-        self.close()
-        return Died(task, f"exit status {process.returncode}")
-
-    def _started(self) -> subprocess.Popen[str]:
-        # A session of its own: Ctrl-C reaches the process that asks, which then ends its workers.
-        self._process = process = subprocess.Popen(
-            [sys.executable, "-m", "thresher.features.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=os.environ | ONE_THREAD,
-            start_new_session=True,
-        )
-        assert process.stdin is not None
-        process.stdin.write(as_line(self._settings))
-        process.stdin.flush()
-        return process
+        line = self._process.answer(as_line(task))
+        return answered(line) if line else Died(task, f"exit status {self._process.status}")
 
     def end(self) -> None:
-        """Stop the process; what it was writing goes to a temporary name and is never taken for whole."""
         self._ending = True
-        if (process := self._process) is not None:
-            process.kill()
+        self._process.end()
 
     def close(self) -> None:
-        """Let go of a process that has ended, and of its pipes."""
-        if (process := self._process) is None:
-            return
-        process.wait()
-        for pipe in (process.stdin, process.stdout):
-            # What was still to be written to a dead process is lost with it.
-            with contextlib.suppress(BrokenPipeError):
-                if pipe is not None:
-                    pipe.close()
-        self._process = None
+        self._process.close()
 
 
 @contextlib.contextmanager

@@ -82,13 +82,13 @@ class WeakImage:
 class Batch:
     """Images, the strong ones first; the labels of those; and what the boxes of the others say to each group.
 
-    `cover` is where boxes lie in all of them, for an auxiliary head.
+    `cover` is where boxes lie in all of them, where an auxiliary head is to learn it.
     """
 
     images: UInt8[torch.Tensor, "images 3 h w"]
     labels: Int64[torch.Tensor, "strong h w"]
     shares: tuple[Float32[torch.Tensor, "weak _ h w"], ...]
-    cover: BoxCover
+    cover: BoxCover | None = None
 
 
 def pixels_and_labels(strong: StrongImage) -> tuple[UInt8[torch.Tensor, "3 h w"], UInt8[torch.Tensor, "h w"]]:
@@ -129,8 +129,9 @@ def strong_example(
 
 def weak_example(
     weak: WeakImage, tree: ClassTree, size: tuple[int, int], zoom: float, rng: np.random.Generator
-) -> tuple[UInt8[torch.Tensor, "3 h w"], tuple[Float32[torch.Tensor, "_ h w"], ...], BoxCover]:
-    """A random cut of a weak image, what the boxes left in it say to each group of the tree, and where they lie.
+) -> tuple[UInt8[torch.Tensor, "3 h w"], tuple[Float32[torch.Tensor, "_ h w"], ...], BoxCover | None]:
+    """A random cut of a weak image, what the boxes left in it say to each group of the tree, and where they lie, if
+    there is a head to learn it.
 
     Raises:
         DataError: the image cannot be read.
@@ -145,13 +146,15 @@ def weak_example(
         box_shares(left, torch.from_numpy(tree.outputs_of_nodes(group)[weak.nodes]), len(group.outputs), size)
         for group in tree.groups
     )
-    cover = drawn_cover(left, torch.from_numpy(weak.nodes), torch.from_numpy(weak.labelled), tree, size)
+    cover = None
+    if tree.boxed:
+        cover = drawn_cover(left, torch.from_numpy(weak.nodes), torch.from_numpy(weak.labelled), tree, size)
     return cut_out(tv_tensors.Image(pixels), cut), shares, cover
 
 
 def gathered(
     strong: Sequence[tuple[torch.Tensor, torch.Tensor]],
-    weak: Sequence[tuple[torch.Tensor, tuple[torch.Tensor, ...], BoxCover]],
+    weak: Sequence[tuple[torch.Tensor, tuple[torch.Tensor, ...], BoxCover | None]],
     tree: ClassTree,
     size: tuple[int, int],
 ) -> Batch:
@@ -162,9 +165,11 @@ def gathered(
         torch.stack([each[number] for _, each, _ in weak]) if weak else torch.zeros((0, len(group.outputs), *size))
         for number, group in enumerate(tree.groups)
     )
-    covers = [*(mask_cover(labels, tree) for _, labels in strong), *(cover for *_, cover in weak)]
-    cover = BoxCover(*(torch.stack([getattr(each, part) for each in covers]) for part in ("inside", "known")))
-    return Batch(images, labels, shares, cover)
+    if not tree.boxed:
+        return Batch(images, labels, shares)
+    covers = [*(mask_cover(labels, tree) for _, labels in strong), *(cover for *_, cover in weak if cover is not None)]
+    inside, known = torch.stack([each.inside for each in covers]), torch.stack([each.known for each in covers])
+    return Batch(images, labels, shares, BoxCover(inside, known))
 
 
 def places(step: int, batch: int, count: int, seed: int, stream: int) -> list[int]:

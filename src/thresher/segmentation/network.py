@@ -11,6 +11,7 @@ from jaxtyping import Float, UInt8
 
 from thresher.errors import SettingsError
 from thresher.segmentation.pyramid import folded_pyramid
+from thresher.segmentation.settings import TrainingSettings
 from thresher.segmentation.tree import ClassTree
 
 
@@ -24,28 +25,21 @@ class SegmentationNetwork(torch.nn.Module):
     std: torch.Tensor
 
     def __init__(
-        self,
-        tree: ClassTree,
-        decoder: str,
-        encoder: str,
-        mean: tuple[float, ...],
-        std: tuple[float, ...],
-        decoder_channels: int = 0,
-        box_head: bool = False,
+        self, tree: ClassTree, settings: TrainingSettings, mean: tuple[float, ...], std: tuple[float, ...]
     ) -> None:
         """A network without training; `mean` and `std` scale pixels of 0..1 for the encoder."""
         super().__init__()
         import segmentation_models_pytorch
 
-        self.folded = decoder == "fpn"
+        self.folded = settings.decoder == "fpn"
         self.outputs = [len(classifier.outputs) for classifier in tree.classifiers]
-        self.boxed = len(tree.boxed) if box_head else 0
+        self.boxed = len(tree.boxed)
         self.body = segmentation_models_pytorch.create_model(
-            decoder,
-            f"tu-{encoder}",
+            settings.decoder,
+            f"tu-{settings.encoder}",
             encoder_weights=None,
             classes=sum(self.outputs) + self.boxed,
-            **_widths(decoder, decoder_channels),
+            **_widths(settings.decoder, settings.decoder_channels),
         )
         self.register_buffer("mean", torch.tensor(mean)[:, None, None] * 255)
         self.register_buffer("std", torch.tensor(std)[:, None, None] * 255)
@@ -76,21 +70,15 @@ def _widths(decoder: str, channels: int) -> dict[str, object]:
 
 def new_network(
     tree: ClassTree,
-    decoder: str,
-    encoder: str,
+    settings: TrainingSettings,
     tensors: Mapping[str, torch.Tensor],
     mean: tuple[float, ...],
     std: tuple[float, ...],
-    seed: int,
-    decoder_channels: int = 0,
-    box_head: bool = False,
 ) -> SegmentationNetwork:
-    """A network whose encoder holds these weights, and whose decoder and heads start from the seed.
+    """A network whose encoder holds these weights, and whose decoder and heads start from the settings' seed.
 
     Args:
-        tensors: Of the timm model `encoder`, by timm's names; more than needed may be there.
-        decoder_channels: How wide the decoder is (`TrainingSettings.decoder_channels`).
-        box_head: Whether there is an auxiliary head for the tree's boxed nodes.
+        tensors: Of the timm model `settings.encoder`, by timm's names; more than needed may be there.
 
     Raises:
         SettingsError: segmentation_models_pytorch is not installed, or the weights do not fit.
@@ -98,15 +86,15 @@ def new_network(
     try:
         with torch.random.fork_rng(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # timm says that classifier layers are left out
-            torch.manual_seed(seed)
-            network = SegmentationNetwork(tree, decoder, encoder, mean, std, decoder_channels, box_head)
+            torch.manual_seed(settings.seed)
+            network = SegmentationNetwork(tree, settings, mean, std)
     except ModuleNotFoundError as error:
         raise SettingsError(f"training needs {error.name}: pip install 'thresher[train]'.") from error
     inner = network.body.encoder.model
     wanted = inner.state_dict()
     unfit = [key for key, value in wanted.items() if key not in tensors or tensors[key].shape != value.shape]
     if unfit:
-        raise SettingsError(f"weights of '{encoder}': {len(unfit)} of {len(wanted)} tensors are missing or of another "
-                            f"shape (first: {unfit[0]}). Is it a checkpoint of this model?")  # fmt: skip
+        raise SettingsError(f"weights of '{settings.encoder}': {len(unfit)} of {len(wanted)} tensors are missing or of "
+                            f"another shape (first: {unfit[0]}). Is it a checkpoint of this model?")  # fmt: skip
     inner.load_state_dict({key: tensors[key] for key in wanted})
     return network

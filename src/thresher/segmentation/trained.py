@@ -60,17 +60,9 @@ def trained_network(path: Path) -> TrainedNetwork:
     names = {field.name for field in dataclasses.fields(TrainingSettings)}
     settings = TrainingSettings(**{key: value for key, value in about["settings"].items() if key in names})
     taxonomy = taxonomy_of(about["taxonomy"], str(path))
-    tree = class_tree(taxonomy)
+    tree = class_tree(taxonomy, settings.has_box_head)
     # Mean and standard deviation are among the tensors, so what stands here is written over.
-    network = SegmentationNetwork(
-        tree,
-        settings.decoder,
-        settings.encoder,
-        (0.0,) * 3,
-        (1.0,) * 3,
-        settings.decoder_channels,
-        settings.has_box_head,
-    )
+    network = SegmentationNetwork(tree, settings, (0.0,) * 3, (1.0,) * 3)
     load_checkpoint(path, network)
     return TrainedNetwork(network.eval(), taxonomy, tree, short_side_of(settings), about)
 

@@ -89,7 +89,7 @@ def train(
             outputs = network(batch.images.to(here.device).contiguous(memory_format=torch.channels_last))
             logits = outputs[: len(tree.classifiers)]
             losses = hierarchical_loss(logits, batch.labels.to(here.device), shares, tree, settings.group_weight)
-            if settings.has_box_head:
+            if batch.cover is not None:
                 losses = with_box_loss(losses, outputs[-1], batch.cover.to(here.device), settings.box_weight)
             optimiser.zero_grad()
             here.backward(losses.total)

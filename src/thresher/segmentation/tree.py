@@ -33,7 +33,8 @@ class ClassTree:
     """The classifiers of a taxonomy, and how classes and boxes are spelt in each of them.
 
     Classes are numbered as in `classes`, and `len(classes)` is void. Boxes carry one of `nodes`: a class, a group or
-    void, numbered in that order. `boxed` are those nodes that an auxiliary head for boxes has an output for.
+    void, numbered in that order. `boxed` are the nodes that an auxiliary head for boxes has an output for; without such
+    a head there are none.
     """
 
     classes: tuple[str, ...]
@@ -92,10 +93,13 @@ def _output(tree: ClassTree, classifier: Classifier, name: str) -> int:
     return classifier.outputs.index(spelt) if spelt in classifier.outputs else classifier.void
 
 
-def class_tree(taxonomy: Taxonomy) -> ClassTree:
+def class_tree(taxonomy: Taxonomy, box_head: bool = False) -> ClassTree:
     """The tree of a taxonomy: the root has its classes without a group, its groups, and void.
 
     A group without children has nothing to tell apart and is left out.
+
+    Args:
+        box_head: Whether a network is to have an auxiliary head for the boxes of things and groups.
 
     Source: arXiv 1903.03462 §III (root, vehicle, human).
     """
@@ -103,6 +107,6 @@ def class_tree(taxonomy: Taxonomy) -> ClassTree:
     groups = tuple(Classifier(group, (*names, VOID)) for group, names in children.items() if names)
     stuff = tuple(c.name for c in taxonomy.classes if c.group is None)
     # A group that is not in the tree has no pixels that its boxes could be made from.
-    boxed = tuple(c.name for c in taxonomy.classes if c.thing) + tuple(group.name for group in groups)
+    boxed = (*(c.name for c in taxonomy.classes if c.thing), *(group.name for group in groups)) if box_head else ()
     root = Classifier("root", (*stuff, *(group.name for group in groups), VOID))
     return ClassTree(tuple(c.name for c in taxonomy.classes), (*taxonomy.nodes, VOID), root, groups, boxed)

@@ -49,12 +49,8 @@ def learnt(
     from thresher.segmentation.network import new_network
 
     checkpoint, _, classes = outputs
-    weights = start.tensors, start.mean, start.std
     tree, first = material.tree, here.is_main_process
-    network = placed(
-        new_network(tree, settings.decoder, settings.encoder, *weights, settings.seed, settings.decoder_channels,
-                    settings.has_box_head), here
-    )  # fmt: skip
+    network = placed(new_network(tree, settings, start.tensors, start.mean, start.std), here)
     optimiser = training.new_optimiser(network, settings)
     about = checkpoint_about(checkpoint)
     history: list[dict[str, Any]] = []

@@ -53,7 +53,7 @@ def training_material(run: Run, settings: TrainSettings) -> Material:
     if strong.is_empty() or validation.is_empty():
         raise DataError(f"train: {strong.height} images to train on and {validation.height} to validate with; "
                         "expected some of both. Change validation or validation_share.")  # fmt: skip
-    tree = class_tree(taxonomy)
+    tree = class_tree(taxonomy, settings.has_box_head)
     return Material(taxonomy, tree, strong, validation, _weak_images(run, settings, images, tree))
 
 
@@ -110,7 +110,7 @@ def _weak_images(run: Run, settings: TrainSettings, images: pl.DataFrame, tree: 
         images = selected(run, settings.selection)
     real = pl.col("is_depiction").ne_missing(True) & pl.col("is_inside").ne_missing(True)
     children = [name for group in tree.groups for name in group.outputs[:-1]]
-    teaching = tree.boxed if settings.has_box_head else children
+    teaching = tree.boxed or children
     numbers = {name: number for number, name in enumerate(tree.nodes)}
     boxes = (
         tables.scan(run.boxes, tables.BOXES)
@@ -125,7 +125,10 @@ def _weak_images(run: Run, settings: TrainSettings, images: pl.DataFrame, tree: 
             pl.col("class").is_in(teaching).any().alias("teaches"),
         )
     )
-    return boxes.filter("teaches").drop("teaches").collect().join(_labelled(run, tree), on="dataset", how="left")
+    teaching_images = boxes.filter("teaches").drop("teaches").collect()
+    if not tree.boxed:
+        return teaching_images.with_columns(labelled=pl.lit([], dtype=pl.List(pl.Boolean)))
+    return teaching_images.join(_labelled(run, tree), on="dataset", how="left", maintain_order="left")
 
 
 def _labelled(run: Run, tree: ClassTree) -> pl.DataFrame:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from thresher.errors import SettingsError
-from thresher.features.engine import ONE_THREAD, EngineSettings
+from thresher.features.engine import EngineSettings
+from thresher.processes import ONE_THREAD
 from thresher.stages.cell import Job, Outcome, answer
 
 

@@ -236,7 +236,7 @@ def batches(
     strongs = strong_images(material.strong, material.taxonomy)
     rows = material.weak.select("path", "corners", "nodes", "labelled").iter_rows()
     weaks: list[WeakImage] = [
-        WeakImage(Path(path), np.array(corners, np.float32), np.array(nodes, np.int64), np.array(labelled))
+        WeakImage(Path(path), np.array(corners, np.float32), np.array(nodes, np.int64), np.array(labelled, np.bool_))
         for path, corners, nodes, labelled in rows
     ]
 
