@@ -31,7 +31,8 @@ KEPT_IN = {
         "features/engine.py",
         "stages/ray_cells.py",
     ),  # the one embeds images, the other trains networks: layers apart
-    "streamlit": ("report/explorer.py",),
+    "starlette": ("report/explorer.py",),
+    "uvicorn": ("stages/explore.py",),
     "jinja2": ("report/page.py",),
     "altair": ("report/charts.py", "report/comparison.py", "report/page_charts.py"),
     "vl_convert": ("report/charts.py",),

@@ -36,6 +36,7 @@ COMMANDS = {
     "sheet": "Draw the first images of a selection as one PNG.",
     "insight": "Show what the mixture learnt and how far the pool is from the target.",
     "report": "Write one HTML page on all that was done, to look at offline and to send around.",
+    "explore": "Look at a selection in the browser, change it, and save it.",
     "train": "Train a segmentation network on the target's masks and the boxes of a selection.",
     "evaluate": "Measure a trained network on images with masks.",
     "predict": "Draw what a trained network decides on an image or a folder of them: masks and overlays.",

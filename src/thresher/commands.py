@@ -24,6 +24,7 @@ from thresher.stages.demo import DemoSettings, demo
 from thresher.stages.doctor import doctor
 from thresher.stages.embed import EmbedSettings, embed, merge
 from thresher.stages.evaluate import EvaluateSettings, evaluate
+from thresher.stages.explore import ExploreSettings, explore, is_loopback
 from thresher.stages.export import export
 from thresher.stages.export_network import export_network
 from thresher.stages.fit import FitSettings, fit
@@ -127,6 +128,18 @@ def report_command(
 ) -> int:
     """Write one HTML page on all that was done, to look at offline and to send around."""
     return _told([write_report(Run(run), settings, dry_run=output.dry_run, track=_track())], output)
+
+
+def explore_command(run: RunFolder, *, settings: Annotated[ExploreSettings, FLAT] = ExploreSettings()) -> int:
+    """Look at a selection in the browser, change it by sliders and by hand, save it and export it; Ctrl-C ends it."""
+
+    def opened(address: str) -> None:
+        if not is_loopback(settings.host):
+            print(f"Anyone who can reach {settings.host} sees these images and can save selections.", file=sys.stderr)
+        print(f"explore: {address}", flush=True)
+
+    explore(Run(run), settings, opened=opened)
+    return EXIT_OK
 
 
 def train_command(

@@ -35,6 +35,7 @@ STAGE_VERSIONS = {
     "train": 3,
     "evaluate": 1,
     "frequencies": 1,
+    "map": 1,
 }
 #: What the manifest says of a stage from its start to its end.
 UNFINISHED = {"unfinished": True}
@@ -49,6 +50,7 @@ UPSTREAM = {
     "train": ("index",),
     "frequencies": ("index",),
     "evaluate": ("index",),
+    "map": ("index", "embed"),
 }
 
 
@@ -155,6 +157,10 @@ class Run(Record):
     def selection(self, name: str) -> Path:
         """Where the selection of that name lies."""
         return self.folder / "selections" / f"{name}.parquet"
+
+    def review(self, name: str) -> Path:
+        """Where the review of that name lies: what people did to a selection in the explorer."""
+        return self.folder / "reviews" / f"{name}.parquet"
 
     def training(self, name: str) -> Path:
         """The folder of the training of that name."""

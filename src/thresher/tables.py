@@ -131,6 +131,16 @@ SELECTION: Schema = {
     ),
 }
 
+#: What people did in the explorer, in the order in which they did it. `what` is a setting of select, or "mark": then
+#: `value` is accepted, rejected, pinned or none, of the image named. `value` is null where a setting was taken back.
+REVIEW: Schema = {
+    "at": pl.Datetime("us", "UTC"),
+    "person": pl.String,
+    "what": pl.String,
+    "image_id": pl.String,
+    "value": pl.String,
+}
+
 #: What insight writes, below RUN/insight. One row per K that fit tried; log-likelihoods are means per slice.
 COMPONENTS_TRIED: Schema = {"components": pl.Int64, "held_out_nats": pl.Float64, "fitted_nats": pl.Float64}
 

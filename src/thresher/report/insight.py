@@ -123,6 +123,32 @@ def similarity_map(
     return pl.DataFrame(frame, schema=dict(tables.MAP)).sort("image_id")
 
 
+def beside_landmarks(
+    landmarks: Float[np.ndarray, "m c"],
+    places: Float64[np.ndarray, "m 2"],
+    vectors: Float[np.ndarray, "n c"],
+    neighbours: int = 3,
+) -> Float64[np.ndarray, "n 2"]:
+    """Where further images go in a map: between the places of the landmarks most like them, the nearest counting most.
+
+    A landmark's weight is 1 / (1 − cosine)², so that an image like one landmark goes to it (the weights are ours).
+
+    Args:
+        places: Of the landmarks, from `similarity_map`.
+
+    Source: Poličar et al. 2019 (openTSNE): new points start from the places of their nearest neighbours.
+    """
+    known, near = _unit(landmarks).astype(np.float32), min(neighbours, len(landmarks))
+    placed = np.empty((len(vectors), 2), np.float64)
+    for start in range(0, len(vectors), 4096):
+        own = slice(start, start + 4096)
+        cosines = _unit(vectors[own]).astype(np.float32) @ known.T
+        rows = np.argpartition(-cosines, near - 1, axis=1)[:, :near]
+        weights = 1 / np.square(1 - np.take_along_axis(cosines, rows, 1).astype(np.float64) + 1e-3)
+        placed[own] = (places[rows] * weights[..., None]).sum(1) / weights.sum(1, keepdims=True)
+    return placed
+
+
 def _unit(vectors: Float[np.ndarray, "n c"]) -> Float64[np.ndarray, "n c"]:
     wide = vectors.astype(np.float64)
     length = np.linalg.norm(wide, axis=1, keepdims=True)

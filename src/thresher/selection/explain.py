@@ -41,15 +41,15 @@ def with_reasons(
     )
 
 
-def sentence(why: dict[str, object], score: float, method: str) -> str:
-    """The reasons in words, for tables and captions.
+def sentence(why: dict[str, object], score: float | None, method: str) -> str:
+    """The reasons in words, for tables and captions; without a score a person chose it, whom no ranking helped.
 
     >>> why = {"layout_rank": 2, "similarity_rank": 3, "diversity_rank": None}
     >>> why |= {"nearest_ids": ["a/1"], "rare_classes": ["bus"]}
     >>> sentence(why, 1.0, "both")
     'both 1.000; layout rank 2; similarity rank 3; most like a/1; brings bus'
     """
-    parts = [f"{method} {score:.3f}"]
+    parts = ["pinned by hand" if score is None else f"{method} {score:.3f}"]
     parts += [
         f"{name} rank {why[f'{name}_rank']}" for name in ("layout", "similarity", "diversity") if why[f"{name}_rank"]
     ]

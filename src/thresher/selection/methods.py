@@ -12,6 +12,8 @@ from thresher.errors import SettingsError
 
 #: Needs the columns, in a table sorted by image_id, and a generator; gives a Float64 series, null = no candidate.
 Method = Callable[[pl.DataFrame, np.random.Generator], pl.Series]
+#: What the rank by diversity weighs in a mean of ranks, unless something else is asked for.
+DIVERSITY_WEIGHT = 0.5
 
 
 def random(scores: pl.DataFrame, rng: np.random.Generator) -> pl.Series:
@@ -75,25 +77,29 @@ def yield_area(scores: pl.DataFrame, rng: np.random.Generator) -> pl.Series:
 
 
 def both(scores: pl.DataFrame, rng: np.random.Generator) -> pl.Series:
-    """The best mean of the ranks by diversity and by similarity first (the mean of ranks is ours).
-
-    An image without one of the two is no candidate. Equal scores share the mean of their ranks.
-
-    Returns:
-        Minus the mean rank, so that higher is better: −1 is first by both.
-    """
-    return _mean_rank(scores, "similarity_nats")
+    """The best mean of the ranks by diversity and by similarity first (the mean of ranks is ours)."""
+    return mean_rank(scores, "similarity_nats", DIVERSITY_WEIGHT)
 
 
 def layout_and_diversity(scores: pl.DataFrame, rng: np.random.Generator) -> pl.Series:
     """As `both`, with the default similarity in place of the paper's."""
-    return _mean_rank(scores, "layout")
+    return mean_rank(scores, "layout", DIVERSITY_WEIGHT)
 
 
-def _mean_rank(scores: pl.DataFrame, similarity: str) -> pl.Series:
+def mean_rank(scores: pl.DataFrame, similarity: str, diversity_weight: float) -> pl.Series:
+    """Minus the weighted mean of the ranks by diversity and by a similarity: higher is better, −1 is first by both.
+
+    An image without one of the two is no candidate. Equal scores share the mean of their ranks.
+
+    Args:
+        similarity: The column to rank by besides diversity.
+        diversity_weight: What the rank by diversity weighs, 0..1; the other weighs the rest.
+    """
     complete = scores["diversity"].is_not_null() & scores[similarity].is_not_null()
-    ranks = [scores[name].set(~complete, None).rank("average", descending=True) for name in ("diversity", similarity)]
-    return -(ranks[0] + ranks[1]) / 2
+    diverse, similar = (
+        scores[name].set(~complete, None).rank("average", descending=True) for name in ("diversity", similarity)
+    )
+    return -(diversity_weight * diverse + (1 - diversity_weight) * similar)
 
 
 def similar_among_diverse(scores: pl.DataFrame, rng: np.random.Generator) -> pl.Series:
@@ -120,6 +126,8 @@ METHODS: dict[str, Method] = {
     "layout_and_diversity": layout_and_diversity,
     "similar_among_diverse": similar_among_diverse,
 }
+#: The methods that are a mean of two ranks, and the column of the similarity in it.
+MEAN_RANKS = {"both": "similarity_nats", "layout_and_diversity": "layout"}
 
 
 @dataclass(frozen=True)
@@ -131,10 +139,15 @@ class Ranking:
     not_ranked: int
 
 
-def ranking(scores: pl.DataFrame, method: str, seed: int) -> Ranking:
+def ranking(
+    scores: pl.DataFrame, method: str, seed: int, diversity_weight: float = DIVERSITY_WEIGHT
+) -> Ranking:
     """All candidates in the order of a method; ties break by image_id, row order of `scores` does not matter.
 
     Every method gives one order from which a budget takes the head, so a larger budget contains the smaller one.
+
+    Args:
+        diversity_weight: For the methods that are a mean of two ranks (`MEAN_RANKS`); the others have no use for it.
 
     Raises:
         SettingsError: no such method.
@@ -142,8 +155,11 @@ def ranking(scores: pl.DataFrame, method: str, seed: int) -> Ranking:
     if method not in METHODS:
         raise SettingsError(f"method '{method}': unknown. Known: {', '.join(METHODS)}.")
     by_id = scores.sort("image_id")
-    values = METHODS[method](by_id, np.random.default_rng(seed)).cast(pl.Float64).alias("score")
-    frame = by_id.select("image_id").with_columns(values)
+    if method in MEAN_RANKS:
+        values = mean_rank(by_id, MEAN_RANKS[method], diversity_weight)
+    else:
+        values = METHODS[method](by_id, np.random.default_rng(seed))
+    frame = by_id.select("image_id").with_columns(values.cast(pl.Float64).alias("score"))
     order = frame.drop_nulls("score").sort("score", "image_id", descending=[True, False])
     return Ranking(
         order.with_columns(rank=pl.int_range(1, order.height + 1, dtype=pl.Int64)).select("image_id", "rank", "score"),

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from thresher import tables
-from thresher.errors import SettingsError
+from thresher.data.taxonomy import load_taxonomy
+from thresher.errors import DataError, SettingsError
 from thresher.run import Run, StageResult, file_digest, perform
-from thresher.selection.diversity import class_frequencies
+from thresher.selection.constraints import Constrained, constrained, parsed_quotas
+from thresher.selection.diversity import ClassFrequencies, class_frequencies
 from thresher.selection.explain import with_reasons
-from thresher.selection.methods import METHODS, budget_count, ranking
+from thresher.selection.methods import DIVERSITY_WEIGHT, MEAN_RANKS, METHODS, budget_count, ranking
 from thresher.stages.plan import select_plan
 from thresher.stages.score import labelled_pool
+
+NAME = re.compile(r"[\w][\w.+-]*")
+#: What a person can mark an image as: looked at and good, never to be taken, always to be taken.
+MARKS = ("accepted", "rejected", "pinned")
 
 
 @dataclass(frozen=True)
@@ -30,17 +38,30 @@ class SelectSettings:
     """Seed of `random`; the other methods use none."""
     name: str = ""
     """What to call the selection; METHOD-BUDGET by default."""
+    diversity_weight: float = DIVERSITY_WEIGHT
+    """For layout_and_diversity and both: what the rank by diversity weighs, 0 to 1; similarity weighs the rest."""
+    quotas: tuple[str, ...] = ()
+    """CLASS=NUMBER: at least so many of the chosen images hold this class; the best ranked that do are taken first."""
+    datasets: tuple[str, ...] = ()
+    """Choose from these data sets of the pool alone."""
+    review: str = ""
+    """A review saved by the explorer: what was rejected there is left out, what was pinned is always taken."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work.
 
         Raises:
-            SettingsError: unknown method, or a name that is no plain file name.
+            SettingsError: unknown method, a weight that it does not have, or a name that is no plain file name.
         """
         if self.method not in METHODS:
             raise SettingsError(f"method '{self.method}': unknown. Known: {', '.join(METHODS)}.")
-        if not re.fullmatch(r"[\w][\w.+-]*", self.selection_name):
-            raise SettingsError(f"name '{self.name}': expected letters, digits, '.', '-', '+' or '_'.")
+        if not 0 <= self.diversity_weight <= 1:
+            raise SettingsError(f"diversity_weight = {self.diversity_weight}: expected 0 to 1.")
+        if self.method not in MEAN_RANKS and self.diversity_weight != DIVERSITY_WEIGHT:
+            raise SettingsError(f"diversity_weight: method '{self.method}' has none; {', '.join(MEAN_RANKS)} have.")
+        for name in filter(None, (self.selection_name, self.review)):
+            if not NAME.fullmatch(name):
+                raise SettingsError(f"name '{name}': expected letters, digits, '.', '-', '+' or '_'.")
 
     @property
     def selection_name(self) -> str:
@@ -49,45 +70,134 @@ class SelectSettings:
         return self.name or f"{self.method}-{self.budget.replace('%', 'pct')}{seed}"
 
 
+@dataclass(frozen=True)
+class Candidates:
+    """What a choice is made from: nothing in it depends on the settings, so it can be kept between choices."""
+
+    scores: pl.DataFrame
+    """Table SCORES."""
+    datasets: pl.DataFrame
+    """image_id and dataset of the pool's images."""
+    counts: pl.DataFrame
+    """Objects per class of each image (`class_counts`)."""
+    frequencies: ClassFrequencies
+    classes: list[str]
+    """The classes of interest."""
+
+
+@dataclass(frozen=True)
+class Chosen(Constrained):
+    """The chosen images, out of how many, and how many had no score to be ranked by."""
+
+    candidates: pl.DataFrame
+    """All that could be chosen, best first: image_id, rank, score."""
+    not_ranked: int
+
+
+def chosen(candidates: Candidates, settings: SelectSettings, marks: pl.DataFrame) -> Chosen:
+    """What the settings choose.
+
+    Args:
+        marks: image_id and mark, from `marks_of`.
+
+    Raises:
+        SettingsError: an unknown data set or class, no candidate, or a budget for which there are too few.
+        DataError: an image that is not in the pool is pinned.
+    """
+    quotas = parsed_quotas(settings.quotas, candidates.classes)
+    pinned, rejected = (marks.filter(mark=mark)["image_id"] for mark in ("pinned", "rejected"))
+    gone = pinned.filter(~pinned.is_in(candidates.datasets["image_id"].implode()))
+    if len(gone):
+        raise DataError(f"review: {len(gone)} pinned images are not in the pool (first: {gone[0]}). Review it again.")
+    found = ranking(candidates.scores, settings.method, settings.seed, settings.diversity_weight)
+    if found.order.is_empty():
+        needed = " Run score --network TRAINING first." if settings.method == "yield" else ""
+        raise SettingsError(f"method '{settings.method}': no image has what it ranks by.{needed}")
+    order = found.order.filter(~pl.col("image_id").is_in(rejected.implode()))
+    if settings.datasets:
+        order = _of_datasets(order, candidates.datasets, settings.datasets)
+    order = order.with_columns(rank=pl.int_range(1, order.height + 1, dtype=pl.Int64))
+    unranked = int((~pinned.is_in(order["image_id"].implode())).sum())
+    count = budget_count(settings.budget, order.height + unranked)
+    made = constrained(order, count, _holders(order, candidates.counts, quotas), quotas, pinned.to_list())
+    return Chosen(made.chosen, made.unmet, order, found.not_ranked)
+
+
+def _of_datasets(order: pl.DataFrame, owners: pl.DataFrame, datasets: tuple[str, ...]) -> pl.DataFrame:
+    known = sorted(owners["dataset"].unique())
+    for name in datasets:
+        if name not in known:
+            raise SettingsError(f"datasets '{name}': no such data set in the pool. Known: {', '.join(known)}.")
+    own = owners.filter(pl.col("dataset").is_in(list(datasets)))
+    return order.join(own, on="image_id", how="semi", maintain_order="left")
+
+
+def _holders(order: pl.DataFrame, counts: pl.DataFrame, quotas: Mapping[str, int]) -> dict[str, np.ndarray]:
+    """Of each class with a quota, which rows of the order hold an object of it."""
+    if not quotas:
+        return {}
+    held = order.select("image_id").join(counts, on="image_id", how="left", maintain_order="left")
+    return {name: (held[name].fill_null(0) > 0).to_numpy() for name in quotas}
+
+
+def marks_of(review: pl.DataFrame) -> pl.DataFrame:
+    """What each image is marked as in the end (image_id, mark), from table REVIEW."""
+    marks = review.filter(what="mark").group_by("image_id", maintain_order=True).agg(mark=pl.col("value").last())
+    return marks.filter(pl.col("mark").is_in(MARKS))
+
+
+def candidates_of(run: Run) -> Candidates:
+    """Read what a choice is made from.
+
+    Raises:
+        DataError: score has not run.
+    """
+    scores = tables.read(run.scores, tables.SCORES, key="image_id")
+    images = tables.read(run.images, tables.some(tables.INDEXED_IMAGES, "image_id", "dataset", "role"), key="image_id")
+    pool = images.filter(role="pool").select("image_id", "dataset")
+    counts, labelled = labelled_pool(run, pool)
+    classes = load_taxonomy(str(run.taxonomy)).classes_of_interest
+    return Candidates(scores, pool, counts, class_frequencies(counts, labelled.height), classes)
+
+
 def select(run: Run, settings: SelectSettings | None = None, *, dry_run: bool = False) -> StageResult:
     """Choose images from the pool and say why each was chosen.
 
     Raises:
-        SettingsError: the budget asks for more than can be ranked.
-        DataError: score has not run.
+        SettingsError: the budget asks for more than can be ranked, or quotas and pins for more than the budget.
+        DataError: score has not run, or there is no such review.
     """
     settings = settings or SelectSettings()
     name = settings.selection_name
-    scores = tables.read(run.scores, tables.SCORES, key="image_id")
-    order = ranking(scores, settings.method, settings.seed)
-    if order.order.is_empty():
-        needed = " Run score --network TRAINING first." if settings.method == "yield" else ""
-        raise SettingsError(f"method '{settings.method}': no image has what it ranks by.{needed}")
-    count = budget_count(settings.budget, order.order.height)
     if dry_run:
-        told = {"name": name, "candidates": order.order.height}
-        plan = select_plan(run, order.order.height + order.not_ranked, count)
-        return StageResult("select", "planned", told | plan.told(run))
+        scores = tables.read(run.scores, tables.SCORES, key="image_id")
+        order = ranking(scores, settings.method, settings.seed, settings.diversity_weight)
+        plan = select_plan(run, scores.height, budget_count(settings.budget, order.order.height))
+        return StageResult("select", "planned", {"name": name, "candidates": order.order.height} | plan.told(run))
     read = {"scores": run.scores, "images": run.images, "boxes": run.boxes, "taxonomy": run.taxonomy}
+    if settings.review:
+        read["review"] = run.review(settings.review)
     inputs = {key: file_digest(path) for key, path in read.items()}
 
     def work() -> tuple[dict[str, Any], int]:
-        needed = tables.some(tables.INDEXED_IMAGES, "image_id", "dataset", "role")
-        images = tables.read(run.images, needed, key="image_id")
-        counts, labelled = labelled_pool(run, images.filter(pl.col("role") == "pool").select("image_id", "dataset"))
-        frequencies = class_frequencies(counts, labelled.height)
-        chosen = with_reasons(order.order.head(count), scores, counts, frequencies)
-        tables.write(tables.checked(chosen, tables.SELECTION, f"selection {name}", key="image_id"), run.selection(name))
-        sets = images.join(chosen, on="image_id", how="semi")["dataset"].value_counts(sort=True)
-        return {
+        marks = marks_of(tables.read(read["review"], tables.REVIEW) if settings.review else tables.empty(tables.REVIEW))
+        candidates = candidates_of(run)
+        made = chosen(candidates, settings, marks)
+        taken = with_reasons(made.chosen, candidates.scores, candidates.counts, candidates.frequencies)
+        tables.write(tables.checked(taken, tables.SELECTION, f"selection {name}", key="image_id"), run.selection(name))
+        sets = candidates.datasets.join(taken, on="image_id", how="semi")["dataset"].value_counts(sort=True)
+        told = {
             "name": name,
             "method": settings.method,
-            "images": chosen.height,
-            "candidates": order.order.height,
-            "not_ranked": order.not_ranked,
+            "images": taken.height,
+            "candidates": made.candidates.height,
+            "not_ranked": made.not_ranked,
             "datasets": dict(sets.sort(["count", "dataset"], descending=[True, False]).iter_rows()),
-            "rare_classes": sorted(frequencies.rare),
-        }, 0
+            "rare_classes": sorted(candidates.frequencies.rare),
+        }
+        if made.unmet:
+            told["quotas_not_met"] = {each: f"{there} of {asked}" for each, (there, asked) in made.unmet.items()}
+        return told, 0
 
     return perform(run, f"select:{name}", settings, inputs, [run.selection(name)], work)
 

@@ -29,5 +29,5 @@ def sheet(run: Run, name: str, *, images: int = 48, columns: int = 8, out: Path 
     return StageResult("sheet", "done", {"name": name, "images": len(cells), "path": str(path)})
 
 
-def _detail(score: float, rare_classes: list[str] | None) -> str:
-    return f"{score:.3f}" + (f"  {', '.join(rare_classes)}" if rare_classes else "")
+def _detail(score: float | None, rare_classes: list[str] | None) -> str:
+    return ("pinned" if score is None else f"{score:.3f}") + (f"  {', '.join(rare_classes)}" if rare_classes else "")

@@ -1,0 +1,119 @@
+// The settings of the choice: sliders, data sets and quotas; and the tables of shares beside them.
+import { make } from './ask.js';
+
+const at = (id) => document.getElementById(id);
+const percent = (share) => (share === null || !Number.isFinite(share) ? '–' : `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`);
+const options = (names) => names.map((name) => make('option', { value: name, textContent: name.replaceAll('_', ' ') }));
+
+const share = (value, kind) => {
+  const cell = make('td', { className: 'share' });
+  const bar = make('i', { className: kind });
+  bar.style.width = `${Math.min(100, 100 * (value || 0))}%`;
+  cell.append(bar, make('span', { textContent: percent(value) }));
+  return cell;
+};
+
+export class Controls {
+  constructor(told, changed) {
+    this.told = told;
+    this.changed = changed;
+    at('method').replaceChildren(...options(told.methods));
+    this.against(told.selections);
+    this.rows();
+    this.start(told.start);
+    let waiting = 0;
+    const soon = () => { clearTimeout(waiting); waiting = setTimeout(changed, 60); };
+    at('controls').addEventListener('submit', (event) => event.preventDefault());
+    at('controls').addEventListener('input', (event) => { this.follow(event.target); soon(); });
+  }
+
+  against(selections) {
+    const kept = at('against').value;
+    at('against').replaceChildren(make('option', { value: '', textContent: 'nothing' }),
+      ...selections.map((name) => make('option', { value: name, textContent: name })));
+    at('against').value = selections.includes(kept) ? kept : '';
+  }
+
+  rows() {
+    at('classes').tBodies[0].replaceChildren(...this.told.classes.map((each, number) => make('tr', {},
+      make('th', { scope: 'row', className: each.rare ? 'rare' : '', textContent: each.name, title: each.rare ? 'rare in the pool' : '' }),
+      ...[1, 2, 3, 4].map(() => make('td')),
+      make('td', {}, make('input', { type: 'number', min: 0, step: 1, className: 'quota', 'data-number': number, ariaLabel: `At least so many images with ${each.name}` })))));
+    at('datasets').tBodies[0].replaceChildren(...this.told.datasets.map((each, number) => make('tr', {},
+      make('th', { scope: 'row' }, make('label', {}, make('input', { type: 'checkbox', className: 'set', checked: true, 'data-number': number }), ` ${each.name}`)),
+      ...[1, 2, 3].map(() => make('td')))));
+  }
+
+  start(settings) {
+    at('method').value = settings.method;
+    at('weight').value = settings.diversity_weight;
+    const count = settings.budget.endsWith('%') ? Math.round(this.told.pool * parseFloat(settings.budget) / 100) : Number(settings.budget);
+    at('budget').max = this.told.pool;
+    at('budget').value = Math.max(1, count);
+    this.seed = settings.seed;
+    for (const box of document.querySelectorAll('.set')) {
+      box.checked = !settings.datasets.length || settings.datasets.includes(this.told.datasets[box.dataset.number].name);
+    }
+    const quotas = Object.fromEntries(settings.quotas.map((text) => {
+      const cut = text.lastIndexOf('=');
+      return [text.slice(0, cut), text.slice(cut + 1)];
+    }));
+    for (const box of document.querySelectorAll('.quota')) box.value = quotas[this.told.classes[box.dataset.number].name] || '';
+    this.follow(at('budget'));
+  }
+
+  // Slider and number of the budget say the same, the slider by its logarithm.
+  follow(target) {
+    const most = Math.log(this.told.pool);
+    if (target === at('budget-slider')) at('budget').value = Math.round(Math.exp(Number(target.value) * most));
+    else at('budget-slider').value = Math.log(Math.max(1, Number(at('budget').value))) / most;
+    at('budget-slider').setAttribute('aria-valuetext', `${at('budget').value} images`);
+    at('weight-value').textContent = Number(at('weight').value).toFixed(2);
+    at('weight-field').hidden = !this.told.weighted.includes(at('method').value);
+  }
+
+  ask() {
+    const boxes = [...document.querySelectorAll('.set')];
+    const sets = boxes.filter((box) => box.checked).map((box) => this.told.datasets[box.dataset.number].name);
+    const quotas = {};
+    for (const box of document.querySelectorAll('.quota')) {
+      if (Number(box.value) > 0) quotas[this.told.classes[box.dataset.number].name] = Number(box.value);
+    }
+    return {
+      method: at('method').value,
+      diversity_weight: Number(at('weight').value),
+      budget: String(Math.max(1, Math.round(Number(at('budget').value) || 1))),
+      seed: this.seed,
+      datasets: sets.length === boxes.length ? [] : sets,
+      quotas,
+      against: at('against').value,
+    };
+  }
+
+  show(answer) {
+    const { other } = answer;
+    for (const cell of document.querySelectorAll('th.other')) cell.hidden = !other;
+    this.told.classes.forEach((each, number) => {
+      const row = at('classes').tBodies[0].rows[number];
+      const cells = [share(each.pool / this.told.pool, 'pool'), share(answer.class_images[number] / answer.count, 'chosen'),
+        share(other ? other.class_images[number] / other.count : null, 'other'), share(each.target, 'target')];
+      cells[2].hidden = !other;
+      const missed = answer.unmet[each.name];
+      row.cells[5].firstChild.setCustomValidity(missed ? `only ${missed[0]} images hold it` : '');
+      row.cells[5].firstChild.title = missed ? `only ${missed[0]} images hold it` : '';
+      cells.forEach((cell, place) => row.replaceChild(cell, row.cells[place + 1]));
+    });
+    this.told.datasets.forEach((each, number) => {
+      const row = at('datasets').tBodies[0].rows[number];
+      const cells = [share(each.pool / this.told.pool, 'pool'), share((answer.datasets[each.name] || 0) / answer.count, 'chosen'),
+        share(other ? (other.datasets[each.name] || 0) / other.count : null, 'other')];
+      cells[2].hidden = !other;
+      cells.forEach((cell, place) => row.replaceChild(cell, row.cells[place + 1]));
+    });
+    at('compared').hidden = !other;
+    if (other) {
+      at('compared').textContent = `${other.count.toLocaleString()} in the other, ${answer.shared.toLocaleString()} in both: `
+        + `${(answer.count - answer.shared).toLocaleString()} only here, ${(other.count - answer.shared).toLocaleString()} only there.`;
+    }
+  }
+}
