@@ -38,15 +38,41 @@ _FILES = ("explorer.html", "explorer.css", "explorer.js", "gallery.js", "plane.j
 class Answers(Protocol):
     """What the application asks; images are named by numbers, never by paths."""
 
-    def told(self) -> dict[str, Any]: ...
-    def points(self) -> bytes: ...
-    def choose(self, ask: Mapping[str, Any]) -> dict[str, Any]: ...
-    def gallery(self, ask: Mapping[str, Any]) -> dict[str, Any]: ...
-    def details(self, row: int) -> dict[str, Any]: ...
-    def picture(self, row: int, side: int) -> bytes: ...
-    def mark(self, ask: Mapping[str, Any]) -> None: ...
-    def save(self, ask: Mapping[str, Any]) -> dict[str, Any]: ...
-    def export(self, ask: Mapping[str, Any]) -> tuple[Path, Path]: ...
+    def told(self) -> dict[str, Any]:
+        """What the page needs before anything is chosen."""
+        ...
+
+    def points(self) -> bytes:
+        """Where every image lies, as bytes."""
+        ...
+
+    def choose(self, ask: Mapping[str, Any]) -> dict[str, Any]:
+        """What settings choose."""
+        ...
+
+    def gallery(self, ask: Mapping[str, Any]) -> dict[str, Any]:
+        """Cards of a view."""
+        ...
+
+    def details(self, row: int) -> dict[str, Any]:
+        """One image and its nearest of the target."""
+        ...
+
+    def picture(self, row: int, side: int) -> bytes:
+        """An image as JPEG."""
+        ...
+
+    def mark(self, ask: Mapping[str, Any]) -> None:
+        """Mark an image."""
+        ...
+
+    def save(self, ask: Mapping[str, Any]) -> dict[str, Any]:
+        """Save a choice as a selection."""
+        ...
+
+    def export(self, ask: Mapping[str, Any]) -> tuple[Path, Path]:
+        """A file to download, and the temporary folder that goes with it."""
+        ...
 
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -90,7 +116,10 @@ def application(answers: Answers, hosts: Sequence[str]) -> Starlette:
         Route("/api/export", export, methods=["POST"]),
         *(Route(f"/api/{name}", _answered(answer), methods=["POST"]) for name, answer in asked.items()),
     ]
-    middleware = [Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts)), Middleware(BaseHTTPMiddleware, _guarded)]
+    middleware = [
+        Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts)),
+        Middleware(BaseHTTPMiddleware, _guarded),
+    ]
     handlers: Any = {SettingsError: _refused, DataError: _refused}
     return Starlette(routes=routes, middleware=middleware, exception_handlers=handlers)
 

@@ -139,9 +139,7 @@ class Ranking:
     not_ranked: int
 
 
-def ranking(
-    scores: pl.DataFrame, method: str, seed: int, diversity_weight: float = DIVERSITY_WEIGHT
-) -> Ranking:
+def ranking(scores: pl.DataFrame, method: str, seed: int, diversity_weight: float = DIVERSITY_WEIGHT) -> Ranking:
     """All candidates in the order of a method; ties break by image_id, row order of `scores` does not matter.
 
     Every method gives one order from which a budget takes the head, so a larger budget contains the smaller one.

@@ -7,15 +7,14 @@ import dataclasses
 import shutil
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
 import polars as pl
-from jaxtyping import Bool, Float32, Int64
+from jaxtyping import Float32
 
 from thresher import tables
 from thresher.data.export import FORMATS
@@ -26,32 +25,18 @@ from thresher.run import as_json
 from thresher.selection.methods import MEAN_RANKS, METHODS
 from thresher.stages.export import export
 from thresher.stages.review import Review
-from thresher.stages.select import NAME, Chosen, SelectSettings, chosen, select
+from thresher.stages.select import MARKS, NAME, SelectSettings, chosen, select
+from thresher.stages.views import COMPARED, VIEWS, Choice, Flags, Rows, rows_of_view, within_bounds
 from thresher.stages.workbench import Workbench, classes_shown, places
 
-#: Cards of one answer, at most; images drawn at random to compare with.
-PAGE, DRAWN = 120, 120
+#: Cards of one answer, at most.
+PAGE = 120
 #: Longest sides of pictures in pixels: of a card, of a whole view.
 SIDES = (320, 1280)
 #: How many thumbnails are kept in memory.
 _KEPT = 3000
-_SEED = 0
 #: The numbers of an image that its card shows, where there are any.
 _NUMBERS = ("layout", "similarity_nats", "diversity", "objects", "nearest_cosine", "yield_area")
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What the last settings chose, by rows."""
-
-    settings: SelectSettings
-    made: Chosen
-    rows: Int64[np.ndarray, " n"]
-    """Best first."""
-    next: Int64[np.ndarray, " m"]
-    """The candidates that were not chosen, best first."""
-    within: Bool[np.ndarray, " pool"]
-    """Whether each row of the pool is chosen."""
 
 
 class Desk:
@@ -127,7 +112,7 @@ class Desk:
             answer["shared"] = int((other & choice.within).sum())
         return answer
 
-    def _said(self, within: Bool[np.ndarray, " pool"]) -> dict[str, Any]:
+    def _said(self, within: Flags) -> dict[str, Any]:
         bench = self._bench
         held = bench.counts[within]
         sets = bench.images.head(bench.pool).filter(pl.Series(within)).group_by("dataset").len()
@@ -153,7 +138,7 @@ class Desk:
             self._last = (settings, version, choice)
             return choice
 
-    def _other(self, name: str) -> Bool[np.ndarray, " pool"]:
+    def _other(self, name: str) -> Flags:
         if name not in self._selections():
             raise SettingsError(f"selection '{name}': none in {self._bench.run.folder}.")
         ids = tables.read(self._bench.run.selection(name), tables.some(tables.SELECTION, "image_id"))
@@ -178,37 +163,23 @@ class Desk:
         ranks = {int(row): rank for rank, row in enumerate(choice.rows, 1)} if len(shown) else {}
         return {"total": len(rows), "cards": [self._card(int(row), ranks.get(int(row))) for row in shown]}
 
-    def _viewed(self, view: str, choice: Choice, ask: Mapping[str, Any]) -> Int64[np.ndarray, " n"]:
+    def _viewed(self, view: str, choice: Choice, ask: Mapping[str, Any]) -> Rows:
         bench = self._bench
-        if view in ("chosen", "last"):
-            return choice.rows if view == "chosen" else choice.rows[::-1]
-        if view == "left out":
-            return choice.next
-        if view == "random":
-            return np.random.default_rng(_SEED).permutation(bench.pool)[:DRAWN].astype(np.int64)
-        if view in ("accepted", "rejected", "pinned"):
+        if view in MARKS:
             return bench.rows_of(self._review.marks().filter(mark=view))
-        ordered = np.concatenate([choice.rows, choice.next, np.flatnonzero(~choice.within)])
-        ordered = ordered[np.sort(np.unique(ordered, return_index=True)[1])]
-        if view == "rectangle":
-            return cast(Any, ordered[self._inside(ask)[ordered]])
-        other = self._other(str(ask.get("against") or ""))
-        wanted = {"only here": choice.within & ~other, "only there": other & ~choice.within}
-        wanted["in both"] = choice.within & other
-        return cast(Any, ordered[wanted[view][ordered]])
+        inside = self._inside(ask) if view == "rectangle" else None
+        other = self._other(str(ask.get("against") or "")) if view in COMPARED else None
+        return rows_of_view(view, choice, inside, other)
 
-    def _inside(self, ask: Mapping[str, Any]) -> Bool[np.ndarray, " pool"]:
+    def _inside(self, ask: Mapping[str, Any]) -> Flags:
         """Which rows of the pool lie in a rectangle of the map or of the scores."""
-        bench, bounds = self._bench, ask.get("bounds") or {}
-        x0, x1, y0, y1 = (float(bounds.get(name, limit)) for name, limit in
-                          (("x0", -np.inf), ("x1", np.inf), ("y0", -np.inf), ("y1", np.inf)))  # fmt: skip
+        bounds = ask.get("bounds") or {}
         if bounds.get("plane") == "map":
             if self._places is None:
                 raise SettingsError("the map has not been drawn yet.")
-            x, y = self._places[: bench.pool].T
-        else:
-            x, y = bench.scores.select("layout", "diversity").cast(pl.Float32).fill_null(np.nan).to_numpy().T
-        return cast(Any, (x >= x0) & (x <= x1) & (y >= y0) & (y <= y1))
+            return within_bounds(self._places[: self._bench.pool], bounds)
+        scores = self._bench.scores.select("layout", "diversity").cast(pl.Float32)
+        return within_bounds(scores.fill_null(np.nan).to_numpy(), bounds)
 
     def _card(self, row: int, rank: int | None) -> dict[str, Any]:
         bench = self._bench
@@ -222,7 +193,9 @@ class Desk:
             "rank": rank,
             "mark": self._review.marked(image["image_id"]),
             "numbers": numbers,
-            "ranks": {name: scores[name] for name in ("layout_rank", "similarity_rank", "diversity_rank") if name in scores},
+            "ranks": {
+                name: scores[name] for name in ("layout_rank", "similarity_rank", "diversity_rank") if name in scores
+            },
             "boxes": bench.boxes.of(row),
         }
 
@@ -230,8 +203,9 @@ class Desk:
         """A card, and those of the target's images most like it."""
         bench = self._bench
         self._known(row)
-        near = (bench.scores["nearest_ids"][row] if row < bench.pool else None) or []
-        rows = bench.rows_of(pl.DataFrame({"image_id": list(near)}, {"image_id": pl.String}))
+        near = bench.scores["nearest_ids"][row] if row < bench.pool else None
+        ids = [] if near is None else near.to_list()
+        rows = bench.rows_of(pl.DataFrame({"image_id": ids}, {"image_id": pl.String}))
         return self._card(row, None) | {"nearest": [self._card(int(each), None) for each in rows]}
 
     def _known(self, row: int) -> None:
@@ -296,11 +270,6 @@ class Desk:
             shutil.rmtree(folder)
             raise
         return out, folder
-
-
-#: What the gallery can show.
-VIEWS = ("chosen", "last", "left out", "random", "accepted", "pinned", "rejected", "rectangle", "only here",
-         "only there", "in both")  # fmt: skip
 
 
 def settings_of(ask: Mapping[str, Any]) -> SelectSettings:

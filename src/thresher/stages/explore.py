@@ -99,7 +99,9 @@ def _start(run: Run, name: str) -> tuple[SelectSettings, Any]:
     if "settings" not in entry:
         raise SettingsError(f"selection '{name}': {run.manifest} does not say how it was made. Run select again first.")
     known = {field.name for field in dataclasses.fields(SelectSettings)}
-    told = {key: tuple(value) if isinstance(value, list) else value for key, value in entry["settings"].items()}
+    told: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in entry["settings"].items()
+    }
     settings = SelectSettings(**{key: value for key, value in told.items() if key in known})
     before = tables.read(run.review(settings.review), tables.REVIEW) if settings.review else None
     return settings, before
@@ -114,7 +116,8 @@ def _listening(settings: ExploreSettings) -> socket.socket:
     except OSError as error:
         listening.close()
         raise SettingsError(
-            f"{settings.host}:{settings.port}: cannot listen there ({error.strerror}). Name another --port, or 0 for any."
+            f"{settings.host}:{settings.port}: cannot listen there ({error.strerror}). "
+            "Name another --port, or 0 for any."
         ) from error
     listening.listen(128)
     return listening

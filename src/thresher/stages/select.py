@@ -81,7 +81,7 @@ class Candidates:
     counts: pl.DataFrame
     """Objects per class of each image (`class_counts`)."""
     frequencies: ClassFrequencies
-    classes: list[str]
+    classes: tuple[str, ...]
     """The classes of interest."""
 
 

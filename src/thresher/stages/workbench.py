@@ -129,7 +129,9 @@ def _source_roots(run: Run) -> list[Path]:
 
 
 def _row_boxes(run: Run, images: pl.DataFrame, classes: Sequence[str]) -> RowBoxes:
-    numbers = pl.DataFrame({"class": classes, "number": range(len(classes))}, schema={"class": pl.String, "number": pl.Int16})
+    numbers = pl.DataFrame(
+        {"class": classes, "number": range(len(classes))}, schema={"class": pl.String, "number": pl.Int16}
+    )
     corners = ("x0", "y0", "x1", "y1")
     area = (pl.col("x1") - pl.col("x0")) * (pl.col("y1") - pl.col("y0"))
     found = (

@@ -1,0 +1,74 @@
+"""What the explorer's gallery can show of a choice, as rows in the order in which they are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int64
+
+from thresher.stages.select import Chosen, SelectSettings
+
+#: Rows of the workbench, and one flag for each row of the pool.
+Rows: TypeAlias = Int64[np.ndarray, " n"]
+Flags: TypeAlias = Bool[np.ndarray, " pool"]
+#: The views that need a second selection.
+COMPARED = ("only here", "only there", "in both")
+VIEWS = ("chosen", "last", "left out", "random", "accepted", "pinned", "rejected", "rectangle", *COMPARED)
+#: Images drawn at random to compare with, and the seed of that draw.
+DRAWN, _SEED = 120, 0
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What settings chose, by rows."""
+
+    settings: SelectSettings
+    made: Chosen
+    rows: Rows
+    """The chosen, best first."""
+    next: Rows
+    """The candidates that were not chosen, best first."""
+    within: Flags
+    """Whether each row of the pool is chosen."""
+
+
+def rows_of_view(view: str, choice: Choice, inside: Flags | None = None, other: Flags | None = None) -> Rows:
+    """The rows of a view that depends on no marks.
+
+    Args:
+        inside: For `rectangle`: which rows of the pool lie in it.
+        other: For the views of `COMPARED`: which rows the second selection holds.
+    """
+    if view in ("chosen", "last"):
+        return choice.rows if view == "chosen" else choice.rows[::-1]
+    if view == "left out":
+        return choice.next
+    if view == "random":
+        drawn: Rows = np.random.default_rng(_SEED).permutation(len(choice.within))[:DRAWN].astype(np.int64)
+        return drawn
+    if view == "rectangle":
+        wanted = inside
+    elif other is not None:
+        here = choice.within
+        wanted = {"only here": here & ~other, "only there": other & ~here, "in both": here & other}[view]
+    if wanted is None:
+        raise ValueError(f"view {view} needs flags")
+    # The chosen first, then the other candidates, each best first; last those that cannot be ranked.
+    rest = np.ones(len(choice.within), bool)
+    rest[choice.rows] = rest[choice.next] = False
+    ordered = np.concatenate([choice.rows, choice.next, np.flatnonzero(rest)])
+    found: Rows = ordered[wanted[ordered]]
+    return found
+
+
+def within_bounds(points: Float32[np.ndarray, "pool 2"], bounds: Mapping[str, Any]) -> Flags:
+    """Which points lie within x0 to x1 and y0 to y1; a bound that is not there bounds nothing, NaN lies nowhere."""
+    (x, y), inside = points.T, np.ones(len(points), bool)
+    for name, values, sign in (("x0", x, 1), ("x1", x, -1), ("y0", y, 1), ("y1", y, -1)):
+        inside &= ~np.isnan(values)
+        if name in bounds:
+            inside &= sign * values >= sign * float(bounds[name])
+    return inside
