@@ -1,0 +1,139 @@
+"""How long the explorer takes: to start, to draw the map, to answer a slider, on a pool of any size.
+
+Run:     python benchmarks/explorer.py [--run RUN] [--images 100000] [--json FILE]
+Prints:  one line per thing done: median and worst seconds of so many tries; in Chromium, where it is installed, from
+         the moved slider to the painted answer. And requests that left the machine (none may), and bytes of the page.
+
+Without --run the pool is made up (`made_up_run`), and deleted at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from made_up_run import made_up_run
+
+TRIES = 15
+Figures = dict[str, float]
+
+
+def told(figures: Figures, name: str, seconds: list[float]) -> None:
+    """Print and keep a median and the worst."""
+    figures[f"{name}, median s"], figures[f"{name}, worst s"] = statistics.median(seconds), max(seconds)
+    print(
+        f"{name:44s} median {statistics.median(seconds):6.3f} s, worst {max(seconds):6.3f} s of {len(seconds)}",
+        flush=True,
+    )
+
+
+def timed(work: Callable[[], Any]) -> float:
+    """Seconds that it takes."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def served(address: str, figures: Figures) -> None:
+    """The server alone."""
+
+    def ask(path: str, content: dict[str, Any] | None = None) -> bytes:
+        data = None if content is None else json.dumps(content).encode()
+        with urllib.request.urlopen(urllib.request.Request(f"{address}{path}", data, {"x-thresher": "1"})) as answer:
+            found: bytes = answer.read()
+            return found
+
+    facts = json.loads(ask("api/told"))
+    told(figures, "map, first time", [timed(lambda: ask("api/points"))])
+    told(figures, "map, from then on", [timed(lambda: ask("api/points")) for _ in range(3)])
+    budget = str(max(1, facts["pool"] // 10))
+    first = facts["classes"][0]["name"]
+    for name, wish in (("weight", {}), ("weight with a quota", {"quotas": {first: 50}}),
+                       ("weight of one data set", {"datasets": [facts["datasets"][0]["name"]]})):  # fmt: skip
+        asked = [
+            {"diversity_weight": (n + 1) / 20, "budget": budget if not wish else "200"} | wish for n in range(TRIES)
+        ]
+        told(figures, f"answer to a changed {name}", [timed(lambda one=one: ask("api/choose", one)) for one in asked])
+    one = {"budget": budget}
+    ask("api/choose", one)
+    told(figures, "60 cards", [timed(lambda n=n: ask("api/gallery", one | {"view": "chosen", "from": 60 * n, "most": 60}))
+                               for n in range(5)])  # fmt: skip
+    told(figures, "a thumbnail", [timed(lambda n=n: ask(f"picture/{n}/320")) for n in range(TRIES)])
+
+
+def in_chromium(address: str, figures: Figures) -> None:
+    """The page as a person sees it."""
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        print("no Chromium is installed: the page was not measured")
+        return
+    # Painted: the frame after the one in which the answer was put into the page.
+    moved = """(value) => new Promise((done) => {
+      const one = document.getElementById('weight'), before = document.body.dataset.chosen, start = performance.now();
+      one.value = value;
+      one.dispatchEvent(new Event('input', { bubbles: true }));
+      const look = () => (document.body.dataset.chosen === before ? requestAnimationFrame(look)
+        : requestAnimationFrame(() => requestAnimationFrame(() => done((performance.now() - start) / 1000))));
+      look();
+    })"""
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1500, "height": 950})
+        requests: list[str] = []
+        page.on("request", lambda request: requests.append(request.url))
+        told(
+            figures,
+            "page open, first cards there",
+            [timed(lambda: (page.goto(address), page.wait_for_selector(".card")))],
+        )
+        told(figures, "map painted after that", [timed(lambda: page.wait_for_selector("#canvas[data-ready]"))])
+        told(figures, "slider moved to answer painted", [page.evaluate(moved, n / 20) for n in range(TRIES)])
+        away = [each for each in requests if not each.startswith((address, "data:", "blob:"))]
+        figures["requests to elsewhere"] = len(away)
+        print(f"requests to elsewhere: {len(away)} of {len(requests)}")
+        browser.close()
+
+
+def main() -> None:
+    """Print every figure and write them all."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", type=Path)
+    parser.add_argument("--images", type=int, default=100_000)
+    parser.add_argument("--json", default="explorer.json")
+    asked = parser.parse_args()
+    figures: Figures = {}
+    with tempfile.TemporaryDirectory() as folder:
+        run = asked.run or made_up_run(Path(folder) / "made_up", asked.images).folder
+        command = [sys.executable, "-m", "thresher", "explore", str(run), "--port", "0"]
+        started = time.perf_counter()
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            address = process.stdout.readline().removeprefix("explore: ").strip()
+            told(figures, "start, tables read", [time.perf_counter() - started])
+            try:
+                served(address, figures)
+                in_chromium(address, figures)
+            finally:
+                memory = next(
+                    line for line in Path(f"/proc/{process.pid}/status").read_text().splitlines() if "VmHWM" in line
+                )
+                figures["server's peak MB"] = int(memory.split()[1]) / 1024
+                print(f"server's peak: {figures['server' + chr(39) + 's peak MB']:.0f} MB")
+                process.terminate()
+    Path(asked.json).write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()
