@@ -96,7 +96,7 @@ def shows(page: Any, expected: list[int]) -> None:
 
 
 def start(page: Any) -> None:
-    """The first six by layout. At half the weight all images tie and the first six are the same: so by way of others."""
+    """The first six by layout; by way of others, since at half the weight all images tie and the first are the same."""
     slid(page, "weight", 1)
     shows(page, list(range(59, 53, -1)))
     slid(page, "weight", 0)

@@ -7,7 +7,6 @@ import json
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
@@ -30,6 +29,7 @@ from thresher.stages.embed import EmbedSettings
 from thresher.stages.fit import FitSettings
 from thresher.stages.index import IndexSettings
 from thresher.stages.report import ReportSettings, write_report
+from thresher.stages.report_tables import choice
 from thresher.stages.score import ScoreSettings
 from thresher.stages.select import SelectSettings, select
 from thresher.stages.train import TrainSettings
@@ -412,21 +412,9 @@ def test_the_command_lines_make_the_same_settings_again(run: Run) -> None:
         assert as_json(made) == entry["settings"]
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("no Chromium is installed here (apt-get install chromium)")
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed here")
-    with playwright.sync_playwright() as driver:
-        one = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield one
-        one.close()
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_opens_in_a_browser_without_any_request(browser: Any, html: Path, scheme: str) -> None:
-    shown = browser.new_page(color_scheme=scheme)
+def test_the_page_opens_in_a_browser_without_any_request(chromium: Any, html: Path, scheme: str) -> None:
+    shown = chromium.new_page(color_scheme=scheme)
     requests: list[str] = []
     complaints: list[str] = []
     shown.on("request", lambda request: requests.append(request.url))
@@ -470,3 +458,24 @@ def test_no_module_of_the_report_is_loaded_for_a_plain_import() -> None:
         "import thresher.commands, sys; print(sorted({'altair', 'jinja2', 'vl_convert', 'sklearn'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_who_was_left_out_is_told_also_with_quotas_and_weights(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    write_index(run)
+    write_scores(run)
+    wished = SelectSettings(
+        budget="10", name="wished", diversity_weight=0.3, quotas=("sign=4",), datasets=(f"set 0{EVIL}",)
+    )
+    select(run, wished)
+    pool = tables.read(run.images, tables.INDEXED_IMAGES).filter(role="pool").select("image_id", "dataset")
+    found = choice(run, "wished", tables.read(run.scores, tables.SCORES), pool)
+    signs = set(tables.read(run.boxes, tables.BOXES).filter(pl.col("class") == SIGN)["image_id"])
+    assert len(signs & set(found.taken["image_id"])) == 4
+    assert found.left_out is not None
+    ids = found.left_out["image_id"].to_list()
+    assert len(ids) == 12 and not set(ids) & set(found.taken["image_id"])
+    even = pool.filter(dataset=f"set 0{EVIL}")["image_id"]
+    order = ranking(tables.read(run.scores, tables.SCORES), "layout_and_diversity", 0, 0.3).order
+    rest = [each for each in order["image_id"] if each in set(even) - set(found.taken["image_id"])]
+    assert ids == rest[:12]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import getpass
 import importlib.util
 import ipaddress
@@ -16,7 +15,7 @@ from thresher import tables
 from thresher.errors import SettingsError
 from thresher.run import Run, StageResult
 from thresher.stages.review import Review
-from thresher.stages.select import SelectSettings
+from thresher.stages.select import SelectSettings, settings_from
 from thresher.stages.workbench import workbench
 
 _NEEDED = ("sklearn", "starlette", "uvicorn")
@@ -98,11 +97,7 @@ def _start(run: Run, name: str) -> tuple[SelectSettings, Any]:
     entry = run.recorded().get(f"select:{name}", {})
     if "settings" not in entry:
         raise SettingsError(f"selection '{name}': {run.manifest} does not say how it was made. Run select again first.")
-    known = {field.name for field in dataclasses.fields(SelectSettings)}
-    told: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in entry["settings"].items()
-    }
-    settings = SelectSettings(**{key: value for key, value in told.items() if key in known})
+    settings = settings_from(entry["settings"])
     before = tables.read(run.review(settings.review), tables.REVIEW) if settings.review else None
     return settings, before
 

@@ -10,13 +10,14 @@ import polars as pl
 
 from thresher import tables
 from thresher.data.taxonomy import load_taxonomy
+from thresher.errors import DataError, SettingsError
 from thresher.run import Run
 from thresher.selection.diversity import class_frequencies
 from thresher.selection.explain import with_reasons
-from thresher.selection.methods import METHODS, ranking
+from thresher.selection.methods import METHODS
 from thresher.stages.frequencies import class_boxes
 from thresher.stages.score import labelled_pool
-from thresher.stages.select import selected
+from thresher.stages.select import Chosen, candidates_of, chosen, review_marks, selected, settings_from
 
 if TYPE_CHECKING:
     from thresher.report.sections.chosen import Choice
@@ -53,16 +54,16 @@ def choice(run: Run, name: str, scores: pl.DataFrame, pool: pl.DataFrame) -> Cho
     numbers = scores.drop("nearest_ids")
     taken = selected(run, name).select("image_id", "rank", "score", "why", "dataset")
     settings = run.recorded().get(f"select:{name}", {}).get("settings", {})
-    ranks = _ranking(scores, settings)
-    count = taken.height
-    same = ranks is not None and ranks["image_id"].head(count).to_list() == taken["image_id"].to_list()
-    order = ranks if same and ranks is not None else None
+    made = _made_again(run, settings, scores, pool)
+    same = made is not None and made.chosen["image_id"].to_list() == taken["image_id"].to_list()
+    order = made.candidates if same and made is not None else None
     drawn = scores.sort("image_id")[np.sort(np.random.default_rng(SEED).permutation(scores.height)[:DRAWN])]
     drawn = drawn.select("image_id")
     shown = drawn.with_columns(rank=None, score=None) if order is None else (
         drawn.join(order, on="image_id", how="left")
     )  # fmt: skip
-    left_out = None if order is None else _explained(run, order.slice(count, EDGE), scores, pool)
+    next_ones = None if order is None else order.join(taken, on="image_id", how="anti", maintain_order="left")
+    left_out = None if next_ones is None else _explained(run, next_ones.head(EDGE), scores, pool)
     return Choice(
         name,
         settings,
@@ -73,12 +74,17 @@ def choice(run: Run, name: str, scores: pl.DataFrame, pool: pl.DataFrame) -> Cho
     )
 
 
-def _ranking(scores: pl.DataFrame, settings: dict[str, Any]) -> pl.DataFrame | None:
-    """All candidates in the selection's order; None where the manifest or the scores do not say it."""
-    method = settings.get("method", "")
+def _made_again(run: Run, settings: dict[str, Any], scores: pl.DataFrame, pool: pl.DataFrame) -> Chosen | None:
+    """What the selection's settings choose now; None where manifest, scores or review do not say it."""
+    method, review = settings.get("method", ""), settings.get("review", "")
     if method not in METHODS or (method == "yield" and "yield_area" not in scores.columns):
         return None
-    return ranking(scores, method, settings["seed"]).order
+    if review and not run.review(review).is_file():
+        return None
+    try:
+        return chosen(candidates_of(run, scores, pool), settings_from(settings), review_marks(run, review))
+    except (DataError, SettingsError):  # the pool has changed since, and no longer allows this choice
+        return None
 
 
 def _explained(run: Run, rows: pl.DataFrame, scores: pl.DataFrame, pool: pl.DataFrame) -> pl.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -146,7 +147,37 @@ def marks_of(review: pl.DataFrame) -> pl.DataFrame:
     return marks.filter(pl.col("mark").is_in(MARKS))
 
 
-def candidates_of(run: Run) -> Candidates:
+def review_marks(run: Run, name: str) -> pl.DataFrame:
+    """The marks of the review of that name; none without a name.
+
+    Raises:
+        DataError: there is no such review.
+    """
+    return marks_of(tables.read(run.review(name), tables.REVIEW) if name else tables.empty(tables.REVIEW))
+
+
+def settings_from(recorded: Mapping[str, Any]) -> SelectSettings:
+    """The settings that a manifest recorded; those younger than it are at their default."""
+    known = {field.name for field in dataclasses.fields(SelectSettings)}
+    told: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in recorded.items() if name in known
+    }
+    return SelectSettings(**told)
+
+
+def candidates_of(run: Run, scores: pl.DataFrame, pool: pl.DataFrame) -> Candidates:
+    """What a choice is made from.
+
+    Args:
+        scores: Table SCORES.
+        pool: image_id and dataset of the pool's images.
+    """
+    counts, labelled = labelled_pool(run, pool)
+    classes = load_taxonomy(str(run.taxonomy)).classes_of_interest
+    return Candidates(scores, pool, counts, class_frequencies(counts, labelled.height), classes)
+
+
+def read_candidates(run: Run) -> Candidates:
     """Read what a choice is made from.
 
     Raises:
@@ -154,10 +185,7 @@ def candidates_of(run: Run) -> Candidates:
     """
     scores = tables.read(run.scores, tables.SCORES, key="image_id")
     images = tables.read(run.images, tables.some(tables.INDEXED_IMAGES, "image_id", "dataset", "role"), key="image_id")
-    pool = images.filter(role="pool").select("image_id", "dataset")
-    counts, labelled = labelled_pool(run, pool)
-    classes = load_taxonomy(str(run.taxonomy)).classes_of_interest
-    return Candidates(scores, pool, counts, class_frequencies(counts, labelled.height), classes)
+    return candidates_of(run, scores, images.filter(role="pool").select("image_id", "dataset"))
 
 
 def select(run: Run, settings: SelectSettings | None = None, *, dry_run: bool = False) -> StageResult:
@@ -180,9 +208,8 @@ def select(run: Run, settings: SelectSettings | None = None, *, dry_run: bool = 
     inputs = {key: file_digest(path) for key, path in read.items()}
 
     def work() -> tuple[dict[str, Any], int]:
-        marks = marks_of(tables.read(read["review"], tables.REVIEW) if settings.review else tables.empty(tables.REVIEW))
-        candidates = candidates_of(run)
-        made = chosen(candidates, settings, marks)
+        candidates = read_candidates(run)
+        made = chosen(candidates, settings, review_marks(run, settings.review))
         taken = with_reasons(made.chosen, candidates.scores, candidates.counts, candidates.frequencies)
         tables.write(tables.checked(taken, tables.SELECTION, f"selection {name}", key="image_id"), run.selection(name))
         sets = candidates.datasets.join(taken, on="image_id", how="semi")["dataset"].value_counts(sort=True)

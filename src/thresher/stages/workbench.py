@@ -17,7 +17,7 @@ from thresher.data.taxonomy import load_taxonomy
 from thresher.errors import DataError
 from thresher.run import Record, Run, file_digest, perform
 from thresher.stages.index import IndexSettings, parsed_sources
-from thresher.stages.select import Candidates, candidates_of
+from thresher.stages.select import Candidates, read_candidates
 
 #: The map's landmarks: so many images of the target and of the pool are placed by t-SNE, the others beside them.
 TARGET_LANDMARKS, POOL_LANDMARKS = 700, 1300
@@ -93,7 +93,7 @@ def workbench(run: Run, roots: Sequence[Path] = ()) -> Workbench:
     Raises:
         DataError: score has not run.
     """
-    candidates = candidates_of(run)
+    candidates = read_candidates(run)
     images = _images(run)
     pool = images.filter(role="pool")
     classes = list(candidates.classes)

@@ -1,5 +1,5 @@
 // All images as dots on a canvas: where they lie, which are chosen, what the pointer is over, and a rectangle.
-import { complain, make, points } from './ask.js';
+import { make, points } from './ask.js';
 
 const at = (id) => document.getElementById(id);
 const MARGIN = 12;
@@ -47,10 +47,11 @@ export class Plane {
       this.y = floats(rows, rows);
       [this.layout, this.similarity, this.diversity] = [0, 1, 2].map((n) => floats(2 * rows + n * pool, pool));
       this.dataset = new Int16Array(buffer, (2 * rows + 3 * pool) * 4, rows);
+      at('drawing').hidden = true;
       this.canvas.dataset.ready = 'yes';
       this.draw();
     } catch (error) {
-      complain(error);
+      at('drawing').textContent = `The map cannot be drawn: ${error.message}`;
     }
   }
 
