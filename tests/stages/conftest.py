@@ -108,3 +108,20 @@ def chromium() -> Iterator[Any]:
         one = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield one
         one.close()
+
+
+@pytest.fixture(scope="session")
+def barriers() -> Callable[[Any], list[str]]:
+    """What axe-core finds in a page that keeps people out: violations of impact serious or critical, with the place."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+
+    def found(page: Any) -> list[str]:
+        violations = axe.Axe().run(page).response["violations"]
+        return [
+            f"{each['id']} ({each['impact']}): {node['html'][:120]} {node['failureSummary'][:200]}"
+            for each in violations
+            if each["impact"] in ("serious", "critical")
+            for node in each["nodes"]
+        ]
+
+    return found

@@ -237,6 +237,34 @@ def test_save_compare_and_export(page: Any, run: Run, tmp_path: Path) -> None:
     kept(page, "explorer-save")
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nobody_is_kept_out(page: Any, barriers: Callable[[Any], list[str]], scheme: str) -> None:
+    page.emulate_media(color_scheme=scheme)
+    start(page)
+    changed(page, lambda: page.select_option("#against", "twelve"))
+    assert barriers(page) == []
+    page.locator(".card").nth(2).focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#details[open]")
+    assert barriers(page) == []
+    page.keyboard.press("Escape")
+    for name in ("save", "export", "help"):
+        page.click(f"#open-{name}")
+        assert barriers(page) == []
+        page.keyboard.press("Escape")
+    kept(page, f"explorer-{scheme}")
+
+
+def test_a_planted_barrier_is_found(chromium: Any, barriers: Callable[[Any], list[str]]) -> None:
+    shown = chromium.new_page()
+    shown.set_content(
+        "<html lang=en><title>t</title><main><h1>t</h1><img src='data:,'><p style='color:#eee'>pale</p></main>"
+    )
+    found = barriers(shown)
+    assert [each.split()[0] for each in found] == ["color-contrast", "image-alt"]
+    shown.close()
+
+
 def test_it_answers_only_on_this_machine(address: str) -> None:
     assert address.startswith("http://127.0.0.1:")
     started = time.monotonic()

@@ -62,6 +62,10 @@ class Answers(Protocol):
         """An image as JPEG."""
         ...
 
+    def heat(self, row: int) -> bytes:
+        """As JPEG, where an image looks like the target."""
+        ...
+
     def mark(self, ask: Mapping[str, Any]) -> None:
         """Mark an image."""
         ...
@@ -93,6 +97,10 @@ def application(answers: Answers, hosts: Sequence[str]) -> Starlette:
         content = await run_in_threadpool(answers.picture, row, side)
         return Response(content, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
 
+    async def heat(request: Request) -> Response:
+        content = await run_in_threadpool(answers.heat, int(request.path_params["row"]))
+        return Response(content, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
+
     async def export(request: Request) -> Response:
         path, folder = await run_in_threadpool(answers.export, await _sent(request))
         return FileResponse(path, filename=path.name, background=BackgroundTask(shutil.rmtree, folder))
@@ -113,6 +121,7 @@ def application(answers: Answers, hosts: Sequence[str]) -> Starlette:
         Route("/api/points", points),
         Route("/api/details/{row:int}", details),
         Route("/picture/{row:int}/{side:int}", picture),
+        Route("/heat/{row:int}", heat),
         Route("/api/export", export, methods=["POST"]),
         *(Route(f"/api/{name}", _answered(answer), methods=["POST"]) for name, answer in asked.items()),
     ]

@@ -24,6 +24,7 @@ from thresher.report.thumbnails import jpeg, thumbnail
 from thresher.run import as_json
 from thresher.selection.methods import MEAN_RANKS, METHODS
 from thresher.stages.export import export
+from thresher.stages.looks import Looks
 from thresher.stages.review import Review
 from thresher.stages.select import MARKS, NAME, SelectSettings, chosen, select
 from thresher.stages.views import COMPARED, VIEWS, Choice, Flags, Rows, rows_of_view, within_bounds
@@ -48,6 +49,7 @@ class Desk:
         self._last: tuple[SelectSettings, int, Choice] | None = None
         self._lock = threading.Lock()
         self._places: Float32[np.ndarray, "rows 2"] | None = None
+        self._looks: Looks | None = None
         self._drawing = threading.Lock()
         self.picture = lru_cache(_KEPT)(self._picture)
 
@@ -222,6 +224,18 @@ class Desk:
         if side not in SIDES:
             raise DataError(f"side {side}: expected {' or '.join(map(str, SIDES))}.")
         return jpeg(thumbnail(rgb_image(self._bench.path(row)), side))
+
+    def heat(self, row: int) -> bytes:
+        """As JPEG, where the image of a row looks like the target.
+
+        Raises:
+            DataError: embed or fit have left nothing of it, or it cannot be read.
+        """
+        self._known(row)
+        with self._drawing:
+            if self._looks is None:
+                self._looks = Looks(self._bench.run)
+        return jpeg(self._looks.heat(self._bench.images["image_id"][row], self._bench.path(row)))
 
     def mark(self, ask: Mapping[str, Any]) -> None:
         """Mark the image of a row of the pool."""

@@ -158,15 +158,27 @@ export class Gallery {
       at('details-title').textContent = each.id;
       const rows = Object.entries(each.numbers).map(([name, value]) => make('div', {}, make('dt', { textContent: name.replaceAll('_', ' ') }), make('dd', { textContent: round(value) })));
       const near = each.nearest.map((other) => make('figure', {}, this.shot(other, 320, `Target image ${other.id}`), make('figcaption', { textContent: other.id })));
+      const heat = make('button', { type: 'button', textContent: 'Where it looks like the target', ariaExpanded: 'false' });
+      const drawn = make('div', { className: 'heat' });
+      heat.addEventListener('click', () => this.heat(each, heat, drawn));
       at('details-body').replaceChildren(
         this.shot(each, 1280, `Image ${each.id}; ${held ? `boxes: ${held}` : 'no boxes'}`),
         make('p', { textContent: `${each.dataset}. ${held || 'No boxes'}.` }),
         make('dl', { className: 'facts' }, ...rows),
+        heat, drawn,
         make('h3', { textContent: near.length ? 'Most like it, of the target' : 'No nearest target images are known.' }),
         make('div', { className: 'near' }, ...near));
       at('details').showModal();
     } catch (error) {
       complain(error);
     }
+  }
+
+  heat(each, button, place) {
+    const open = button.ariaExpanded !== 'true';
+    button.ariaExpanded = String(open);
+    const words = 'beside it the same in grey, each part coloured by its log p under the target; yellow is like the target, violet is not';
+    const image = make('img', { src: `heat/${each.row}`, alt: `Image ${each.id}, and ${words}` });
+    place.replaceChildren(...(open ? [make('span', { className: 'shot' }, image)] : []));
   }
 }

@@ -1,0 +1,68 @@
+"""Which parts of an image look like the target, on demand: its slices, the run's mixture, one scale for all images."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from jaxtyping import Float
+from PIL import Image
+
+from thresher import tables
+from thresher.data.images import rgb_image
+from thresher.density.mixture import Mixture, load_mixture, log_density
+from thresher.errors import DataError
+from thresher.features.shards import slices_of
+from thresher.report.heat_map import HeatScale, heat_map, heat_scale
+from thresher.run import Run
+
+#: The scale is of so many of the target's images, where insight has not measured it.
+_SCALE_IMAGES, _SEED = 200, 0
+
+
+class Looks:
+    """The run's mixture, kept in memory, and what it says of single images."""
+
+    def __init__(self, run: Run) -> None:
+        """Read the mixture.
+
+        Raises:
+            DataError: fit has not run.
+        """
+        self._run = run
+        self._mixture: Mixture = load_mixture(run.mixture)
+        self._scale = _told_scale(run) or _fitted_scale(run, self._mixture)
+
+    def heat(self, image_id: str, path: Path) -> Image.Image:
+        """The image, and beside it log p of each of its slices.
+
+        Raises:
+            DataError: it has no slices, or its pixels cannot be read.
+        """
+        density = self._density(image_id)
+        title = f"{density.mean():.1f} nats per slice"
+        return heat_map(rgb_image(path), density, self._scale, title, image_id)
+
+    def _density(self, image_id: str) -> Float[np.ndarray, "h w"]:
+        block = slices_of(self._run.slices, {image_id})
+        return log_density(self._mixture, block.slices).reshape(block.grids[0])
+
+
+def _told_scale(run: Run) -> HeatScale | None:
+    """Insight's: of the target's held-out slices."""
+    path = run.insight / "summary.json"
+    if not path.is_file():
+        return None
+    return HeatScale(*json.loads(path.read_text("utf-8"))["heat_scale_nats"])
+
+
+def _fitted_scale(run: Run, mixture: Mixture) -> HeatScale:
+    """Of target slices that the mixture was fitted to, which it finds a little likelier than others."""
+    images = tables.read(run.images, tables.some(tables.INDEXED_IMAGES, "image_id", "role"))
+    ids = images.filter(pl.col("role") == "target")["image_id"].sort()
+    drawn = ids.gather(np.sort(np.random.default_rng(_SEED).permutation(len(ids))[:_SCALE_IMAGES]))
+    if not len(drawn):
+        raise DataError(f"{run.folder}: the target has no images.")
+    return heat_scale(log_density(mixture, slices_of(run.slices, set(drawn)).slices))
