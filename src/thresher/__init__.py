@@ -36,6 +36,8 @@ _HOMES = {
     "insight": "thresher.stages.insight",
     "ReportSettings": "thresher.stages.report",
     "write_report": "thresher.stages.report",
+    "ExploreSettings": "thresher.stages.explore",
+    "explore": "thresher.stages.explore",
     "TrainSettings": "thresher.stages.train",
     "train": "thresher.stages.train",
     "CompareSettings": "thresher.stages.compare",
