@@ -17,15 +17,19 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from PIL import Image
 
 from thresher import tables
 from thresher.data.synthetic.dataset import SyntheticSettings, write_dataset
+from thresher.data.taxonomy import load_taxonomy
 from thresher.errors import DataError, SettingsError
 from thresher.features.engine import EngineSettings
 from thresher.run import Record, Run, StageResult
+from thresher.segmentation.comparison import Cell
 from thresher.stages.cell import Job, as_job, settings_of
 from thresher.stages.cells import crew
 from thresher.stages.compare import CompareSettings, compare
+from thresher.stages.comparison_pictures import pictures, shown_cells
 from thresher.stages.index import IndexSettings, index
 from thresher.stages.pace import Pace
 from thresher.stages.train import TrainSettings
@@ -264,3 +268,34 @@ def test_words_of_errors(run: Run, tmp_path: Path) -> None:
         compare(run, dataclasses.replace(GRID, name="far"), SMALL, engine=EngineSettings(store="s3://b"), dry_run=True)
     with pytest.raises(DataError, match="taxonomy.toml: not there. Run index first"):
         compare(Run(tmp_path / "new"), GRID, SMALL)
+
+
+def test_predictions_are_drawn_beside_the_truth(story: Story) -> None:
+    drawn = pictures(Record(story.run.comparison("few")))
+    assert [path.name for path in drawn] == ["1.png", "2.png"]  # there are two images to validate with
+    assert story.ended.summary["predictions"] == 2
+    with Image.open(drawn[0]) as sheet:
+        # Image, truth, no weak images, random: there is no other method.
+        assert sheet.width == 4 * 240 + 10
+        colours = {colour for _, colour in sheet.crop((250, 45, 480, 45 + 60)).getcolors(1 << 16)}
+    taxonomy = load_taxonomy(str(story.run.taxonomy))
+    assert len(colours) > 2 and colours <= {each.colour for each in taxonomy.classes} | {(0, 0, 0)}
+
+
+def test_none_random_and_the_best_other_method_are_shown() -> None:
+    def cell(method: str, budget: str | None, seed: int = 0) -> Cell:
+        return Cell(method, budget, "hierarchical", seed, "x", f"{method}-{budget}-{seed}")
+
+    cells = [cell("none", None), cell("all", None), cell("random", "4"), cell("random", "9"), cell("both", "4"),
+             cell("both", "9"), cell("layout", "9"), cell("layout", "9", 1)]  # fmt: skip
+    ious = [0.2, 0.9, 0.3, 0.4, 0.8, 0.5, 0.5, 0.7]
+    rows: list[dict[str, object]] = [
+        {"method": each.method, "mode": each.mode, "budget": each.budget, "images": int(each.budget or 0),
+         "set": "validation", "class": None, "seed": each.seed, "weak_images": 0, "iou": iou, "seconds": 1.0}
+        for each, iou in zip(cells, ious, strict=True)
+    ]  # fmt: skip
+    results = tables.from_rows(rows, tables.RESULTS)
+    shown = shown_cells(cells, results)
+    # layout's mean over two seeds is above that of both; 0.8 is of a smaller selection.
+    assert [each.training for each in shown] == ["none-None-0", "random-9-0", "layout-9-0"]
+    assert shown_cells(cells[1:2], results) == []

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, get_args, get_type_hints
 
+from thresher import tables
 from thresher.errors import DataError, SettingsError
 from thresher.features.engine import EngineSettings
 from thresher.run import Record, Run, StageResult, as_json
@@ -19,6 +20,7 @@ from thresher.selection.methods import METHODS
 from thresher.stages import comparison_tables
 from thresher.stages.cell import as_job
 from thresher.stages.cells import Done, crew, workers_of
+from thresher.stages.comparison_pictures import draw_predictions
 from thresher.stages.frequencies import SelectionOf, write_frequencies
 from thresher.stages.pace import Pace, in_words, is_weak
 from thresher.stages.select import SelectSettings, select
@@ -121,6 +123,9 @@ def compare(
         todo = [cell for cell in cells if cell not in done]
         failed = _trained(run, settings, training, engine, record, done, todo)
         told = comparison_tables.write(run, settings, record, done)
+        if done:
+            measured = tables.read(record.folder / "results.parquet", tables.RESULTS)
+            told["predictions"] = len(draw_predictions(run, training, record, done, measured))
         record.add_problems("compare", comparison_tables.problems(run, failed))
         told = {"name": settings.name, "trainings": len(cells), "trained_now": len(todo) - len(failed), **told}
         if failed:

@@ -11,10 +11,11 @@ import polars as pl
 from thresher import tables
 from thresher.data.taxonomy import load_taxonomy
 from thresher.errors import DataError, SettingsError
-from thresher.run import Run
+from thresher.run import Record, Run
 from thresher.selection.diversity import class_frequencies
 from thresher.selection.explain import with_reasons
 from thresher.selection.methods import METHODS
+from thresher.stages.comparison_pictures import pictures
 from thresher.stages.frequencies import class_boxes
 from thresher.stages.score import labelled_pool
 from thresher.stages.select import Chosen, candidates_of, chosen, review_marks, selected, settings_from
@@ -188,5 +189,6 @@ def comparisons(run: Run) -> list[Compared]:
         counted = tables.read(folder / "frequencies.parquet", tables.FREQUENCIES).filter(of="target")
         if summary.height:
             strong = int(counted["of_images"].max() or 0)  # type: ignore[arg-type]
-            found.append(Compared(folder.name, results, summary, differences, strong))
+            drawn = [str(path.relative_to(run.folder)) for path in pictures(Record(folder))]
+            found.append(Compared(folder.name, results, summary, differences, strong, drawn))
     return found

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from thresher.report import comparison
-from thresher.report.blocks import Block, Cell, Chart, Grid, Missing, Number, Section
+from thresher.report.blocks import Block, Cell, Chart, Drawing, Grid, Missing, Number, Section
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,8 @@ class Compared:
     summary: pl.DataFrame
     differences: pl.DataFrame
     strong_images: int
+    pictures: Sequence[str] = ()
+    """Files within the run: what its networks decide on a few images, beside the truth."""
 
 
 def comparison_section(found: Sequence[Compared]) -> Section:
@@ -28,6 +30,12 @@ def comparison_section(found: Sequence[Compared]) -> Section:
     for one in found:
         for measured_on in one.summary["set"].unique(maintain_order=True):
             blocks += _one(one, measured_on)
+        blocks += [
+            Drawing(file, f"{one.name}: an image, the truth, and what networks of seed 0 decide.",
+                    "An image, its labels and the label maps that networks decide on, side by side; the tables above "
+                    "say in numbers how good they are.")
+            for file in one.pictures
+        ]  # fmt: skip
     if not blocks:
         blocks.append(Missing("What the selections are worth has not been compared.", "thresher compare RUN"))
     return Section("comparison", "Comparison", blocks)
