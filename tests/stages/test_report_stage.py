@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import json
+import math
+import re
 import shlex
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
@@ -19,7 +23,10 @@ from PIL import Image
 
 from thresher import tables
 from thresher.cli import app, main
+from thresher.density.mixture import Mixture, save_mixture
 from thresher.errors import DataError, SettingsError
+from thresher.features.projection import Projection
+from thresher.features.shards import ImageFeatures, shard_path, write_shard
 from thresher.run import Record, Run, as_json
 from thresher.segmentation.comparison import differences, summary
 from thresher.selection.methods import ranking
@@ -119,9 +126,20 @@ def write_scores(run: Run) -> None:
     run.note("fit", {"settings": as_json(FitSettings(components="2", double=True)), **fitted})
 
 
+def write_slices(run: Run) -> None:
+    """Four slices for two images of the pool, of which the last is far from a standard normal mixture."""
+    slices = np.zeros((4, 3), np.float16)
+    slices[3] = 9
+    features = [ImageFeatures(image_id(n), 2, 2, 64, 48, slices, np.zeros(5, np.float16)) for n in (2, 3)]
+    projection = Projection(np.zeros(5, np.float32), np.eye(3, 5, dtype=np.float32), 1.0)
+    write_shard(shard_path(run.slices, 0), features, [], "made up", projection)
+    save_mixture(Mixture.standard(3), run.mixture)
+
+
 def write_insight(run: Run) -> None:
     run.insight.mkdir()
-    told = {"domain_gap": {"auc": 0.98765, "low": 0.9, "high": 0.99999}, "share_of_pool_that_reaches_it": 0.12345}
+    told: dict[str, object] = {"heat_scale_nats": [-40.0, -2.0]}
+    told |= {"domain_gap": {"auc": 0.98765, "low": 0.9, "high": 0.99999}, "share_of_pool_that_reaches_it": 0.12345}
     (run.insight / "summary.json").write_text(json.dumps(told))
     sizes = [{"component": n, "weight": w, "target_share": w, "pool_share": 1 - w} for n, w in enumerate((0.3, 0.7))]
     tried = [{"components": n, "held_out_nats": 10.0 - n, "fitted_nats": 10.0 + n} for n in (1, 2)]
@@ -234,6 +252,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     select(run, SelectSettings("layout_and_diversity", str(TAKEN), name="mine"))
     # A column that is younger than the run is not there.
     tables.write(pl.read_parquet(run.scores).drop("yield_area"), run.scores)
+    write_slices(run)
     write_insight(run)
     write_comparison(run)
     return run
@@ -278,6 +297,15 @@ def test_cards_hold_the_numbers_of_the_selection_and_the_scores(run: Run, page: 
                 assert card[column] == chosen[name]["why"][column]
     shown = [name for name, each in page.cards.items() for _ in each]
     assert set(order[:48]) | set(order[TAKEN - 12 : TAKEN + 12]) <= set(shown)
+
+
+def test_cards_of_images_with_slices_bring_their_log_densities(html: Path, page: Page) -> None:
+    found = re.findall(r'data-rows="2" data-columns="2" data-levels="([^"]+)"', html.read_text("utf-8"))
+    shown = sum(name in (image_id(2), image_id(3)) for name, each in page.cards.items() for _ in each)
+    assert len(found) == shown >= 1
+    # log N(0; 0, I) in three dimensions, between −40 and −2 nats; the far slice lies below.
+    near = round(255 * (40 - 1.5 * math.log(2 * math.pi)) / 38)
+    assert all(list(base64.b64decode(each)) == [near] * 3 + [0] for each in found)
 
 
 def test_counts_are_those_of_the_tables(run: Run, page: Page) -> None:
@@ -413,7 +441,9 @@ def test_the_command_lines_make_the_same_settings_again(run: Run) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_opens_in_a_browser_without_any_request(chromium: Any, html: Path, scheme: str) -> None:
+def test_the_page_opens_in_a_browser_without_any_request(
+    chromium: Any, barriers: Callable[[Any], list[str]], html: Path, scheme: str
+) -> None:
     shown = chromium.new_page(color_scheme=scheme)
     requests: list[str] = []
     complaints: list[str] = []
@@ -429,6 +459,12 @@ def test_the_page_opens_in_a_browser_without_any_request(chromium: Any, html: Pa
     levels = [int(each.evaluate("each => each.tagName[1]")) for each in shown.query_selector_all("h1, h2, h3, h4")]
     assert levels[0] == 1
     assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+    shown.locator(".look").first.click()
+    pixel = "[...document.querySelector('.heated canvas').getContext('2d').getImageData(1, 1, 1, 1).data]"
+    assert shown.evaluate(pixel) == [38, 12, 74, 255]  # the far slice has the darkest colour
+    assert barriers(shown) == []
+    shown.locator(".look").first.click()
+    assert shown.locator(".heated").count() == 0
     # Bounds list the images within them, as the brush does.
     scores = json.loads(shown.eval_on_selector("#chart-scatter", "e => e.textContent"))["points"]
     bound = sorted(scores["diversity"])[-5]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Float
 
 from thresher.report.charts import Spec
 
@@ -108,6 +112,30 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Heat:
+    """How much the parts of a picture look like the target, to be laid over it on demand."""
+
+    rows: int
+    columns: int
+    levels: str
+    """A byte for each part, row by row, in base64: 0 is `low` nats or less, 255 is `high` or more."""
+    low: float
+    high: float
+
+
+def heat(log_density: Float[np.ndarray, "h w"], low: float, high: float) -> Heat:
+    """Log-densities in nats as levels between `low` and `high`.
+
+    >>> shown = heat(np.array([[0.0, 5.0, 20.0]]), 0.0, 10.0)
+    >>> list(base64.b64decode(shown.levels))
+    [0, 128, 255]
+    """
+    levels = np.round(255 * np.clip((log_density - low) / max(high - low, 1e-9), 0, 1)).astype(np.uint8)
+    rows, columns = levels.shape
+    return Heat(rows, columns, base64.b64encode(levels.tobytes()).decode(), low, high)
+
+
+@dataclass(frozen=True)
 class Card:
     """A picture of a gallery: what stands under it, and the target's images most like it."""
 
@@ -118,6 +146,7 @@ class Card:
     """Of each score its name, its value, and its rank in the pool where one is known."""
     rare_classes: Sequence[str] = ()
     nearest: Sequence[Picture] = ()
+    heat: Heat | None = None
 
 
 @dataclass(frozen=True)

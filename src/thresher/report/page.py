@@ -5,14 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from thresher.report.blocks import Chart, Section
+from thresher.report.blocks import Card, Chart, Section
 from thresher.report.charts import FAINT, INK, POOL, TARGET, vega_bundle
 from thresher.report.page_charts import SELECTION
 from thresher.report.thumbnails import Shown
@@ -82,6 +82,7 @@ def page(title: str, folder: str, sections: Sequence[Section], pictures: Picture
         version=version,
         outlines=OUTLINES,
         classes=_classes(sections),
+        heat=next((card.heat for card in _cards(sections) if card.heat is not None), None),
         charts={chart.name: chart_data(chart) for chart in charts},
         brushed={name: pictures.small[name].source for name in pictures.brushed if pictures.small[name].source},
         dark=DARK,
@@ -129,13 +130,17 @@ def _hash(script: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 
+def _cards(sections: Sequence[Section]) -> Iterator[Card]:
+    for section in sections:
+        for block in section.blocks:
+            yield from getattr(block, "cards", ())
+
+
 def _classes(sections: Sequence[Section]) -> list[tuple[str, int]]:
     """The classes whose boxes are drawn, and the numbers of their colours."""
     found = {
         outline.name: outline.colour
-        for section in sections
-        for block in section.blocks
-        for card in getattr(block, "cards", ())
+        for card in _cards(sections)
         for picture in (card.picture, *card.nearest)
         for outline in picture.outlines
     }

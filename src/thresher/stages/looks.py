@@ -33,7 +33,8 @@ class Looks:
         """
         self._run = run
         self._mixture: Mixture = load_mixture(run.mixture)
-        self._scale = _told_scale(run) or _fitted_scale(run, self._mixture)
+        self.scale: HeatScale = _told_scale(run) or _fitted_scale(run, self._mixture)
+        """The log-densities between which colours tell images apart."""
 
     def heat(self, image_id: str, path: Path) -> Image.Image:
         """The image, and beside it log p of each of its slices.
@@ -41,13 +42,20 @@ class Looks:
         Raises:
             DataError: it has no slices, or its pixels cannot be read.
         """
-        density = self._density(image_id)
+        density = self.densities({image_id})[image_id]
         title = f"{density.mean():.1f} nats per slice"
-        return heat_map(rgb_image(path), density, self._scale, title, image_id)
+        return heat_map(rgb_image(path), density, self.scale, title, image_id)
 
-    def _density(self, image_id: str) -> Float[np.ndarray, "h w"]:
-        block = slices_of(self._run.slices, {image_id})
-        return log_density(self._mixture, block.slices).reshape(block.grids[0])
+    def densities(self, image_ids: set[str]) -> dict[str, Float[np.ndarray, "h w"]]:
+        """Log p of each slice, in nats, of those of the images that have slices.
+
+        Raises:
+            DataError: none of them has.
+        """
+        block = slices_of(self._run.slices, image_ids)
+        values = log_density(self._mixture, block.slices)
+        parts = np.split(values, block.starts[1:-1])
+        return {name: part.reshape(grid) for name, part, grid in zip(block.image_ids, parts, block.grids, strict=True)}
 
 
 def _told_scale(run: Run) -> HeatScale | None:

@@ -16,7 +16,7 @@ from thresher.errors import SettingsError
 from thresher.files import replacing
 from thresher.run import Record, Run, StageResult, Track, untracked
 from thresher.stages.command_lines import command_lines, in_order
-from thresher.stages.report_pictures import boxes_of, pictures_of
+from thresher.stages.report_pictures import boxes_of, heat_of, pictures_of
 from thresher.stages.report_tables import (
     choice,
     comparisons,
@@ -104,7 +104,7 @@ def _selection(run: Run, asked: str) -> str | None:
 
 def _sections(run: Run, settings: ReportSettings, images: pl.DataFrame, name: str | None) -> list[Section]:
     from thresher.report.blocks import Missing, Section
-    from thresher.report.sections.chosen import Look, chosen_section
+    from thresher.report.sections.chosen import EDGE, FIRST, Look, chosen_section
     from thresher.report.sections.compared import comparison_section
     from thresher.report.sections.distributions import Material, distributions_section
     from thresher.report.sections.mapped import map_section
@@ -120,7 +120,9 @@ def _sections(run: Run, settings: ReportSettings, images: pl.DataFrame, name: st
     else:
         frames = [frame for frame in (found.taken, found.left_out, found.drawn) if frame is not None]
         colours = {each: number for number, each in enumerate(load_taxonomy(str(run.taxonomy)).classes_of_interest)}
-        chosen = chosen_section(found, pool, Look(boxes_of(run, frames, colours), colours))
+        shown = [found.taken.head(FIRST), found.taken.tail(EDGE), *frames[1:]]
+        look = Look(boxes_of(run, frames, colours), colours, heat_of(run, shown))
+        chosen = chosen_section(found, pool, look)
     material = Material(
         images, scores, taken, held_out_target(run), frequencies(run, pool, found), sizes(run)
     )  # fmt: skip

@@ -19,7 +19,7 @@ from thresher.report.thumbnails import LARGE, SMALL, WIDE, Shown, jpeg, thumbnai
 from thresher.run import Run, Track
 
 if TYPE_CHECKING:
-    from thresher.report.blocks import Section
+    from thresher.report.blocks import Heat, Section
     from thresher.report.page import Pictures
 
 #: Gives the page's way to a picture: its name beside the page, or the picture itself.
@@ -41,6 +41,19 @@ def boxes_of(run: Run, frames: Sequence[pl.DataFrame], classes: Mapping[str, int
     for row in own.collect(engine="streaming").sort("image_id", "class", "x0", "y0", "x1", "y1").iter_rows(named=True):
         found.setdefault(row["image_id"], []).append(row)
     return found
+
+
+def heat_of(run: Run, frames: Sequence[pl.DataFrame]) -> dict[str, Heat]:
+    """What the run's mixture says of the slices of the frames' images; of none, where it has no mixture or slices."""
+    from thresher.report.blocks import heat
+    from thresher.stages.looks import Looks
+
+    ids = {name for frame in frames for name in frame["image_id"]}
+    if not ids or not run.mixture.is_file() or not any(run.slices.glob("*.parquet")):
+        return {}
+    looks = Looks(run)
+    found = looks.densities(ids)
+    return {name: heat(values, looks.scale.low, looks.scale.high) for name, values in found.items()}
 
 
 def pictures_of(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
@@ -15,6 +15,7 @@ from thresher.report.blocks import (
     Facts,
     Gallery,
     Grid,
+    Heat,
     Missing,
     Number,
     Outline,
@@ -48,10 +49,12 @@ class Choice:
 
 @dataclass(frozen=True)
 class Look:
-    """What is needed to show an image: boxes with a class by image, and the colour number of each class."""
+    """What is needed to show an image: boxes with a class by image, the colour number of each class, and heat."""
 
     boxes: Mapping[str, Sequence[Mapping[str, Any]]]
     colours: Mapping[str, int]
+    heat: Mapping[str, Heat] = field(default_factory=dict)
+    """Of the images that have slices."""
 
     def picture(self, image_id: str, dataset: str = "") -> Picture:
         """The image with its boxes, and words for who cannot see it."""
@@ -156,5 +159,5 @@ def _card(row: Mapping[str, Any], look: Look) -> Card:
     nearest = [look.picture(image_id) for image_id in why.get("nearest_ids") or ()]
     return Card(
         look.picture(row["image_id"], row["dataset"]), title, row["dataset"], numbers, why.get("rare_classes") or (),
-        nearest,
+        nearest, look.heat.get(row["image_id"]),
     )  # fmt: skip

@@ -118,6 +118,34 @@
     return draw;
   };
 
+  // Dark violet to yellow, as the heat maps of insight; the picture beneath turns grey.
+  const RAMP = [[38, 12, 74], [120, 28, 109], [204, 65, 77], [246, 140, 44], [250, 226, 110]];
+  const hot = (level) => {
+    const place = (level / 255) * (RAMP.length - 1);
+    const low = Math.min(RAMP.length - 2, Math.floor(place));
+    return RAMP[low].map((each, n) => each + (place - low) * (RAMP[low + 1][n] - each));
+  };
+  const heated = (button) => {
+    const { rows, columns, levels } = button.dataset;
+    const canvas = document.createElement('canvas');
+    canvas.width = Number(columns);
+    canvas.height = Number(rows);
+    canvas.setAttribute('aria-hidden', 'true');
+    const context = canvas.getContext('2d');
+    const drawn = context.createImageData(canvas.width, canvas.height);
+    [...atob(levels)].forEach((sign, n) => drawn.data.set([...hot(sign.charCodeAt(0)), 255], 4 * n));
+    context.putImageData(drawn, 0, 0);
+    return canvas;
+  };
+  document.querySelectorAll('.look').forEach((button) => button.addEventListener('click', () => {
+    const shot = button.parentElement.querySelector('.shot');
+    const pressed = button.getAttribute('aria-pressed') !== 'true';
+    button.setAttribute('aria-pressed', String(pressed));
+    shot.classList.toggle('heated', pressed);
+    shot.querySelector('canvas')?.remove();
+    if (pressed) shot.querySelector('img').after(heated(button));
+  }));
+
   const figures = [...document.querySelectorAll('[data-chart]')].map((figure) => [figure, prepared(figure)]);
   // Drawn when near the screen, so that the page is there at once; all of them before it is printed.
   const near = new IntersectionObserver((entries) => entries.filter((entry) => entry.isIntersecting).forEach((entry) => {
