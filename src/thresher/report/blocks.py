@@ -161,6 +161,24 @@ class Gallery:
 
 
 @dataclass(frozen=True)
+class Strip:
+    """A row of small pictures under a line of words; below each picture a few words of its own."""
+
+    words: str
+    pictures: Sequence[tuple[Picture, str]]
+
+
+@dataclass(frozen=True)
+class Strips:
+    """Rows of small pictures."""
+
+    kind: ClassVar[str] = "strips"
+    title: str
+    text: str
+    strips: Sequence[Strip]
+
+
+@dataclass(frozen=True)
 class Drawing:
     """A picture that an earlier stage drew: a file's name within the run."""
 
@@ -197,7 +215,7 @@ class Chart:
     renderer: str = "svg"
 
 
-Block = Words | Missing | Facts | Code | Grid | Gallery | Drawing | Drawings | Chart
+Block = Words | Missing | Facts | Code | Grid | Gallery | Strips | Drawing | Drawings | Chart
 
 
 @dataclass(frozen=True)

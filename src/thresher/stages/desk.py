@@ -95,7 +95,7 @@ class Desk:
 
     def choose(self, ask: Mapping[str, Any]) -> dict[str, Any]:
         """What the settings choose: how many, of what, and which rows (one bit each, lowest first)."""
-        settings = settings_of(ask)
+        settings = settings_of(ask, self._start.duplicate_cosine)
         choice = self._choice(settings)
         self._review.settings({name: value for name, value in as_json(settings).items() if name != "name"})
         bench, marks = self._bench, self._review.marks()
@@ -158,7 +158,7 @@ class Desk:
         view = str(ask.get("view"))
         if view not in VIEWS:
             raise SettingsError(f"view '{view}': expected {', '.join(VIEWS)}.")
-        choice = self._choice(settings_of(ask))
+        choice = self._choice(settings_of(ask, self._start.duplicate_cosine))
         rows = self._viewed(view, choice, ask)
         start = max(0, int(ask.get("from", 0)))
         shown = rows[start : start + min(PAGE, max(1, int(ask.get("most", 60))))]
@@ -255,7 +255,7 @@ class Desk:
             raise SettingsError(f"name '{name}': expected letters, digits, '.', '-', '+' or '_'.")
         if run.selection(name).is_file() and ask.get("replace") is not True:
             raise SettingsError(f"selection '{name}': is there already. Choose another name, or replace it.")
-        settings = dataclasses.replace(settings_of(ask), name=name, review=name)
+        settings = dataclasses.replace(settings_of(ask, self._start.duplicate_cosine), name=name, review=name)
         self._choice(dataclasses.replace(settings, name="", review=""))
         tables.write(self._review.table(), run.review(name))
         done = select(run, settings)
@@ -286,8 +286,11 @@ class Desk:
         return out, folder
 
 
-def settings_of(ask: Mapping[str, Any]) -> SelectSettings:
+def settings_of(ask: Mapping[str, Any], duplicate_cosine: float = 0.0) -> SelectSettings:
     """The settings of select that the page sends, each of the type that it should be.
+
+    Args:
+        duplicate_cosine: Is fixed when the explorer starts, since clusters take their time.
 
     Raises:
         SettingsError: one is not, or cannot work.
@@ -303,5 +306,5 @@ def settings_of(ask: Mapping[str, Any]) -> SelectSettings:
     return SelectSettings(
         method, str(ask.get("budget", SelectSettings.budget)), seed,
         diversity_weight=weight if method in MEAN_RANKS else SelectSettings.diversity_weight,
-        quotas=quotas, datasets=datasets,
+        quotas=quotas, datasets=datasets, duplicate_cosine=duplicate_cosine,
     )  # fmt: skip

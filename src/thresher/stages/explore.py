@@ -85,7 +85,7 @@ def explorer(run: Run, settings: ExploreSettings) -> Any:
     from thresher.stages.desk import Desk
 
     start, before = _start(run, settings.selection)
-    bench = workbench(run, settings.roots)
+    bench = workbench(run, settings.roots, start.duplicate_cosine)
     review = Review(settings.person or getpass.getuser(), before)
     return application(Desk(bench, review, start), _hosts(settings.host))
 

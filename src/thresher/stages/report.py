@@ -24,6 +24,7 @@ from thresher.stages.report_tables import (
     frequencies,
     held_out_target,
     map_places,
+    redundant,
     scores_of,
     selection_names,
     sizes,
@@ -46,6 +47,8 @@ class ReportSettings:
     """The HTML file to write, its pictures in a folder beside it; RUN/report.html by default."""
     single_file: bool = False
     """Put the pictures into the HTML file."""
+    duplicate_cosine: float = 0.95
+    """Pool images whose pooled vectors have this cosine or more are told as near-duplicates; 0: nothing is told."""
     map_images: int = 2000
     """The map places at most this many images, a third of them the target's and a third the selection's; 0: no map."""
 
@@ -55,6 +58,8 @@ class ReportSettings:
         Raises:
             SettingsError: names the setting, its value and what is expected.
         """
+        if not 0 <= self.duplicate_cosine <= 1:
+            raise SettingsError(f"duplicate_cosine = {self.duplicate_cosine}: expected 0 (off) to 1, such as 0.95.")
         if not (self.map_images == 0 or 4 <= self.map_images <= 5000):
             raise SettingsError(f"map_images = {self.map_images}: expected 0, or 4 to 5000.")
 
@@ -135,6 +140,7 @@ def _sections(run: Run, settings: ReportSettings, images: pl.DataFrame, name: st
         problems_section(
             tables.read(run.problems, tables.PROBLEMS) if run.problems.is_file() else None,
             tables.read(run.labels, tables.LABELS) if run.labels.is_file() else None,
+            redundant(run, pool, taken, settings.duplicate_cosine),
         ),
         comparison_section(comparisons(run)),
     ]

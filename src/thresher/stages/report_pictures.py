@@ -60,7 +60,7 @@ def pictures_of(
     run: Run, sections: Sequence[Section], images: pl.DataFrame, out: Path, single_file: bool, track: Track[Any]
 ) -> tuple[Pictures, int]:
     """Make every picture that the sections show; gives them and the number of images that could not be read."""
-    from thresher.report.blocks import Chart, Drawing, Drawings, Gallery
+    from thresher.report.blocks import Chart, Drawing, Drawings, Gallery, Strips
     from thresher.report.page import Pictures
     from thresher.report.sections.distributions import spread_out
 
@@ -70,6 +70,8 @@ def pictures_of(
     brushed = {name for block in blocks if isinstance(block, Chart) and block.brush for name in spread_out(block)}
     # What the brush can show is small also where a card shows it large.
     small = brushed | {picture.image_id for card in cards for picture in card.nearest}
+    strips = [strip for block in blocks if isinstance(block, Strips) for strip in block.strips]
+    small |= {picture.image_id for strip in strips for picture, _ in strip.pictures}
     kept: set[str] = set()
     folder = out.parent / f"{out.stem}_files"
     keep = _inside if single_file else _beside(folder, kept)

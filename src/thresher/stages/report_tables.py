@@ -15,12 +15,14 @@ from thresher.run import Record, Run
 from thresher.selection.diversity import class_frequencies
 from thresher.selection.explain import with_reasons
 from thresher.selection.methods import METHODS
+from thresher.stages.candidates import LIKE_TARGET, candidates_of, clusters_of
 from thresher.stages.comparison_pictures import pictures
 from thresher.stages.frequencies import class_boxes
 from thresher.stages.score import labelled_pool
-from thresher.stages.select import Chosen, candidates_of, chosen, review_marks, selected, settings_from
+from thresher.stages.select import Chosen, chosen, review_marks, selected, settings_from
 
 if TYPE_CHECKING:
+    from thresher.report.blocks import Block
     from thresher.report.sections.chosen import Choice
     from thresher.report.sections.compared import Compared
     from thresher.report.sections.mixture import Findings
@@ -83,7 +85,8 @@ def _made_again(run: Run, settings: dict[str, Any], scores: pl.DataFrame, pool: 
     if review and not run.review(review).is_file():
         return None
     try:
-        return chosen(candidates_of(run, scores, pool), settings_from(settings), review_marks(run, review))
+        wished = settings_from(settings)
+        return chosen(candidates_of(run, scores, pool, wished.duplicate_cosine), wished, review_marks(run, review))
     except (DataError, SettingsError):  # the pool has changed since, and no longer allows this choice
         return None
 
@@ -156,6 +159,17 @@ def _thirds(rows: pl.DataFrame, most: int) -> pl.DataFrame:
     pool = rows.filter(set="pool")
     kept.append(pool[np.sort(rng.permutation(pool.height)[: most - sum(each.height for each in kept)])])
     return pl.concat(kept)
+
+
+def redundant(run: Run, pool: pl.DataFrame, taken: pl.DataFrame | None, cosine: float) -> list[Block]:
+    """What is told of near-duplicates; nothing where embed has not run, nothing was selected, or nobody asked."""
+    from thresher.report.sections.redundant import Redundancy, redundancy_blocks
+
+    if cosine == 0 or taken is None or not run.pooled.is_file():
+        return []
+    clusters = clusters_of(run, pool, cosine)
+    shared = (pl.col("cluster") == LIKE_TARGET) | (pl.len().over("cluster") > 1)
+    return redundancy_blocks(Redundancy(cosine, clusters.filter(shared), LIKE_TARGET), taken["image_id"].to_list())
 
 
 def findings(run: Run) -> Findings | None:

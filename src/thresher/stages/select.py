@@ -12,15 +12,13 @@ import numpy as np
 import polars as pl
 
 from thresher import tables
-from thresher.data.taxonomy import load_taxonomy
 from thresher.errors import DataError, SettingsError
 from thresher.run import Run, StageResult, file_digest, perform
 from thresher.selection.constraints import Constrained, constrained, parsed_quotas
-from thresher.selection.diversity import ClassFrequencies, class_frequencies
 from thresher.selection.explain import with_reasons
 from thresher.selection.methods import DIVERSITY_WEIGHT, MEAN_RANKS, METHODS, budget_count, ranking
+from thresher.stages.candidates import LIKE_TARGET, Candidates, read_candidates
 from thresher.stages.plan import select_plan
-from thresher.stages.score import labelled_pool
 
 NAME = re.compile(r"[\w][\w.+-]*")
 #: What a person can mark an image as: looked at and good, never to be taken, always to be taken.
@@ -45,6 +43,8 @@ class SelectSettings:
     """CLASS=NUMBER: at least so many of the chosen images hold this class; the best ranked that do are taken first."""
     datasets: tuple[str, ...] = ()
     """Choose from these data sets of the pool alone."""
+    duplicate_cosine: float = 0.0
+    """Take one of images whose pooled vectors have this cosine or more, and none so like the target; 0: take all."""
     review: str = ""
     """A review saved by the explorer: what was rejected there is left out, what was pinned is always taken."""
 
@@ -60,6 +60,8 @@ class SelectSettings:
             raise SettingsError(f"diversity_weight = {self.diversity_weight}: expected 0 to 1.")
         if self.method not in MEAN_RANKS and self.diversity_weight != DIVERSITY_WEIGHT:
             raise SettingsError(f"diversity_weight: method '{self.method}' has none; {', '.join(MEAN_RANKS)} have.")
+        if not 0 <= self.duplicate_cosine <= 1:
+            raise SettingsError(f"duplicate_cosine = {self.duplicate_cosine}: expected 0 (off) to 1, such as 0.95.")
         for name in filter(None, (self.selection_name, self.review)):
             if not NAME.fullmatch(name):
                 raise SettingsError(f"name '{name}': expected letters, digits, '.', '-', '+' or '_'.")
@@ -72,27 +74,14 @@ class SelectSettings:
 
 
 @dataclass(frozen=True)
-class Candidates:
-    """What a choice is made from: nothing in it depends on the settings, so it can be kept between choices."""
-
-    scores: pl.DataFrame
-    """Table SCORES."""
-    datasets: pl.DataFrame
-    """image_id and dataset of the pool's images."""
-    counts: pl.DataFrame
-    """Objects per class of each image (`class_counts`)."""
-    frequencies: ClassFrequencies
-    classes: tuple[str, ...]
-    """The classes of interest."""
-
-
-@dataclass(frozen=True)
 class Chosen(Constrained):
     """The chosen images, out of how many, and how many had no score to be ranked by."""
 
     candidates: pl.DataFrame
     """All that could be chosen, best first: image_id, rank, score."""
     not_ranked: int
+    duplicates: int = 0
+    """How many images were left out for being like a better one, or like the target."""
 
 
 def chosen(candidates: Candidates, settings: SelectSettings, marks: pl.DataFrame) -> Chosen:
@@ -117,11 +106,24 @@ def chosen(candidates: Candidates, settings: SelectSettings, marks: pl.DataFrame
     order = found.order.filter(~pl.col("image_id").is_in(rejected.implode()))
     if settings.datasets:
         order = _of_datasets(order, candidates.datasets, settings.datasets)
+    before = order.height
+    if candidates.clusters is not None:
+        order = _once(order, candidates.clusters, pinned)
     order = order.with_columns(rank=pl.int_range(1, order.height + 1, dtype=pl.Int64))
     unranked = int((~pinned.is_in(order["image_id"].implode())).sum())
     count = budget_count(settings.budget, order.height + unranked)
     made = constrained(order, count, _holders(order, candidates.counts, quotas), quotas, pinned.to_list())
-    return Chosen(made.chosen, made.unmet, order, found.not_ranked)
+    return Chosen(made.chosen, made.unmet, order, found.not_ranked, before - order.height)
+
+
+def _once(order: pl.DataFrame, clusters: pl.DataFrame, pinned: pl.Series) -> pl.DataFrame:
+    """The order with one image of each cluster, the best, or those that are pinned; none of what is like the target."""
+    own = order.join(clusters, on="image_id", how="left", maintain_order="left")
+    by_hand = pl.col("image_id").is_in(pinned.implode())
+    first = by_hand | (~by_hand.any().over("cluster") & (pl.col("rank") == pl.col("rank").min().over("cluster")))
+    # An image that embed could not read is in no cluster.
+    kept = pl.when(pl.col("cluster") == LIKE_TARGET).then(by_hand).otherwise(pl.col("cluster").is_null() | first)
+    return own.filter(kept).drop("cluster")
 
 
 def _of_datasets(order: pl.DataFrame, owners: pl.DataFrame, datasets: tuple[str, ...]) -> pl.DataFrame:
@@ -165,29 +167,6 @@ def settings_from(recorded: Mapping[str, Any]) -> SelectSettings:
     return SelectSettings(**told)
 
 
-def candidates_of(run: Run, scores: pl.DataFrame, pool: pl.DataFrame) -> Candidates:
-    """What a choice is made from.
-
-    Args:
-        scores: Table SCORES.
-        pool: image_id and dataset of the pool's images.
-    """
-    counts, labelled = labelled_pool(run, pool)
-    classes = load_taxonomy(str(run.taxonomy)).classes_of_interest
-    return Candidates(scores, pool, counts, class_frequencies(counts, labelled.height), classes)
-
-
-def read_candidates(run: Run) -> Candidates:
-    """Read what a choice is made from.
-
-    Raises:
-        DataError: score has not run.
-    """
-    scores = tables.read(run.scores, tables.SCORES, key="image_id")
-    images = tables.read(run.images, tables.some(tables.INDEXED_IMAGES, "image_id", "dataset", "role"), key="image_id")
-    return candidates_of(run, scores, images.filter(role="pool").select("image_id", "dataset"))
-
-
 def select(run: Run, settings: SelectSettings | None = None, *, dry_run: bool = False) -> StageResult:
     """Choose images from the pool and say why each was chosen.
 
@@ -205,10 +184,12 @@ def select(run: Run, settings: SelectSettings | None = None, *, dry_run: bool = 
     read = {"scores": run.scores, "images": run.images, "boxes": run.boxes, "taxonomy": run.taxonomy}
     if settings.review:
         read["review"] = run.review(settings.review)
+    if settings.duplicate_cosine:
+        read["pooled"] = run.pooled
     inputs = {key: file_digest(path) for key, path in read.items()}
 
     def work() -> tuple[dict[str, Any], int]:
-        candidates = read_candidates(run)
+        candidates = read_candidates(run, settings.duplicate_cosine)
         made = chosen(candidates, settings, review_marks(run, settings.review))
         taken = with_reasons(made.chosen, candidates.scores, candidates.counts, candidates.frequencies)
         tables.write(tables.checked(taken, tables.SELECTION, f"selection {name}", key="image_id"), run.selection(name))
@@ -222,6 +203,8 @@ def select(run: Run, settings: SelectSettings | None = None, *, dry_run: bool = 
             "datasets": dict(sets.sort(["count", "dataset"], descending=[True, False]).iter_rows()),
             "rare_classes": sorted(candidates.frequencies.rare),
         }
+        if settings.duplicate_cosine:
+            told["near_duplicates_left_out"] = made.duplicates
         if made.unmet:
             told["quotas_not_met"] = {each: f"{there} of {asked}" for each, (there, asked) in made.unmet.items()}
         return told, 0

@@ -16,8 +16,8 @@ from thresher.data.sources import split_address
 from thresher.data.taxonomy import load_taxonomy
 from thresher.errors import DataError
 from thresher.run import Record, Run, file_digest, perform
+from thresher.stages.candidates import Candidates, read_candidates
 from thresher.stages.index import IndexSettings, parsed_sources
-from thresher.stages.select import Candidates, read_candidates
 
 #: The map's landmarks: so many images of the target and of the pool are placed by t-SNE, the others beside them.
 TARGET_LANDMARKS, POOL_LANDMARKS = 700, 1300
@@ -84,16 +84,17 @@ class Workbench:
         return Path(path)
 
 
-def workbench(run: Run, roots: Sequence[Path] = ()) -> Workbench:
+def workbench(run: Run, roots: Sequence[Path] = (), duplicate_cosine: float = 0.0) -> Workbench:
     """Read the tables of a run.
 
     Args:
         roots: Folders whose pictures may be shown besides those that index was given.
+        duplicate_cosine: As in the settings of select.
 
     Raises:
         DataError: score has not run.
     """
-    candidates = read_candidates(run)
+    candidates = read_candidates(run, duplicate_cosine)
     images = _images(run)
     pool = images.filter(role="pool")
     classes = list(candidates.classes)

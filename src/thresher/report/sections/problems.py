@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import polars as pl
 
 from thresher.report.blocks import Block, Cell, Grid, Missing, Section, Words, number
@@ -9,9 +11,15 @@ from thresher.report.blocks import Block, Cell, Grid, Missing, Section, Words, n
 _EXAMPLES, _LABELS = 5, 40
 
 
-def problems_section(problems: pl.DataFrame | None, labels: pl.DataFrame | None) -> Section:
-    """The section from tables PROBLEMS and LABELS; None before index."""
-    blocks: list[Block] = []
+def problems_section(
+    problems: pl.DataFrame | None, labels: pl.DataFrame | None, redundant: Sequence[Block] = ()
+) -> Section:
+    """The section from tables PROBLEMS and LABELS; None before index.
+
+    Args:
+        redundant: What is told of near-duplicates, where it was looked for.
+    """
+    blocks: list[Block] = [*redundant]
     if problems is None:
         blocks.append(Missing("Nothing has been indexed.", "thresher index RUN"))
     elif problems.is_empty():
@@ -20,7 +28,7 @@ def problems_section(problems: pl.DataFrame | None, labels: pl.DataFrame | None)
         blocks += _kinds(problems)
     if labels is not None:
         blocks.append(_unmapped(labels))
-    return Section("problems", "Problems", blocks)
+    return Section("problems", "Redundancy and problems", blocks)
 
 
 def _kinds(problems: pl.DataFrame) -> list[Block]:

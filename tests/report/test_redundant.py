@@ -1,0 +1,40 @@
+"""What the report tells of near-duplicates."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from thresher.report.blocks import Facts, Strips, Words
+from thresher.report.sections.redundant import Redundancy, redundancy_blocks
+
+CLUSTERS = pl.DataFrame(
+    {"image_id": ["a", "b", "c", "d", "e", "x", "y"], "cluster": [0, 0, 0, 3, 3, -1, -1]},
+    schema={"image_id": pl.String, "cluster": pl.Int64},
+)
+
+
+def test_clusters_and_leaks_are_counted_and_shown() -> None:
+    blocks = redundancy_blocks(Redundancy(0.95, CLUSTERS, -1), ["a", "c", "x", "z"])
+    assert isinstance(blocks[0], Facts)
+    values = [row[1].value for row in blocks[0].rows[1:]]  # type: ignore[union-attr]
+    # Two clusters of five images; one is taken from, twice; one image is like the target.
+    assert values == [2, 5, 1, 1, 1]
+    clusters, leaks = blocks[1:]
+    assert isinstance(clusters, Strips) and isinstance(leaks, Strips)
+    assert [strip.words for strip in clusters.strips] == ["3 images, 2 taken"]
+    shown = [(picture.image_id, words) for picture, words in clusters.strips[0].pictures]
+    assert shown == [("a", "taken"), ("c", "taken"), ("b", "not taken")]
+    assert [picture.image_id for picture, _ in leaks.strips[0].pictures] == ["x"]
+
+
+def test_a_selection_without_any_says_so() -> None:
+    blocks = redundancy_blocks(Redundancy(0.95, CLUSTERS, -1), ["z"])
+    assert isinstance(blocks[1], Words) and blocks[1].text.startswith("No image of the selection")
+    assert len(blocks) == 2
+
+
+def test_many_clusters_are_counted_and_the_largest_shown() -> None:
+    many = pl.DataFrame({"image_id": [f"{n:03}" for n in range(60)], "cluster": [n // 2 for n in range(60)]})
+    strips = redundancy_blocks(Redundancy(0.95, many, -1), many["image_id"].to_list())[1]
+    assert isinstance(strips, Strips)
+    assert strips.title == "Clusters that the selection takes from, 12 of 30" and len(strips.strips) == 12

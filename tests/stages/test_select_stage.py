@@ -1,0 +1,84 @@
+"""select with near-duplicates, weights, data sets and reviews, on made-up tables whose order is known."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from thresher import tables
+from thresher.errors import DataError, SettingsError
+from thresher.run import Run
+from thresher.stages.select import SelectSettings, select, selected
+
+
+@pytest.fixture
+def run(hostile_run: Callable[[Path], Run], tmp_path: Path) -> Run:
+    """By layout images come in the order of their numbers. 0, 1 and 2 look the same; 4 looks like a target image."""
+    made = hostile_run(tmp_path)
+    pooled = tables.read(made.pooled, tables.POOLED).sort("image_id")  # the pool's 60, then the target's 6
+    vectors = np.eye(66, dtype=np.float16)
+    vectors[1], vectors[2] = vectors[0] * 3, vectors[0]
+    vectors[4] = vectors[60]
+    tables.write(pooled.with_columns(vector=pl.Series(vectors, dtype=pl.Array(pl.Float16, 66))), made.pooled)
+    return made
+
+
+def numbers(run: Run, **settings: object) -> list[int]:
+    select(run, SelectSettings(method="layout", budget="4", name="tried", **settings))  # type: ignore[arg-type]
+    return [int(each[5:8]) for each in selected(run, "tried")["image_id"]]
+
+
+def reviewed(run: Run, **marks: str) -> str:
+    now = datetime.datetime.now(datetime.UTC)
+    ids = tables.read(run.images, tables.INDEXED_IMAGES)["image_id"].sort().to_list()
+    rows: list[dict[str, object]] = [
+        {"at": now, "person": "ada", "what": "mark", "image_id": ids[int(number[1:])], "value": mark}
+        for number, mark in marks.items()
+    ]
+    tables.write(tables.from_rows(rows, tables.REVIEW), run.review("mine"))
+    return "mine"
+
+
+def test_of_what_looks_the_same_the_best_is_taken_and_nothing_like_the_target(run: Run) -> None:
+    assert numbers(run) == [0, 1, 2, 3]
+    assert numbers(run, duplicate_cosine=0.95) == [0, 3, 5, 6]
+    assert run.recorded()["select:tried"]["summary"]["near_duplicates_left_out"] == 3
+
+
+def test_what_is_pinned_stands_for_those_that_look_the_same(run: Run) -> None:
+    review = reviewed(run, n2="pinned", n4="pinned")
+    assert numbers(run, duplicate_cosine=0.95, review=review) == [2, 3, 4, 5]
+
+
+def test_another_of_the_same_takes_the_place_of_a_rejected_one(run: Run) -> None:
+    assert numbers(run, duplicate_cosine=0.95, review=reviewed(run, n0="rejected")) == [1, 3, 5, 6]
+
+
+def test_the_vectors_are_an_input_only_where_they_are_asked_for(run: Run) -> None:
+    numbers(run)
+    assert "pooled" not in run.recorded()["select:tried"]["inputs"]
+    numbers(run, duplicate_cosine=0.9)
+    assert "pooled" in run.recorded()["select:tried"]["inputs"]
+
+
+def test_wishes_that_cannot_be_met_have_words(run: Run) -> None:
+    for settings, words in (
+        ({"duplicate_cosine": 1.5}, "duplicate_cosine = 1.5: expected 0 .off. to 1"),
+        ({"diversity_weight": 0.7}, "diversity_weight: method 'layout' has none; both, layout_and_diversity have"),
+        ({"quotas": ("sign",)}, "quotas 'sign': expected CLASS=NUMBER"),
+        ({"datasets": ("nowhere",)}, "datasets 'nowhere': no such data set in the pool. Known: set 0"),
+        ({"review": "../x"}, "name '../x': expected letters"),
+    ):
+        with pytest.raises(SettingsError, match=words):
+            numbers(run, **settings)
+    with pytest.raises(DataError, match="reviews/gone.parquet: not there"):
+        numbers(run, review="gone")
+    rows = [{"what": "mark", "image_id": "pool/gone", "value": "pinned"}]
+    tables.write(tables.from_rows(rows, tables.REVIEW), run.review("old"))  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="1 pinned images are not in the pool .first: pool/gone."):
+        numbers(run, review="old")
