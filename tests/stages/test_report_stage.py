@@ -308,6 +308,19 @@ def test_cards_of_images_with_slices_bring_their_log_densities(html: Path, page:
     assert all(list(base64.b64decode(each)) == [near] * 3 + [0] for each in found)
 
 
+def test_the_map_tells_classes_and_components(html: Path) -> None:
+    (text,) = re.findall(r'id="chart-map">(.*?)</script>', html.read_text("utf-8"))
+    chart = json.loads(text)
+    points = pl.DataFrame(chart["points"])
+    labels = [each["label"] for each in chart["variants"]]
+    assert labels[:3] == ["set", "data set", "most frequent class"]
+    for name, found, component in points.select("image_id", "class", "component").iter_rows():
+        number = int(name[5:8]) if name.startswith("pool") else -1
+        boxed = number >= 0 and number % 2 == 0
+        assert found == ((SIGN if number % 16 == 0 else CAR) if boxed else "none")
+        assert component == ("0" if number in (2, 3) else "none")
+
+
 def test_counts_are_those_of_the_tables(run: Run, page: Page) -> None:
     head, target, pool = page.tables["counts"]
     assert head[1:3] == ["found", "read"]
@@ -360,7 +373,8 @@ def test_names_from_data_are_shown_and_never_run(html: Path, page: Page) -> None
 
 
 def test_the_page_finds_its_pictures_beside_it_or_within(run: Run, html: Path, page: Page) -> None:
-    sources = {str(own["src"]) for tag, own in page.tags if tag == "img"}
+    # The picture of the dot under the pointer is there from the start, and empty.
+    sources = {str(own["src"]) for tag, own in page.tags if tag == "img"} - {"data:,"}
     assert sources
     for source in sources:
         with Image.open(html.parent / source) as picture:
@@ -376,7 +390,7 @@ def test_the_page_finds_its_pictures_beside_it_or_within(run: Run, html: Path, p
     alone = html.parent / "alone" / "page.html"
     write_report(run, ReportSettings(out=alone, single_file=True, map_images=0))
     assert list(alone.parent.iterdir()) == [alone]
-    images = [str(own["src"]) for tag, own in parsed(alone).tags if tag == "img"]
+    images = [str(own["src"]) for tag, own in parsed(alone).tags if tag == "img" and own["src"] != "data:,"]
     assert images
     assert all(source.startswith("data:image/jpeg;base64,") for source in images)
     missing = parsed(alone).text
@@ -444,7 +458,7 @@ def test_the_command_lines_make_the_same_settings_again(run: Run) -> None:
 def test_the_page_opens_in_a_browser_without_any_request(
     chromium: Any, barriers: Callable[[Any], list[str]], html: Path, scheme: str
 ) -> None:
-    shown = chromium.new_page(color_scheme=scheme)
+    shown = chromium.new_page(color_scheme=scheme, reduced_motion="reduce")
     requests: list[str] = []
     complaints: list[str] = []
     shown.on("request", lambda request: requests.append(request.url))
@@ -465,6 +479,13 @@ def test_the_page_opens_in_a_browser_without_any_request(
     assert barriers(shown) == []
     shown.locator(".look").first.click()
     assert shown.locator(".heated").count() == 0
+    shown.locator("[data-chart=map]").scroll_into_view_if_needed()
+    box = shown.locator("[data-chart=map] canvas").bounding_box()
+    for place in itertools.product(range(8, 100, 2), repeat=2):
+        shown.mouse.move(box["x"] + box["width"] * place[0] / 100, box["y"] + box["height"] * place[1] / 100)
+        if shown.locator("[data-chart=map] .preview img").is_visible():
+            break
+    assert shown.locator("[data-chart=map] .preview").inner_text().split(":")[0] in ("target", "pool", "selection")
     # Bounds list the images within them, as the brush does.
     scores = json.loads(shown.eval_on_selector("#chart-scatter", "e => e.textContent"))["points"]
     bound = sorted(scores["diversity"])[-5]
@@ -472,13 +493,16 @@ def test_the_page_opens_in_a_browser_without_any_request(
     within = sum(value >= bound for value in scores["diversity"])
     assert shown.inner_text(".found").startswith(f"{within} images")
     assert shown.query_selector(".brushed img")
-    shown.query_selector("[data-chart=scatter]").scroll_into_view_if_needed()
+    shown.query_selector("[data-chart=scatter] canvas").scroll_into_view_if_needed()
     box = shown.query_selector("[data-chart=scatter] canvas").bounding_box()
     shown.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.4 * box["height"])
     shown.mouse.down()
     shown.mouse.move(box["x"] + 0.8 * box["width"], box["y"] + 0.8 * box["height"], steps=4)
     shown.mouse.up()
-    shown.wait_for_function("document.querySelector('[name=x1]').value !== ''")
+    for _ in range(200):
+        if shown.input_value("[name=x1]"):
+            break
+        shown.wait_for_timeout(20)
     low, high = (float(shown.input_value(f"[name={name}]")) for name in ("x0", "x1"))
     assert min(scores["layout"]) - 1 < low < high < max(scores["layout"]) + 1
     assert shown.evaluate("window.hacked") is None

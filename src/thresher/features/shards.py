@@ -151,6 +151,14 @@ def slices_in_shards(
         yield owned(block, [image_id in wanted for image_id in block.image_ids]).slices
 
 
+def with_slices(folder: Path, wanted: set[str]) -> set[str]:
+    """Which of the wanted images have slices here; none where there are no shards. Only ids are read."""
+    found: set[str] = set()
+    for path in sorted(folder.glob("part-*.parquet")):
+        found |= wanted.intersection(pl.read_parquet(path, columns=["image_id"])["image_id"])
+    return found
+
+
 def slices_of(folder: Path, wanted: set[str]) -> SliceBlock:
     """The slices of the wanted images together in memory, in the order of their ids.
 

@@ -212,6 +212,9 @@ class Chart:
     choice: str = ""
     points: Mapping[str, Sequence[object]] = field(default_factory=dict)
     brush: tuple[str, str] | None = None
+    spread: tuple[str, str, int] | None = None
+    """Two columns of the points, and the cells a side of a grid over them: one image of each set in a cell is shown,
+    where the pointer is over its dot."""
     renderer: str = "svg"
 
 

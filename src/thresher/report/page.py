@@ -98,6 +98,7 @@ def chart_data(chart: Chart) -> dict[str, Any]:
         "variants": [{"label": label, "spec": spec} for label, spec in chart.variants.items()],
         "points": dict(chart.points),
         "brush": bool(chart.brush),
+        "pictures": bool(chart.spread),
         "renderer": chart.renderer,
     }
 

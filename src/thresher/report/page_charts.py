@@ -84,7 +84,6 @@ def places_chart(colour: str, title: str, words: list[str], sets: Sequence[str] 
             size=alt.condition(chosen, alt.value(46), alt.value(18)),
             color=alt.Color(f"{colour}:{kind}", title=None if by_set else colour.replace("_", " "), scale=scale,
                             legend=key),
-            tooltip=["image_id:N", "set:N"],
         )
     )  # fmt: skip
     return finished(dots, title, words, height=460)

@@ -14,6 +14,7 @@ import polars as pl
 from thresher import tables
 from thresher.data.images import rgb_image
 from thresher.errors import DataError
+from thresher.features.shards import with_slices
 from thresher.files import replacing
 from thresher.report.thumbnails import LARGE, SMALL, WIDE, Shown, jpeg, thumbnail
 from thresher.run import Run, Track
@@ -48,8 +49,8 @@ def heat_of(run: Run, frames: Sequence[pl.DataFrame]) -> dict[str, Heat]:
     from thresher.report.blocks import heat
     from thresher.stages.looks import Looks
 
-    ids = {name for frame in frames for name in frame["image_id"]}
-    if not ids or not run.mixture.is_file() or not any(run.slices.glob("*.parquet")):
+    ids = with_slices(run.slices, {name for frame in frames for name in frame["image_id"]})
+    if not ids or not run.mixture.is_file():
         return {}
     looks = Looks(run)
     found = looks.densities(ids)
@@ -67,7 +68,7 @@ def pictures_of(
     blocks = [block for section in sections for block in section.blocks]
     cards = [card for block in blocks if isinstance(block, Gallery) for card in block.cards]
     large = {card.picture.image_id for card in cards}
-    brushed = {name for block in blocks if isinstance(block, Chart) and block.brush for name in spread_out(block)}
+    brushed = {name for block in blocks if isinstance(block, Chart) for name in spread_out(block)}
     # What the brush can show is small also where a card shows it large.
     small = brushed | {picture.image_id for card in cards for picture in card.nearest}
     strips = [strip for block in blocks if isinstance(block, Strips) for strip in block.strips]

@@ -10,9 +10,11 @@ import polars as pl
 
 from thresher import tables
 from thresher.data.taxonomy import load_taxonomy
+from thresher.density.mixture import load_mixture, responsibilities
 from thresher.errors import DataError, SettingsError
+from thresher.features.shards import slices_of, with_slices
 from thresher.run import Record, Run
-from thresher.selection.diversity import class_frequencies
+from thresher.selection.diversity import class_counts, class_frequencies
 from thresher.selection.explain import with_reasons
 from thresher.selection.methods import METHODS
 from thresher.stages.candidates import LIKE_TARGET, candidates_of, clusters_of
@@ -130,7 +132,7 @@ def sizes(run: Run) -> pl.DataFrame | None:
 
 
 def map_places(run: Run, images: pl.DataFrame, taken: pl.DataFrame | None, most: int) -> pl.DataFrame | None:
-    """image_id, x, y, set and dataset of at most that many images, placed by t-SNE on their pooled vectors."""
+    """At most that many images, placed by t-SNE: image_id, x, y, set, dataset, class and component."""
     from thresher.report.insight import similarity_map
 
     if most == 0 or not run.pooled.is_file():
@@ -146,7 +148,29 @@ def map_places(run: Run, images: pl.DataFrame, taken: pl.DataFrame | None, most:
     own = pooled.join(drawn.lazy().select("image_id"), on="image_id", how="semi").collect().sort("image_id")
     vectors = own["vector"].rechunk().to_numpy(allow_copy=False)
     placed = similarity_map(own["image_id"].to_list(), ["pool"] * own.height, vectors, SEED).drop("role")
-    return placed.join(drawn, on="image_id")
+    known = placed.join(drawn, on="image_id").join(_frequent_classes(run, drawn), on="image_id", how="left")
+    return known.join(_components(run, drawn), on="image_id", how="left")
+
+
+def _frequent_classes(run: Run, ids: pl.DataFrame) -> pl.DataFrame:
+    """image_id and its most frequent class of interest, of equals the first by name; not of images without."""
+    classes = load_taxonomy(str(run.taxonomy)).classes_of_interest
+    boxes = tables.scan(run.boxes, tables.BOXES).join(ids.lazy().select("image_id"), on="image_id", how="semi")
+    counts = class_counts(boxes, classes).unpivot(index="image_id", variable_name="class", value_name="count")
+    first = counts.filter(pl.col("count") > 0).sort(["count", "class"], descending=[True, False])
+    return first.group_by("image_id", maintain_order=True).first().select("image_id", "class")
+
+
+def _components(run: Run, ids: pl.DataFrame) -> pl.DataFrame:
+    """image_id and the component that has most of its slices; empty where the run has no mixture or slices."""
+    known = with_slices(run.slices, set(ids["image_id"]))
+    if not known or not run.mixture.is_file():
+        return pl.DataFrame(schema={"image_id": pl.String, "component": pl.String})
+    mixture, block = load_mixture(run.mixture), slices_of(run.slices, known)
+    shares = np.add.reduceat(responsibilities(mixture, block.slices), block.starts[:-1], axis=0)
+    # A number that is a name: no component is more than another.
+    names = [str(number) for number in shares.argmax(axis=1)]
+    return pl.DataFrame({"image_id": block.image_ids, "component": names})
 
 
 def _thirds(rows: pl.DataFrame, most: int) -> pl.DataFrame:

@@ -15,6 +15,8 @@ from thresher.report.insight import similarity_bins
 #: Points of the scatter plot, at most.
 MOST_POINTS = 20_000
 _ACROSS = {"layout": "layout", "similarity_nats": "similarity (nats per slice)"}
+#: Cells a side of the grid of which each brings a picture of every set.
+_CELLS = 13
 
 
 @dataclass(frozen=True)
@@ -104,8 +106,8 @@ def _scatter(scores: pl.DataFrame, chosen: pl.DataFrame | None, seed: int) -> li
     points = {name: shown[name].round(digits[name]).to_list() for name in (*across, "diversity")}
     points |= {name: shown[name].to_list() for name in ("image_id", "set")}
     alt = "Scatter plot of similarity against diversity, a dot for each pool image. Give bounds below to list images."
-    chart = Chart("scatter", alt, variants, "Similarity", points, brush=(across[0], "diversity"), renderer="canvas")
-    return [chart]
+    axes = (across[0], "diversity")
+    return [Chart("scatter", alt, variants, "Similarity", points, axes, (*axes, _CELLS), renderer="canvas")]
 
 
 def _drawn(rows: pl.DataFrame, most: int, seed: int) -> pl.DataFrame:
@@ -171,11 +173,11 @@ def _sizes(images: pl.DataFrame, sizes: pl.DataFrame) -> Grid:
     return Grid("sizes", "Image sizes (px)", ["data set", "role", "images", *heads], rows, folded=True)
 
 
-def spread_out(chart: Chart, cells: int = 13) -> list[str]:
-    """Of the scatter plot's images one of each set in every occupied cell of a grid: those that get a picture."""
-    if chart.brush is None:
+def spread_out(chart: Chart) -> list[str]:
+    """Of the chart's images one of each set in every occupied cell of its grid: those that get a picture."""
+    if chart.spread is None:
         return []
-    x, y = chart.brush
+    x, y, cells = chart.spread
     frame = pl.DataFrame({name: chart.points[name] for name in (x, y, "image_id", "set")})
     places = [
         ((pl.col(name) - pl.col(name).min()) / (pl.col(name).max() - pl.col(name).min()) * cells)

@@ -11,13 +11,16 @@ from thresher.report.blocks import Chart, Missing, Section, Words
 
 _WORDS = ["Each dot is an image; neighbours look alike to the network. Axes, sizes of clumps and the space between",
           "them mean nothing (t-SNE)."]  # fmt: skip
+#: Cells a side of the grid of which each brings a picture of every set.
+_CELLS = 9
 
 
 def map_section(places: pl.DataFrame | None, scores: pl.DataFrame | None, left_out: bool = False) -> Section:
     """The section.
 
     Args:
-        places: image_id, x, y, set (target, pool, selection), dataset; None where embed has not run.
+        places: image_id, x, y, set (target, pool, selection), dataset, and as far as they are known `class` (the most
+            frequent one of interest) and `component` (of the mixture); None where embed has not run.
         scores: Table SCORES, those of its columns that the run has; None before score.
         left_out: Whether none was asked for.
     """
@@ -38,15 +41,24 @@ def map_section(places: pl.DataFrame | None, scores: pl.DataFrame | None, left_o
     variants = {
         words: page_charts.places_chart(column, f"The images as the network sees them ({counts})", _WORDS, sets)
         for words, column in _choices(columns).items()
-        if column not in columns or rows[column].null_count() < rows.height
+        if column in rows.columns and rows[column].null_count() < rows.height
     }
     points = {name: rows[name].round(2).to_list() for name in ("x", "y")}
-    points |= {name: rows[name].to_list() for name in ("image_id", "set", "dataset")}
+    kinds = [name for name in ("class", "component") if name in rows.columns]
+    rows = rows.with_columns(pl.col(kinds).fill_null("none"))
+    points |= {name: rows[name].to_list() for name in ("image_id", "set", "dataset", *kinds)}
     points |= {name: rows[name].round(3).to_list() for name in columns}
     alt = f"Map of {rows.height:,} images ({counts}) by t-SNE; near dots are images that look alike to the network."
-    return Section("map", title, [Chart("map", alt, variants, "Colour by", points, renderer="canvas")])
+    chart = Chart("map", alt, variants, "Colour by", points, spread=("x", "y", _CELLS), renderer="canvas")
+    return Section("map", title, [chart])
 
 
 def _choices(columns: Sequence[str]) -> dict[str, str]:
     words = {"similarity_nats": "similarity", "layout": "layout", "diversity": "diversity"}
-    return {"set": "set", "data set": "dataset"} | {words[name]: name for name in columns}
+    kinds = {
+        "set": "set",
+        "data set": "dataset",
+        "most frequent class": "class",
+        "component of the mixture": "component",
+    }
+    return kinds | {words[name]: name for name in columns}

@@ -90,6 +90,24 @@
     };
   };
 
+  // What the dot under the pointer is, with its picture where the page has one.
+  const previewing = (figure, view) => {
+    const preview = figure.querySelector('.preview');
+    view.addEventListener('pointermove', (event, item) => {
+      const name = item?.datum?.image_id;
+      preview.hidden = name === undefined;
+      if (preview.hidden) return;
+      const image = preview.querySelector('img');
+      image.hidden = !Object.hasOwn(brushed, name);
+      if (!image.hidden) image.src = brushed[name];
+      preview.querySelector('span').textContent = `${item.datum.set}: ${name}`;
+      const box = figure.getBoundingClientRect();
+      preview.style.left = `${Math.min(event.clientX - box.left + 18, box.width - 160)}px`;
+      preview.style.top = `${event.clientY - box.top + 18}px`;
+    });
+    figure.addEventListener('pointerleave', () => { preview.hidden = true; });
+  };
+
   const prepared = (figure) => {
     const data = read(`chart-${figure.dataset.chart}`);
     const rows = rowsOf(data.points);
@@ -111,6 +129,7 @@
       // The words beside the chart say what it shows; its marks one by one say nothing more.
       figure.querySelector('.canvas svg')?.setAttribute('aria-hidden', 'true');
       if (data.brush) drawn.view.addSignalListener('brush', (_, value) => state.brushed(value));
+      if (data.pictures) previewing(figure, drawn.view);
       figure.dataset.drawn = 'yes';
     };
     if (select) select.addEventListener('change', () => { figure.querySelector('form')?.reset(); draw(); });
