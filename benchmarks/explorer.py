@@ -66,8 +66,8 @@ def served(address: str, figures: Figures) -> None:
         told(figures, f"answer to a changed {name}", [timed(lambda one=one: ask("api/choose", one)) for one in asked])
     one = {"budget": budget}
     ask("api/choose", one)
-    told(figures, "60 cards", [timed(lambda n=n: ask("api/gallery", one | {"view": "chosen", "from": 60 * n, "most": 60}))
-                               for n in range(5)])  # fmt: skip
+    pages = [one | {"view": "chosen", "from": 60 * n, "most": 60} for n in range(5)]
+    told(figures, "60 cards", [timed(lambda each=each: ask("api/gallery", each)) for each in pages])
     told(figures, "a thumbnail", [timed(lambda n=n: ask(f"picture/{n}/320")) for n in range(TRIES)])
 
 
