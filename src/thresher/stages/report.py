@@ -132,7 +132,7 @@ def _sections(run: Run, settings: ReportSettings, images: pl.DataFrame, name: st
         images, scores, taken, held_out_target(run), frequencies(run, pool, found), sizes(run)
     )  # fmt: skip
     return [
-        _done(run, images),
+        _done(run, images, name),
         chosen,
         distributions_section(material),
         map_section(map_places(run, images, taken, settings.map_images), scores, settings.map_images == 0),
@@ -146,7 +146,7 @@ def _sections(run: Run, settings: ReportSettings, images: pl.DataFrame, name: st
     ]
 
 
-def _done(run: Run, images: pl.DataFrame) -> Section:
+def _done(run: Run, images: pl.DataFrame, selection: str | None) -> Section:
     from thresher.report.sections.done import done_section
 
     recorded = in_order(run.recorded())
@@ -168,7 +168,9 @@ def _done(run: Run, images: pl.DataFrame) -> Section:
         for folder in sorted((run.folder / "comparisons").glob("*"))
         if "settings" in (entry := _compare_entry(folder))
     }
-    return done_section(recorded, images, counted, masks, read, broken, command_lines(run.folder, recorded, compared))
+    # Of other selections, of which a comparison makes dozens, the command lines are enough.
+    shown = {stage: entry for stage, entry in recorded.items() if stage.partition(":")[2] in ("", selection)}
+    return done_section(shown, images, counted, masks, read, broken, command_lines(run.folder, recorded, compared))
 
 
 def _compare_entry(folder: Path) -> Mapping[str, Any]:

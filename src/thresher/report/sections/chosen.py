@@ -30,6 +30,8 @@ from thresher.report.blocks import (
 FIRST, EDGE, DRAWN = 48, 12, 12
 #: Boxes drawn over one picture, the largest first: a crowd of hundreds would hide it.
 _MOST_OUTLINES = 60
+#: Other selections named at most.
+_OTHERS = 8
 
 
 @dataclass(frozen=True)
@@ -108,10 +110,11 @@ def chosen_section(choice: Choice, pool: pl.DataFrame, look: Look) -> Section:
 
 
 def _facts(choice: Choice) -> list[tuple[str, Cell | Sequence[Cell]]]:
+    more = len(choice.others) - _OTHERS
     rows: list[tuple[str, Cell | Sequence[Cell]]] = [
         ("Images taken", number(choice.taken.height, column="taken")),
         *((name.capitalize(), str(choice.settings[name])) for name in ("method", "budget") if name in choice.settings),
-        ("Other selections", ", ".join(choice.others)),
+        ("Other selections", ", ".join(choice.others[:_OTHERS]) + (f" and {more:,} more" if more > 0 else "")),
     ]
     return [(name, value) for name, value in rows if value]
 

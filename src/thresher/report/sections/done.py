@@ -24,6 +24,7 @@ def done_section(
     """The section from the manifest and the tables.
 
     Args:
+        recorded: The manifest's stages, of the selections only the one shown.
         images: Table INDEXED_IMAGES.
         boxes: image_id, boxes and mapped (those with a class) of each image with boxes.
         masks: image_id of each image with a mask.
@@ -120,4 +121,6 @@ def _settings(recorded: Mapping[str, Any]) -> Grid:
         for stage, entry in recorded.items()
         for name, value in entry.get("settings", {}).items()
     ]
-    return Grid("settings", "All settings", ["stage", "setting", "value"], rows, folded=True)
+    return Grid(
+        "settings", "Settings of the stages and of this selection", ["stage", "setting", "value"], rows, folded=True
+    )
