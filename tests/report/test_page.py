@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thresher import tables
-from thresher.report.blocks import Chart, number, percent
+from thresher.report.blocks import Chart, Grid, number, percent
 from thresher.report.page import Pictures, page, script_json
 from thresher.report.sections.distributions import Material, distributions_section, spread_out
 from thresher.report.thumbnails import Shown
@@ -82,3 +82,26 @@ def test_bins_and_quantiles_are_of_the_scores() -> None:
         assert sum(row["share"] for row in rows if row["role"] == role) == 1.0 or np.isclose(
             sum(row["share"] for row in rows if row["role"] == role), 1
         )
+
+
+def test_folders_are_told_where_a_data_set_has_several() -> None:
+    ids = ["c/train/aachen/1", "c/train/aachen/2", "c/train/bonn/1", "p/day/1", "p/night/1", "p/night/2"]
+    rows: list[dict[str, object]] = [
+        {"image_id": name, "dataset": name[0], "role": "target" if name[0] == "c" else "pool"} for name in ids
+    ]
+    images = tables.from_rows(rows, tables.INDEXED_IMAGES)
+    chosen = pl.DataFrame({"image_id": ["p/night/2"]})
+    section = distributions_section(Material(images, None, chosen, None, None, None))
+    table = next(block for block in section.blocks if isinstance(block, Grid) and block.name == "folders")
+    cells = [[None if cell is None else getattr(cell, "value", cell) for cell in row] for row in table.rows]
+    assert cells == [
+        ["c/train/aachen", "target", 2, None],
+        ["c/train/bonn", "target", 1, None],
+        ["p/night", "pool", 2, 1],
+        ["p/day", "pool", 1, 0],
+    ]
+    flat = tables.from_rows(
+        [{"image_id": f"p/{n}", "dataset": "p", "role": "pool"} for n in range(3)], tables.INDEXED_IMAGES
+    )
+    blocks = distributions_section(Material(flat, None, None, None, None, None)).blocks
+    assert not any(getattr(block, "name", "") == "folders" for block in blocks)

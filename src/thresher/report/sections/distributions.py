@@ -17,6 +17,8 @@ MOST_POINTS = 20_000
 _ACROSS = {"layout": "layout", "similarity_nats": "similarity (nats per slice)"}
 #: Cells a side of the grid of which each brings a picture of every set.
 _CELLS = 13
+#: Folders listed at most.
+_FOLDERS = 60
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ def distributions_section(material: Material, seed: int = 0) -> Section:
         blocks += _classes(material.frequencies)
     if material.chosen is not None:
         blocks.append(_datasets(material.images, material.chosen))
+    blocks += _folders(material.images, material.chosen)
     if material.sizes is not None and material.sizes.height:
         blocks.append(_sizes(material.images, material.sizes))
     return Section("distributions", "Distributions", blocks)
@@ -158,6 +161,25 @@ def _datasets(images: pl.DataFrame, chosen: pl.DataFrame) -> Chart:
     )
     alt = "Bars: what share of the pool and of the selection each data set makes; the counts stand under the selection."
     return Chart("dataset-shares", alt, {"": page_charts.datasets_chart(shares.sort("dataset", "role"))})
+
+
+def _folders(images: pl.DataFrame, chosen: pl.DataFrame | None) -> list[Block]:
+    """Images of each folder within the data sets, such as cities; nothing where every data set is one folder."""
+    folder = pl.col("image_id").str.extract(r"^(.*)/[^/]*$").fill_null(pl.col("dataset"))
+    taken = pl.lit(False) if chosen is None else pl.col("image_id").is_in(chosen["image_id"].implode())
+    each = images.select("dataset", "role", folder=folder, taken=taken).group_by("role", "dataset", "folder")
+    found = each.agg(images=pl.len(), taken=pl.col("taken").sum())
+    if found.height == found.select("role", "dataset").unique().height:
+        return []
+    rows: list[list[Cell]] = [
+        [row["folder"], row["role"], number(row["images"], column="images"),
+         number(row["taken"], column="taken") if row["role"] == "pool" and chosen is not None else None]
+        for row in found.sort(["role", "taken", "images", "folder"], descending=[True, True, True, False])
+        .head(_FOLDERS).iter_rows(named=True)
+    ]  # fmt: skip
+    more = f", {_FOLDERS} of {found.height:,}" if found.height > _FOLDERS else ""
+    heads = ["folder", "role", "images", "taken"]
+    return [Grid("folders", f"Folders within the data sets (cities, drives){more}", heads, rows, folded=True)]
 
 
 def _sizes(images: pl.DataFrame, sizes: pl.DataFrame) -> Grid:
