@@ -188,6 +188,17 @@ def test_pictures_are_of_the_data_alone(client: TestClient, run: Run, tmp_path: 
         assert wider.get("/picture/1/320").status_code == 200
 
 
+def test_no_export_takes_along_what_lies_outside(client: TestClient, run: Run) -> None:
+    asked(client, "mark", row=0, mark="rejected")
+    asked(client, "save", name="mine", budget="3")  # image 1, a link that leads out, is in it
+    content = {"name": "mine", "format": "coco", "images": "copy"}
+    answer = client.post("/api/export", json=content, headers=OWN)
+    assert answer.status_code == 404 and "lies outside the data's folders" in answer.json()["error"]
+    assert (
+        client.post("/api/export", json=content | {"format": "csv", "images": "none"}, headers=OWN).status_code == 200
+    )
+
+
 def test_a_path_that_climbs_out_is_refused(run: Run, tmp_path: Path) -> None:
     images = tables.read(run.images, tables.INDEXED_IMAGES)
     climbing = f"{tmp_path}/data/../secret.png"
@@ -292,3 +303,19 @@ def test_a_pinned_image_without_a_score_can_be_exported(run: Run) -> None:
         for form in ("csv", "txt", "parquet", "coco", "open_images", "fiftyone", "lightly", "hf"):
             answer = one.post("/api/export", json={"name": "mine", "format": form, "images": "copy"}, headers=OWN)
             assert answer.status_code == 200, (form, answer.text)
+
+
+def test_marks_of_images_that_have_left_the_pool_are_taken_back(client: TestClient, run: Run) -> None:
+    for row, mark in ((5, "pinned"), (6, "rejected"), (7, "pinned")):
+        asked(client, "mark", row=row, mark=mark)
+    asked(client, "save", name="mine", budget="7")
+    images = tables.read(run.images, tables.INDEXED_IMAGES).sort("image_id")
+    left = images.filter(~pl.col("image_id").is_in(images["image_id"][5:7].implode()))
+    tables.write(left, run.images)
+    tables.write(tables.read(run.scores, tables.SCORES).join(left, on="image_id", how="semi"), run.scores)
+    with TestClient(explorer(run, ExploreSettings("mine", "bob")), base_url="http://127.0.0.1") as later:
+        assert asked(later, "choose")["marks"] == {"pinned": 1}
+        asked(later, "save", name="ours", budget="7")
+    taken_back = tables.read(run.review("ours"), tables.REVIEW).filter(pl.col("value") == "none")
+    assert taken_back["person"].to_list() == ["bob", "bob"]
+    assert set(taken_back["image_id"]) == set(images["image_id"][5:7])

@@ -28,7 +28,7 @@ from thresher.stages.looks import Looks
 from thresher.stages.review import Review
 from thresher.stages.select import MARKS, NAME, SelectSettings, chosen, select
 from thresher.stages.views import COMPARED, VIEWS, Choice, Flags, Rows, rows_of_view, within_bounds
-from thresher.stages.workbench import Workbench, classes_shown, places
+from thresher.stages.workbench import RANKED, Workbench, classes_shown, places
 
 #: Cards of one answer, at most.
 PAGE = 120
@@ -57,13 +57,12 @@ class Desk:
         """What the page needs before anything is chosen."""
         bench = self._bench
         sets = bench.images.filter(role="pool").group_by("dataset").len().sort("dataset")
-        has = {name for name in bench.candidates.scores.columns if bench.candidates.scores[name].count()}
-        known = {"yield": "yield_area"}
+        has_yield = bench.candidates.scores["yield_area"].count() > 0
         return {
             "title": bench.run.folder.absolute().name,
             "pool": bench.pool,
             "rows": bench.images.height,
-            "methods": [name for name in METHODS if known.get(name, name) in has or name != "yield"],
+            "methods": [name for name in METHODS if name != "yield" or has_yield],
             "weighted": list(MEAN_RANKS),
             "classes": classes_shown(bench),
             "datasets": [{"name": name, "pool": count} for name, count in sets.iter_rows()],
@@ -195,9 +194,7 @@ class Desk:
             "rank": rank,
             "mark": self._review.marked(image["image_id"]),
             "numbers": numbers,
-            "ranks": {
-                name: scores[name] for name in ("layout_rank", "similarity_rank", "diversity_rank") if name in scores
-            },
+            "ranks": {name: scores[name] for name in RANKED if name in scores},
             "boxes": bench.boxes.of(row),
         }
 
@@ -266,6 +263,9 @@ class Desk:
 
         Returns:
             The file, and the temporary folder that holds it and can go once it is sent.
+
+        Raises:
+            DataError: images are to be copied, and one lies outside the data's folders.
         """
         name, form = str(ask.get("name", "")), str(ask.get("format", ""))
         if form not in FORMATS or name not in self._selections():
@@ -273,6 +273,9 @@ class Desk:
         images = str(ask.get("images", "none"))
         if images not in ("none", "copy"):
             raise SettingsError(f"images '{images}': expected none or copy.")
+        if images == "copy":
+            for row in np.flatnonzero(self._other(name)):
+                self._bench.path(int(row))
         folder = Path(tempfile.mkdtemp(prefix="thresher-"))
         try:
             suffix = f".{form}" if form in ("csv", "txt", "parquet") else ".parquet" if form == "atlas" else ""

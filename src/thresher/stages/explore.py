@@ -14,7 +14,7 @@ from typing import Any
 from thresher import tables
 from thresher.errors import SettingsError
 from thresher.run import Run, StageResult
-from thresher.stages.review import Review
+from thresher.stages.review import UNMARKED, Review
 from thresher.stages.select import SelectSettings, settings_from
 from thresher.stages.workbench import workbench
 
@@ -87,6 +87,9 @@ def explorer(run: Run, settings: ExploreSettings) -> Any:
     start, before = _start(run, settings.selection)
     bench = workbench(run, settings.roots, start.duplicate_cosine)
     review = Review(settings.person or getpass.getuser(), before)
+    gone = review.marks().join(bench.candidates.datasets, on="image_id", how="anti")
+    for image_id in gone["image_id"]:  # nobody could take these marks back by hand
+        review.mark(image_id, UNMARKED)
     return application(Desk(bench, review, start), _hosts(settings.host))
 
 
