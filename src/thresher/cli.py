@@ -25,7 +25,7 @@ app = App(
 )
 
 COMMANDS = {
-    "demo": "The whole job on made-up street scenes; ends with a picture and a small comparison.",
+    "demo": "The whole job on made-up street scenes; ends with a small comparison and a report.",
     "run": "Every stage, from one TOML file.",
     "index": "Read annotations and image files of target and pool into tables.",
     "embed": "Run every image through the backbone and keep its slices.",

@@ -263,7 +263,7 @@ def demo_command(
     settings: Annotated[DemoSettings, FLAT] = DemoSettings(),
     output: Output = Output(),
 ) -> int:
-    """The whole job on made-up street scenes; ends with the paths of a picture and a figure."""
+    """The whole job on made-up street scenes; ends with the path of a report."""
     with _lines_on_stderr():
         return _told(demo(folder, settings, dry_run=output.dry_run, track=_track()), output)
 

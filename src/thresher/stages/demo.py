@@ -17,6 +17,8 @@ from thresher.stages.compare import CompareSettings, missing_parts
 from thresher.stages.embed import EmbedSettings
 from thresher.stages.fit import FitSettings
 from thresher.stages.index import IndexSettings
+from thresher.stages.insight import insight
+from thresher.stages.report import missing_report_parts, write_report
 from thresher.stages.run_file import RunFile, run_all
 from thresher.stages.score import ScoreSettings
 from thresher.stages.select import SelectSettings
@@ -73,6 +75,9 @@ def demo(
     with_comparison = dataclasses.replace(run_file, train=_SHORT, compare=_comparison(planted))
     yield from run_all(run_file if missing_parts() else with_comparison, track=track)
     run = Run(run_file.folder)
+    if not missing_report_parts():
+        yield insight(run, track=track)
+        yield write_report(run, track=track)
     found = {method: _precision(run, method, truth) for method in methods}
     yield StageResult(
         "demo",
@@ -82,6 +87,7 @@ def demo(
             "precision": found,
             "sheet": str(run.folder / "sheets" / "layout_and_diversity.png"),
             "figure": _figure(run),
+            "report": _left_out("report") if missing_report_parts() else str(run.folder / "report.html"),
         },
     )
 
@@ -92,9 +98,11 @@ def _comparison(planted: int) -> CompareSettings:
 
 
 def _figure(run: Run) -> str:
-    if missing := missing_parts():
-        return f"left out, for want of {', '.join(missing)}: pip install 'thresher[train,report]'"
-    return str(run.comparison("comparison") / "figure.png")
+    return _left_out("train,report") if missing_parts() else str(run.comparison("comparison") / "figure.png")
+
+
+def _left_out(parts: str) -> str:
+    return f"left out: pip install 'thresher[{parts}]'"
 
 
 def _precision(run: Run, name: str, truth: pl.DataFrame) -> float:

@@ -74,8 +74,7 @@ def write_report(
         DataError: index has not run.
     """
     settings = settings or ReportSettings()
-    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
+    if missing := missing_report_parts():
         raise SettingsError(f"report: {', '.join(missing)} not installed. Run: pip install 'thresher[report]'")
     images = tables.read(run.images, tables.INDEXED_IMAGES, key="image_id")
     name = _selection(run, settings.selection)
@@ -92,6 +91,11 @@ def write_report(
         file.write(html.encode())
     told |= {"sections": len(sections), "pictures_unreadable": unreadable, "html_bytes": out.stat().st_size}
     return StageResult("report", "done", told)
+
+
+def missing_report_parts() -> list[str]:
+    """The libraries of the optional part report that are not installed."""
+    return [name for name in _NEEDED if importlib.util.find_spec(name) is None]
 
 
 def _selection(run: Run, asked: str) -> str | None:
