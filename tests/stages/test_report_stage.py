@@ -435,6 +435,45 @@ def test_who_was_left_out_is_not_told_of_scores_that_have_changed(run: Run, tmp_
     assert "thresher select" in page.text
 
 
+def test_near_duplicates_and_leaks_of_the_selection_are_shown_with_their_cosines(run: Run, tmp_path: Path) -> None:
+    other = Run(tmp_path / "run")
+    shutil.copytree(run.folder, other.folder)
+    pooled = tables.read(run.pooled, tables.POOLED)
+    vectors = dict(zip(pooled["image_id"], pooled["vector"].to_numpy(), strict=True))
+    first, second, third = tables.read(run.selection("mine"), tables.SELECTION)["image_id"][:3]
+    target = f"target/{POOL + 2:03}"
+    vectors[second], vectors[third] = vectors[first] * 2, vectors[target] / 2
+    twins = pl.Series(np.stack([vectors[name] for name in pooled["image_id"]]), dtype=pl.Array(pl.Float16, 6))
+    tables.write(pooled.with_columns(vector=twins), other.pooled)
+    write_report(other, ReportSettings(map_images=0, duplicate_cosine=0.999))
+    page = parsed(other.folder / "report.html")
+    words, leaks = page.text.split("nearly the same as an image of the target")[:2]
+    assert "2 images, 2 taken, cosine 1.000" in words
+    assert all(f"taken: {name}" in words for name in (first, second))
+    assert "cosine 1.000" in leaks and f"taken: {third}" in leaks and f"target: {target}" in leaks
+    assert f"taken: {third}" not in words
+
+
+def test_predictions_that_are_missing_say_what_draws_them(run: Run, page: Page) -> None:
+    (said,) = re.findall(r"networks of both decide is not drawn.*?This makes it: (.*)\n", page.text)
+    words = shlex.split(said)[1:]
+    _, bound, _ = app.parse_args(words, exit_on_error=False, print_error=False)
+    compared = Record(run.comparison("both")).recorded()["compare"]
+    assert bound.arguments["run"] == run.folder
+    assert as_json(bound.arguments["settings"]) == compared["settings"]
+    assert as_json(bound.arguments["training"]) == compared["training"]
+
+
+def test_the_scale_of_heat_is_told_also_where_no_boxes_are_drawn(run: Run, tmp_path: Path) -> None:
+    other = Run(tmp_path / "run")
+    shutil.copytree(run.folder, other.folder)
+    tables.write(tables.empty(tables.BOXES), other.boxes)
+    write_report(other, ReportSettings(map_images=0))
+    page = parsed(other.folder / "report.html")
+    assert any(own.get("class") == "look" for _, own in page.tags)
+    assert "-40 nats or less" in page.text and "Draw boxes" not in page.text
+
+
 def test_the_command_lines_make_the_same_settings_again(run: Run) -> None:
     recorded = run.recorded()
     compared = Record(run.comparison("both")).recorded()["compare"]

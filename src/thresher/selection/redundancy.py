@@ -54,13 +54,32 @@ def like_any(
     vectors: Float[np.ndarray, "n c"], others: Float[np.ndarray, "m c"], cosine: float
 ) -> Bool[np.ndarray, " n"]:
     """Whether the cosine of each image with any of the others is `cosine` or more: does the pool hold the target?"""
-    known = _unit(others)
-    found = np.zeros(len(vectors), bool)
+    if not len(others):
+        return np.zeros(len(vectors), bool)
+    found: Bool[np.ndarray, " n"] = most_alike(vectors, others)[1] >= cosine
+    return found
+
+
+def most_alike(
+    vectors: Float[np.ndarray, "n c"], others: Float[np.ndarray, "m c"] | None = None
+) -> tuple[Int64[np.ndarray, " n"], Float32[np.ndarray, " n"]]:
+    """Of each image the row of the other image that it is most like, of equals the first, and their cosine.
+
+    Args:
+        others: One at least; without them each image is held against the rest of `vectors`, of which there are two.
+
+    >>> most_alike(np.array([[1.0, 0.0], [0.0, 1.0], [3.0, 4.0]]))
+    (array([2, 2, 1]), array([0.6, 0.8, 0.8], dtype=float32))
+    """
+    known = _unit(vectors if others is None else others)
+    rows, found = np.zeros(len(vectors), np.int64), np.zeros(len(vectors), np.float32)
     for start in range(0, len(vectors), _BLOCK):
         own = slice(start, start + _BLOCK)
-        if len(known):
-            found[own] = (_unit(vectors[own]) @ known.T).max(axis=1) >= cosine
-    return found
+        cosines = _unit(vectors[own]) @ known.T
+        if others is None:
+            np.fill_diagonal(cosines[:, start:], -np.inf)  # not itself
+        rows[own], found[own] = cosines.argmax(axis=1), cosines.max(axis=1)
+    return rows, found
 
 
 def _unit(vectors: Float[np.ndarray, "n c"]) -> Float32[np.ndarray, "n c"]:

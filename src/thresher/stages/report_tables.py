@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,9 @@ from thresher.run import Record, Run
 from thresher.selection.diversity import class_counts, class_frequencies
 from thresher.selection.explain import with_reasons
 from thresher.selection.methods import METHODS
+from thresher.selection.redundancy import most_alike
 from thresher.stages.candidates import LIKE_TARGET, candidates_of, clusters_of
+from thresher.stages.command_lines import command_lines
 from thresher.stages.comparison_pictures import pictures
 from thresher.stages.frequencies import class_boxes
 from thresher.stages.score import labelled_pool
@@ -192,8 +195,26 @@ def redundant(run: Run, pool: pl.DataFrame, taken: pl.DataFrame | None, cosine: 
     if cosine == 0 or taken is None or not run.pooled.is_file():
         return []
     clusters = clusters_of(run, pool, cosine)
-    shared = (pl.col("cluster") == LIKE_TARGET) | (pl.len().over("cluster") > 1)
-    return redundancy_blocks(Redundancy(cosine, clusters.filter(shared), LIKE_TARGET), taken["image_id"].to_list())
+    shared = clusters.filter((pl.col("cluster") == LIKE_TARGET) | (pl.len().over("cluster") > 1))
+    alike = _most_alike(run, pool, shared, taken)
+    return redundancy_blocks(Redundancy(cosine, shared, LIKE_TARGET, alike), taken["image_id"].to_list())
+
+
+def _most_alike(run: Run, pool: pl.DataFrame, clusters: pl.DataFrame, taken: pl.DataFrame) -> pl.DataFrame:
+    """image_id, other_id and cosine of each image of a cluster that the selection takes from; see `Redundancy`."""
+    chosen = pl.col("image_id").is_in(taken["image_id"].implode())
+    touched = clusters.filter(chosen | (chosen.any().over("cluster") & (pl.col("cluster") != LIKE_TARGET)))
+    pooled = tables.scan(run.pooled, tables.some(tables.POOLED, "image_id", "vector"))
+    own = pooled.join(touched.lazy(), on="image_id").collect().sort("image_id")
+    target = pooled.join(pool.lazy().select("image_id"), on="image_id", how="anti").collect().sort("image_id")
+    found = [pl.DataFrame(schema={"image_id": pl.String, "other_id": pl.String, "cosine": pl.Float64})]
+    for (cluster,), members in own.group_by("cluster"):
+        others = target if cluster == LIKE_TARGET else members
+        vectors, known = (each["vector"].rechunk().to_numpy(allow_copy=False) for each in (members, others))
+        rows, cosines = most_alike(vectors, known if cluster == LIKE_TARGET else None)
+        names, near = members["image_id"], others["image_id"].gather(rows)
+        found.append(pl.DataFrame({"image_id": names, "other_id": near, "cosine": cosines.astype(np.float64)}))
+    return pl.concat(found)
 
 
 def findings(run: Run) -> Findings | None:
@@ -227,6 +248,10 @@ def comparisons(run: Run) -> list[Compared]:
         counted = tables.read(folder / "frequencies.parquet", tables.FREQUENCIES).filter(of="target")
         if summary.height:
             strong = int(counted["of_images"].max() or 0)  # type: ignore[arg-type]
-            drawn = [str(path.relative_to(run.folder)) for path in pictures(Record(folder))]
-            found.append(Compared(folder.name, results, summary, differences, strong, drawn))
+            record = Record(folder)
+            drawn = [str(path.relative_to(run.folder)) for path in pictures(record)]
+            again = command_lines(Path("RUN"), {}, {name: entry for name, entry in record.recorded().items()
+                                                    if name == "compare" and "settings" in entry})  # fmt: skip
+            command = "".join(again).replace("\\\n    ", "") or f"thresher compare RUN --name {folder.name}"
+            found.append(Compared(folder.name, results, summary, differences, strong, drawn, command))
     return found

@@ -22,6 +22,8 @@ class Compared:
     strong_images: int
     pictures: Sequence[str] = ()
     """Files within the run: what its networks decide on a few images, beside the truth."""
+    command: str = "thresher compare RUN"
+    """What goes on with it and draws those files."""
 
 
 def comparison_section(found: Sequence[Compared]) -> Section:
@@ -36,6 +38,9 @@ def comparison_section(found: Sequence[Compared]) -> Section:
                     "say in numbers how good they are.")
             for file in one.pictures
         ]  # fmt: skip
+        if not one.pictures:
+            blocks.append(Missing(f"What the networks of {one.name} decide is not drawn; those that are gone are "
+                                  "trained anew.", one.command))  # fmt: skip
     if not blocks:
         blocks.append(Missing("What the selections are worth has not been compared.", "thresher compare RUN"))
     return Section("comparison", "Comparison", blocks)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
 from thresher.report.blocks import Block, Facts, Picture, Strip, Strips, Words, number
 
-#: Clusters shown, and pictures of each.
+#: Clusters and pairs shown, and pictures of each cluster.
 _CLUSTERS, _PICTURES = 12, 8
 
 
@@ -18,12 +19,15 @@ class Redundancy:
     """Near-duplicates at one cosine.
 
     `clusters`: image_id and cluster of the pool's images that share a cluster with another one, or are like the target.
+    `alike`: image_id, other_id and cosine: of the images of each cluster that the selection takes from the most alike
+    of the same cluster, and of selected ones that are like the target its image most like them.
     """
 
     cosine: float
     clusters: pl.DataFrame
     like_target: int
     """The cluster of what is like the target."""
+    alike: pl.DataFrame
 
 
 def redundancy_blocks(found: Redundancy, taken: Collection[str]) -> list[Block]:
@@ -56,24 +60,38 @@ def redundancy_blocks(found: Redundancy, taken: Collection[str]) -> list[Block]:
     if not touched.height and not leaked.height:
         return [*blocks, Words("No image of the selection is nearly the same as another one of the pool or target.")]
     shown = touched.sort(["taken", "images", "cluster"], descending=[True, True, False]).head(_CLUSTERS)
-    strips = [_strip(own, row["cluster"], row["images"], row["taken"]) for row in shown.iter_rows(named=True)]
+    strips = [_strip(own.filter(cluster=row["cluster"]), found.alike) for row in shown.iter_rows(named=True)]
     if strips:
-        words = "Those of which most are taken first. With select's duplicate_cosine only the best of each is taken."
+        words = ("Those of which most are taken first; cosine: of each image with the one most like it. With select's "
+                 "duplicate_cosine only the best of each is taken.")  # fmt: skip
         more = f", {shown.height} of {touched.height:,}" if shown.height < touched.height else ""
         blocks.append(Strips(f"Clusters that the selection takes from{more}", words, strips))
     if leaked.height:
-        pictures = [_picture(name, True) for name in leaked["image_id"].sort().head(_PICTURES)]
-        words = "If networks are judged by the target's images, these tell them the answers."
-        blocks.append(Strips("Selected, and nearly the same as an image of the target", words,
-                             [Strip(f"{leaked.height:,} images", pictures)]))  # fmt: skip
+        pairs = leaked.join(found.alike, on="image_id").sort(["cosine", "image_id"], descending=[True, False])
+        shown = pairs.head(_CLUSTERS)
+        words = "If networks are judged by the target's images, these tell them the answers. The most alike first."
+        more = f", {shown.height} of {pairs.height:,}" if shown.height < pairs.height else ""
+        blocks.append(Strips(f"Selected, and nearly the same as an image of the target{more}", words,
+                             [_pair(row) for row in shown.iter_rows(named=True)]))  # fmt: skip
     return blocks
 
 
-def _strip(clusters: pl.DataFrame, cluster: int, images: int, taken: int) -> Strip:
-    own = clusters.filter(cluster=cluster).sort(["taken", "image_id"], descending=[True, False]).head(_PICTURES)
-    pictures = [_picture(name, chosen) for name, chosen in own.select("image_id", "taken").iter_rows()]
-    return Strip(f"{images:,} images, {taken:,} taken", pictures)
+def _strip(cluster: pl.DataFrame, alike: pl.DataFrame) -> Strip:
+    cosines = cluster.join(alike, on="image_id")["cosine"].sort()
+    ends = dict.fromkeys(f"{cosine:.3f}" for cosine in (cosines[0], cosines[-1]))
+    shown = cluster.sort(["taken", "image_id"], descending=[True, False]).head(_PICTURES)
+    pictures = [
+        _picture(name, "taken" if chosen else "not taken")
+        for name, chosen in shown.select("image_id", "taken").iter_rows()
+    ]
+    words = f"{cluster.height:,} images, {cluster['taken'].sum():,} taken, cosine {' to '.join(ends)}"
+    return Strip(words, pictures)
 
 
-def _picture(image_id: str, taken: bool) -> tuple[Picture, str]:
-    return Picture(image_id, f"Image {image_id}"), "taken" if taken else "not taken"
+def _pair(row: Mapping[str, Any]) -> Strip:
+    pictures = [_picture(row["image_id"], "taken"), _picture(row["other_id"], "target")]
+    return Strip(f"cosine {row['cosine']:.3f}", pictures)
+
+
+def _picture(image_id: str, words: str) -> tuple[Picture, str]:
+    return Picture(image_id, f"Image {image_id}"), words
