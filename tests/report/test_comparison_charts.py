@@ -107,3 +107,18 @@ def test_the_frequencies_mark_rare_classes_and_what_a_selection_lacks() -> None:
     assert seen["pool", "bus"]["name"] == "bus, rare · 1.2 % of px"
     assert spec["title"]["text"] == "1 of 2 selections hold every rare class of the pool"
     assert charts.png(spec).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("without", "title"), [
+    (0.4, "layout has the highest mean: 45.0 % at 100 images (test)"),
+    (0.46, "No selection has a higher mean than no weak data: 46.0 % (test)"),
+])  # fmt: skip
+def test_the_title_names_the_best_unless_no_weak_data_did_as_well(without: float, title: str) -> None:
+    found = (("none", None, 0, without), ("layout", "100", 100, 0.45), ("random", "100", 100, 0.44))
+    rows: list[dict[str, object]] = [
+        {"method": method, "mode": "m", "budget": budget, "images": images, "set": "test", "seed": 0,
+         "weak_images": images, "iou": iou, "labelled_px": 1, "seconds": 1.0}
+        for method, budget, images, iou in found
+    ]  # fmt: skip
+    results = tables.from_rows(rows, tables.RESULTS)
+    assert comparison.miou_chart(results, summary(results), "test", 10)["title"]["text"] == title

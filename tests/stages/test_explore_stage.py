@@ -17,6 +17,7 @@ from PIL import Image
 
 from thresher import tables
 from thresher.cli import main
+from thresher.data.export import FORMATS
 from thresher.errors import DataError, SettingsError
 from thresher.run import Run
 from thresher.selection.methods import ranking
@@ -300,7 +301,7 @@ def test_a_pinned_image_without_a_score_can_be_exported(run: Run) -> None:
         asked(one, "mark", row=30, mark="pinned")
         asked(one, "save", name="mine", budget="5")
         assert selected(run, "mine")["score"].to_list()[-1] is None
-        for form in ("csv", "txt", "parquet", "coco", "open_images", "fiftyone", "lightly", "hf"):
+        for form in FORMATS:
             answer = one.post("/api/export", json={"name": "mine", "format": form, "images": "copy"}, headers=OWN)
             assert answer.status_code == 200, (form, answer.text)
 

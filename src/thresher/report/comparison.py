@@ -48,13 +48,18 @@ def miou_chart(results: pl.DataFrame, means: pl.DataFrame, measured_on: str, str
     shown = "".join(words for name, words in anchors.items() if name in rows["method"])
     words = [f"{_seeds(rows['seeds'].to_list())}.{shown}",
              f"Every network learns from the same {strong_images} strong images, for as many steps."]  # fmt: skip
-    return finished(alt.layer(*layers), _title(chosen, measured_on), words, height=380)
+    return finished(alt.layer(*layers), _title(rows, measured_on), words, height=380)
 
 
-def _title(chosen: pl.DataFrame, measured_on: str) -> str:
+def _title(rows: pl.DataFrame, measured_on: str) -> str:
+    """The best selection, unless no weak data at all did as well."""
+    chosen = rows.filter(pl.col("budget").is_not_null())
     if chosen.is_empty():
         return f"mIoU on the {measured_on} images"
     best = chosen.sort("iou", descending=True).row(0, named=True)
+    without = [iou for iou in rows.filter(method="none")["iou"].to_list() if iou >= best["iou"]]
+    if without:
+        return f"No selection has a higher mean than no weak data: {100 * max(without):.1f} % ({measured_on})"
     which = f"{best['method']} ({best['mode']})" if chosen["mode"].n_unique() > 1 else best["method"]
     return f"{which} has the highest mean: {100 * best['iou']:.1f} % at {best['images']:,} images ({measured_on})"
 
