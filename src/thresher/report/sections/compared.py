@@ -65,13 +65,14 @@ def _one(one: Compared, measured_on: str) -> list[Block]:
          _points(row["high"], "high")]
         for row in pairs.iter_rows(named=True)
     ]  # fmt: skip
-    return [
+    blocks: list[Block] = [
         Chart(f"figure-{name}", alt, {"": spec}),
         Grid(f"miou-{name}", f"mIoU ({where}), %", [*_ABOUT, "mIoU", "95 % interval from", "to"], rows),
-        Grid(f"differences-{name}", f"Paired differences ({where}), percentage points",
-             [*_ABOUT, "against", "difference", "95 % interval from", "to"], differences),
-        _classes(means, name, where),
     ]  # fmt: skip
+    if differences:
+        blocks.append(Grid(f"differences-{name}", f"Paired differences ({where}), percentage points",
+                           [*_ABOUT, "against", "difference", "95 % interval from", "to"], differences))  # fmt: skip
+    return [*blocks, _classes(means, name, where)]
 
 
 _ABOUT = ("method", "mode", "budget", "images", "seeds")
