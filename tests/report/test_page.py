@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from thresher import tables
 from thresher.report.blocks import Chart, Grid, number, percent
 from thresher.report.page import Pictures, page, script_json
+from thresher.report.page_charts import KINDS, places_chart
 from thresher.report.sections.distributions import Material, distributions_section, spread_out
+from thresher.report.sections.mapped import map_section
 from thresher.report.thumbnails import Shown
 
 
@@ -54,6 +56,23 @@ def scored(count: int) -> Material:
     ]
     images = tables.from_rows(rows, tables.INDEXED_IMAGES)
     return Material(images, scores, scores.select("image_id").head(3000), None, None, None)
+
+
+def test_the_map_colours_names_by_frequency_and_what_has_none_in_grey() -> None:
+    count = 60
+    places = pl.DataFrame({"image_id": [f"{n:02}" for n in range(count)], "x": np.arange(count), "y": np.arange(count)})
+    places = places.with_columns(
+        set=pl.lit("pool"), dataset=pl.lit("only"),
+        **{"class": pl.Series(["car"] * 10 + [None] * 30 + ["bus"] * 20)}, component=pl.lit(None, pl.String),
+    )  # fmt: skip
+    (chart,) = map_section(places, None).blocks
+    assert isinstance(chart, Chart)
+    assert list(chart.variants) == ["set", "data set", "most frequent class"]  # no component is known
+    scale = chart.variants["most frequent class"]["encoding"]["color"]["scale"]
+    assert scale["domain"] == ["bus", "car", "none"]
+    assert scale["range"] == [*KINDS[:2], "#a1a1aa"]
+    many = places_chart("class", "", [], names=[str(n) for n in range(len(KINDS) + 2)])["encoding"]["color"]["scale"]
+    assert many["range"] == [*KINDS, *KINDS[:2]]
 
 
 def test_the_page_of_a_large_pool_weighs_less_than_six_megabytes() -> None:

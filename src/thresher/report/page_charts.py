@@ -13,6 +13,13 @@ from thresher.report.charts import POOL, TARGET, Spec, finished, held, legend
 #: The selection stands out from target and pool, also for people who see no red or green.
 SELECTION = "#a6326f"
 SETS = alt.Scale(domain=["target", "pool", "selection"], range=[TARGET, POOL, SELECTION])
+#: For names without an order, the strongest first, then fainter ones; they come again beyond. And for what has none.
+KINDS = (
+    "#4c78a8", "#f58518", "#54a24b", "#e45756", "#b279a2", "#439894",
+    "#f2cf5b", "#9e765f", "#d67195", "#9ecae9", "#ffbf79", "#88d27a",
+    "#ff9d98", "#d6a5c9", "#83bcb6", "#b79a20", "#d8b5a5", "#fcbfd2",
+)  # fmt: skip
+UNKNOWN, _GREY = "none", "#a1a1aa"
 #: Up to so many dots the brush fades those outside it.
 _FADED = 4000
 #: The name of the data set that the page fills in.
@@ -62,12 +69,19 @@ def scatter_chart(across: str, across_title: str, points: int, title: str, words
     return finished(dots, title, words, height=420)
 
 
-def places_chart(colour: str, title: str, words: list[str], sets: Sequence[str] = ()) -> Spec:
-    """The map: a dot for each image, coloured by one column of the points; the selection is drawn larger."""
+def places_chart(
+    colour: str, title: str, words: list[str], sets: Sequence[str] = (), names: Sequence[str] = ()
+) -> Spec:
+    """The map: a dot for each image, coloured by one column of the points; the selection is drawn larger.
+
+    Args:
+        sets: Those that there are, where the colour is by set.
+        names: What the column holds, the most frequent first, where it holds names; `UNKNOWN` is grey.
+    """
     by_set = colour == "set"
     numeric = colour in ("similarity_nats", "layout", "diversity")
     kind = "Q" if numeric else "N"
-    scale: Any = SETS if by_set else alt.Scale(scheme="viridis") if numeric else alt.Scale(scheme="tableau20")
+    scale: Any = SETS if by_set else alt.Scale(scheme="viridis") if numeric else _kinds(names)
     key = (
         alt.Legend(orient="top", labelFontSize=12, gradientLength=240, symbolLimit=20, symbolOpacity=1, columns=6)
         if not by_set
@@ -87,6 +101,13 @@ def places_chart(colour: str, title: str, words: list[str], sets: Sequence[str] 
         )
     )  # fmt: skip
     return finished(dots, title, words, height=460)
+
+
+def _kinds(names: Sequence[str]) -> alt.Scale:
+    known = [name for name in names if name != UNKNOWN]
+    colours = [KINDS[number % len(KINDS)] for number in range(len(known))]
+    unknown = len(known) < len(names)
+    return alt.Scale(domain=known + [UNKNOWN] * unknown, range=colours + [_GREY] * unknown)
 
 
 def datasets_chart(shares: pl.DataFrame) -> Spec:

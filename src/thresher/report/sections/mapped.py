@@ -38,19 +38,28 @@ def map_section(places: pl.DataFrame | None, scores: pl.DataFrame | None, left_o
     rows = places.sort(pl.col("set").replace_strict(order), "image_id")  # the fewer lie on top
     sets = [name for name in ("target", "pool", "selection") if name in rows["set"]]
     counts = ", ".join(f"{rows.filter(set=name).height:,} {name}" for name in sets)
+    known = [name for name in rows.columns if rows[name].null_count() < rows.height]
+    kinds = [name for name in ("class", "component") if name in rows.columns]
+    rows = rows.with_columns(pl.col(kinds).fill_null(page_charts.UNKNOWN))
     variants = {
-        words: page_charts.places_chart(column, f"The images as the network sees them ({counts})", _WORDS, sets)
+        words: page_charts.places_chart(
+            column, f"The images as the network sees them ({counts})", _WORDS, sets, _frequent_first(rows[column])
+        )
         for words, column in _choices(columns).items()
-        if column in rows.columns and rows[column].null_count() < rows.height
+        if column in known
     }
     points = {name: rows[name].round(2).to_list() for name in ("x", "y")}
-    kinds = [name for name in ("class", "component") if name in rows.columns]
-    rows = rows.with_columns(pl.col(kinds).fill_null("none"))
     points |= {name: rows[name].to_list() for name in ("image_id", "set", "dataset", *kinds)}
     points |= {name: rows[name].round(3).to_list() for name in columns}
     alt = f"Map of {rows.height:,} images ({counts}) by t-SNE; near dots are images that look alike to the network."
     chart = Chart("map", alt, variants, "Colour by", points, spread=("x", "y", _CELLS), renderer="canvas")
     return Section("map", title, [chart])
+
+
+def _frequent_first(names: pl.Series) -> list[str]:
+    if names.dtype != pl.String:
+        return []
+    return names.alias("name").value_counts().sort(["count", "name"], descending=[True, False])["name"].to_list()
 
 
 def _choices(columns: Sequence[str]) -> dict[str, str]:
