@@ -12,9 +12,9 @@ from thresher import tables
 from thresher.density.mixture import Mixture, save_mixture
 from thresher.errors import DataError
 from thresher.features.projection import Projection
-from thresher.features.shards import ImageFeatures, shard_path, write_shard
+from thresher.features.shards import ImageFeatures, shard_path, slices_of, write_shard
 from thresher.run import Run
-from thresher.stages.looks import Looks
+from thresher.stages.looks import Looks, mixture_fits
 
 
 @pytest.fixture
@@ -48,6 +48,23 @@ def test_the_half_that_is_like_the_target_is_the_light_one(run: Run, tmp_path: P
     heat = drawn[height // 3 : height // 2, width // 2 + 20 : width - 20]
     left, right = heat[:, : heat.shape[1] // 3].mean(), heat[:, -heat.shape[1] // 3 :].mean()
     assert left > right + 100
+
+
+def test_log_densities_of_several_images_are_those_of_a_standard_normal(run: Run) -> None:
+    found = Looks(run).densities({"pool/x", "target/a", "pool/gone"})
+    assert set(found) == {"pool/x", "target/a"}
+    slices = slices_of(run.slices, {"pool/x"}).slices.astype(float).reshape(4, 4, 3)
+    expected = -0.5 * (slices**2).sum(axis=2) - 1.5 * np.log(2 * np.pi)
+    assert found["pool/x"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_mixture_of_wider_slices_does_not_fit(run: Run) -> None:
+    assert mixture_fits(run, {"pool/x"})
+    assert not mixture_fits(run, set())
+    save_mixture(Mixture.standard(4), run.mixture)
+    assert not mixture_fits(run, {"pool/x"})
+    run.mixture.unlink()
+    assert not mixture_fits(run, {"pool/x"})
 
 
 def test_an_image_without_slices_has_words(run: Run, tmp_path: Path) -> None:

@@ -589,3 +589,20 @@ def test_who_was_left_out_is_told_also_with_quotas_and_weights(tmp_path: Path) -
     order = ranking(tables.read(run.scores, tables.SCORES), "layout_and_diversity", 0, 0.3).order
     rest = [each for each in order["image_id"] if each in set(even) - set(found.taken["image_id"])]
     assert ids == rest[:12]
+
+
+@pytest.mark.parametrize("change", ["no slices", "no mixture", "slices of another width"])
+def test_without_slices_or_a_mixture_of_them_cards_have_no_button(run: Run, tmp_path: Path, change: str) -> None:
+    other = Run(tmp_path / "run")
+    shutil.copytree(run.folder, other.folder)
+    if change == "no slices":
+        shutil.rmtree(other.slices)
+    elif change == "no mixture":
+        other.mixture.unlink()
+    else:
+        save_mixture(Mixture.standard(4), other.mixture)
+    write_report(other, ReportSettings(map_images=40))
+    page = parsed(other.folder / "report.html")
+    assert page.cards
+    assert not [own for tag, own in page.tags if tag == "button" and own.get("class") == "look"]
+    assert "Log p of a part" not in page.text

@@ -58,6 +58,14 @@ class Looks:
         return {name: part.reshape(grid) for name, part, grid in zip(block.image_ids, parts, block.grids, strict=True)}
 
 
+def mixture_fits(run: Run, image_ids: set[str]) -> bool:
+    """Whether the run has a mixture of slices as wide as those that these images have; embed may have run since fit."""
+    if not image_ids or not run.mixture.is_file():
+        return False
+    width = slices_of(run.slices, {min(image_ids)}).slices.shape[1]
+    return bool(width == load_mixture(run.mixture).means.shape[1])
+
+
 def _told_scale(run: Run) -> HeatScale | None:
     """Insight's: of the target's held-out slices."""
     path = run.insight / "summary.json"

@@ -45,12 +45,12 @@ def boxes_of(run: Run, frames: Sequence[pl.DataFrame], classes: Mapping[str, int
 
 
 def heat_of(run: Run, frames: Sequence[pl.DataFrame]) -> dict[str, Heat]:
-    """What the run's mixture says of the slices of the frames' images; of none, where it has no mixture or slices."""
+    """What the run's mixture says of the slices of the frames' images; of none, where it has no mixture of them."""
     from thresher.report.blocks import heat
-    from thresher.stages.looks import Looks
+    from thresher.stages.looks import Looks, mixture_fits
 
     ids = with_slices(run.slices, {name for frame in frames for name in frame["image_id"]})
-    if not ids or not run.mixture.is_file():
+    if not mixture_fits(run, ids):
         return {}
     looks = Looks(run)
     found = looks.densities(ids)

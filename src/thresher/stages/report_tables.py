@@ -165,9 +165,11 @@ def _frequent_classes(run: Run, ids: pl.DataFrame) -> pl.DataFrame:
 
 
 def _components(run: Run, ids: pl.DataFrame) -> pl.DataFrame:
-    """image_id and the component that has most of its slices; empty where the run has no mixture or slices."""
+    """image_id and the component that has most of its slices; empty where the run has no mixture of them."""
+    from thresher.stages.looks import mixture_fits
+
     known = with_slices(run.slices, set(ids["image_id"]))
-    if not known or not run.mixture.is_file():
+    if not mixture_fits(run, known):
         return pl.DataFrame(schema={"image_id": pl.String, "component": pl.String})
     mixture, block = load_mixture(run.mixture), slices_of(run.slices, known)
     shares = np.add.reduceat(responsibilities(mixture, block.slices), block.starts[:-1], axis=0)
