@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from thresher.errors import SettingsError
@@ -67,6 +67,24 @@ def test_clusters_are_those_of_a_loop_over_pairs(seed: int, count: int, cosine: 
     if not close.any():
         assert found.tolist() == want
         assert near.tolist() == [bool((unit[n] @ unit[::3].T >= cosine).any()) for n in range(count)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 40), st.floats(0.3, 0.99), st.floats(0, 0.3))
+def test_clusters_keep_in_any_order_and_only_part_where_the_cosine_rises(
+    seed: int, count: int, cosine: float, more: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    vectors, order = rng.normal(size=(count, 3)), rng.permutation(count)
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    assume(not (np.abs(unit @ unit.T - cosine) < 1e-5).any())  # rounding decides on those
+    found = near_duplicates(vectors, cosine)
+    together = found[:, None] == found
+    moved = near_duplicates(vectors[order], cosine)
+    assert ((moved[:, None] == moved) == together[np.ix_(order, order)]).all()
+    assert (found <= np.arange(count)).all() and (found[found] == found).all()  # named by its first row
+    stricter = near_duplicates(vectors, min(cosine + more, 1.0))
+    assert (together | (stricter[:, None] != stricter)).all()
 
 
 def test_a_threshold_that_joins_everything_has_words(monkeypatch: pytest.MonkeyPatch) -> None:

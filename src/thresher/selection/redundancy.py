@@ -9,8 +9,9 @@ from scipy.sparse.csgraph import connected_components
 
 from thresher.errors import SettingsError
 
-#: Rows whose cosines with all others are in memory at once, and pairs kept at most: more are no near-duplicates.
-_BLOCK, _MOST_PAIRS = 256, 20_000_000
+#: Rows whose cosines with all others are in memory at once (51 MB for 100,000), and pairs kept at most: more are no
+#: near-duplicates.
+_BLOCK, _MOST_PAIRS = 128, 20_000_000
 
 
 def near_duplicates(vectors: Float[np.ndarray, "n c"], cosine: float) -> Int64[np.ndarray, " n"]:
@@ -34,7 +35,9 @@ def near_duplicates(vectors: Float[np.ndarray, "n c"], cosine: float) -> Int64[n
     for start in range(0, len(unit), _BLOCK):
         # Only columns behind the block's first row: each pair is met once.
         alike = unit[start : start + _BLOCK] @ unit[start:].T >= cosine
-        rows, columns = np.nonzero(np.triu(alike, 1))
+        corner = alike[:, : len(alike)]
+        corner[:] = np.triu(corner, 1)
+        rows, columns = np.nonzero(alike)
         firsts.append(rows + start)
         seconds.append(columns + start)
         pairs += len(rows)
@@ -83,7 +86,8 @@ def most_alike(
 
 
 def _unit(vectors: Float[np.ndarray, "n c"]) -> Float32[np.ndarray, "n c"]:
-    wide = vectors.astype(np.float32)
-    length = np.linalg.norm(wide, axis=1, keepdims=True)
-    unit: Float32[np.ndarray, "n c"] = wide / np.where(length > 0, length, 1)
+    unit: Float32[np.ndarray, "n c"] = vectors.astype(np.float32)
+    # In place, and not by np.linalg.norm, which squares into a copy: of a large pool each is 128 MB.
+    length = np.sqrt(np.einsum("nc,nc->n", unit, unit))[:, None]
+    unit /= np.where(length > 0, length, 1)
     return unit
