@@ -48,6 +48,7 @@ def opened(page_file: Path, figures: dict[str, float]) -> None:
         figures["page loaded, s"] = time.perf_counter() - started
         page.evaluate("thresher.drawAll()")
         figures["all charts drawn, s"] = time.perf_counter() - started
+        figures["requests made"] = sum(not each.startswith("data:") for each in requests)
         figures["requests to elsewhere"] = sum(not each.startswith(("file:", "data:", "blob:")) for each in requests)
         browser.close()
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from importlib.resources import files
 
 import numpy as np
 import polars as pl
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 
 from thresher import tables
 from thresher.report.blocks import Chart, Grid, number, percent
+from thresher.report.heat_map import HeatScale, heat_colours
 from thresher.report.page import Pictures, page, script_json
 from thresher.report.page_charts import KINDS, places_chart
 from thresher.report.sections.distributions import Material, distributions_section, spread_out
@@ -28,6 +31,16 @@ def test_json_in_a_script_reads_back_and_holds_no_markup(value: object) -> None:
     text = str(script_json(value))
     assert json.loads(text) == value
     assert not set(text) & set("<>&\u2028")
+
+
+def test_cards_and_their_legend_have_the_colours_of_the_drawn_heat_maps() -> None:
+    templates = files("thresher.report") / "templates"
+    colours = heat_colours(np.linspace(0, 1, 5), HeatScale(0.0, 1.0)).tolist()
+    (ramp,) = re.findall(r"RAMP = (\[\[.*?\]\]);", (templates / "report.js").read_text("utf-8"))
+    assert json.loads(ramp) == colours
+    # The legend shows them as they look over mid-grey: 62 % of them.
+    (legend,) = re.findall(r"linear-gradient\(90deg, (.*?)\) #8c8c8c", (templates / "report.css").read_text("utf-8"))
+    assert legend.split(", ") == [f"#{red:02x}{green:02x}{blue:02x}9e" for red, green, blue in colours]
 
 
 def test_numbers_keep_their_value() -> None:

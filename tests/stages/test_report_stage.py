@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import itertools
 import json
 import math
@@ -27,6 +28,8 @@ from thresher.density.mixture import Mixture, save_mixture
 from thresher.errors import DataError, SettingsError
 from thresher.features.projection import Projection
 from thresher.features.shards import ImageFeatures, shard_path, write_shard
+from thresher.report.blocks import Missing
+from thresher.report.sections.compared import comparison_section
 from thresher.run import Record, Run, as_json
 from thresher.segmentation.comparison import differences, summary
 from thresher.selection.methods import ranking
@@ -36,7 +39,7 @@ from thresher.stages.embed import EmbedSettings
 from thresher.stages.fit import FitSettings
 from thresher.stages.index import IndexSettings
 from thresher.stages.report import ReportSettings, write_report
-from thresher.stages.report_tables import choice
+from thresher.stages.report_tables import choice, comparisons
 from thresher.stages.score import ScoreSettings
 from thresher.stages.select import SelectSettings, select
 from thresher.stages.train import TrainSettings
@@ -475,6 +478,29 @@ def test_predictions_that_are_missing_say_what_draws_them(run: Run, page: Page) 
     assert as_json(bound.arguments["training"]) == compared["training"]
 
 
+def test_a_copied_comparison_is_made_again_under_its_own_name(run: Run, tmp_path: Path) -> None:
+    other = Run(tmp_path / "run")
+    shutil.copytree(run.folder, other.folder)
+    shutil.copytree(other.comparison("both"), other.comparison("copied"))
+    line = "thresher compare RUN --methods layout --methods random --budgets 10 --baselines none --name {} --epochs 7"
+    assert {each.name: each.command for each in comparisons(other)} == {
+        name: line.format(name) for name in ("both", "copied")
+    }
+    (other.comparison("copied") / "manifest.json").unlink()
+    assert {each.command for each in comparisons(other)} >= {"thresher compare RUN --name copied"}
+
+
+def test_libraries_that_are_not_installed_come_before_the_command(run: Run) -> None:
+    (one,) = comparisons(run)
+    words = [
+        block.text
+        for block in comparison_section([dataclasses.replace(one, lacking=("accelerate",))]).blocks
+        if isinstance(block, Missing)
+    ]
+    assert len(words) == 1
+    assert words[0].endswith("accelerate not installed: pip install 'thresher[train,report]' comes first.")
+
+
 def test_the_scale_of_heat_is_told_also_where_no_boxes_are_drawn(run: Run, tmp_path: Path) -> None:
     other = Run(tmp_path / "run")
     shutil.copytree(run.folder, other.folder)
@@ -558,6 +584,25 @@ def test_the_page_opens_in_a_browser_without_any_request(
     assert shown.evaluate("window.hacked") is None
     assert complaints == []
     assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
+    shown.close()
+
+
+def test_sheets_have_the_legend_of_what_was_on_the_screen(chromium: Any, html: Path) -> None:
+    shown = chromium.new_page()
+    shown.goto(html.as_uri())
+    button = shown.locator(".look").first
+    for pressed in ("true", "false"):
+        button.focus()
+        shown.keyboard.press("Enter")
+        assert button.get_attribute("aria-pressed") == pressed
+        shown.emulate_media(media="print")
+        assert shown.locator(".legend ul").is_visible()
+        assert shown.locator(".scale").is_visible() == (pressed == "true")
+        assert not button.is_visible() and not shown.locator(".legend label").is_visible()
+        shown.emulate_media(media="screen")
+    shown.uncheck("#boxes")
+    shown.emulate_media(media="print")
+    assert not shown.locator(".legend ul").is_visible()
     shown.close()
 
 

@@ -194,7 +194,7 @@ def frequencies_chart(frequencies: pl.DataFrame) -> Spec:
             "place:Q",
             title="share of images with the class (%, log axis)",
             scale=alt.Scale(type="log", nice=False, padding=10),
-            axis=alt.Axis(labelExpr="format(datum.value * 100, '~g')"),
+            axis=alt.Axis(labelExpr="format(datum.value * 100, '~g')", labelOverlap=True, labelSeparation=8),
         ),
         y=alt.Y(
             "name:N", title=None, sort=list(names.values()), axis=alt.Axis(grid=True, tickBand="extent", labelLimit=240)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from thresher.selection.methods import METHODS
 from thresher.selection.redundancy import most_alike
 from thresher.stages.candidates import LIKE_TARGET, candidates_of, clusters_of
 from thresher.stages.command_lines import command_lines
+from thresher.stages.compare import missing_parts
 from thresher.stages.comparison_pictures import pictures
 from thresher.stages.frequencies import class_boxes
 from thresher.stages.score import labelled_pool
@@ -252,8 +254,17 @@ def comparisons(run: Run) -> list[Compared]:
             strong = int(counted["of_images"].max() or 0)  # type: ignore[arg-type]
             record = Record(folder)
             drawn = [str(path.relative_to(run.folder)) for path in pictures(record)]
-            again = command_lines(Path("RUN"), {}, {name: entry for name, entry in record.recorded().items()
-                                                    if name == "compare" and "settings" in entry})  # fmt: skip
-            command = "".join(again).replace("\\\n    ", "") or f"thresher compare RUN --name {folder.name}"
-            found.append(Compared(folder.name, results, summary, differences, strong, drawn, command))
+            command = _again(folder.name, record.recorded().get("compare", {}))
+            lacking = tuple(missing_parts())
+            found.append(Compared(folder.name, results, summary, differences, strong, drawn, command, lacking))
     return found
+
+
+def _again(name: str, entry: Mapping[str, Any]) -> str:
+    """The command line that goes on with a comparison, in one line: a paragraph keeps no line breaks."""
+    if "settings" not in entry:
+        return f"thresher compare RUN --name {name}"
+    # A folder that was copied or renamed is made again under its own name, not over the one it was begun as.
+    own = {**entry, "settings": {**entry["settings"], "name": name}}
+    (line,) = command_lines(Path("RUN"), {}, {name: own})
+    return line.replace("\\\n    ", "")

@@ -24,6 +24,8 @@ class Compared:
     """Files within the run: what its networks decide on a few images, beside the truth."""
     command: str = "thresher compare RUN"
     """What goes on with it and draws those files."""
+    lacking: Sequence[str] = ()
+    """The libraries that this takes and that are not installed."""
 
 
 def comparison_section(found: Sequence[Compared]) -> Section:
@@ -39,8 +41,10 @@ def comparison_section(found: Sequence[Compared]) -> Section:
             for file in one.pictures
         ]  # fmt: skip
         if not one.pictures:
-            blocks.append(Missing(f"What the networks of {one.name} decide is not drawn; those that are gone are "
-                                  "trained anew.", one.command))  # fmt: skip
+            words = f"What the networks of {one.name} decide is not drawn; those that are gone are trained anew."
+            if one.lacking:
+                words += f" {', '.join(one.lacking)} not installed: pip install 'thresher[train,report]' comes first."
+            blocks.append(Missing(words, one.command))
     if not blocks:
         blocks.append(Missing("What the selections are worth has not been compared.", "thresher compare RUN"))
     return Section("comparison", "Comparison", blocks)

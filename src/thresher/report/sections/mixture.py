@@ -45,7 +45,8 @@ def mixture_section(findings: Findings | None) -> Section:
     blocks: list[Block] = [
         Facts([
             ("Domain gap (AUC)", number(gap["auc"], 3, "auc")),
-            ("Its 95 % interval", [number(gap["low"], 3, "low"), number(gap["high"], 3, "high")]),
+            ("95 % interval from", number(gap["low"], 3, "low")),
+            ("to", number(gap["high"], 3, "high")),
             ("Pool images as near as 95 % of the target", share),
         ]),
         Words("Domain gap: how well a linear classifier tells target from pool; 0.5, it cannot; 1, it always can."),
