@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import statistics
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from browser import opened_page
 from made_up_run import made_up_run
 
 TRIES = 15
@@ -73,12 +73,6 @@ def served(address: str, figures: Figures) -> None:
 
 def in_chromium(address: str, figures: Figures) -> None:
     """The page as a person sees it."""
-    from playwright.sync_api import sync_playwright
-
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        print("no Chromium is installed: the page was not measured")
-        return
     # Painted: the frame after the one in which the answer was put into the page.
     moved = """(value) => new Promise((done) => {
       const one = document.getElementById('weight'), before = document.body.dataset.chosen, start = performance.now();
@@ -88,22 +82,17 @@ def in_chromium(address: str, figures: Figures) -> None:
         : requestAnimationFrame(() => requestAnimationFrame(() => done((performance.now() - start) / 1000))));
       look();
     })"""
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1500, "height": 950})
-        requests: list[str] = []
-        page.on("request", lambda request: requests.append(request.url))
-        told(
-            figures,
-            "page open, first cards there",
-            [timed(lambda: (page.goto(address), page.wait_for_selector(".card")))],
-        )
+    requests: list[str] = []
+    with opened_page(requests, viewport={"width": 1500, "height": 950}) as page:
+        if page is None:
+            return
+        opening = timed(lambda: (page.goto(address), page.wait_for_selector(".card")))
+        told(figures, "page open, first cards there", [opening])
         told(figures, "map painted after that", [timed(lambda: page.wait_for_selector("#canvas[data-ready]"))])
         told(figures, "slider moved to answer painted", [page.evaluate(moved, n / 20) for n in range(TRIES)])
         away = [each for each in requests if not each.startswith((address, "data:", "blob:"))]
         figures["requests to elsewhere"] = len(away)
         print(f"requests to elsewhere: {len(away)} of {len(requests)}")
-        browser.close()
 
 
 def main() -> None:

@@ -12,13 +12,13 @@ from __future__ import annotations
 import argparse
 import json
 import resource
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from browser import opened_page
 from made_up_run import made_up_run
 
 
@@ -32,17 +32,10 @@ def written(run: Path, out: Path, *flags: str) -> tuple[float, float]:
 
 def opened(page_file: Path, figures: dict[str, float]) -> None:
     """Load the page as a person would."""
-    from playwright.sync_api import sync_playwright
-
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        print("no Chromium is installed: the page was not opened")
-        return
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page()
-        requests: list[str] = []
-        page.on("request", lambda request: requests.append(request.url))
+    requests: list[str] = []
+    with opened_page(requests) as page:
+        if page is None:
+            return
         started = time.perf_counter()
         page.goto(page_file.as_uri())
         figures["page loaded, s"] = time.perf_counter() - started
@@ -50,7 +43,6 @@ def opened(page_file: Path, figures: dict[str, float]) -> None:
         figures["all charts drawn, s"] = time.perf_counter() - started
         figures["requests made"] = sum(not each.startswith("data:") for each in requests)
         figures["requests to elsewhere"] = sum(not each.startswith(("file:", "data:", "blob:")) for each in requests)
-        browser.close()
 
 
 def main() -> None:

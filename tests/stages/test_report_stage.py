@@ -28,11 +28,12 @@ from thresher.density.mixture import Mixture, save_mixture
 from thresher.errors import DataError, SettingsError
 from thresher.features.projection import Projection
 from thresher.features.shards import ImageFeatures, shard_path, write_shard
-from thresher.report.blocks import Missing
+from thresher.report.blocks import Missing, Words
 from thresher.report.sections.compared import comparison_section
 from thresher.run import Record, Run, as_json
 from thresher.segmentation.comparison import differences, summary
 from thresher.selection.methods import ranking
+from thresher.stages import report_tables
 from thresher.stages.command_lines import SETTINGS, command_lines
 from thresher.stages.compare import CompareSettings
 from thresher.stages.embed import EmbedSettings
@@ -651,3 +652,11 @@ def test_without_slices_or_a_mixture_of_them_cards_have_no_button(run: Run, tmp_
     assert page.cards
     assert not [own for tag, own in page.tags if tag == "button" and own.get("class") == "look"]
     assert "Log p of a part" not in page.text
+
+
+def test_of_a_pool_too_large_near_duplicates_are_not_looked_for(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = tables.read(run.images, tables.INDEXED_IMAGES).filter(role="pool").select("image_id", "dataset")
+    monkeypatch.setattr(report_tables, "MOST_COMPARED", POOL - 1)
+    (words,) = report_tables.redundant(run, pool, pool.select("image_id").head(3), 0.95)
+    assert isinstance(words, Words)
+    assert words.text.startswith(f"Near-duplicates were not looked for: the pool has {POOL} images")

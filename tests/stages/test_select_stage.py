@@ -82,3 +82,18 @@ def test_wishes_that_cannot_be_met_have_words(run: Run) -> None:
     tables.write(tables.from_rows(rows, tables.REVIEW), run.review("old"))  # type: ignore[arg-type]
     with pytest.raises(DataError, match="1 pinned images are not in the pool .first: pool/gone."):
         numbers(run, review="old")
+
+
+def test_a_dry_run_counts_what_could_be_chosen(run: Run) -> None:
+    def candidates(**wishes: object) -> int:
+        planned = select(run, SelectSettings("layout", "3", **wishes), dry_run=True)  # type: ignore[arg-type]
+        return int(planned.summary["candidates"])
+
+    even = tables.read(run.images, tables.INDEXED_IMAGES).sort("image_id")["dataset"][0]
+    assert candidates() == 60
+    assert candidates(datasets=(even,)) == 30
+    assert candidates(review=reviewed(run, n0="rejected", n2="rejected")) == 58
+    with pytest.raises(SettingsError, match="only 30 images can be chosen"):
+        select(run, SelectSettings("layout", "31", datasets=(even,)), dry_run=True)
+    with pytest.raises(SettingsError, match="method 'yield': no image has what it ranks by. Run score --network"):
+        select(run, SelectSettings("yield", "3"), dry_run=True)

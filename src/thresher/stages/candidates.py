@@ -20,7 +20,7 @@ LIKE_TARGET = -1
 
 @dataclass(frozen=True)
 class Candidates:
-    """What a choice is made from: nothing in it depends on the settings, so it can be kept between choices."""
+    """What a choice is made from; of the settings only the cosine of near-duplicates shapes it, so it can be kept."""
 
     scores: pl.DataFrame
     """Table SCORES."""
@@ -33,6 +33,12 @@ class Candidates:
     """The classes of interest."""
     clusters: pl.DataFrame | None = None
     """image_id and cluster of the pool's near-duplicates (`clusters_of`), where they are asked for."""
+
+
+def pool_of(run: Run) -> pl.DataFrame:
+    """image_id and dataset of the pool's images."""
+    images = tables.read(run.images, tables.some(tables.INDEXED_IMAGES, "image_id", "dataset", "role"), key="image_id")
+    return images.filter(role="pool").select("image_id", "dataset")
 
 
 def clusters_of(run: Run, pool: pl.DataFrame, cosine: float) -> pl.DataFrame:
@@ -70,5 +76,4 @@ def read_candidates(run: Run, duplicate_cosine: float = 0.0) -> Candidates:
         DataError: score has not run.
     """
     scores = tables.read(run.scores, tables.SCORES, key="image_id")
-    images = tables.read(run.images, tables.some(tables.INDEXED_IMAGES, "image_id", "dataset", "role"), key="image_id")
-    return candidates_of(run, scores, images.filter(role="pool").select("image_id", "dataset"), duplicate_cosine)
+    return candidates_of(run, scores, pool_of(run), duplicate_cosine)

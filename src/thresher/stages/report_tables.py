@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 #: The seed of all that the report draws at random.
 SEED = 0
+#: Near-duplicates are looked for in pools of so many images at most: the work grows with the square, and these take
+#: some five minutes of one processor (by extrapolation from half as many).
+MOST_COMPARED = 200_000
 #: Columns of the scores without which there is nothing to show; others may be younger than the run.
 _SCORES = ("image_id", "layout", "similarity_nats", "diversity", "nearest_ids")
 
@@ -194,10 +197,14 @@ def _thirds(rows: pl.DataFrame, most: int) -> pl.DataFrame:
 
 def redundant(run: Run, pool: pl.DataFrame, taken: pl.DataFrame | None, cosine: float) -> list[Block]:
     """What is told of near-duplicates; nothing where embed has not run, nothing was selected, or nobody asked."""
+    from thresher.report.blocks import Words
     from thresher.report.sections.redundant import Redundancy, redundancy_blocks
 
     if cosine == 0 or taken is None or not run.pooled.is_file():
         return []
+    if pool.height > MOST_COMPARED:
+        return [Words(f"Near-duplicates were not looked for: the pool has {pool.height:,} images, and the work, which "
+                      f"grows with their square, is done for {MOST_COMPARED:,} at most.")]  # fmt: skip
     clusters = clusters_of(run, pool, cosine)
     shared = clusters.filter((pl.col("cluster") == LIKE_TARGET) | (pl.len().over("cluster") > 1))
     alike = _most_alike(run, pool, shared, taken)

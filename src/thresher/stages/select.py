@@ -16,8 +16,8 @@ from thresher.errors import DataError, SettingsError
 from thresher.run import Run, StageResult, file_digest, perform
 from thresher.selection.constraints import Constrained, constrained, parsed_quotas
 from thresher.selection.explain import with_reasons
-from thresher.selection.methods import DIVERSITY_WEIGHT, MEAN_RANKS, METHODS, budget_count, ranking
-from thresher.stages.candidates import LIKE_TARGET, Candidates, read_candidates
+from thresher.selection.methods import DIVERSITY_WEIGHT, MEAN_RANKS, METHODS, Ranking, budget_count, ranking
+from thresher.stages.candidates import LIKE_TARGET, Candidates, pool_of, read_candidates
 from thresher.stages.plan import select_plan
 
 NAME = re.compile(r"[\w][\w.+-]*")
@@ -95,18 +95,9 @@ def chosen(candidates: Candidates, settings: SelectSettings, marks: pl.DataFrame
         DataError: an image that is not in the pool is pinned.
     """
     quotas = parsed_quotas(settings.quotas, candidates.classes)
-    pinned, rejected = (marks.filter(mark=mark)["image_id"] for mark in ("pinned", "rejected"))
-    gone = pinned.filter(~pinned.is_in(candidates.datasets["image_id"].implode()))
-    if len(gone):
-        raise DataError(f"review: {len(gone)} pinned images are not in the pool (first: {gone[0]}). Review it again.")
-    found = ranking(candidates.scores, settings.method, settings.seed, settings.diversity_weight)
-    if found.order.is_empty():
-        needed = " Run score --network TRAINING first." if settings.method == "yield" else ""
-        raise SettingsError(f"method '{settings.method}': no image has what it ranks by.{needed}")
-    order = found.order.filter(~pl.col("image_id").is_in(rejected.implode()))
-    if settings.datasets:
-        order = _of_datasets(order, candidates.datasets, settings.datasets)
-    before = order.height
+    pinned = marks.filter(mark="pinned")["image_id"]
+    found = _ranked(candidates.scores, candidates.datasets, settings, marks)
+    order, before = found.order, found.order.height
     if candidates.clusters is not None:
         order = _once(order, candidates.clusters, pinned)
     order = order.with_columns(rank=pl.int_range(1, order.height + 1, dtype=pl.Int64))
@@ -114,6 +105,22 @@ def chosen(candidates: Candidates, settings: SelectSettings, marks: pl.DataFrame
     count = budget_count(settings.budget, order.height + unranked)
     made = constrained(order, count, _holders(order, candidates.counts, quotas), quotas, pinned.to_list())
     return Chosen(made.chosen, made.unmet, order, found.not_ranked, before - order.height)
+
+
+def _ranked(scores: pl.DataFrame, datasets: pl.DataFrame, settings: SelectSettings, marks: pl.DataFrame) -> Ranking:
+    """The ranking without what is rejected or of another data set than asked for; near-duplicates are still in it."""
+    pinned, rejected = (marks.filter(mark=mark)["image_id"] for mark in ("pinned", "rejected"))
+    gone = pinned.filter(~pinned.is_in(datasets["image_id"].implode()))
+    if len(gone):
+        raise DataError(f"review: {len(gone)} pinned images are not in the pool (first: {gone[0]}). Review it again.")
+    found = ranking(scores, settings.method, settings.seed, settings.diversity_weight)
+    if found.order.is_empty():
+        needed = " Run score --network TRAINING first." if settings.method == "yield" else ""
+        raise SettingsError(f"method '{settings.method}': no image has what it ranks by.{needed}")
+    order = found.order.filter(~pl.col("image_id").is_in(rejected.implode()))
+    if settings.datasets:
+        order = _of_datasets(order, datasets, settings.datasets)
+    return Ranking(order, found.not_ranked)
 
 
 def _once(order: pl.DataFrame, clusters: pl.DataFrame, pinned: pl.Series) -> pl.DataFrame:
@@ -178,9 +185,9 @@ def select(run: Run, settings: SelectSettings | None = None, *, dry_run: bool = 
     name = settings.selection_name
     if dry_run:
         scores = tables.read(run.scores, tables.SCORES, key="image_id")
-        order = ranking(scores, settings.method, settings.seed, settings.diversity_weight)
-        plan = select_plan(run, scores.height, budget_count(settings.budget, order.order.height))
-        return StageResult("select", "planned", {"name": name, "candidates": order.order.height} | plan.told(run))
+        candidates = _ranked(scores, pool_of(run), settings, review_marks(run, settings.review)).order.height
+        plan = select_plan(run, scores.height, budget_count(settings.budget, candidates))
+        return StageResult("select", "planned", {"name": name, "candidates": candidates} | plan.told(run))
     read = {"scores": run.scores, "images": run.images, "boxes": run.boxes, "taxonomy": run.taxonomy}
     if settings.review:
         read["review"] = run.review(settings.review)

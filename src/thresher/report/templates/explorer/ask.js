@@ -26,7 +26,7 @@ export const complain = (error) => {
 export const make = (tag, attributes = {}, ...children) => {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
-    if (name in made && name !== 'list') made[name] = value; else made.setAttribute(name, value);
+    if (name in made) made[name] = value; else made.setAttribute(name, value);
   }
   made.append(...children);
   return made;

@@ -30,7 +30,7 @@ export class Gallery {
       if (card && button) this.mark(card, button.dataset.mark);
       else if (card && event.target.closest('.shot')) this.open(card);
     });
-    // Under a policy that forbids foreign styles a broken picture must not look like an empty one.
+    // Errors of pictures do not bubble, so they are caught on their way down.
     this.list.addEventListener('error', (event) => this.broken(event.target), true);
     at('details').addEventListener('error', (event) => this.broken(event.target), true);
     this.number = 0;
