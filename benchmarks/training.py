@@ -1,14 +1,15 @@
 """A training step: the loop that one would write, and ours, with the same network, loss, images and cuts of them.
 
-Run:     python benchmarks/training.py DATA [--steps 4] [--rounds 3] [--threads 1] [--channels 0] [--json FILE]
+Run:     python benchmarks/training.py DATA [--steps 4] [--rounds 3] [--threads 1] [--channels 0] [--precision auto]
+         [--json FILE]
          where DATA holds camvid/ (train, trainannot) and weak/street/kitti/.
 Needs:   an idle machine, for wall times; processor times bear company.
 Prints:  one line `name value` each: seconds per step (wall and processor time, medians over interleaved rounds), the
          ratios, the losses of both over the steps from the same start, and where the time of a step goes, in ms.
 
 Naive is Pillow in the main process, whole images resized and then cut, tensors in torch's usual memory format,
-segmentation_models_pytorch's own decoder, and the losses read at every step. Ours is `thresher train` but for
-validation and checkpoints.
+segmentation_models_pytorch's own decoder, float32, and the losses read at every step. Ours is `thresher train` but for
+validation and checkpoints; `--precision float32` shows it without bfloat16.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ from PIL import Image
 from thresher.features.backbone import BackboneSettings, pretrained_weights
 from thresher.run import Run
 from thresher.segmentation import training
-from thresher.segmentation.devices import accelerator, placed
+from thresher.segmentation.devices import accelerator, mixed, placed
 from thresher.segmentation.examples import Batch, WeakImage, drawn_cut, gathered, places
 from thresher.segmentation.losses import hierarchical_loss
 from thresher.segmentation.network import SegmentationNetwork, new_network
@@ -123,10 +125,11 @@ def naive_batches(material: Material, settings: TrainSettings) -> Callable[[int,
 
 def step_taken(
     network: SegmentationNetwork, optimiser: torch.optim.SGD, batch: Batch, material: Material, settings: TrainSettings,
-    laps: Laps, images: torch.Tensor,
+    laps: Laps, images: torch.Tensor, within: AbstractContextManager[object],
 ) -> float:  # fmt: skip
-    """One step as both loops take it, lap by lap; its loss."""
-    logits = network(images)
+    """One step as both loops take it, lap by lap, the forward pass `within` a precision; its loss."""
+    with within:
+        logits = [part.float() for part in network(images)]
     laps.lap("forward")
     losses = hierarchical_loss(logits, batch.labels, batch.shares, material.tree, settings.group_weight)
     laps.lap("loss")
@@ -144,12 +147,14 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     for name, value in (("steps", 4), ("rounds", 3), ("threads", 1), ("channels", 0), ("height", 192), ("width", 256)):
         parser.add_argument(f"--{name}", type=int, default=value)
+    parser.add_argument("--precision", default="auto")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     settings = TrainSettings(
-        selection="all", height_px=given.height, width_px=given.width, decoder_channels=given.channels
-    )
+        selection="all", height_px=given.height, width_px=given.width, decoder_channels=given.channels,
+        precision=given.precision,
+    )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         run = Run(folder)
         sources = (f"masks:{given.data / 'camvid'}#train",), (f"kitti:{given.data / 'weak/street/kitti'}",)
@@ -171,7 +176,7 @@ class Loops:
         weights = start.tensors, start.mean, start.std
         plain, other = (new_network(material.tree, settings, *weights).train() for _ in range(2))
         plain.folded = False
-        self.material, self.settings, self.here = material, settings, accelerator()
+        self.material, self.settings, self.here = material, settings, accelerator(settings.precision)
         self.naive, self.ours = plain, placed(other, self.here)
         self.naive_optimiser = training.new_optimiser(self.naive, settings)
         self.our_optimiser = training.new_optimiser(self.ours, settings)
@@ -186,8 +191,9 @@ class Loops:
             batch = self.naive_batch(step, laps)
             torch.manual_seed(self.settings.seed * 1_000_003 + step)
             total += step_taken(
-                self.naive, self.naive_optimiser, batch, self.material, self.settings, laps, batch.images
-            )
+                self.naive, self.naive_optimiser, batch, self.material, self.settings, laps, batch.images,
+                nullcontext(),
+            )  # fmt: skip
         return total / len(todo)
 
     def our_steps(self, todo: range, laps: Laps) -> float:
@@ -203,7 +209,8 @@ class Loops:
             assert batch is not None
             laps.lap("decode and transform")
             images = batch.images.contiguous(memory_format=torch.channels_last)
-            step_taken(self.ours, self.our_optimiser, batch, self.material, self.settings, laps, images)
+            within = mixed(self.here, self.settings.precision)
+            step_taken(self.ours, self.our_optimiser, batch, self.material, self.settings, laps, images, within)
 
 
 def measured(material: Material, settings: TrainSettings, steps: int, rounds: int) -> dict[str, float]:

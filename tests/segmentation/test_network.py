@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+from torch.nn import functional
 
 from thresher.data.taxonomy import load_taxonomy
 from thresher.errors import SettingsError
 from thresher.features.backbone import BackboneSettings, pretrained_weights
 from thresher.segmentation.network import SegmentationNetwork, new_network
-from thresher.segmentation.pyramid import folded_pyramid
+from thresher.segmentation.pyramid import _doubled, _quadrupled, folded_pyramid
 from thresher.segmentation.settings import TrainingSettings
 from thresher.segmentation.training import new_optimiser
 from thresher.segmentation.tree import class_tree
@@ -59,15 +60,19 @@ def test_the_encoder_starts_from_the_packaged_weights_and_scaling() -> None:
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("height", [32, 64])
-def test_the_folded_pyramid_equals_the_plain_one_and_so_do_its_gradients(height: int) -> None:
+def test_the_folded_pyramid_equals_the_plain_one_and_so_do_its_gradients(
+    height: int, layout: torch.memory_format
+) -> None:
     built = network(channels=64).double()
     decoder = built.body.decoder.eval()  # no dropout
     generator = torch.Generator().manual_seed(0)
     for parameter in decoder.parameters():  # biases too, which start as nought
         parameter.data = torch.randn(parameter.shape, generator=generator, dtype=torch.float64) / 8
     images = torch.randint(0, 255, (2, 3, height, 96), dtype=torch.uint8, generator=generator)
-    features = [f.detach().requires_grad_() for f in built.body.encoder((images.double() - built.mean) / built.std)]
+    encoded = built.body.encoder((images.double() - built.mean) / built.std)
+    features = [feature.detach().contiguous(memory_format=layout).requires_grad_() for feature in encoded]
     asked = [*decoder.parameters(), *features[-4:]]
     gradients = []
     found = [folded_pyramid(decoder, features), decoder(features)]
@@ -75,6 +80,18 @@ def test_the_folded_pyramid_equals_the_plain_one_and_so_do_its_gradients(height:
     for each in found:
         gradients.append(torch.autograd.grad(each.sin().sum(), asked))
     torch.testing.assert_close(*gradients, rtol=1e-7, atol=1e-7)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_convolutions_of_enlarged_maps_need_not_enlarge_them(layout: torch.memory_format) -> None:
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.randn((2, 5, 3, 4), generator=generator).contiguous(memory_format=layout)
+    weight = torch.randn((6, 5, 3, 3), generator=generator)
+    for convolved, times in ((_doubled, 2), (_quadrupled, 4)):
+        large = coarse.repeat_interleave(times, 2).repeat_interleave(times, 3)
+        found = convolved(coarse, weight)
+        torch.testing.assert_close(found, functional.conv2d(large, weight, padding=1), rtol=1e-5, atol=1e-5)
+        assert found.is_contiguous(memory_format=layout)
 
 
 def test_the_seed_decides_where_the_heads_start() -> None:

@@ -18,9 +18,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from thresher import tables
 from thresher.data.synthetic.dataset import SyntheticSettings, write_dataset
 from thresher.errors import DataError, SettingsError
-from thresher.run import UNFINISHED, Record, Run
+from thresher.run import UNFINISHED, Record, Run, untracked
+from thresher.segmentation.metrics import class_metrics, mean_iou
 from thresher.segmentation.trained import trained_network
+from thresher.segmentation.training import validated
 from thresher.stages.index import IndexSettings, index
+from thresher.stages.material import strong_images, training_material
 from thresher.stages.train import TrainSettings, is_trained, train
 
 SMALL = TrainSettings(
@@ -152,6 +155,20 @@ def test_an_auxiliary_head_learns_boxes_and_is_left_out_of_decisions(run: Run, t
     ours, theirs = (load_file(each.training("boxes") / "checkpoint.safetensors") for each in (run, other))
     assert ours.keys() == theirs.keys() and any("exp_avg_sq" in name for name in ours)
     assert [name for name in ours if ours[name].tobytes() != theirs[name].tobytes()] == []
+
+
+def test_rounding_changes_little_and_no_measurement(run: Run) -> None:
+    given = dataclasses.replace(SMALL, height_px=96, width_px=160)
+    for precision in ("float32", "bfloat16"):
+        settings = dataclasses.replace(given, precision=precision, name=precision)
+        assert train(run, settings).summary["precision"] == precision
+    exact, rounded = (lines(run, name) for name in ("float32", "bfloat16"))
+    assert [line["loss"] for line in rounded] == pytest.approx([line["loss"] for line in exact], rel=0.03)
+    assert rounded[0]["loss"] != exact[0]["loss"]
+    found = trained_network(run.training("bfloat16") / "checkpoint.safetensors")
+    judges = strong_images(training_material(run, given).validation, found.taxonomy)
+    matrix = validated(found.network, found.tree, judges, found.short_side, untracked)
+    assert mean_iou(class_metrics(matrix, found.tree.classes)) == pytest.approx(rounded[-1]["miou"], rel=1e-4)
 
 
 def test_it_learns(run: Run) -> None:

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from thresher.data.images import network_size
 from thresher.run import Track
+from thresher.segmentation.devices import mixed
 from thresher.segmentation.examples import Batch, StrongImage, pixels_and_labels
 from thresher.segmentation.losses import Losses, decision, hierarchical_loss, with_box_loss
 from thresher.segmentation.metrics import confusion
@@ -86,7 +87,9 @@ def train(
             for group in optimiser.param_groups:
                 group["lr"] = group["share"] * learning_rate(settings, step, steps)
             shares = [part.to(here.device) for part in batch.shares]
-            outputs = network(batch.images.to(here.device).contiguous(memory_format=torch.channels_last))
+            images = batch.images.to(here.device).contiguous(memory_format=torch.channels_last)
+            with mixed(here, settings.precision):
+                outputs = [part.float() for part in network(images)]
             logits = outputs[: len(tree.classifiers)]
             losses = hierarchical_loss(logits, batch.labels.to(here.device), shares, tree, settings.group_weight)
             if batch.cover is not None:

@@ -26,7 +26,7 @@ from thresher.run import (
     perform,
     untracked,
 )
-from thresher.segmentation.settings import NEEDS_TWO_IMAGES, TrainingSettings
+from thresher.segmentation.settings import NEEDS_TWO_IMAGES, Precision, TrainingSettings  # noqa: F401 - as Literal
 from thresher.stages.index import IndexSettings, parsed_sources
 from thresher.stages.learning import learnt
 from thresher.stages.material import Material, strong_images, training_material
@@ -111,14 +111,16 @@ def train(
     inputs = _inputs(run, settings, backbone)
     if dry_run:
         return StageResult("train", "planned", told)
+    from thresher.segmentation.devices import accelerator, chosen_precision
+
     record = Record(run.training(settings.training_name))
     outputs = [record.folder / name for name in OUTPUTS]
 
     def work() -> tuple[dict[str, Any], int]:
-        from thresher.segmentation.devices import accelerator, told_by_all
+        from thresher.segmentation.devices import told_by_all
         from thresher.segmentation.trained import rebuilt_from
 
-        here = accelerator()
+        here = accelerator(settings.precision)
         start = pretrained_weights(backbone)
         about = {"fingerprint": fingerprint("train", settings, inputs)}
         about |= rebuilt_from(settings, run.taxonomy.read_text("utf-8"))
@@ -130,13 +132,14 @@ def train(
         if here.is_main_process:
             problems.write(record)
         last = {key: value for key, value in history[-1].items() if key in ("loss", "miou")}
-        return told | last, len(problems.found)
+        return told | {"precision": chosen_precision(settings.precision)} | last, len(problems.found)
 
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     if processes == 1:
         return perform(run, "train", settings, inputs, outputs, work, record)
     _refuse_indivisible(settings, processes)
-    return _as_one_of_many(lambda first: perform(run, "train", settings, inputs, outputs, first, record), work)
+    here = accelerator(settings.precision)
+    return _as_one_of_many(here, lambda first: perform(run, "train", settings, inputs, outputs, first, record), work)
 
 
 def _refuse_indivisible(settings: TrainSettings, processes: int) -> None:
@@ -150,13 +153,13 @@ def _refuse_indivisible(settings: TrainSettings, processes: int) -> None:
 
 
 def _as_one_of_many(
+    here: Any,
     performed: Callable[[Callable[[], tuple[dict[str, Any], int]]], StageResult],
     work: Callable[[], tuple[dict[str, Any], int]],
 ) -> StageResult:
     """The first process locks, records and writes, and tells the others whether there is anything to train."""
-    from thresher.segmentation.devices import accelerator, told_to_all
+    from thresher.segmentation.devices import told_to_all
 
-    here = accelerator()
     if here.is_main_process:
 
         def first() -> tuple[dict[str, Any], int]:
