@@ -18,7 +18,8 @@ GROUP_WEIGHT = 0.1
 
 @dataclass(frozen=True)
 class Losses:
-    """The loss and what it is made of, in nats per pixel; `weak_pixels` counts those that taught each group.
+    """The loss and what it is made of, in nats per pixel; `weak_pixels` counts those that taught each group (tensors,
+    so that a GPU need not be waited for).
 
     `boxes` is that of the auxiliary head; 0 where there is none.
     """
@@ -26,7 +27,7 @@ class Losses:
     total: Float[torch.Tensor, ""]
     root: Float[torch.Tensor, ""]
     groups: tuple[Float[torch.Tensor, ""], ...]
-    weak_pixels: tuple[int, ...]
+    weak_pixels: tuple[Float[torch.Tensor, ""], ...]
     boxes: Float[torch.Tensor, ""]
 
 
@@ -61,7 +62,7 @@ def hierarchical_loss(
         strong_sum, strong_pixels = _on_labels(outputs[:strong], labels, tree, group)
         weak_sum, weak_pixels = _on_shares(outputs[strong:], weak, agreed)
         groups.append((strong_sum + weak_sum) / (strong_pixels + weak_pixels).clamp(min=1))
-        counts.append(int(weak_pixels))
+        counts.append(weak_pixels)
     total = root + group_weight * torch.stack([*groups, torch.zeros_like(root)]).sum()
     return Losses(total, root, tuple(groups), tuple(counts), torch.zeros_like(root))
 

@@ -113,7 +113,7 @@ def _told(losses: Losses) -> torch.Tensor:
     """Loss, those of root and boxes, and of each group its loss and weak pixels; left on the device, which works on."""
     parts = [losses.total, losses.root, losses.boxes]
     for loss, pixels in zip(losses.groups, losses.weak_pixels, strict=True):
-        parts += [loss, torch.as_tensor(float(pixels), device=loss.device)]
+        parts += [loss, pixels]
     return torch.stack([part.detach() for part in parts])
 
 
