@@ -8,8 +8,15 @@ import pytest
 import torch
 
 from thresher.errors import SettingsError
-from thresher.segmentation.devices import accelerator, chosen_precision, mixed, placed, restore_scaler, scaler_state
-from thresher.segmentation.settings import Precision
+from thresher.segmentation.devices import (
+    Precision,
+    accelerator,
+    chosen_precision,
+    mixed,
+    placed,
+    restore_scaler,
+    scaler_state,
+)
 
 
 def test_alone_on_a_processor_nothing_is_scaled() -> None:

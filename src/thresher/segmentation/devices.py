@@ -6,14 +6,14 @@ import ctypes
 import platform
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 
 from thresher.errors import SettingsError
-from thresher.segmentation.settings import Precision
 
 Network = TypeVar("Network", bound=torch.nn.Module)
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Layer = Callable[[torch.Tensor], torch.Tensor]
 #: While the first process validates, the others wait for its next step.
 _PATIENCE = timedelta(hours=6)

@@ -12,8 +12,6 @@ from thresher.errors import SettingsError
 CHANNELS_MULTIPLE = {"fpn": 64, "unet": 16, "deeplabv3plus": 1, "upernet": 1}
 #: These pool an image to one value a channel, and the normalisation of that needs a second image.
 NEEDS_TWO_IMAGES = ("deeplabv3plus", "upernet")
-#: What the layers of a network compute in while it is trained.
-Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ class TrainingSettings:
     apart; box_head: that, and an auxiliary head learns where boxes lie, so that they shape the features of all."""
     box_weight: float = 1.0
     """What the loss of the auxiliary head weighs beside the root's (mode box_head)."""
-    precision: Precision = "auto"
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """What layers compute in while they learn; weights, losses and every measurement are float32. auto: bfloat16 where
     the GPU or CPU (AVX-512 BF16, AMX) has it, float16 on older GPUs, else float32."""
     seed: int = 0

@@ -26,7 +26,7 @@ from thresher.run import (
     perform,
     untracked,
 )
-from thresher.segmentation.settings import NEEDS_TWO_IMAGES, Precision, TrainingSettings  # noqa: F401 - as Literal
+from thresher.segmentation.settings import NEEDS_TWO_IMAGES, TrainingSettings
 from thresher.stages.index import IndexSettings, parsed_sources
 from thresher.stages.learning import learnt
 from thresher.stages.material import Material, strong_images, training_material
