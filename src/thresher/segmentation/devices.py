@@ -13,6 +13,7 @@ import torch
 from thresher.errors import SettingsError
 
 Network = TypeVar("Network", bound=torch.nn.Module)
+#: What layers compute in while they learn.
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Layer = Callable[[torch.Tensor], torch.Tensor]
 #: While the first process validates, the others wait for its next step.
