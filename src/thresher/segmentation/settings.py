@@ -56,8 +56,8 @@ class TrainingSettings:
     box_weight: float = 1.0
     """What the loss of the auxiliary head weighs beside the root's (mode box_head)."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """What layers compute in while they learn; weights, losses and every measurement are float32. auto: bfloat16 where
-    the GPU or CPU (AVX-512 BF16, AMX) has it, float16 on older GPUs, else float32."""
+    """What layers compute in while they learn; weights, losses and `evaluate` are float32 in any case. auto: bfloat16
+    where the GPU or CPU (AVX-512 BF16, AMX) has it, float16 on older GPUs, else float32."""
     seed: int = 0
     """Seed of the heads' start, of the order of images and of their crops."""
 
