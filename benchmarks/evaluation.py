@@ -28,16 +28,17 @@ from PIL import Image
 from torch.nn import functional
 
 from thresher.data.images import network_size
-from thresher.run import Run, untracked
+from thresher.run.contents import checkpoint_of
+from thresher.run.folder import Run
+from thresher.run.perform import untracked
 from thresher.segmentation.examples import StrongImage, pixels_and_labels
-from thresher.segmentation.inference import Segmenter, segmented
+from thresher.segmentation.inference import Segmenter, ready, segmented
 from thresher.segmentation.losses import decision
 from thresher.segmentation.metrics import class_metrics, confusion, mean_iou
 from thresher.segmentation.trained import TrainedNetwork, trained_network
 from thresher.segmentation.tree import ClassTree
-from thresher.stages.checkpoints import checkpoint_of, ready
-from thresher.stages.material import strong_images, validation_images
-from thresher.stages.train import TrainSettings
+from thresher.training.images import strong_images, validation_images
+from thresher.training.settings import TrainSettings
 
 Step = tuple[str, Callable[[Any], Any]]
 

@@ -33,7 +33,7 @@ def write(folder: Path) -> None:
     import polars as pl
     from PIL import Image
 
-    from thresher.data.export import FORMATS
+    from thresher.data.exports import FORMATS
     from thresher.tables import BOXES, from_rows
 
     rows, boxes = [], []

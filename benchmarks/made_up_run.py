@@ -13,7 +13,8 @@ from PIL import Image
 
 from thresher import tables
 from thresher.data.taxonomy import BUILT_IN
-from thresher.run import Run, as_json
+from thresher.run.folder import Run
+from thresher.run.perform import as_json
 from thresher.stages.index import IndexSettings
 from thresher.stages.select import SelectSettings, select
 

@@ -11,11 +11,11 @@ import numpy as np
 import polars as pl
 
 from thresher import IndexSettings, Run, embed, index, tables
-from thresher.data.synthetic.dataset import SyntheticSettings, write_dataset
 from thresher.density.layout import origin_of
 from thresher.density.scorers import Images
 from thresher.features.projection import load_projection
 from thresher.features.shards import slices_of
+from thresher.synthetic.dataset import SyntheticSettings, write_dataset
 
 DRIVING = ("camvid", "kitti", "dashcam_cn_voc", "adas_peru_coco", "idd")
 STREET = (*DRIVING, "traffic_vn_coco", "traffic_lights_cn_voc", "cctv_yolo", "pennfudan")

@@ -28,17 +28,19 @@ import numpy as np
 import torch
 from PIL import Image
 
-from thresher.features.backbone import BackboneSettings, pretrained_weights
-from thresher.run import Run
-from thresher.segmentation import training
+from thresher.features.backbone import BackboneSettings
+from thresher.pretrained import pretrained_weights
+from thresher.run.folder import Run
+from thresher.segmentation import loop as training
 from thresher.segmentation.devices import accelerator, mixed, placed
 from thresher.segmentation.examples import Batch, WeakImage, drawn_cut, gathered, places
 from thresher.segmentation.losses import hierarchical_loss
 from thresher.segmentation.network import SegmentationNetwork, new_network
 from thresher.segmentation.weak_labels import box_shares
 from thresher.stages.index import IndexSettings, index
-from thresher.stages.material import Material, strong_images, training_material
-from thresher.stages.train import Problems, TrainSettings, batches
+from thresher.training.batches import Problems, batches
+from thresher.training.images import Material, strong_images, training_material
+from thresher.training.settings import TrainSettings
 
 
 class Laps:

@@ -13,22 +13,22 @@ import textwrap
 from pathlib import Path
 
 from thresher import tables
-from thresher.cli import COMMANDS
-from thresher.data.export import FORMATS
+from thresher.cli.demo import DemoSettings
+from thresher.cli.main import COMMANDS
+from thresher.cli.run_file import ExportSettings
+from thresher.comparison.settings import CompareSettings
+from thresher.data.exports import FORMATS
 from thresher.data.readers import READERS
+from thresher.report.report import ReportSettings
 from thresher.selection.methods import METHODS
-from thresher.stages.compare import CompareSettings
-from thresher.stages.demo import DemoSettings
 from thresher.stages.embed import EmbedSettings
-from thresher.stages.evaluate import EvaluateSettings
 from thresher.stages.fit import FitSettings
 from thresher.stages.index import IndexSettings
 from thresher.stages.insight import InsightSettings
-from thresher.stages.report import ReportSettings
-from thresher.stages.run_file import ExportSettings
 from thresher.stages.score import ScoreSettings
 from thresher.stages.select import SelectSettings
-from thresher.stages.train import TrainSettings
+from thresher.training.evaluate import EvaluateSettings
+from thresher.training.settings import TrainSettings
 
 PAGE = Path(__file__).parent / "reference.md"
 SETTINGS = {

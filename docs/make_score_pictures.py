@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from thresher import Run, tables
-from thresher.report.contact_sheet import Cell, contact_sheet
+from thresher.drawings.contact_sheet import Cell, contact_sheet
 from thresher.selection.methods import METHODS, ranking
 
 IMAGES = Path(__file__).parent / "images"

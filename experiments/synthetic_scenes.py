@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from thresher.data.synthetic.dataset import SyntheticSettings, write_dataset
+from thresher.synthetic.dataset import SyntheticSettings, write_dataset
 
 RUNS = Path(__file__).resolve().parent.parent / "runs"
 

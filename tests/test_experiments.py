@@ -12,10 +12,10 @@ import polars as pl
 import pytest
 from PIL import Image
 
+from thresher.cli.run_file import load_run_file, run_all
 from thresher.data.label_maps import class_numbers
-from thresher.data.synthetic.dataset import SyntheticSettings, write_dataset
 from thresher.data.taxonomy import load_taxonomy
-from thresher.stages.run_file import load_run_file, run_all
+from thresher.synthetic.dataset import SyntheticSettings, write_dataset
 
 FILES = sorted(
     path for path in (Path(__file__).parents[1] / "experiments").glob("*.toml") if "labels.toml" not in path.name

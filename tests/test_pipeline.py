@@ -13,10 +13,8 @@ import pytest
 
 from thresher import tables
 from thresher.data import readers
-from thresher.data.synthetic.dataset import SyntheticSettings, write_dataset
 from thresher.errors import DataError, SettingsError
-from thresher.features.engine import EngineSettings
-from thresher.run import Run
+from thresher.run.folder import Run
 from thresher.stages.embed import EmbedSettings, embed
 from thresher.stages.export import export
 from thresher.stages.fit import FitSettings, fit
@@ -24,6 +22,8 @@ from thresher.stages.index import IndexSettings, index
 from thresher.stages.score import score
 from thresher.stages.select import SelectSettings, select
 from thresher.stages.sheet import sheet
+from thresher.synthetic.dataset import SyntheticSettings, write_dataset
+from thresher.workers.settings import EngineSettings
 
 FIT = FitSettings(components="4")
 BROKEN = {"empty.jpg": b"", "words.jpg": b"no image", "cut.jpg": None}

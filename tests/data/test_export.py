@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from thresher.data.export import FORMATS, MARKER
+from thresher.data.exports import FORMATS, MARKER
 from thresher.data.readers import READERS
 from thresher.errors import DataError
 from thresher.tables import BOXES

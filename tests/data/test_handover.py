@@ -18,7 +18,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from thresher.data.export import FORMATS, WITH_SCORES
+from thresher.data.exports import FORMATS, WITH_SCORES
 from thresher.data.exports.folders import readable_labels
 from thresher.data.exports.hf import FILE_IMAGES
 from thresher.data.readers import READERS

@@ -17,7 +17,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from thresher.data.synthetic.dataset import SyntheticSettings, write_dataset
+from thresher.synthetic.dataset import SyntheticSettings, write_dataset
 
 JOB = """
 run = "run"
@@ -60,7 +60,7 @@ class Job:
     def started(self, *arguments: object) -> subprocess.Popen[str]:
         words = [str(each) for each in arguments or ("run", self.folder / "job.toml")]
         return subprocess.Popen(
-            [sys.executable, "-m", "thresher.cli", *words],
+            [sys.executable, "-m", "thresher", *words],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONFAULTHANDLER": "1"},
         )  # fmt: skip
 

@@ -15,10 +15,10 @@ from PIL import Image
 from thresher import tables
 from thresher.data.images import rgb_image
 from thresher.data.readers import READERS
-from thresher.features.engine import EngineSettings
-from thresher.run import Run
+from thresher.run.folder import Run
 from thresher.stages.embed import EmbedSettings, embed
 from thresher.stages.index import IndexSettings, index
+from thresher.workers.settings import EngineSettings
 
 NOISE = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
 PLAIN = Image.fromarray(NOISE)

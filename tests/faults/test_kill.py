@@ -24,7 +24,7 @@ KILLS = int(os.environ.get("THRESHER_KILLS", "6"))
 #: The command, dying at the n-th file that it puts in place: just before or just after.
 DIES = """
 import os, signal, sys
-from thresher.cli import main
+from thresher.cli.main import main
 left, real = int(sys.argv[1]), os.replace
 def replace(old, new):
     global left

@@ -14,12 +14,13 @@ import polars as pl
 import pytest
 
 from thresher import tables
+from thresher.cli.run_file import load_run_file
 from thresher.errors import DataError
-from thresher.run import UNFINISHED, Run
+from thresher.run.folder import Run
+from thresher.run.perform import UNFINISHED
 from thresher.stages.embed import EmbedSettings, embed
 from thresher.stages.export import export
 from thresher.stages.index import IndexSettings, index
-from thresher.stages.run_file import load_run_file
 
 if TYPE_CHECKING:
     from tests.faults.conftest import Job, Undisturbed

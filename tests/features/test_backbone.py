@@ -9,14 +9,8 @@ import timm
 import torch
 
 from thresher.errors import SettingsError
-from thresher.features.backbone import (
-    Backbone,
-    BackboneSettings,
-    backbone_digest,
-    backbone_file,
-    open_backbone,
-    weights_file,
-)
+from thresher.features.backbone import Backbone, BackboneSettings, backbone_digest, backbone_file, open_backbone
+from thresher.pretrained import weights_file
 
 
 def load_backbone(settings: BackboneSettings, onnx_path: Path) -> Backbone:
@@ -35,7 +29,7 @@ def test_features_equal_timm_with_the_packaged_weights_loaded_by_order(onnx_path
     image = np.random.default_rng(0).integers(0, 255, (224, 320, 3), np.uint8)
     found = backbone.features(image)
     model = timm.create_model("tf_efficientnet_lite0", pretrained=False).eval()
-    state = torch.load(weights_file(settings), weights_only=True)
+    state = torch.load(weights_file(settings.backbone), weights_only=True)
     model.load_state_dict(dict(zip(model.state_dict(), state.values(), strict=True)))
     with torch.inference_mode():
         scaled = (torch.from_numpy(image).permute(2, 0, 1)[None].float() - 127) / 128

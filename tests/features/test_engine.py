@@ -15,9 +15,10 @@ import pytest
 
 from thresher import Run, tables
 from thresher.errors import DataError, SettingsError
-from thresher.features.engine import EngineSettings, workers
+from thresher.features.engine import workers
 from thresher.features.worker import Task, WorkerSettings
 from thresher.stages.embed import EmbedSettings, embed, merge
+from thresher.workers.settings import EngineSettings
 
 SETTINGS = EmbedSettings(short_side=32, width=8, shard_images=8)
 

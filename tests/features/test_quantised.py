@@ -10,11 +10,11 @@ from PIL import Image
 
 from thresher import Run, tables
 from thresher.features.backbone import BackboneSettings, backbone_file, scaled
-from thresher.features.engine import EngineSettings
 from thresher.features.quantised import quantise
 from thresher.features.worker import Worker, WorkerSettings
 from thresher.stages.embed import EmbedSettings, embed
 from thresher.stages.index import IndexSettings, index
+from thresher.workers.settings import EngineSettings
 
 
 def photographs(folder: Path, count: int, seed: int) -> list[Path]:

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from thresher import Run
-from thresher.features.engine import EngineSettings
 from thresher.stages.embed import EmbedSettings, embed
+from thresher.workers.settings import EngineSettings
 
 pytest.importorskip("ray", reason="Ray is an extra")
 
@@ -23,7 +23,7 @@ import json, os, signal, sys, threading, time
 from pathlib import Path
 from ray.cluster_utils import Cluster
 from thresher import EmbedSettings, Run, embed
-from thresher.features.engine import EngineSettings
+from thresher.workers.settings import EngineSettings
 run, loses_a_node = Run(sys.argv[1]), sys.argv[2] == "lose"
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
 second = cluster.add_node(num_cpus=1)

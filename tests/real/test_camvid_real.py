@@ -9,11 +9,11 @@ import polars as pl
 import pytest
 
 from thresher import tables
-from thresher.run import Run
+from thresher.cli.run_file import load_run_file
+from thresher.run.folder import Run
 from thresher.stages.embed import EmbedSettings, embed
 from thresher.stages.fit import FitSettings, fit
 from thresher.stages.index import IndexSettings, index
-from thresher.stages.run_file import load_run_file
 from thresher.stages.score import score
 from thresher.stages.select import SelectSettings, select
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from thresher.data.export import FORMATS
+from thresher.data.exports import FORMATS
 from thresher.data.readers import READERS
 
 DATA = Path(__file__).resolve().parents[3] / "shared/data"

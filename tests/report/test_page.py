@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thresher import tables
+from thresher.drawings.heat_map import HeatScale, heat_colours
+from thresher.drawings.page_charts import KINDS, places_chart
+from thresher.drawings.thumbnails import Shown
 from thresher.report.blocks import Chart, Grid, number, percent
-from thresher.report.heat_map import HeatScale, heat_colours
 from thresher.report.page import Pictures, page, script_json
-from thresher.report.page_charts import KINDS, places_chart
 from thresher.report.sections.distributions import Material, distributions_section, spread_out
 from thresher.report.sections.mapped import map_section
-from thresher.report.thumbnails import Shown
 
 
 @settings(max_examples=40, deadline=None)

@@ -11,15 +11,15 @@ from torch.nn import functional
 
 from thresher.data.taxonomy import load_taxonomy
 from thresher.errors import DataError, SettingsError
-from thresher.features.backbone import pad_statically
-from thresher.run import untracked
+from thresher.pretrained import pad_statically
+from thresher.run.perform import untracked
 from thresher.segmentation import inference
 from thresher.segmentation.exported import is_exportable, onnx_logits, onnx_network
 from thresher.segmentation.inference import Segmenter, segmented, segmenter, upscaled_decision
+from thresher.segmentation.loop import decided
 from thresher.segmentation.losses import decision, highest
 from thresher.segmentation.network import SegmentationNetwork
 from thresher.segmentation.settings import TrainingSettings
-from thresher.segmentation.training import decided
 from thresher.segmentation.tree import class_tree
 
 TREE = class_tree(load_taxonomy("camvid"))

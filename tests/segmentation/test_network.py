@@ -10,11 +10,11 @@ from torch.nn import functional
 
 from thresher.data.taxonomy import load_taxonomy
 from thresher.errors import SettingsError
-from thresher.features.backbone import BackboneSettings, pretrained_weights
+from thresher.pretrained import pretrained_weights
+from thresher.segmentation.loop import new_optimiser
 from thresher.segmentation.network import SegmentationNetwork, new_network
 from thresher.segmentation.pyramid import _doubled, _quadrupled, folded_pyramid
 from thresher.segmentation.settings import TrainingSettings
-from thresher.segmentation.training import new_optimiser
 from thresher.segmentation.tree import class_tree
 
 TREE = class_tree(load_taxonomy("cityscapes"))
@@ -22,7 +22,7 @@ LITE = "tf_efficientnet_lite0"
 
 
 def network(decoder: str = "fpn", seed: int = 0, channels: int = 0) -> SegmentationNetwork:
-    start = pretrained_weights(BackboneSettings(backbone=LITE))
+    start = pretrained_weights(LITE)
     settings = TrainingSettings(decoder=decoder, encoder=LITE, decoder_channels=channels, seed=seed)
     return new_network(TREE, settings, start.tensors, start.mean, start.std)
 
@@ -51,7 +51,7 @@ def test_the_encoder_starts_from_the_packaged_weights_and_scaling() -> None:
     """Its features equal those of timm's own model on the same pixels."""
     built = network().eval()
     model = timm.create_model(LITE, pretrained=False).eval()
-    model.load_state_dict(pretrained_weights(BackboneSettings(backbone=LITE)).tensors)
+    model.load_state_dict(pretrained_weights(LITE).tensors)
     images = torch.randint(0, 255, (1, 3, 64, 96), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     scaled = (images.float() - 127) / 128
     with torch.inference_mode():
@@ -109,12 +109,12 @@ def test_a_head_learns_without_touching_another() -> None:
 
 
 def test_words_of_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    start = pretrained_weights(BackboneSettings(backbone=LITE))
+    start = pretrained_weights(LITE)
     with pytest.raises(SettingsError, match="tensors are missing or of another shape .* checkpoint of this model"):
         new_network(TREE, TrainingSettings(encoder="resnet10t"), start.tensors, start.mean, start.std)
     with pytest.raises(SettingsError, match="expected a timm model with packaged weights"):
         (tmp_path / "w.pth").write_bytes(b"")
-        pretrained_weights(BackboneSettings(backbone="nothing", weights=tmp_path / "w.pth"))
+        pretrained_weights("nothing", tmp_path / "w.pth")
     monkeypatch.setitem(sys.modules, "segmentation_models_pytorch", None)
     with pytest.raises(SettingsError, match="training needs segmentation_models_pytorch: pip install"):
         network()

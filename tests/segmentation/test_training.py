@@ -5,8 +5,8 @@ import threading
 import pytest
 
 from thresher.errors import SettingsError
+from thresher.segmentation.loop import ahead, learning_rate
 from thresher.segmentation.settings import TrainingSettings
-from thresher.segmentation.training import ahead, learning_rate
 
 
 def test_the_rate_is_halved_twice() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from thresher import tables
-from thresher.run import Run
+from thresher.run.folder import Run
 from thresher.stages.index import IndexSettings, index
 
 HEADER = "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded,IsTruncated,IsGroupOf,IsDepiction,IsInside"

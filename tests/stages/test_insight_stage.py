@@ -12,13 +12,13 @@ import pytest
 from PIL import Image
 
 from thresher import tables
-from thresher.cli import main
+from thresher.cli.main import main
 from thresher.density.mixture import load_mixture
 from thresher.density.similarity import similarity
 from thresher.errors import DataError, SettingsError
 from thresher.features.projection import Projection, save_projection
 from thresher.features.shards import ImageFeatures, read_blocks, shard_path, write_shard
-from thresher.run import Run
+from thresher.run.folder import Run
 from thresher.stages.fit import FitSettings, fit
 from thresher.stages.insight import InsightSettings, insight
 

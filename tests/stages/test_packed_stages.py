@@ -16,8 +16,7 @@ from PIL import Image
 from thresher import tables
 from thresher.data.readers import READERS
 from thresher.errors import DataError, SettingsError
-from thresher.features.engine import EngineSettings
-from thresher.run import Run
+from thresher.run.folder import Run
 from thresher.stages.embed import EmbedSettings, embed
 from thresher.stages.export import export
 from thresher.stages.fit import FitSettings, fit
@@ -25,6 +24,7 @@ from thresher.stages.index import IndexSettings, index
 from thresher.stages.score import score
 from thresher.stages.select import SelectSettings, select
 from thresher.stages.sheet import sheet
+from thresher.workers.settings import EngineSettings
 
 SETTINGS = EmbedSettings(short_side=32, width=8)
 

@@ -12,8 +12,9 @@ import pytest
 
 from thresher import tables
 from thresher.errors import DataError, SettingsError
-from thresher.run import Run
-from thresher.stages.select import SelectSettings, select, selected
+from thresher.run.contents import selected
+from thresher.run.folder import Run
+from thresher.stages.select import SelectSettings, select
 
 
 @pytest.fixture

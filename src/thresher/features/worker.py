@@ -27,8 +27,8 @@ from thresher.features.backbone import Backbone, open_backbone
 from thresher.features.pixels import network_pixels
 from thresher.features.projection import Projection, load_projection, unit_length
 from thresher.features.shards import ImageFeatures, shard_is_current, write_shard
-from thresher.features.store import exists, fetch, is_url, local_copy, written
 from thresher.files import replacing
+from thresher.workers.store import exists, fetch, is_url, local_copy, written
 
 #: (image id, path)
 Image = tuple[str, str]

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from thresher.report.charts import Spec
+from thresher.drawings.charts import Spec
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from thresher.drawings.charts import FAINT, INK, POOL, TARGET, vega_bundle
+from thresher.drawings.page_charts import SELECTION
+from thresher.drawings.thumbnails import Shown
 from thresher.report.blocks import Card, Chart, Section
-from thresher.report.charts import FAINT, INK, POOL, TARGET, vega_bundle
-from thresher.report.page_charts import SELECTION
-from thresher.report.thumbnails import Shown
 
 #: What the charts' colours become on a dark screen.
 DARK = {

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,11 +16,15 @@ from torch.nn import functional
 
 from thresher.data.images import network_size
 from thresher.errors import DataError
-from thresher.run import Track
+from thresher.pretrained import pad_statically
+from thresher.run.perform import Track
 from thresher.segmentation.exported import Logits, is_exportable, onnx_logits, onnx_network
 from thresher.segmentation.losses import decision
 from thresher.segmentation.network import SegmentationNetwork
 from thresher.segmentation.tree import ClassTree
+
+if TYPE_CHECKING:
+    from thresher.segmentation.trained import TrainedNetwork
 
 Used = TypeVar("Used")
 #: Images of one size that a GPU works on together.
@@ -179,3 +183,11 @@ def _left_at_once(pool: ThreadPoolExecutor) -> Iterator[ThreadPoolExecutor]:
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def ready(found: TrainedNetwork) -> Segmenter:
+    """The network on its fastest way on this machine; its encoder is changed in place."""
+    from thresher.segmentation.loop import fastest_device
+
+    pad_statically(found.network)
+    return segmenter(found.network, found.tree, found.short_side, fastest_device())

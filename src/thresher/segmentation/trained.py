@@ -10,7 +10,7 @@ from typing import Any
 
 from thresher.data.taxonomy import Taxonomy, taxonomy_of
 from thresher.errors import DataError
-from thresher.run import as_json
+from thresher.run.perform import as_json
 from thresher.segmentation.checkpoint import checkpoint_about, load_checkpoint
 from thresher.segmentation.network import SegmentationNetwork
 from thresher.segmentation.settings import TrainingSettings

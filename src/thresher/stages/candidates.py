@@ -9,10 +9,14 @@ import polars as pl
 
 from thresher import tables
 from thresher.data.taxonomy import load_taxonomy
-from thresher.run import Run
-from thresher.selection.diversity import ClassFrequencies, class_frequencies
+from thresher.run.contents import pool_of
+from thresher.run.folder import Run
+from thresher.selection.diversity import (
+    ClassFrequencies,
+    class_counts,
+    class_frequencies,
+)
 from thresher.selection.redundancy import like_any, near_duplicates
-from thresher.stages.score import labelled_pool
 
 #: The cluster of what is nearly the same as an image of the target.
 LIKE_TARGET = -1
@@ -33,12 +37,6 @@ class Candidates:
     """The classes of interest."""
     clusters: pl.DataFrame | None = None
     """image_id and cluster of the pool's near-duplicates (`clusters_of`), where they are asked for."""
-
-
-def pool_of(run: Run) -> pl.DataFrame:
-    """image_id and dataset of the pool's images."""
-    images = tables.read(run.images, tables.some(tables.INDEXED_IMAGES, "image_id", "dataset", "role"), key="image_id")
-    return images.filter(role="pool").select("image_id", "dataset")
 
 
 def clusters_of(run: Run, pool: pl.DataFrame, cosine: float) -> pl.DataFrame:
@@ -77,3 +75,19 @@ def read_candidates(run: Run, duplicate_cosine: float = 0.0) -> Candidates:
     """
     scores = tables.read(run.scores, tables.SCORES, key="image_id")
     return candidates_of(run, scores, pool_of(run), duplicate_cosine)
+
+
+def labelled_pool(run: Run, pool: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The objects per class of the pool's images (`class_counts`), and the ids of its labelled images.
+
+    A dataset without a single box was not labelled at all: its images have no diversity, rather than none to offer.
+
+    Args:
+        pool: image_id and dataset of the pool's images.
+    """
+    boxes = tables.scan(run.boxes, tables.BOXES)
+    counts = class_counts(boxes, load_taxonomy(str(run.taxonomy)).classes_of_interest)
+    owners = boxes.select("image_id").join(pool.lazy(), on="image_id")
+    datasets = owners.select(pl.col("dataset").unique()).collect(engine="streaming")["dataset"]
+    labelled = pool.filter(pl.col("dataset").is_in(datasets.implode())).select("image_id")
+    return counts.join(pool, on="image_id", how="semi"), labelled

@@ -8,11 +8,12 @@ from typing import Literal
 import polars as pl
 
 from thresher import tables
-from thresher.data.export import FORMATS, WITH_POOL, WITH_SCORES
+from thresher.data.exports import FORMATS, WITH_POOL, WITH_SCORES
 from thresher.errors import DataError, SettingsError
-from thresher.run import Run, StageResult
+from thresher.run.contents import selected
+from thresher.run.folder import Run
+from thresher.run.perform import StageResult
 from thresher.selection.explain import sentence
-from thresher.stages.select import selected
 
 
 def export(

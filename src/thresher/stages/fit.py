@@ -32,7 +32,8 @@ from thresher.errors import SettingsError
 from thresher.features.projection import load_projection, random_rows
 from thresher.features.shards import SliceBlock, owned, read_blocks, shard_files, slices_in_shards, slices_of
 from thresher.files import replacing
-from thresher.run import Run, StageResult, Track, file_digest, perform, untracked
+from thresher.run.folder import Run
+from thresher.run.perform import StageResult, Track, file_digest, perform, untracked
 from thresher.stages.plan import Plan, fit_plan
 
 #: Parts that the target is cut into to choose K: each is held out once.

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +13,12 @@ import polars as pl
 from thresher import tables
 from thresher.data.dataset import Dataset
 from thresher.data.readers import READERS
+from thresher.data.source_text import Source, parsed_sources
 from thresher.data.taxonomy import BUILT_IN, LabelMap, Taxonomy, load_label_map, load_taxonomy, with_classes
 from thresher.errors import DataError, SettingsError
 from thresher.files import replacing
-from thresher.run import Run, StageResult, Track, file_digest, folder_digest, perform, untracked
+from thresher.run.folder import Run
+from thresher.run.perform import StageResult, Track, file_digest, folder_digest, perform, untracked
 from thresher.stages.plan import index_plan
 
 #: Problems that cost a whole image.
@@ -52,49 +52,6 @@ class IndexSettings:
             raise SettingsError(f"limit = {self.limit}: expected 1 or more.")
 
 
-@dataclass(frozen=True)
-class Source:
-    """One place to read from."""
-
-    name: str
-    format: str
-    root: Path
-    split: str | None
-    role: str
-
-
-def parsed_sources(settings: IndexSettings) -> list[Source]:
-    """The sources of a run, each with a name of its own; splits of one root share theirs.
-
-    Raises:
-        SettingsError: a text is not [NAME=]FORMAT:ROOT[#SPLIT], or the format is unknown.
-    """
-    sources: list[Source] = []
-    for role, texts in (("target", settings.target), ("pool", settings.pool)):
-        for text in texts:
-            head, colon, place = text.partition(":")
-            name, equals, format_name = head.rpartition("=")
-            root, _, split = place.partition("#")
-            if not colon or not root:
-                raise SettingsError(f"{role} '{text}': expected [NAME=]FORMAT:ROOT[#SPLIT], as in coco:/data/coco#val.")
-            if format_name not in READERS:
-                raise SettingsError(f"{role} '{text}': format '{format_name}' is unknown. Known: {', '.join(READERS)}.")
-            path = Path(os.path.abspath(Path(root).expanduser()))
-            chosen = name if equals else _free_name(path, sources)
-            sources.append(Source(chosen, format_name, path, split or None, role))
-    return sources
-
-
-def _free_name(root: Path, sources: Iterable[Source]) -> str:
-    """The folder's name, with more of its path in front where another root has that name already."""
-    taken = {source.name: source.root for source in sources}
-    for depth in range(1, len(root.parts)):
-        name = "_".join(root.parts[-depth:])
-        if taken.get(name, root) == root:
-            return name
-    return f"{root.name}_{len(taken)}"
-
-
 def index(run: Run, settings: IndexSettings, *, dry_run: bool = False, track: Track[Any] = untracked) -> StageResult:
     """Read all sources into tables; no image is opened unless its boxes need its size.
 
@@ -102,7 +59,7 @@ def index(run: Run, settings: IndexSettings, *, dry_run: bool = False, track: Tr
         SettingsError: a source, taxonomy or label map cannot be understood.
         DataError: a source cannot be read, or one image belongs to target and pool both.
     """
-    sources = parsed_sources(settings)
+    sources = parsed_sources(settings.target, settings.pool)
     taxonomy = load_taxonomy(settings.taxonomy)
     label_map = load_label_map(settings.label_map, taxonomy)
     for source in sources:

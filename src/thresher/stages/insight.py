@@ -13,17 +13,19 @@ import numpy as np
 import polars as pl
 
 from thresher import tables
+from thresher.density import findings
 from thresher.density.components import component_shares, typical_slices
 from thresher.density.em import MixtureSettings
 from thresher.density.held_out import HeldOut, held_out_similarity
+from thresher.density.map import similarity_map
 from thresher.density.mixture import Mixture, load_mixture, log_density, responsibilities
 from thresher.density.similarity import similarity
+from thresher.drawings.heat_map import heat_scale
 from thresher.errors import DataError, SettingsError
 from thresher.features.shards import SliceBlock, slices_of
 from thresher.files import replacing
-from thresher.report import insight as findings
-from thresher.report.heat_map import heat_scale
-from thresher.run import Run, StageResult, Track, file_digest, perform, untracked
+from thresher.run.folder import Run
+from thresher.run.perform import StageResult, Track, file_digest, perform, untracked
 from thresher.stages.insight_pictures import draw_components, draw_heat_maps
 
 #: What the optional part `report` brings and this stage needs, by import name.
@@ -252,7 +254,7 @@ def _map(drawn: _Drawn, vectors: dict[str, np.ndarray], settings: InsightSetting
         for role, every, some in (("target", drawn.target, target), ("pool", drawn.pool, pool))
     ]
     roles = ["target"] * len(target) + ["pool"] * len(pool)
-    return findings.similarity_map(target + pool, roles, np.concatenate(rows), settings.seed)
+    return similarity_map(target + pool, roles, np.concatenate(rows), settings.seed)
 
 
 def _summary(
@@ -284,7 +286,7 @@ def _median(frame: pl.DataFrame, column: str) -> float:
 
 
 def _draw_charts(run: Run, made: dict[str, pl.DataFrame], gap: findings.DomainGap, summary: dict[str, Any]) -> None:
-    from thresher.report import charts
+    from thresher.drawings import charts
 
     reached, share = summary["nats_reached_by_95_percent_of_target"], summary["share_of_pool_that_reaches_it"]
     specs = {

@@ -14,7 +14,7 @@ import polars as pl
 
 from thresher.data.dataset import IMAGE_SUFFIXES
 from thresher.features.shards import SliceBlock, read_blocks
-from thresher.run import Run
+from thresher.run.folder import Run
 
 #: The libraries and small tables that every stage holds.
 BASE_BYTES = 250_000_000

@@ -16,18 +16,19 @@ from thresher.density.neighbours import nearest_target
 from thresher.density.scorers import SCORERS, Evidence, Images, View
 from thresher.errors import DataError, SettingsError
 from thresher.features.shards import SliceBlock, read_blocks, shard_files, slices_of
-from thresher.run import Run, StageResult, Track, file_digest, perform, untracked
+from thresher.run.contents import checkpoint_of
+from thresher.run.folder import Run
+from thresher.run.perform import StageResult, Track, file_digest, perform, untracked
 from thresher.selection.diversity import (
     ClassFrequencies,
-    class_counts,
     class_frequencies,
     counted_boxes,
     covered_areas,
     diversity_scores,
 )
-from thresher.stages.box_yield import yields
-from thresher.stages.checkpoints import checkpoint_of
+from thresher.stages.candidates import labelled_pool
 from thresher.stages.plan import Plan, score_plan
+from thresher.stages.score_yield import yields
 
 #: Where each scorer's number stands in the scores table.
 COLUMNS = {
@@ -160,22 +161,6 @@ def _yields(
     if not settings.network:
         return tables.empty(tables.some(tables.SCORES, "image_id", "yield_area")), 0
     return yields(run, settings.network, near.join(diverse, on="image_id", how="semi").select("image_id"), track)
-
-
-def labelled_pool(run: Run, pool: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The objects per class of the pool's images (`class_counts`), and the ids of its labelled images.
-
-    A dataset without a single box was not labelled at all: its images have no diversity, rather than none to offer.
-
-    Args:
-        pool: image_id and dataset of the pool's images.
-    """
-    boxes = tables.scan(run.boxes, tables.BOXES)
-    counts = class_counts(boxes, load_taxonomy(str(run.taxonomy)).classes_of_interest)
-    owners = boxes.select("image_id").join(pool.lazy(), on="image_id")
-    datasets = owners.select(pl.col("dataset").unique()).collect(engine="streaming")["dataset"]
-    labelled = pool.filter(pl.col("dataset").is_in(datasets.implode())).select("image_id")
-    return counts.join(pool, on="image_id", how="semi"), labelled
 
 
 def _class_scores(path: Path | None, run: Run) -> dict[str, float] | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,14 +12,15 @@ import polars as pl
 
 from thresher import tables
 from thresher.errors import DataError, SettingsError
-from thresher.run import Run, StageResult, file_digest, perform
+from thresher.run.contents import NAME, pool_of
+from thresher.run.folder import Run
+from thresher.run.perform import StageResult, file_digest, perform
 from thresher.selection.constraints import Constrained, constrained, parsed_quotas
 from thresher.selection.explain import with_reasons
 from thresher.selection.methods import DIVERSITY_WEIGHT, MEAN_RANKS, METHODS, Ranking, budget_count, ranking
-from thresher.stages.candidates import LIKE_TARGET, Candidates, pool_of, read_candidates
+from thresher.stages.candidates import LIKE_TARGET, Candidates, read_candidates
 from thresher.stages.plan import select_plan
 
-NAME = re.compile(r"[\w][\w.+-]*")
 #: What a person can mark an image as: looked at and good, never to be taken, always to be taken.
 MARKS = ("accepted", "rejected", "pinned")
 
@@ -217,20 +217,3 @@ def select(run: Run, settings: SelectSettings | None = None, *, dry_run: bool = 
         return told, 0
 
     return perform(run, f"select:{name}", settings, inputs, [run.selection(name)], work)
-
-
-def selected(run: Run, name: str) -> pl.DataFrame:
-    """The selection of that name with the images' columns beside it, rank 1 first.
-
-    Raises:
-        SettingsError: there is no such selection.
-    """
-    path = run.selection(name)
-    if not path.is_file():
-        names = sorted(file.stem for file in path.parent.glob("*.parquet"))
-        raise SettingsError(
-            f"selection '{name}': none in {run.folder}. There is: {', '.join(names) or 'no selection'}."
-        )
-    chosen = tables.read(path, tables.SELECTION, key="image_id")
-    images = tables.read(run.images, tables.INDEXED_IMAGES, key="image_id")
-    return chosen.join(images, on="image_id", how="left", maintain_order="left").sort("rank")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from thresher.report.contact_sheet import Cell, contact_sheet, save_sheet
-from thresher.run import Run, StageResult
-from thresher.stages.select import selected
+from thresher.drawings.contact_sheet import Cell, contact_sheet, save_sheet
+from thresher.run.contents import selected
+from thresher.run.folder import Run
+from thresher.run.perform import StageResult
 
 
 def sheet(run: Run, name: str, *, images: int = 48, columns: int = 8, out: Path | None = None) -> StageResult:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from thresher.report import comparison
+from thresher.drawings import comparison_charts as comparison
 from thresher.report.blocks import Block, Cell, Chart, Drawing, Grid, Missing, Number, Section
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from thresher.report import page_charts
+from thresher.density.findings import similarity_bins
+from thresher.drawings import page_charts
+from thresher.drawings.comparison_charts import frequencies_chart
 from thresher.report.blocks import Block, Cell, Chart, Grid, Missing, Section, Words, number, percent
-from thresher.report.comparison import frequencies_chart
-from thresher.report.insight import similarity_bins
 
 #: Points of the scatter plot, at most.
 MOST_POINTS = 20_000

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from thresher.report import page_charts
+from thresher.drawings import page_charts
 from thresher.report.blocks import Chart, Missing, Section, Words
 
 _WORDS = ["Each dot is an image; neighbours look alike to the network. Axes, sizes of clumps and the space between",

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from thresher.report import charts
+from thresher.drawings import charts
 from thresher.report.blocks import (
     Block,
     Cell,

@@ -1,0 +1,84 @@
+"""Where data lies, as people write it: [NAME=]FORMAT:ROOT[#SPLIT]."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from thresher.data.dataset import Dataset
+from thresher.data.readers import READERS
+from thresher.errors import DataError, SettingsError
+
+
+@dataclass(frozen=True)
+class Source:
+    """One place to read from."""
+
+    name: str
+    format: str
+    root: Path
+    split: str | None
+    role: str
+
+
+def parsed_sources(target: Sequence[str], pool: Sequence[str] = ()) -> list[Source]:
+    """The sources of target and pool, each with a name of its own; splits of one root share theirs.
+
+    Raises:
+        SettingsError: a text is not [NAME=]FORMAT:ROOT[#SPLIT], or the format is unknown.
+    """
+    sources: list[Source] = []
+    for role, texts in (("target", target), ("pool", pool)):
+        for text in texts:
+            head, colon, place = text.partition(":")
+            name, equals, format_name = head.rpartition("=")
+            root, _, split = place.partition("#")
+            if not colon or not root:
+                raise SettingsError(f"{role} '{text}': expected [NAME=]FORMAT:ROOT[#SPLIT], as in coco:/data/coco#val.")
+            if format_name not in READERS:
+                raise SettingsError(f"{role} '{text}': format '{format_name}' is unknown. Known: {', '.join(READERS)}.")
+            path = Path(os.path.abspath(Path(root).expanduser()))
+            chosen = name if equals else _free_name(path, sources)
+            sources.append(Source(chosen, format_name, path, split or None, role))
+    return sources
+
+
+def parsed_source(text: str) -> Source:
+    """The one source that a text names.
+
+    Raises:
+        SettingsError: as `parsed_sources`.
+
+    >>> source = parsed_source("coco:/data/coco#val")
+    >>> source.name, source.format, source.split
+    ('coco', 'coco', 'val')
+    """
+    return parsed_sources((text,))[0]
+
+
+def read_source(text: str) -> Dataset:
+    """The data set that a text names: images, boxes, masks, and what was left out or mended.
+
+    Args:
+        text: [NAME=]FORMAT:ROOT[#SPLIT], as in "coco:/data/coco#val".
+
+    Raises:
+        SettingsError: the text cannot be understood, or the format is unknown.
+        DataError: the place cannot be read.
+    """
+    source = parsed_source(text)
+    if not source.root.exists():
+        raise DataError(f"{source.format}:{source.root}: no such folder or file.")
+    return READERS[source.format](source.root, source.split, source.name)
+
+
+def _free_name(root: Path, sources: Iterable[Source]) -> str:
+    """The folder's name, with more of its path in front where another root has that name already."""
+    taken = {source.name: source.root for source in sources}
+    for depth in range(1, len(root.parts)):
+        name = "_".join(root.parts[-depth:])
+        if taken.get(name, root) == root:
+            return name
+    return f"{root.name}_{len(taken)}"

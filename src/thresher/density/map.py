@@ -1,0 +1,74 @@
+"""Where images lie beside each other on a plane: t-SNE of landmarks, and all others beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+from jaxtyping import Float, Float64
+
+from thresher import tables
+from thresher.errors import DataError
+
+#: t-SNE's usual number of effective neighbours (van der Maaten & Hinton 2008 found 5 to 50 much alike).
+_PERPLEXITY = 30.0
+
+
+def similarity_map(
+    image_ids: Sequence[str], roles: Sequence[str], vectors: Float[np.ndarray, "n c"], seed: int
+) -> pl.DataFrame:
+    """Where t-SNE puts the images: neighbours in feature space stay neighbours; distances far apart mean nothing.
+
+    Vectors are brought to unit length first, so that nearness is the cosine's.
+
+    Raises:
+        DataError: fewer than four images.
+
+    Source: van der Maaten & Hinton 2008, Visualizing data using t-SNE; start from the PCA: Kobak & Berens 2019.
+    """
+    from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
+
+    if len(image_ids) < 4:
+        raise DataError(f"map: {len(image_ids)} images; t-SNE needs 4 or more.")
+    perplexity = min(_PERPLEXITY, (len(image_ids) - 1) / 3)
+    # One thread: several add up in whatever order they finish, and the same seed would give another map.
+    with threadpool_limits(limits=1):
+        model = TSNE(perplexity=perplexity, init="pca", learning_rate="auto", random_state=seed)
+        places = model.fit_transform(_unit(vectors)).astype(np.float64)
+    frame = {"image_id": image_ids, "role": roles, "x": places[:, 0], "y": places[:, 1]}
+    return pl.DataFrame(frame, schema=dict(tables.MAP)).sort("image_id")
+
+
+def beside_landmarks(
+    landmarks: Float[np.ndarray, "m c"],
+    places: Float64[np.ndarray, "m 2"],
+    vectors: Float[np.ndarray, "n c"],
+    neighbours: int = 3,
+) -> Float64[np.ndarray, "n 2"]:
+    """Where further images go in a map: between the places of the landmarks most like them, the nearest counting most.
+
+    A landmark's weight is 1 / (1 − cosine)², so that an image like one landmark goes to it (the weights are ours).
+
+    Args:
+        places: Of the landmarks, from `similarity_map`.
+
+    Source: Poličar et al. 2019 (openTSNE): new points start from the places of their nearest neighbours.
+    """
+    known, near = _unit(landmarks).astype(np.float32), min(neighbours, len(landmarks))
+    placed = np.empty((len(vectors), 2), np.float64)
+    for start in range(0, len(vectors), 4096):
+        own = slice(start, start + 4096)
+        cosines = _unit(vectors[own]).astype(np.float32) @ known.T
+        rows = np.argpartition(-cosines, near - 1, axis=1)[:, :near]
+        weights = 1 / np.square(1 - np.take_along_axis(cosines, rows, 1).astype(np.float64) + 1e-3)
+        placed[own] = (places[rows] * weights[..., None]).sum(1) / weights.sum(1, keepdims=True)
+    return placed
+
+
+def _unit(vectors: Float[np.ndarray, "n c"]) -> Float64[np.ndarray, "n c"]:
+    wide = vectors.astype(np.float64)
+    length = np.linalg.norm(wide, axis=1, keepdims=True)
+    unit: Float64[np.ndarray, "n c"] = wide / np.where(length > 0, length, 1)
+    return unit

@@ -1,0 +1,266 @@
+"""Charts of a comparison, as specs that hold their own numbers: mIoU over images selected; how often classes occur."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import altair as alt
+import polars as pl
+
+from thresher.drawings.charts import INK, WIDTH, Spec, finished, held, legend
+
+#: Told apart by people who see no red or green. Source: Okabe & Ito 2008, "Color Universal Design", but for the yellow.
+_COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00"]
+_SHAPES = ["circle", "square", "triangle-up", "triangle-down", "cross", "triangle-right"]
+#: What every other method must beat, in grey.
+_RANDOM = "#8a8a92"
+#: Points of one budget are drawn this factor apart, so that their intervals do not hide one another.
+_APART = 1.035
+_PERCENT = alt.Axis(format=".1f", tickCount=8)
+
+
+def miou_chart(results: pl.DataFrame, means: pl.DataFrame, measured_on: str, strong_images: int) -> Spec:
+    """mIoU over the number of selected images, on a log axis.
+
+    A line for each method (dashed by mode where there are several) with its interval over seeds and a small point for
+    each seed; a line across for no weak data; a diamond at the pool's size for all of it.
+
+    Args:
+        results: Table RESULTS of one set.
+        means: Table SUMMARY of the same set.
+        measured_on: validation or test.
+    """
+    seeds = results.filter(pl.col("class").is_null())
+    rows = means.filter(pl.col("class").is_null() & pl.col("iou").is_not_null())
+    chosen = rows.filter(pl.col("budget").is_not_null())
+    methods = sorted(chosen["method"].unique(), key=lambda name: (name == "random", name))
+    places = {name: _APART ** (2 * n - len(methods) + 1) for n, name in enumerate(methods)}
+    numbers = [n for n in rows["images"] if n] or [1]
+    x = _Axis(min(numbers), max(numbers))
+    layers = [
+        *_none(rows.filter(method="none")),
+        *_lines(_placed(chosen, places), _placed(seeds.filter(pl.col("budget").is_not_null()), places), methods, x),
+        *_all(rows.filter(method="all"), seeds.filter(method="all"), x),
+    ]
+    if not layers:
+        raise ValueError("a chart of no training")
+    anchors = {"none": " Line across: no weak data.", "all": " Diamond: the whole pool."}
+    shown = "".join(words for name, words in anchors.items() if name in rows["method"])
+    words = [f"{_seeds(rows['seeds'].to_list())}.{shown}",
+             f"Every network learns from the same {strong_images} strong images, for as many steps."]  # fmt: skip
+    return finished(alt.layer(*layers), _title(rows, measured_on), words, height=380)
+
+
+def _title(rows: pl.DataFrame, measured_on: str) -> str:
+    """The best selection, unless no weak data at all did as well."""
+    chosen = rows.filter(pl.col("budget").is_not_null())
+    if chosen.is_empty():
+        return f"mIoU on the {measured_on} images"
+    best = chosen.sort("iou", descending=True).row(0, named=True)
+    without = [iou for iou in rows.filter(method="none")["iou"].to_list() if iou >= best["iou"]]
+    if without:
+        return f"No selection has a higher mean than no weak data: {100 * max(without):.1f} % ({measured_on})"
+    which = f"{best['method']} ({best['mode']})" if chosen["mode"].n_unique() > 1 else best["method"]
+    return f"{which} has the highest mean: {100 * best['iou']:.1f} % at {best['images']:,} images ({measured_on})"
+
+
+def _seeds(seeds: list[int]) -> str:
+    """Over how many seeds the means are."""
+    least, most = min(seeds), max(seeds)
+    if most == 1:
+        return "One seed each, so no interval"
+    count = str(most) if least == most else f"{least} to {most}"
+    return f"Mean over {count} seeds (small points) with its 95 % t interval (bars, grey band)"
+
+
+def _placed(frame: pl.DataFrame, places: dict[str, float]) -> pl.DataFrame:
+    """Each row beside the others of its budget (`place`), its shares in percent."""
+    factors = pl.DataFrame(
+        {"method": [*places], "factor": [*places.values()]}, {"method": pl.String, "factor": pl.Float64}
+    )
+    beside = _in_percent(frame).join(factors, on="method", maintain_order="left")
+    return beside.with_columns(place=pl.col("images") * pl.col("factor")).drop("factor")
+
+
+def _in_percent(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.with_columns(pl.col("^iou.*$") * 100)
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """Numbers of images, on a log axis with some room about them."""
+
+    least: int
+    most: int
+
+    def __call__(self, name: str) -> alt.X:
+        room = max(1.4, 2 / (self.most / self.least) ** 0.5)
+        scale = alt.Scale(type="log", nice=False, domain=[self.least / room, self.most * room])
+        axis = alt.Axis(format="~s", grid=False, labelOverlap=True)
+        return alt.X(f"{name}:Q", title="weak images selected (number, log axis)", scale=scale, axis=axis)
+
+
+def _y(name: str) -> alt.Y:
+    return alt.Y(f"{name}:Q", title="mIoU (%)", scale=alt.Scale(zero=False, padding=12), axis=_PERCENT)
+
+
+def _colour(methods: list[str]) -> tuple[alt.Color, alt.Shape]:
+    """Colour and shape of each method."""
+    others = [name for name in methods if name != "random"]
+    colours = {name: _COLOURS[n % len(_COLOURS)] for n, name in enumerate(others)} | {"random": _RANDOM}
+    # Beyond six methods colours come again, with other shapes.
+    shapes = {name: _SHAPES[(n + n // len(_SHAPES)) % len(_SHAPES)] for n, name in enumerate(others)}
+    shapes["random"] = "diamond" if len(others) > len(_SHAPES) else "cross"
+    return (
+        alt.Color("method:N", title=None, legend=legend(),
+                  scale=alt.Scale(domain=methods, range=[colours[name] for name in methods])),
+        alt.Shape("method:N", title=None, legend=legend(),
+                  scale=alt.Scale(domain=methods, range=[shapes[name] for name in methods])),
+    )  # fmt: skip
+
+
+def _lines(means: pl.DataFrame, seeds: pl.DataFrame, methods: list[str], x: _Axis) -> list[alt.Chart]:
+    if means.is_empty():
+        return []
+    colour, shape = _colour(methods)
+    dashed = means["mode"].n_unique() > 1
+    dash = {"strokeDash": alt.StrokeDash("mode:N", title=None, legend=legend())} if dashed else {"detail": "mode:N"}
+    base = alt.Chart(held(means.sort("place").to_dicts())).encode(x=x("place"), y=_y("iou"), color=colour)
+    bars = alt.Chart(held(means.drop_nulls("iou_low").to_dicts())).encode(x=x("place"), color=colour)
+    points = alt.Chart(held(seeds.select("method", "mode", "seed", "images", "place", "iou").to_dicts()))
+    return [
+        bars.mark_rule(strokeWidth=2, opacity=0.55).encode(y=_y("iou_low"), y2="iou_high:Q"),
+        base.mark_line(strokeWidth=2.2).encode(**dash),
+        points.mark_point(size=14, filled=True, opacity=0.5).encode(x=x("place"), y=_y("iou"), color=colour),
+        base.mark_point(size=110, filled=True, opacity=1).encode(shape=shape),
+    ]
+
+
+def _none(row: pl.DataFrame) -> list[alt.Chart]:
+    rows = _in_percent(row).with_columns(words=pl.lit("no weak data")).to_dicts()
+    if not rows:
+        return []
+    base = alt.Chart(held(rows)).encode(y=_y("iou"))
+    beside = alt.value(WIDTH + 6)
+    layers = [
+        base.mark_rule(color=INK, strokeWidth=2),
+        base.mark_text(color=INK, align="left", fontSize=12).encode(x=beside, text="words:N"),
+    ]
+    if rows[0]["iou_low"] is not None:
+        band = alt.Chart(held(rows)).mark_rect(color=INK, opacity=0.09)
+        layers.insert(0, band.encode(y=_y("iou_low"), y2="iou_high:Q"))
+    return layers
+
+
+def _all(means: pl.DataFrame, seeds: pl.DataFrame, x: _Axis) -> list[alt.Chart]:
+    if means.is_empty():
+        return []
+    several = means.height > 1
+    words = pl.format("whole pool, {}", "mode") if several else pl.lit("whole pool")
+    rows = _in_percent(means).with_columns(words=words).to_dicts()
+    base = alt.Chart(held(rows)).encode(x=x("images"), y=_y("iou"))
+    bars = alt.Chart(held([row for row in rows if row["iou_low"] is not None])).encode(x=x("images"))
+    points = alt.Chart(held(_in_percent(seeds).select("seed", "mode", "images", "iou").to_dicts()))
+    return [
+        bars.mark_rule(strokeWidth=2, opacity=0.55, color=INK).encode(y=_y("iou_low"), y2="iou_high:Q"),
+        points.mark_point(size=14, filled=True, opacity=0.5, color=INK).encode(x=x("images"), y=_y("iou")),
+        base.mark_point(size=170, shape="diamond", color=INK, fill="#ffffff", strokeWidth=2.2, opacity=1),
+        base.mark_text(color=INK, align="right", dx=-12, dy=-10, fontSize=12).encode(text="words:N"),
+    ]
+
+
+def frequencies_chart(frequencies: pl.DataFrame) -> Spec:
+    """On what share of images each countable class occurs: in the pool, in the target, in each selection; log axis.
+
+    Random selections stand as the mean over their seeds. A class that a set lacks is a hollow mark at the left edge.
+    Beside its name stands its share of the target's labelled pixels.
+
+    Args:
+        frequencies: Table FREQUENCIES.
+    """
+    rare = set(frequencies.filter("rare")["class"])
+    shares = _shares(frequencies)
+    names = _names(frequencies, shares, rare)
+    series = shares["series"].unique(maintain_order=True).to_list()
+    edge = 0.5 * min(shares.filter(pl.col("share") > 0)["share"].to_list(), default=1e-3)
+    rows = shares.with_columns(
+        name=pl.col("class").replace_strict(names),
+        place=pl.max_horizontal("share", pl.lit(edge)),
+        absent=pl.col("share") == 0,
+    )
+    colour, shape = _series_marks(series)
+    base = alt.Chart(held(rows.to_dicts())).encode(
+        x=alt.X(
+            "place:Q",
+            title="share of images with the class (%, log axis)",
+            scale=alt.Scale(type="log", nice=False, padding=10),
+            axis=alt.Axis(labelExpr="format(datum.value * 100, '~g')", labelOverlap=True, labelSeparation=8),
+        ),
+        y=alt.Y(
+            "name:N", title=None, sort=list(names.values()), axis=alt.Axis(grid=True, tickBand="extent", labelLimit=240)
+        ),
+        yOffset=alt.YOffset("series:N", sort=series),
+        color=colour,
+        shape=shape,
+    )
+    marks = [base.transform_filter("!datum.absent").mark_point(size=70, filled=True, opacity=1)]
+    if rows["absent"].any():  # Vega warns of a layer without a mark
+        marks.append(
+            base.transform_filter("datum.absent").mark_point(size=40, filled=False, strokeWidth=1.5, opacity=1)
+        )
+    words = ["Beside a class: its share of the target's labelled pixels, and whether it is rare (weighs more than the",
+             "average in diversity). Hollow at the left edge: none. Target: by masks; all else: by boxes."]  # fmt: skip
+    height = max(160, len(names) * (9 * len(series) + 10))
+    return finished(alt.layer(*marks), _rare_title(shares, rare), words, height)
+
+
+def _rare_title(shares: pl.DataFrame, rare: set[str]) -> str:
+    chosen = shares.filter(~pl.col("series").is_in(["pool", "target"]))
+    lacking = chosen.filter((pl.col("share") == 0) & pl.col("class").is_in(list(rare)))["series"].n_unique()
+    count = chosen["series"].n_unique()
+    if not count:
+        return "How often classes occur"
+    return f"{count - lacking} of {count} selections hold every rare class of the pool"
+
+
+def _names(frequencies: pl.DataFrame, shares: pl.DataFrame, rare: set[str]) -> dict[str, str]:
+    """What stands beside each class, the pool's most frequent first."""
+    strong = dict(frequencies.filter(of="target").select("class", "strong_share").iter_rows())
+    order = shares.filter(series="pool").sort("share", "class", descending=[True, False])["class"]
+    return {
+        name: name
+        + (", rare" if name in rare else "")
+        + (f" · {100 * strong[name]:.2g} % of px" if name in strong else "")
+        for name in order
+    }
+
+
+def _shares(frequencies: pl.DataFrame) -> pl.DataFrame:
+    """class, series, share (0..1) of the classes with boxes in the pool: pool, target, then each method and budget."""
+    occurring = frequencies.filter((pl.col("of") == "pool") & (pl.col("images") > 0))["class"]
+    each = frequencies.filter(pl.col("class").is_in(occurring.implode())).with_columns(
+        share=pl.col("images") / pl.col("of_images"),
+        series=pl.when(pl.col("method").is_null()).then("of").otherwise(pl.format("{} {}", "method", "budget")),
+    )
+    means = each.group_by("series", "class", maintain_order=True).agg(pl.col("share").mean())
+    place = pl.col("series").replace_strict({"pool": 0, "target": 1}, default=2)
+    return means.sort(place, maintain_order=True)
+
+
+def _series_marks(series: list[str]) -> tuple[alt.Color, alt.Shape]:
+    """Colours tell methods apart, shapes budgets; pool and target are black."""
+    fixed = {"pool": "square", "target": "diamond"}
+    made = [name.rsplit(" ", 1) for name in series if name not in fixed]
+    methods = [method for method in dict.fromkeys(method for method, _ in made) if method != "random"]
+    budgets = list(dict.fromkeys(budget for _, budget in made))
+    of_method = {name: _COLOURS[n % len(_COLOURS)] for n, name in enumerate(methods)} | {"random": _RANDOM}
+    colours, shapes = [], []
+    for name in series:
+        method, _, budget = name.rpartition(" ")
+        colours.append(INK if name in fixed else of_method[method])
+        shapes.append(fixed.get(name) or _SHAPES[budgets.index(budget) % len(_SHAPES)])
+    above = alt.Legend(orient="top", labelFontSize=12, symbolSize=90, symbolOpacity=1, columns=4, labelLimit=240)
+    return (
+        alt.Color("series:N", title=None, legend=above, scale=alt.Scale(domain=series, range=colours)),
+        alt.Shape("series:N", title=None, legend=above, scale=alt.Scale(domain=series, range=shapes)),
+    )

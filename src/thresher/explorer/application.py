@@ -1,0 +1,173 @@
+"""The explorer's web application: which address gives which answer, and what no page of another origin may do."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Protocol
+
+from starlette.applications import Starlette
+from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from thresher.errors import DataError, SettingsError
+
+#: A page of another origin cannot send this header without asking first, and nobody here answers such a question.
+OWN_HEADER = "x-thresher"
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+_KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
+_FILES = ("explorer.html", "explorer.css", "explorer.js", "gallery.js", "plane.js", "controls.js", "ask.js")
+
+
+class Answers(Protocol):
+    """What the application asks; images are named by numbers, never by paths."""
+
+    def told(self) -> dict[str, Any]:
+        """What the page needs before anything is chosen."""
+        ...
+
+    def points(self) -> bytes:
+        """Where every image lies, as bytes."""
+        ...
+
+    def choose(self, ask: Mapping[str, Any]) -> dict[str, Any]:
+        """What settings choose."""
+        ...
+
+    def gallery(self, ask: Mapping[str, Any]) -> dict[str, Any]:
+        """Cards of a view."""
+        ...
+
+    def details(self, row: int) -> dict[str, Any]:
+        """One image and its nearest of the target."""
+        ...
+
+    def picture(self, row: int, side: int) -> bytes:
+        """An image as JPEG."""
+        ...
+
+    def heat(self, row: int) -> bytes:
+        """As JPEG, where an image looks like the target."""
+        ...
+
+    def mark(self, ask: Mapping[str, Any]) -> None:
+        """Mark an image."""
+        ...
+
+    def save(self, ask: Mapping[str, Any]) -> dict[str, Any]:
+        """Save a choice as a selection."""
+        ...
+
+    def export(self, ask: Mapping[str, Any]) -> tuple[Path, Path]:
+        """A file to download, and the temporary folder that goes with it."""
+        ...
+
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def application(answers: Answers, hosts: Sequence[str]) -> Starlette:
+    """The application.
+
+    Args:
+        hosts: Names by which a browser may call it: a page elsewhere that points its own name here is refused.
+    """
+    asked: dict[str, Callable[[Mapping[str, Any]], Any]] = {
+        "choose": answers.choose, "gallery": answers.gallery, "mark": answers.mark, "save": answers.save,
+    }  # fmt: skip
+
+    async def picture(request: Request) -> Response:
+        row, side = (int(request.path_params[name]) for name in ("row", "side"))
+        content = await run_in_threadpool(answers.picture, row, side)
+        return Response(content, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
+
+    async def heat(request: Request) -> Response:
+        content = await run_in_threadpool(answers.heat, int(request.path_params["row"]))
+        return Response(content, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
+
+    async def export(request: Request) -> Response:
+        path, folder = await run_in_threadpool(answers.export, await _sent(request))
+        return FileResponse(path, filename=path.name, background=BackgroundTask(shutil.rmtree, folder))
+
+    async def points(request: Request) -> Response:
+        return Response(await run_in_threadpool(answers.points), media_type="application/octet-stream")
+
+    async def details(request: Request) -> Response:
+        return JSONResponse(await run_in_threadpool(answers.details, int(request.path_params["row"])))
+
+    async def told(request: Request) -> Response:
+        return JSONResponse(await run_in_threadpool(answers.told))
+
+    routes = [
+        Route("/", _file("explorer.html")),
+        *(Route(f"/{name}", _file(name)) for name in _FILES[1:]),
+        Route("/api/told", told),
+        Route("/api/points", points),
+        Route("/api/details/{row:int}", details),
+        Route("/picture/{row:int}/{side:int}", picture),
+        Route("/heat/{row:int}", heat),
+        Route("/api/export", export, methods=["POST"]),
+        *(Route(f"/api/{name}", _answered(answer), methods=["POST"]) for name, answer in asked.items()),
+    ]
+    middleware = [
+        Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts)),
+        Middleware(BaseHTTPMiddleware, _guarded),
+    ]
+    handlers: Any = {SettingsError: _refused, DataError: _refused}
+    return Starlette(routes=routes, middleware=middleware, exception_handlers=handlers)
+
+
+def _answered(answer: Callable[[Mapping[str, Any]], Any]) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        return JSONResponse(await run_in_threadpool(answer, await _sent(request)))
+
+    return endpoint
+
+
+async def _sent(request: Request) -> dict[str, Any]:
+    try:
+        content = json.loads(await request.body())
+    except ValueError as error:
+        raise SettingsError(f"request: not JSON ({error}).") from error
+    if not isinstance(content, dict):
+        raise SettingsError("request: expected a JSON object.")
+    return content
+
+
+def _file(name: str) -> Endpoint:
+    content = (files("thresher.explorer") / "page" / name).read_bytes()
+
+    async def endpoint(request: Request) -> Response:
+        return Response(content, media_type=_KINDS[name.rpartition(".")[2]], headers={"Cache-Control": "no-cache"})
+
+    return endpoint
+
+
+async def _guarded(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+    if request.method not in ("GET", "HEAD") and OWN_HEADER not in request.headers:
+        response: Response = JSONResponse({"error": "only the explorer's own page may ask this."}, 403)
+    else:
+        response = await call_next(request)
+    for name, value in _HEADERS.items():
+        response.headers[name] = value
+    return response
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": str(error)}, 404 if isinstance(error, DataError) else 400)

@@ -1,0 +1,141 @@
+"""explore: a run → a web application of this machine, to look at a selection, change it, and save it."""
+
+from __future__ import annotations
+
+import getpass
+import importlib.util
+import ipaddress
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from thresher import tables
+from thresher.errors import SettingsError
+from thresher.explorer.opened_run import workbench
+from thresher.explorer.review import UNMARKED, Review
+from thresher.run.folder import Run
+from thresher.run.perform import StageResult
+from thresher.stages.select import SelectSettings, settings_from
+
+_NEEDED = ("sklearn", "starlette", "uvicorn")
+
+
+@dataclass(frozen=True)
+class ExploreSettings:
+    """What is shown first, to whom, and where."""
+
+    selection: str = ""
+    """Start from the settings, and go on with the review, of this selection; else from select's defaults."""
+    person: str = ""
+    """Who reviews, as saved reviews will name them; by default the name that you are logged in by."""
+    port: int = 8765
+    """Port to listen on; 0: any that is free."""
+    host: str = "127.0.0.1"
+    """Address to listen on. Any but this machine's own opens images and selections to all who can reach it."""
+    roots: tuple[Path, ...] = ()
+    """Folders whose pictures may be shown besides those that index was given, for instance where links lead."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work.
+
+        Raises:
+            SettingsError: names the setting, its value and what is expected.
+        """
+        if not 0 <= self.port <= 65535:
+            raise SettingsError(f"port = {self.port}: expected 0 to 65535.")
+
+
+def explore(
+    run: Run, settings: ExploreSettings | None = None, *, opened: Callable[[str], None] = lambda address: None
+) -> StageResult:
+    """Serve the explorer until it is interrupted.
+
+    Args:
+        opened: Is told the address once it answers.
+
+    Raises:
+        SettingsError: there is no such selection, the port is taken, or the optional part `explore` is not installed.
+        DataError: score has not run.
+    """
+    settings = settings or ExploreSettings()
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise SettingsError(f"explore: {', '.join(missing)} not installed. Run: pip install 'thresher[explore]'")
+    import uvicorn
+
+    listening = _listening(settings)
+    with listening:
+        app = explorer(run, settings)
+        address = f"http://{settings.host}:{listening.getsockname()[1]}/"
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
+        opened(address)
+        server.run(sockets=[listening])
+    return StageResult("explore", "done", {"address": address})
+
+
+def explorer(run: Run, settings: ExploreSettings) -> Any:
+    """The web application (ASGI) for one run and one person.
+
+    Raises:
+        SettingsError: there is no such selection.
+        DataError: score has not run.
+    """
+    from thresher.explorer.answers import Desk
+    from thresher.explorer.application import application
+
+    start, before = _start(run, settings.selection)
+    bench = workbench(run, settings.roots, start.duplicate_cosine)
+    review = Review(settings.person or getpass.getuser(), before)
+    gone = review.marks().join(bench.candidates.datasets, on="image_id", how="anti")
+    for image_id in gone["image_id"]:  # nobody could take these marks back by hand
+        review.mark(image_id, UNMARKED)
+    return application(Desk(bench, review, start), _hosts(settings.host))
+
+
+def _start(run: Run, name: str) -> tuple[SelectSettings, Any]:
+    """The settings of a selection, and its review if it has one."""
+    if not name:
+        return SelectSettings(), None
+    entry = run.recorded().get(f"select:{name}", {})
+    if "settings" not in entry:
+        raise SettingsError(f"selection '{name}': {run.manifest} does not say how it was made. Run select again first.")
+    settings = settings_from(entry["settings"])
+    before = tables.read(run.review(settings.review), tables.REVIEW) if settings.review else None
+    return settings, before
+
+
+def _listening(settings: ExploreSettings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listening = socket.socket(family)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((settings.host, settings.port))
+    except OSError as error:
+        listening.close()
+        raise SettingsError(
+            f"{settings.host}:{settings.port}: cannot listen there ({error.strerror}). "
+            "Name another --port, or 0 for any."
+        ) from error
+    listening.listen(128)
+    return listening
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach the address.
+
+    >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("0.0.0.0")
+    (True, True, False)
+    """
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _hosts(host: str) -> list[str]:
+    """The names by which browsers may call; whoever listens on all addresses cannot know them."""
+    return ["127.0.0.1", "localhost", "[::1]", host] if is_loopback(host) else ["*"]

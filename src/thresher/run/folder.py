@@ -1,0 +1,117 @@
+"""A run's folder: where tables lie, what made them, and the locks that keep two processes apart."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from thresher import tables
+from thresher.errors import DataError
+from thresher.files import replacing
+
+
+class Record:
+    """A folder that says what made it: its manifest, its problems, and the lock that keeps two processes apart.
+
+    Making it touches nothing on disk.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        """Point at a folder, which need not exist yet."""
+        self.folder = Path(folder)
+        self.problems = self.folder / "problems.parquet"
+        self.manifest = self.folder / "manifest.json"
+
+    def recorded(self) -> dict[str, Any]:
+        """What each stage left in the manifest; empty for a new folder.
+
+        Raises:
+            DataError: the manifest is no JSON.
+        """
+        if not self.manifest.is_file():
+            return {}
+        try:
+            content: dict[str, Any] = json.loads(self.manifest.read_text("utf-8"))
+        except json.JSONDecodeError as error:
+            raise DataError(f"{self.manifest}: not JSON ({error}). Delete it; stages will run anew.") from error
+        return content
+
+    def note(self, stage: str, entry: dict[str, Any]) -> None:
+        """Put a stage's entry in the manifest, in the place of the one before."""
+        recorded = self.recorded()
+        recorded[stage] = entry
+        with replacing(self.manifest) as file:
+            file.write((json.dumps(recorded, indent=1, sort_keys=True) + "\n").encode())
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for this process.
+
+        Raises:
+            DataError: another process holds it, or the folder cannot be written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            file = (self.folder / ".lock").open("a+")
+        except OSError as error:
+            raise DataError(f"{self.folder}: cannot be written ({error.strerror}). Choose another folder.") from error
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise DataError(f"{self.folder}: another thresher process works in this folder. Wait for it.") from None
+            yield
+
+    def add_problems(self, stage: str, problems: pl.DataFrame) -> None:
+        """Put a stage's problems in the place of those that it left before."""
+        kept = tables.empty(tables.PROBLEMS)
+        if self.problems.is_file():
+            kept = tables.read(self.problems, tables.PROBLEMS).filter(pl.col("stage") != stage)
+        tables.write(pl.concat([kept, problems.select(list(tables.PROBLEMS))]), self.problems)
+
+
+class Run(Record):
+    """The paths of one run. Its own record is of the stages up to select.
+
+    A training and a comparison have records in their own folders, so that several go on at once.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        """Point at a run's folder, which need not exist yet."""
+        super().__init__(folder)
+        self.images = self.folder / "images.parquet"
+        self.boxes = self.folder / "boxes.parquet"
+        self.masks = self.folder / "masks.parquet"
+        self.labels = self.folder / "labels.parquet"
+        self.taxonomy = self.folder / "taxonomy.toml"
+        self.slices = self.folder / "slices"
+        self.shards = self.folder / "shards.parquet"
+        self.projection = self.folder / "projection.safetensors"
+        self.pooled = self.folder / "pooled.parquet"
+        self.backbone = self.folder / "backbone.onnx"
+        self.mixture = self.folder / "mixture.safetensors"
+        self.evidence = self.folder / "evidence.safetensors"
+        self.scores = self.folder / "scores.parquet"
+        self.insight = self.folder / "insight"
+
+    def selection(self, name: str) -> Path:
+        """Where the selection of that name lies."""
+        return self.folder / "selections" / f"{name}.parquet"
+
+    def review(self, name: str) -> Path:
+        """Where the review of that name lies: what people did to a selection in the explorer."""
+        return self.folder / "reviews" / f"{name}.parquet"
+
+    def training(self, name: str) -> Path:
+        """The folder of the training of that name."""
+        return self.folder / "trainings" / name
+
+    def comparison(self, name: str) -> Path:
+        """The folder of the comparison of that name."""
+        return self.folder / "comparisons" / name

@@ -1,0 +1,196 @@
+"""A run's folder: where tables lie, what made them, and the locks that keep two processes apart."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field, is_dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from thresher.errors import DataError, ThresherError
+from thresher.files import sweep
+from thresher.run.folder import Record, Run
+
+Item = TypeVar("Item")
+#: Wraps a loop of known length so that someone can watch it: track(items, total, what is done).
+Track = Callable[[Iterable[Item], int, str], Iterable[Item]]
+#: Raise it for a stage when its result changes for the same settings and inputs.
+STAGE_VERSIONS = {
+    "index": 1,
+    "embed": 2,
+    "fit": 3,
+    "score": 4,
+    "select": 1,
+    "insight": 1,
+    "train": 3,
+    "evaluate": 1,
+    "frequencies": 1,
+    "map": 1,
+}
+#: What the manifest says of a stage from its start to its end.
+UNFINISHED = {"unfinished": True}
+#: The stages whose tables a stage reads.
+UPSTREAM = {
+    "index": (),
+    "embed": ("index",),
+    "fit": ("index", "embed"),
+    "score": ("index", "embed", "fit"),
+    "select": ("index", "score"),
+    "insight": ("index", "embed", "fit", "score"),
+    "train": ("index",),
+    "frequencies": ("index",),
+    "evaluate": ("index",),
+    "map": ("index", "embed"),
+}
+
+
+def untracked(items: Iterable[Item], total: int, what: str) -> Iterable[Item]:
+    """The loop as it is, watched by nobody."""
+    return items
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What a stage did, for people and for `--json`."""
+
+    stage: str
+    status: Literal["done", "unchanged", "planned"]
+    summary: dict[str, Any] = field(default_factory=dict)
+    failed_items: int = 0
+    """Images that cost themselves: unreadable, missing. They are listed in problems.parquet."""
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes.
+
+    Raises:
+        DataError: it is not there.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise DataError(f"{path}: not there. Run the stage that writes it first.") from None
+
+
+def folder_digest(root: Path) -> str:
+    """A hash of every file's relative path, size and modification time below a folder; contents are not read.
+
+    Of a file its own size and time count.
+    """
+    digest = hashlib.sha256()
+    if root.is_file():
+        status = root.stat()
+        digest.update(f"{status.st_size} {status.st_mtime_ns}".encode())
+    for folder, subfolders, names in os.walk(root, followlinks=True):
+        subfolders.sort()
+        for name in sorted(names):
+            path = os.path.join(folder, name)
+            try:
+                status = os.stat(path)  # noqa: PTH116 - millions of files: no Path objects
+                state = f"{status.st_size} {status.st_mtime_ns}"
+            except FileNotFoundError:
+                state = "dangling link"
+            digest.update(os.fsencode(f"{os.path.relpath(path, root)}\0{state}\n"))
+    return digest.hexdigest()
+
+
+def fingerprint(stage: str, settings: object, inputs: dict[str, str]) -> str:
+    """A hash of all that shapes a stage's output: its version, its settings, its inputs' digests."""
+    shaped_by = {
+        "stage": stage,
+        "version": STAGE_VERSIONS[stage.partition(":")[0]],
+        "settings": as_json(settings),
+        "inputs": inputs,
+    }
+    return hashlib.sha256(json.dumps(shaped_by, sort_keys=True).encode()).hexdigest()
+
+
+def as_json(settings: object) -> dict[str, Any]:
+    """A settings dataclass as plain JSON values."""
+    if not is_dataclass(settings) or isinstance(settings, type):
+        raise TypeError(f"settings must be a dataclass instance, not {settings!r}")
+    plain: dict[str, Any] = json.loads(json.dumps(asdict(settings), default=str))
+    return plain
+
+
+def is_current(record: Record, stage: str, shaped_by: str, outputs: Sequence[Path]) -> bool:
+    """Whether the record says that a stage ended with this fingerprint, and its outputs are still there."""
+    last = record.recorded().get(stage, {})
+    return last.get("fingerprint") == shaped_by and all(path.exists() for path in outputs)
+
+
+def perform(
+    run: Run,
+    stage: str,
+    settings: object,
+    inputs: dict[str, str],
+    outputs: Sequence[Path],
+    work: Callable[[], tuple[dict[str, Any], int]],
+    record: Record | None = None,
+) -> StageResult:
+    """Do a stage's work and record it, unless the record says that just this was done and its output is still there.
+
+    Args:
+        inputs: Name and digest of each thing read.
+        outputs: The files that the work writes.
+        work: Writes the outputs; gives a summary and the number of items that failed.
+        record: Where the stage is recorded and what it locks; the run itself unless something else is given.
+
+    Raises:
+        DataError: another process works on it, a stage that this one reads was broken off, or the disk is full or
+            cannot be written.
+    """
+    record = record or run
+    shaped_by = fingerprint(stage, settings, inputs)
+    with record.locked():
+        _refuse_unfinished(run, UPSTREAM[stage.partition(":")[0]])
+        if is_current(record, stage, shaped_by, outputs):
+            last = record.recorded()[stage]
+            return StageResult(stage, "unchanged", last["summary"], last["failed_items"])
+        started = time.monotonic()
+        try:
+            for path in outputs:
+                sweep(path)
+            # From here on the outputs may be of both the old and the new settings, should this process be killed.
+            record.note(stage, UNFINISHED)
+            summary, failed = work()
+        except OSError as error:
+            raise _named(error, record) from error
+        entry = {
+            "fingerprint": shaped_by,
+            "settings": as_json(settings),
+            "inputs": inputs,
+            "outputs": [str(path.relative_to(record.folder)) for path in outputs],
+            "summary": summary,
+            "failed_items": failed,
+            "seconds": round(time.monotonic() - started, 1),
+            "versions": {name: version(name) for name in ("thresher", "numpy", "polars", "onnxruntime")}
+            | {"python": platform.python_version()},
+        }
+        try:
+            record.note(stage, entry)
+        except OSError as error:
+            raise _named(error, record) from error
+    return StageResult(stage, "done", summary, failed)
+
+
+def _named(error: OSError, record: Record) -> ThresherError:
+    reason = error.strerror or str(error)
+    return DataError(f"{record.folder}: {reason} ({error.filename or 'while writing'}). What was finished is kept; "
+                     "make room or mend it, then run the same command again.")  # fmt: skip
+
+
+def _refuse_unfinished(run: Run, stages: Sequence[str]) -> None:
+    recorded = run.recorded()
+    for stage in stages:
+        if recorded.get(stage) == UNFINISHED:
+            raise DataError(
+                f"{run.folder}: {stage} was broken off, so its tables may be of two settings. Run {stage} again first."
+            )

@@ -1,0 +1,84 @@
+"""Which parts of an image look like the target, on demand: its slices, the run's mixture, one scale for all images."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from jaxtyping import Float
+from PIL import Image
+
+from thresher import tables
+from thresher.data.images import rgb_image
+from thresher.density.mixture import Mixture, load_mixture, log_density
+from thresher.drawings.heat_map import HeatScale, heat_map, heat_scale
+from thresher.errors import DataError
+from thresher.features.shards import slices_of
+from thresher.run.folder import Run
+
+#: The scale is of so many of the target's images, where insight has not measured it.
+_SCALE_IMAGES, _SEED = 200, 0
+
+
+class Looks:
+    """The run's mixture, kept in memory, and what it says of single images."""
+
+    def __init__(self, run: Run) -> None:
+        """Read the mixture.
+
+        Raises:
+            DataError: fit has not run.
+        """
+        self._run = run
+        self._mixture: Mixture = load_mixture(run.mixture)
+        self.scale: HeatScale = _told_scale(run) or _fitted_scale(run, self._mixture)
+        """The log-densities between which colours tell images apart."""
+
+    def heat(self, image_id: str, path: Path) -> Image.Image:
+        """The image, and beside it log p of each of its slices.
+
+        Raises:
+            DataError: it has no slices, or its pixels cannot be read.
+        """
+        density = self.densities({image_id})[image_id]
+        title = f"{density.mean():.1f} nats per slice"
+        return heat_map(rgb_image(path), density, self.scale, title, image_id)
+
+    def densities(self, image_ids: set[str]) -> dict[str, Float[np.ndarray, "h w"]]:
+        """Log p of each slice, in nats, of those of the images that have slices.
+
+        Raises:
+            DataError: none of them has.
+        """
+        block = slices_of(self._run.slices, image_ids)
+        values = log_density(self._mixture, block.slices)
+        parts = np.split(values, block.starts[1:-1])
+        return {name: part.reshape(grid) for name, part, grid in zip(block.image_ids, parts, block.grids, strict=True)}
+
+
+def mixture_fits(run: Run, image_ids: set[str]) -> bool:
+    """Whether the run has a mixture of slices as wide as those that these images have; embed may have run since fit."""
+    if not image_ids or not run.mixture.is_file():
+        return False
+    width = slices_of(run.slices, {min(image_ids)}).slices.shape[1]
+    return bool(width == load_mixture(run.mixture).means.shape[1])
+
+
+def _told_scale(run: Run) -> HeatScale | None:
+    """Insight's: of the target's held-out slices."""
+    path = run.insight / "summary.json"
+    if not path.is_file():
+        return None
+    return HeatScale(*json.loads(path.read_text("utf-8"))["heat_scale_nats"])
+
+
+def _fitted_scale(run: Run, mixture: Mixture) -> HeatScale:
+    """Of target slices that the mixture was fitted to, which it finds a little likelier than others."""
+    images = tables.read(run.images, tables.some(tables.INDEXED_IMAGES, "image_id", "role"))
+    ids = images.filter(pl.col("role") == "target")["image_id"].sort()
+    drawn = ids.gather(np.sort(np.random.default_rng(_SEED).permutation(len(ids))[:_SCALE_IMAGES]))
+    if not len(drawn):
+        raise DataError(f"{run.folder}: the target has no images.")
+    return heat_scale(log_density(mixture, slices_of(run.slices, set(drawn)).slices))

@@ -1,0 +1,37 @@
+"""export-network: a trained network → one ONNX file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from thresher.errors import SettingsError
+from thresher.files import replacing
+from thresher.pretrained import pad_statically
+from thresher.run.contents import checkpoint_of
+from thresher.run.folder import Run
+from thresher.run.perform import StageResult
+
+
+def export_network(run: Run, training: str, out: Path) -> StageResult:
+    """Write a trained network as ONNX: 8-bit RGB images in, the logits of each classifier out, by its name.
+
+    Number, height and width of images are free; height and width are multiples of 32. What the outputs mean stands in
+    the file's metadata: `classes`, `tree`, `void_id`, `short_side` and `thresher_version`, as JSON.
+
+    Raises:
+        SettingsError: no such training, a network that ONNX cannot express, or `out` does not end in .onnx.
+    """
+    from thresher import __version__
+    from thresher.segmentation.exported import onnx_network
+    from thresher.segmentation.trained import onnx_metadata, trained_network
+
+    if out.suffix != ".onnx":
+        raise SettingsError(f"out = {out}: expected a file name that ends in .onnx.")
+    found = trained_network(checkpoint_of(run, training))
+    pad_statically(found.network)
+    metadata = onnx_metadata(found) | {"thresher_version": __version__}
+    content = onnx_network(found.network, found.tree, metadata)
+    with replacing(out) as file:
+        file.write(content)
+    outputs = [classifier.name for classifier in found.tree.classifiers]
+    return StageResult("export-network", "done", {"out": str(out), "outputs": outputs, "file_bytes": len(content)})
