@@ -31,7 +31,12 @@ from thresher.run.perform import (
     untracked,
 )
 from thresher.segmentation.inference import ready
-from thresher.segmentation.metrics import class_metrics, confusion, confusion_table, mean_iou
+from thresher.segmentation.metrics import (
+    class_metrics,
+    confusion,
+    confusion_table,
+    mean_iou,
+)
 from thresher.training.images import strong_images, validation_images
 from thresher.training.settings import TrainSettings
 
