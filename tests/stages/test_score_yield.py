@@ -40,7 +40,9 @@ def test_score_without_a_network_has_no_yield(run: Run) -> None:
     score(run)
     scores = tables.read(run.scores, tables.SCORES, key="image_id")
     assert scores["yield_area"].null_count() == scores.height == 10
-    with pytest.raises(SettingsError, match=r"method 'yield_area': no image has what it ranks by. Run .thresher score RUN --network"):
+    with pytest.raises(
+        SettingsError, match=r"method 'yield_area': no image has what it ranks by. Run .thresher score RUN --network"
+    ):
         select(run, SelectSettings("yield_area", "3"))
     with pytest.raises(SettingsError, match="No training named 'best' in .* Available: small"):
         score(run, ScoreSettings(network="best"))

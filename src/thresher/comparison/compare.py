@@ -89,7 +89,7 @@ def compare(
         seconds = round(time.monotonic() - started, 1)
         entry = {"settings": as_json(settings), "training": as_json(training), "summary": told, "seconds": seconds}
         record.note("compare", {**entry, "failed_items": len(failed)})
-    return StageResult("compare", "done", told, len(failed))
+    return StageResult("compare", "done", told, len(failed), "trainings", str(record.problems))
 
 
 def missing_parts() -> list[str]:
