@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from pathlib import Path  # noqa: F401 - the inherited settings' annotations name it
+from typing import Annotated, Any, Literal  # noqa: F401 - as above
 
 from cyclopts import Parameter
 
