@@ -1,5 +1,5 @@
-"""Shapes and types of every public function are checked wherever a test calls it; and what many tests share: a small run
-of made-up tables whose names try to break out of whatever shows them, a browser, the public sets.
+"""Shapes and types of every public function are checked wherever a test calls it; and what many tests share: a small
+run of made-up tables whose names try to break out of whatever shows them, a browser, the public sets.
 """
 
 from __future__ import annotations
@@ -32,6 +32,10 @@ from thresher import tables  # noqa: E402
 from thresher.run.folder import Run  # noqa: E402
 from thresher.run.perform import as_json  # noqa: E402
 from thresher.stages.index import IndexSettings  # noqa: E402
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: not among the tests of `make quick`; set for a whole file")
 
 
 @pytest.fixture(scope="module")
