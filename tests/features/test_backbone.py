@@ -12,6 +12,8 @@ from thresher.errors import SettingsError
 from thresher.features.backbone import Backbone, BackboneSettings, backbone_digest, backbone_file, open_backbone
 from thresher.pretrained import weights_file
 
+pytestmark = pytest.mark.slow
+
 
 def load_backbone(settings: BackboneSettings, onnx_path: Path) -> Backbone:
     file = backbone_file(settings, onnx_path)
