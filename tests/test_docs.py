@@ -71,6 +71,22 @@ def test_python_examples_import_what_exists(page: Path) -> None:
                     assert hasattr(thresher, alias.name), f"{page.name} imports {alias.name}"
 
 
+def floors_checked() -> list[set[str]]:
+    """The rooms of each floor, from the top, as tests/test_architecture.py checks them."""
+    tree = ast.parse((ROOT / "tests" / "test_architecture.py").read_text("utf-8"))
+    (value,) = (
+        node.value for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "FLOORS"
+    )
+    return [set(rooms) for rooms in ast.literal_eval(value) if rooms != {"__main__"}]
+
+
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_pages_show_the_floors_of_the_house(name: str) -> None:
+    rows = re.findall(r"^\| \d+ \| ([^|]+) \|", (ROOT / name).read_text("utf-8"), re.MULTILINE)
+    shown = [{room.removesuffix(".py") for room in re.findall(r"`([\w.]+)`", row)} for row in rows]
+    assert shown == floors_checked()
+
+
 @pytest.mark.parametrize("name", thresher.__all__)
 def test_every_public_name_is_there_and_says_what_it_is(name: str) -> None:
     assert getattr(thresher, name).__doc__
