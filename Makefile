@@ -1,15 +1,19 @@
-# Two commands set everything up: `make demo` and `make test`.
+# Two commands set everything up: `make demo` and `make test`. While you work on a change: `make quick`.
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test check clean
+.PHONY: demo test quick check clean
 
 demo: .venv/ready
 	$(BIN)/thresher demo demo
 
 test: .venv/ready
 	$(BIN)/python -m pytest -q -n auto
+
+# Format, lint, types, and the tests in files that do not call themselves slow: no browser, Ray, faults, training, real data.
+quick: check
+	$(BIN)/python -m pytest -q -n auto -m "not slow"
 
 check: .venv/ready
 	$(BIN)/ruff format --check src tests benchmarks

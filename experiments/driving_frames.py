@@ -1,6 +1,6 @@
 """The Indian driving frames of the mixed Open Images folder, as a folder of their own in the same layout.
 
-Run:      python experiments/driving_frames.py   (from the repository; needs ../shared/data)
+Run:      python experiments/driving_frames.py   (from the repository; needs ../shared/data: docs/data.md)
 Takes:    a second
 Expects:  runs/driving_frames with 585 linked images and their 3,492 boxes; camvid_weak_labels.toml reads it
 """

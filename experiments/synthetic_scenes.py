@@ -1,4 +1,4 @@
-"""The made-up scenes of synthetic.toml: target and pool, and other scenes to judge by.
+"""The made-up scenes of synthetic.toml: target and pool, and other scenes to validate on.
 
 Run:      python experiments/synthetic_scenes.py   (from the repository)
 Takes:    about a minute
@@ -19,7 +19,7 @@ def main() -> None:
     write_dataset(
         RUNS / "synthetic_scenes", SyntheticSettings(seed=0, target_images=60, val_images=200, pool_images=2000)
     )
-    # The labelled set is poor in some classes, the domain is not: what judges holds them as often as the pool's streets.
+    # The labelled set is poor in some classes, the domain is not: validation holds them as often as the pool's streets.
     write_dataset(
         RUNS / "synthetic_validation",
         SyntheticSettings(seed=1, target_images=0, val_images=150, pool_images=0, rare_in_target=()),

@@ -5,6 +5,7 @@ run of made-up tables whose names try to break out of whatever shows them, a bro
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,8 @@ import pytest
 from jaxtyping import install_import_hook
 from PIL import Image
 
+#: How a test file says that it is slow.
+SLOW = re.compile(r"^pytestmark = \[?\s*pytest\.mark\.slow", re.MULTILINE)
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "thresher"
 # Before any test module imports thresher, so that each of its functions is wrapped; but those that numba compiles.
 _HOOK = install_import_hook(
@@ -32,6 +35,16 @@ from thresher import tables  # noqa: E402
 from thresher.run.folder import Run  # noqa: E402
 from thresher.run.perform import as_json  # noqa: E402
 from thresher.stages.index import IndexSettings  # noqa: E402
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: not among the tests of `make quick`; set for a whole file")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Slow files are not even imported for `make quick`, since their libraries take seconds to load."""
+    unwanted = config.getoption("markexpr") == "not slow" and collection_path.name.startswith("test_")
+    return True if unwanted and SLOW.search(collection_path.read_text("utf-8")) else None
 
 
 @pytest.fixture(scope="module")

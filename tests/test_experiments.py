@@ -17,6 +17,8 @@ from thresher.data.label_maps import class_numbers
 from thresher.data.taxonomy import load_taxonomy
 from thresher.synthetic.dataset import SyntheticSettings, write_dataset
 
+pytestmark = pytest.mark.slow
+
 FILES = sorted(
     path for path in (Path(__file__).parents[1] / "experiments").glob("*.toml") if "labels.toml" not in path.name
 )

@@ -25,6 +25,8 @@ from thresher.stages.sheet import sheet
 from thresher.synthetic.dataset import SyntheticSettings, write_dataset
 from thresher.workers.settings import EngineSettings
 
+pytestmark = pytest.mark.slow
+
 FIT = FitSettings(components="4")
 BROKEN = {"empty.jpg": b"", "words.jpg": b"no image", "cut.jpg": None}
 

@@ -6,35 +6,13 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-import polars as pl
 import pytest
-from PIL import Image
 
 from thresher import __version__
-from thresher.cli.main import COMMANDS, main
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    for number, folder in enumerate(["target", "pool", "pool", "pool"]):
-        (tmp_path / folder).mkdir(exist_ok=True)
-        Image.effect_noise((96, 64), 20 + 30 * number).convert("RGB").save(tmp_path / folder / f"photo {number} é.jpg")
-    return tmp_path
-
-
-def thresher(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as left:
-        main([str(argument) for argument in arguments])
-    assert isinstance(left.value.code, int)
-    return left.value.code
-
-
-def indexed(photos: Path) -> Path:
-    run = photos / "run"
-    assert thresher("index", run, "--target", f"folder:{photos / 'target'}", "--pool", f"folder:{photos / 'pool'}") == 0
-    return run
+from thresher.cli.main import COMMANDS
 
 
 def test_help_names_every_command_without_loading_numpy_or_polars() -> None:
@@ -51,64 +29,14 @@ def test_help_names_every_command_without_loading_numpy_or_polars() -> None:
     assert shown.strip().endswith("[]")
 
 
-def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_version(capsys: pytest.CaptureFixture[str], thresher: Callable[..., int]) -> None:
     assert thresher("--version") == 0
     assert capsys.readouterr().out.strip() == __version__
 
 
-def test_from_index_to_export(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = indexed(photos)
-    assert thresher("embed", run, "--short-side", 32, "--width", 8) == 0
-    assert thresher("fit", run, "--components", 1, "--covariance", "diagonal") == 0
-    assert thresher("score", run) == 0
-    assert thresher("select", run, "--method", "similarity", "--budget", 2, "--name", "two") == 0
-    assert thresher("sheet", run, "two") == 0
-    capsys.readouterr()
-    assert thresher("export", run, "two", "--format", "txt", "--out", photos / "two.txt", "--json") == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["schema_version"] == 1
-    assert told["stages"][0]["images"] == 2
-    listed = (photos / "two.txt").read_text().splitlines()
-    assert [Path(line).parent.name for line in listed] == ["pool", "pool"]
-    assert all(Path(line).is_file() for line in listed)
-
-
-def test_again_says_unchanged(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    indexed(photos)
-    capsys.readouterr()
-    indexed(photos)
-    assert "index: unchanged since last time, nothing to do" in capsys.readouterr().out
-
-
-def test_a_dry_run_tells_and_makes_no_table(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = photos / "run"
-    target = f"folder:{photos / 'target'}"
-    assert thresher("index", run, "--target", target, "--dry-run") == 0
-    assert not run.exists()
-    indexed(photos)
-    capsys.readouterr()
-    assert thresher("embed", run, "--dry-run", "--json") == 0
-    plan = json.loads(capsys.readouterr().out)["stages"][0]
-    assert plan["status"] == "planned"
-    assert plan["images"] == 4
-    # 96 × 64 becomes 320 × 224, a grid of 10 × 7, with 64 numbers of 2 bytes each.
-    assert plan["bytes"] == 4 * 70 * 64 * 2
-    assert plan["seconds"] >= 0
-    assert not (run / "pooled.parquet").exists()
-
-
-def test_images_that_fail_are_listed_and_the_exit_code_says_so(
-    photos: Path, capsys: pytest.CaptureFixture[str]
+def test_exit_codes_and_words_of_wrong_usage(
+    photos: Path, capsys: pytest.CaptureFixture[str], thresher: Callable[..., int], indexed: Callable[..., Path]
 ) -> None:
-    (photos / "pool" / "broken.jpg").write_bytes(b"")
-    run = indexed(photos)
-    assert thresher("embed", run, "--short-side", 32) == 4
-    assert "1 images failed; each is listed" in capsys.readouterr().err
-    problems = pl.read_parquet(run / "problems.parquet")
-    assert problems.select("image_id", "problem").rows() == [("pool/broken", "image_unreadable")]
-
-
-def test_exit_codes_and_words_of_wrong_usage(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = indexed(photos)
     capsys.readouterr()
     assert thresher("fit", run, "--covariance", "round") == 2
@@ -120,42 +48,6 @@ def test_exit_codes_and_words_of_wrong_usage(photos: Path, capsys: pytest.Captur
     assert thresher("index", photos / "other", "--target", f"coco:{photos / 'nowhere'}") == 3
     assert "no such folder" in capsys.readouterr().err
     assert thresher("nonsense") == 2
-
-
-def test_a_run_file_does_it_all_and_paths_are_relative_to_it(
-    photos: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (photos / "job.toml").write_text(
-        """
-        [index]
-        target = "folder:target"
-        pool = ["folder:pool"]
-        [embed]
-        short_side = 32
-        [fit]
-        components = 1
-        tolerance = 1
-        [[select]]
-        method = "random"
-        budget = 2
-        name = "pair"
-        [[export]]
-        name = "pair"
-        format = "csv"
-        out = "pair.csv"
-        """
-    )
-    monkeypatch.chdir(photos.parent)
-    assert thresher("run", photos / "job.toml", "--dry-run") == 0
-    assert not (photos / "pair.csv").exists()
-    assert thresher("run", photos / "job.toml") == 0
-    table = pl.read_csv(photos / "pair.csv")
-    assert table["rank"].to_list() == [1, 2]
-    assert (photos / "job" / "sheets" / "pair.png").is_file()
-    capsys.readouterr()
-    assert thresher("run", photos / "job.toml", "--json") == 0
-    stages = json.loads(capsys.readouterr().out)["stages"]
-    assert {stage["stage"]: stage["status"] for stage in stages}["embed"] == "unchanged"
 
 
 @pytest.mark.parametrize(
@@ -173,7 +65,7 @@ def test_a_run_file_does_it_all_and_paths_are_relative_to_it(
     ],
 )  # fmt: skip
 def test_words_about_a_wrong_run_file(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str, words: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str, words: str, thresher: Callable[..., int]
 ) -> None:
     (tmp_path / "job.toml").write_text(content)
     assert thresher("run", tmp_path / "job.toml") == 2
@@ -181,7 +73,9 @@ def test_words_about_a_wrong_run_file(
     assert re.search(words, error), error
 
 
-def test_words_about_a_wrong_comparison(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_words_about_a_wrong_comparison(
+    photos: Path, capsys: pytest.CaptureFixture[str], thresher: Callable[..., int], indexed: Callable[..., Path]
+) -> None:
     run = indexed(photos)
     capsys.readouterr()
     assert thresher("compare", run, "--methods", "layout,best") == 2
@@ -192,7 +86,7 @@ def test_words_about_a_wrong_comparison(photos: Path, capsys: pytest.CaptureFixt
     assert "no image of the target has a mask" in capsys.readouterr().err
 
 
-def test_doctor_finds_nothing_missing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_doctor_finds_nothing_missing(capsys: pytest.CaptureFixture[str], thresher: Callable[..., int]) -> None:
     assert thresher("doctor", "--json") == 0
     told = json.loads(capsys.readouterr().out)["stages"][0]
     assert told["missing"] == []

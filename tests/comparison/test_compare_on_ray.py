@@ -19,6 +19,8 @@ from thresher.synthetic.dataset import SyntheticSettings, write_dataset
 from thresher.training.settings import TrainSettings
 from thresher.workers.settings import EngineSettings
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("ray", reason="Ray is an extra")
 pytest.importorskip("altair", reason="the charts are an extra")
 

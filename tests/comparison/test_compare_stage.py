@@ -35,6 +35,8 @@ from thresher.synthetic.dataset import SyntheticSettings, write_dataset
 from thresher.training.settings import TrainSettings
 from thresher.workers.settings import EngineSettings
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("altair", reason="the charts are an extra")
 
 SMALL = TrainSettings(height_px=64, width_px=96, strong_batch=2, weak_batch=2, epochs=1, zoom=1.2)

@@ -21,6 +21,8 @@ from thresher.run.contents import selected
 from thresher.run.folder import Run
 from thresher.stages.select import SelectSettings, select
 
+pytestmark = pytest.mark.slow
+
 POOL = 60
 #: Where pictures of the page are kept, for whoever looks at a run of the tests; nowhere if it is not set.
 KEPT = os.environ.get("THRESHER_SCREENSHOTS")

@@ -20,6 +20,8 @@ from thresher.stages.embed import EmbedSettings, embed
 from thresher.stages.index import IndexSettings, index
 from thresher.workers.settings import EngineSettings
 
+pytestmark = pytest.mark.slow
+
 NOISE = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
 PLAIN = Image.fromarray(NOISE)
 

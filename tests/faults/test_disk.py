@@ -12,6 +12,8 @@ import pytest
 
 from thresher.features.shards import shard_files
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from tests.faults.conftest import Job, Undisturbed
 

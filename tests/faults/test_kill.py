@@ -16,6 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
+
+pytestmark = pytest.mark.slow
 
 if TYPE_CHECKING:
     from tests.faults.conftest import Job, Undisturbed

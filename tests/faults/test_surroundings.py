@@ -22,6 +22,8 @@ from thresher.stages.embed import EmbedSettings, embed
 from thresher.stages.export import export
 from thresher.stages.index import IndexSettings, index
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from tests.faults.conftest import Job, Undisturbed
 

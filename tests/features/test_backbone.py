@@ -18,6 +18,8 @@ from thresher.features.backbone import (
 )
 from thresher.pretrained import weights_file
 
+pytestmark = pytest.mark.slow
+
 
 def load_backbone(settings: BackboneSettings, onnx_path: Path) -> Backbone:
     file = backbone_file(settings, onnx_path)

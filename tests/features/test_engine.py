@@ -20,6 +20,8 @@ from thresher.features.worker import Task, WorkerSettings
 from thresher.stages.embed import EmbedSettings, embed, merge
 from thresher.workers.settings import EngineSettings
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = EmbedSettings(short_side=32, width=8, shard_images=8)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import pytest
 from PIL import Image
 
 from thresher import Run, tables
@@ -15,6 +16,8 @@ from thresher.features.worker import Worker, WorkerSettings
 from thresher.stages.embed import EmbedSettings, embed
 from thresher.stages.index import IndexSettings, index
 from thresher.workers.settings import EngineSettings
+
+pytestmark = pytest.mark.slow
 
 
 def photographs(folder: Path, count: int, seed: int) -> list[Path]:

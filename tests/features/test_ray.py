@@ -14,6 +14,8 @@ from thresher import Run
 from thresher.stages.embed import EmbedSettings, embed
 from thresher.workers.settings import EngineSettings
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("ray", reason="Ray is an extra")
 
 SETTINGS = EmbedSettings(short_side=128, width=8, shard_images=16)

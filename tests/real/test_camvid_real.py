@@ -17,6 +17,8 @@ from thresher.stages.index import IndexSettings, index
 from thresher.stages.score import score
 from thresher.stages.select import SelectSettings, select
 
+pytestmark = pytest.mark.slow
+
 EXPERIMENT = Path(__file__).parents[2] / "experiments" / "camvid.toml"
 DRIVING = ["kitti", "dashcam_cn_voc", "adas_peru_coco"]
 

@@ -14,7 +14,10 @@ from thresher.data.exports import FORMATS
 from thresher.data.readers import READERS
 
 DATA = Path(__file__).resolve().parents[3] / "shared/data"
-pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="the real data in shared/data is not there")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not DATA.is_dir(), reason="the real data in shared/data is not there"),
+]
 
 #: Reader, folder, images by DATA.md, folder of the images if the set has other pictures too, problems that are known.
 SETS = [

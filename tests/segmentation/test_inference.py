@@ -31,7 +31,7 @@ TREE = class_tree(load_taxonomy("camvid"))
 CPU = torch.device("cpu")
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 
 def new(decoder: str) -> SegmentationNetwork:

@@ -17,6 +17,8 @@ from thresher.segmentation.pyramid import _doubled, _quadrupled, folded_pyramid
 from thresher.segmentation.settings import TrainingSettings
 from thresher.segmentation.tree import class_tree
 
+pytestmark = pytest.mark.slow
+
 TREE = class_tree(load_taxonomy("cityscapes"))
 LITE = "tf_efficientnet_lite0"
 

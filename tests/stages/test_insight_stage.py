@@ -22,6 +22,8 @@ from thresher.run.folder import Run
 from thresher.stages.fit import FitSettings, fit
 from thresher.stages.insight import InsightSettings, insight
 
+pytestmark = pytest.mark.slow
+
 D, CELLS = 4, 12
 SKY, ROAD, ROOM = (30 * np.eye(D)[n] for n in range(3))
 SETTINGS = InsightSettings(map_images=40, slices_per_component=3, heat_maps=2, resamples=50)

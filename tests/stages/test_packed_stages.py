@@ -26,6 +26,8 @@ from thresher.stages.select import SelectSettings, select
 from thresher.stages.sheet import sheet
 from thresher.workers.settings import EngineSettings
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = EmbedSettings(short_side=32, width=8)
 
 

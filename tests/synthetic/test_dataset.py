@@ -16,6 +16,8 @@ from thresher.synthetic.open_images import COLUMNS
 from thresher.synthetic.open_images import LABEL_IDS as OPEN_IMAGES_IDS
 from thresher.synthetic.palette import TRAIN_IDS
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = SyntheticSettings(
     target_images=16, val_images=4, pool_images=100, street_share=0.3, duplicate_share=0.12, night_share=0.25,
     width_px=128, height_px=80,

@@ -32,7 +32,7 @@ from thresher.training.train import train
 SETTINGS = EvaluateSettings("small")
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 
 @pytest.fixture(scope="module")

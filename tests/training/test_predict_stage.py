@@ -25,7 +25,7 @@ from thresher.training.predict import predict
 from thresher.training.settings import TrainSettings
 from thresher.training.train import train
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 
 @pytest.fixture(scope="module")

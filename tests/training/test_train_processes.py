@@ -21,6 +21,8 @@ from thresher.synthetic.dataset import SyntheticSettings, write_dataset
 from thresher.training.settings import TrainSettings
 from thresher.training.train import train
 
+pytestmark = pytest.mark.slow
+
 #: Runs the command line and keeps what this process's optimiser holds at the end.
 LAUNCHED = """
 import os, sys, torch

@@ -18,6 +18,8 @@ from thresher.stages.embed import EmbedSettings, embed
 from thresher.workers.settings import EngineSettings
 from thresher.workers.store import exists, file_system
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("moto", reason="moto is a development extra")
 
 SETTINGS = EmbedSettings(short_side=32, width=8, shard_images=16)

@@ -162,6 +162,13 @@ def _spelt(kind: Any) -> str:
     return str(getattr(kind, "__name__", kind))
 
 
+def _check_methods(settings: RunFile, run: Run) -> None:
+    """Refuse an unknown method before anything is done, not after hours of embedding."""
+    compared = settings.compare.methods if settings.compare is not None else ()
+    for method in (*(each.method for each in settings.select), *compared):
+        check_method(method, known_methods(run))
+
+
 def run_all(
     settings: RunFile,
     *,
@@ -174,10 +181,7 @@ def run_all(
     A dry run stops before the first stage that needs what has not been made yet.
     """
     run = Run(settings.folder)
-    for method in [each.method for each in settings.select] + list(
-        settings.compare.methods if settings.compare else ()
-    ):
-        check_method(method, known_methods(run))  # now, not after hours of embedding
+    _check_methods(settings, run)
     steps: list[tuple[Path, Callable[[], StageResult]]] = [
         (run.folder.parent, lambda: index(run, settings.index, dry_run=dry_run, track=track)),
         (run.images, lambda: embed(run, settings.embed, engine=engine, dry_run=dry_run, track=track)),

@@ -9,7 +9,10 @@ from thresher.data.readers import READERS
 from thresher.errors import DataError
 
 FORMATS = Path(__file__).resolve().parents[4] / "shared/data/formats"
-pytestmark = pytest.mark.skipif(not FORMATS.is_dir(), reason="the folder shared/data/formats is not there")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not FORMATS.is_dir(), reason="the folder shared/data/formats is not there"),
+]
 
 
 def csv_pool(tmp_path, picture, source, images, target="train-annotations-bbox.csv"):

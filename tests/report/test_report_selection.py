@@ -1,0 +1,87 @@
+"""The edge of the selection and its near-duplicates."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from thresher import tables
+from thresher.report import tables as report_tables
+from thresher.report.blocks import Words
+from thresher.report.report import ReportSettings, write_report
+from thresher.report.tables import reported_selection
+from thresher.run.folder import Run
+from thresher.run.opened import OpenedRun
+from thresher.selection.methods import ranking
+from thresher.stages.select import SelectSettings, select
+
+
+def test_who_was_left_out_is_not_told_of_scores_that_have_changed(
+    run: Run, tmp_path: Path, parsed: Callable[[Path], Any]
+) -> None:
+    other = Run(tmp_path / "run")
+    shutil.copytree(run.folder, other.folder)
+    scores = pl.read_parquet(run.scores).with_columns(pl.col("layout") * -1)
+    tables.write(scores, other.scores)
+    write_report(other, ReportSettings(map_images=0))
+    page = parsed(other.folder / "report.html")
+    assert "who was left out cannot be told" in page.text
+    assert "thresher select" in page.text
+
+
+def test_who_was_left_out_is_told_also_with_quotas_and_weights(tmp_path: Path, made: Any) -> None:
+    run = Run(tmp_path / "run")
+    made.write_index(run)
+    made.write_scores(run)
+    wished = SelectSettings(
+        budget="10", name="wished", diversity_weight=0.3, quotas=("sign=4",), datasets=(f"set 0{made.evil}",)
+    )
+    select(run, wished)
+    pool = tables.read(run.images, tables.INDEXED_IMAGES).filter(role="pool").select("image_id", "dataset")
+    found = reported_selection(OpenedRun(run), "wished")
+    signs = set(tables.read(run.boxes, tables.BOXES).filter(pl.col("class") == made.sign)["image_id"])
+    assert len(signs & set(found.taken["image_id"])) == 4
+    assert found.left_out is not None
+    ids = found.left_out["image_id"].to_list()
+    assert len(ids) == 12 and not set(ids) & set(found.taken["image_id"])
+    even = pool.filter(dataset=f"set 0{made.evil}")["image_id"]
+    order = ranking(tables.read(run.scores, tables.SCORES), "layout_and_diversity", 0, 0.3).order
+    rest = [each for each in order["image_id"] if each in set(even) - set(found.taken["image_id"])]
+    assert ids == rest[:12]
+
+
+def test_near_duplicates_and_leaks_of_the_selection_are_shown_with_their_cosines(
+    run: Run, tmp_path: Path, made: Any, parsed: Callable[[Path], Any]
+) -> None:
+    other = Run(tmp_path / "run")
+    shutil.copytree(run.folder, other.folder)
+    pooled = tables.read(run.pooled, tables.POOLED)
+    vectors = dict(zip(pooled["image_id"], pooled["vector"].to_numpy(), strict=True))
+    first, second, third = tables.read(run.selection("mine"), tables.SELECTION)["image_id"][:3]
+    target = f"target/{made.pool + 2:03}"
+    vectors[second], vectors[third] = vectors[first] * 2, vectors[target] / 2
+    twins = pl.Series(np.stack([vectors[name] for name in pooled["image_id"]]), dtype=pl.Array(pl.Float16, 6))
+    tables.write(pooled.with_columns(vector=twins), other.pooled)
+    write_report(other, ReportSettings(map_images=0, duplicate_cosine=0.999))
+    page = parsed(other.folder / "report.html")
+    words, leaks = page.text.split("nearly the same as an image of the target")[:2]
+    assert "2 images, 2 taken, cosine 1.000" in words
+    assert all(f"taken: {name}" in words for name in (first, second))
+    assert "cosine 1.000" in leaks and f"taken: {third}" in leaks and f"target: {target}" in leaks
+    assert f"taken: {third}" not in words
+
+
+def test_of_a_pool_too_large_near_duplicates_are_not_looked_for(
+    run: Run, monkeypatch: pytest.MonkeyPatch, made: Any
+) -> None:
+    pool = tables.read(run.images, tables.INDEXED_IMAGES).filter(role="pool").select("image_id", "dataset")
+    monkeypatch.setattr(report_tables, "MOST_COMPARED", made.pool - 1)
+    (words,) = report_tables.redundant(OpenedRun(run), pool.select("image_id").head(3), 0.95)
+    assert isinstance(words, Words)
+    assert words.text.startswith(f"Near-duplicates were not looked for: the pool has {made.pool} images")
