@@ -214,9 +214,9 @@ def test_the_figure_is_drawn_from_the_summary(story: Story) -> None:
 def test_a_worker_that_dies_costs_its_job_only_and_leaves_no_lock(run: Run) -> None:
     job = as_job(run, dataclasses.replace(SMALL, name="dies"))
     killer = threading.Thread(target=kill_a_worker)
-    with crew(ONE) as done:
+    with crew(ONE) as workers:
         killer.start()
-        (outcome,) = done([job])
+        (outcome,) = workers.outcomes([job])
     killer.join()
     assert "ended by signal SIGKILL: is memory short? Use fewer workers" in outcome.failure
 
@@ -265,7 +265,7 @@ def test_words_of_errors(run: Run, tmp_path: Path) -> None:
         compare(run, GRID, dataclasses.replace(SMALL, selection="all"))
     with pytest.raises(SettingsError, match="budget 400: only 12 images can be chosen"):
         compare(run, dataclasses.replace(GRID, budgets=("400",), name="much"), SMALL)
-    with pytest.raises(SettingsError, match="store = s3://b: a comparison's workers exchange"):
+    with pytest.raises(SettingsError, match="store = s3://b: the workers of a comparison exchange"):
         compare(run, dataclasses.replace(GRID, name="far"), SMALL, engine=EngineSettings(store="s3://b"), dry_run=True)
     with pytest.raises(DataError, match="taxonomy.toml: not there. Run index first"):
         compare(Run(tmp_path / "new"), GRID, SMALL)

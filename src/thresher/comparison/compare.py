@@ -12,7 +12,7 @@ from typing import Any
 from thresher import tables
 from thresher.comparison import results as comparison_tables
 from thresher.comparison.class_frequencies import SelectionOf, write_frequencies
-from thresher.comparison.crew import Done, crew, workers_of
+from thresher.comparison.crew import Crew, crew
 from thresher.comparison.job import as_job
 from thresher.comparison.pictures import draw_predictions
 from thresher.comparison.settings import ALL, NONE, Cell, CompareSettings, refuse_grid_of
@@ -138,10 +138,10 @@ def _trained(
         return failed
     with crew(engine) as work:
         pace = _pace(run, training, done, todo, work)
-        at_once = _at_once(engine, todo)
+        at_once = work.at_once
         log.info("compare: %d of %d trainings to do, %d at once: about %s (rough)", len(left), total, at_once,
                  in_words(pace.left(todo, at_once)))  # fmt: skip
-        for outcome in work(jobs):
+        for outcome in work.outcomes(jobs):
             cell = left.pop(outcome.training)
             place = f"compare: {total - len(left)} of {total}, {cell.training}"
             if outcome.failure:
@@ -156,12 +156,7 @@ def _trained(
     return failed
 
 
-def _at_once(engine: EngineSettings, todo: Sequence[Cell]) -> int:
-    """How many trainings go on side by side; nobody knows how many fit into a cluster."""
-    return engine.workers or (workers_of(engine) if engine.engine == "local" else len(todo))
-
-
-def _pace(run: Run, training: TrainSettings, done: Sequence[Cell], todo: Sequence[Cell], work: Done) -> Pace:
+def _pace(run: Run, training: TrainSettings, done: Sequence[Cell], todo: Sequence[Cell], work: Crew) -> Pace:
     """What is known of the time that trainings take; where nothing is, a few steps are taken.
 
     Raises:
@@ -181,7 +176,7 @@ def _pace(run: Run, training: TrainSettings, done: Sequence[Cell], todo: Sequenc
     anchor = dataclasses.replace(training, selection=NONE, mode="strong")
     planned = train(run, anchor, dry_run=True).summary
     images = planned["validation_images"] * -(-training.epochs // training.checkpoint_epochs)
-    for outcome in work(jobs):
+    for outcome in work.outcomes(jobs):
         if outcome.failure:
             raise DataError(f"compare: no training can be started: {outcome.failure}\n{outcome.trace}".strip())
         each = outcome.pace
@@ -203,8 +198,8 @@ def _planned(
     unmade = {cell.training for cell in missing}
     done = [cell for cell in cells if cell.training not in unmade and _is_done(run, settings, training, cell)]
     todo = [cell for cell in cells if cell not in done]
-    at_once = _at_once(engine, todo)
     with crew(engine) as work:
+        at_once = work.at_once
         pace = _pace(run, training, done, todo, work)
     told: dict[str, Any] = {
         "name": settings.name,

@@ -1,7 +1,7 @@
-"""One job of a comparison: a training and its test, or a few steps of one for their time.
+"""One job of a comparison: a training and its test, or a few steps of a training to see how long they take.
 
-A job comes as a line of JSON, and so does its outcome (`python -m thresher.comparison.job`, which does one after the
-other, or a task on Ray); all else goes through the run's folder.
+`thresher.workers` calls `answerer` in a process of its own or in an actor on a cluster. A job is a line of JSON, and so
+is its outcome; everything else goes through the run's folder.
 """
 
 from __future__ import annotations
@@ -9,15 +9,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import os
-import queue
-import sys
 import tempfile
-import threading
 import time
 import traceback
 import typing
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -81,8 +77,13 @@ def settings_of(job: Job) -> TrainSettings:
     return TrainSettings(**values)
 
 
+def answerer(first_line: str) -> Callable[[str], str]:
+    """What a worker process calls for each job (`thresher.workers.serve`); there is nothing in the first line."""
+    return answer
+
+
 def answer(line: str) -> str:
-    """The outcome of a job, as a line; what goes wrong in it costs this job only, and is its outcome."""
+    """The outcome of a job as a line of JSON; what goes wrong in a job is its outcome, and costs only this job."""
     job = Job(**json.loads(line))
     name = job.training["name"]
     started = time.monotonic()
@@ -92,7 +93,10 @@ def answer(line: str) -> str:
         outcome = Outcome(name, str(error))
     except Exception as error:  # a bug, or a library's own words for a device out of memory
         outcome = Outcome(name, f"{type(error).__name__}: {error}", traceback.format_exc())
-    return json.dumps(dataclasses.asdict(dataclasses.replace(outcome, seconds=time.monotonic() - started))) + "\n"
+    from thresher.segmentation.devices import release_memory
+
+    release_memory()
+    return json.dumps(dataclasses.asdict(dataclasses.replace(outcome, seconds=time.monotonic() - started)))
 
 
 def _trained(job: Job) -> Outcome:
@@ -160,24 +164,3 @@ def _some_weak(run: Run) -> pl.DataFrame:
 
 
 WORK = {"train": _trained, "time": _timed}
-
-
-def _read(jobs: queue.SimpleQueue[str]) -> None:
-    """Whoever asks has died once stdin ends; a training that nobody waits for would keep its folder locked."""
-    for line in sys.stdin:
-        jobs.put(line)
-    os._exit(1)
-
-
-def main() -> None:
-    """Jobs from stdin, each answered on stdout, until stdin ends."""
-    told, sys.stdout = sys.stdout, sys.stderr  # what libraries print is no outcome
-    jobs: queue.SimpleQueue[str] = queue.SimpleQueue()
-    threading.Thread(target=_read, args=(jobs,), daemon=True).start()
-    while True:
-        told.write(answer(jobs.get()))
-        told.flush()
-
-
-if __name__ == "__main__":
-    main()

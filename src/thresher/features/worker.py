@@ -1,18 +1,18 @@
 """What one worker does with one task: images through the backbone, and the result into one file.
 
-A worker is a process of its own (`python -m thresher.features.worker`), or an actor on a cluster. Tasks and reports are
-plain values, and all else goes through files, so that nothing is pickled and any machine that sees the files can work.
+`thresher.workers` calls `answerer` in a process of its own or in an actor on a cluster. Tasks and reports are lines of
+JSON; everything else goes through files, so that nothing is pickled and any machine that sees the files can work.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
-import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -207,26 +207,35 @@ def from_json(kind: type[Any], text: str) -> Any:
 
 def as_line(value: Any) -> str:
     """A dataclass of plain values as one line of JSON."""
-    return json.dumps(dataclasses.asdict(value)) + "\n"
+    return json.dumps(dataclasses.asdict(value))
+
+
+def answerer(first_line: str) -> Callable[[str], str]:
+    """What a worker process calls for each task (`thresher.workers.serve`); the first line holds `WorkerSettings`."""
+    return functools.partial(answer, Worker(from_json(WorkerSettings, first_line)))
 
 
 def answer(worker: Worker, line: str) -> str:
-    """The report on a task as a line, or what went wrong: a full disk is no reason to take the images for broken."""
+    """The report on a task as a line of JSON, or what went wrong. A full disk is not blamed on the images.
+
+    Raises:
+        MemoryError: ends the process, as the system would have done.
+    """
     try:
         return as_line(worker.done(from_json(Task, line)))
     except OSError as error:
-        if error.errno is None:  # not the system's word, but a library's
-            return json.dumps({"failed": {"trace": traceback.format_exc()}}) + "\n"
+        if error.errno is None:  # raised by a library, not by the system
+            return json.dumps({"failed": {"trace": traceback.format_exc()}})
         failed = {"errno": error.errno, "reason": error.strerror, "file": str(error.filename or "")}
     except MemoryError:
-        raise  # as if the system had ended this process for it
+        raise
     except Exception:
         failed = {"trace": traceback.format_exc()}
-    return json.dumps({"failed": failed}) + "\n"
+    return json.dumps({"failed": failed})
 
 
-def answered(line: str) -> Report:
-    """The report that a line holds.
+def report_of(line: str) -> Report:
+    """The report that an answer holds.
 
     Raises:
         OSError: the worker could not write.
@@ -239,15 +248,3 @@ def answered(line: str) -> Report:
     if "trace" in failed:
         raise RuntimeError(f"a worker failed:\n{failed['trace']}")
     raise OSError(failed["errno"], failed["reason"], failed["file"])
-
-
-def main() -> None:
-    """Serve tasks from stdin, a line each, until it ends, as it does when the process that asked is gone."""
-    worker = Worker(from_json(WorkerSettings, sys.stdin.readline()))
-    for line in sys.stdin:
-        sys.stdout.write(answer(worker, line))
-        sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    main()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import platform
 from collections.abc import Callable
 from datetime import timedelta
@@ -136,3 +137,10 @@ def restore_scaler(accelerator: Any, state: dict[str, Any] | None) -> None:
     """Go on with the scale of a checkpoint; one from another kind of device has none to tell."""
     if accelerator.scaler is not None and state:
         accelerator.scaler.load_state_dict(state)
+
+
+def release_memory() -> None:
+    """Give back the GPU memory that torch keeps for later use, so that other processes on the same GPU can have it."""
+    if torch.cuda.is_available():
+        gc.collect()
+        torch.cuda.empty_cache()
