@@ -1,4 +1,4 @@
-"""What one worker does with one task: images through the backbone, and the result into one file.
+"""What a worker of `embed` does with one task: it runs images through the backbone and writes the result to one file.
 
 `thresher.workers` calls `answerer` in a process of its own or in an actor on a cluster. Tasks and reports are lines of
 JSON; everything else goes through files, so that nothing is pickled and any machine that sees the files can work.
@@ -36,7 +36,7 @@ Image = tuple[str, str]
 
 @dataclass(frozen=True)
 class WorkerSettings:
-    """What every task of a stage has in common; paths must mean the same to every worker."""
+    """What all tasks have in common. Paths must mean the same to every worker."""
 
     backbone: str
     """The ONNX file."""
@@ -48,7 +48,7 @@ class WorkerSettings:
 
 @dataclass(frozen=True)
 class Task:
-    """Some images, and the file that is to hold them."""
+    """Some images, and the file to which their features are written."""
 
     kind: Literal["sample", "shard"]
     number: int
@@ -56,16 +56,16 @@ class Task:
     path: str
     fingerprint: str = ""
     projection: str = ""
-    """Where the projection of a shard lies."""
+    """The projection's file; only for a shard."""
     samples: Sequence[str] = ()
-    """Files of images that have been through the backbone already."""
+    """Files with features of images that have been through the backbone already."""
     fatal: Sequence[str] = ()
-    """Ids of images that ended the worker which read them: listed as unreadable, not tried again."""
+    """Ids of images that killed the workers reading them: listed as unreadable, not tried again."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What became of a task."""
+    """The result of a task: how many images were embedded and how many could not be read."""
 
     number: int
     images: int
@@ -77,7 +77,7 @@ class Report:
 
 @dataclass(frozen=True)
 class UnitSlices:
-    """The slices of one image at unit length, before any projection."""
+    """The slices of one image, at unit length and not yet projected."""
 
     grid_h: int
     grid_w: int
@@ -87,7 +87,7 @@ class UnitSlices:
 
 
 class Worker:
-    """Holds a network in memory from task to task. One thread: as many workers as processors are to work."""
+    """Holds the network in memory from task to task. It uses one thread; open as many workers as processors."""
 
     def __init__(self, settings: WorkerSettings) -> None:
         """Open the backbone."""
@@ -99,7 +99,7 @@ class Worker:
         self.sampled = _Samples(())
 
     def done(self, task: Task) -> Report:
-        """Do a task and say what became of it."""
+        """Do a task; returns its report."""
         started = time.perf_counter()
         if task.kind == "shard" and _is_current(task):
             return Report(task.number, 0, 0, 0.0, made=False)
@@ -148,7 +148,7 @@ def _is_current(task: Task) -> bool:
 
 
 def projected_features(image_id: str, unit: UnitSlices, projection: Projection) -> ImageFeatures:
-    """What is kept of an image: projected slices, and the mean of the unprojected ones."""
+    """What is stored of an image: projected slices, and the mean of the unprojected ones."""
     return ImageFeatures(
         image_id,
         unit.grid_h,
@@ -170,7 +170,7 @@ def _write_sample(path: Path, found: dict[str, UnitSlices]) -> None:
 
 
 class _Samples:
-    """Images in sample files, read one by one as they are asked for."""
+    """Images in sample files, read one by one on request."""
 
     def __init__(self, paths: Iterable[str]) -> None:
         self.paths = tuple(paths)
@@ -183,7 +183,7 @@ class _Samples:
             }
 
     def get(self, image_id: str) -> UnitSlices | None:
-        """The image's slices; None if it was not sampled."""
+        """The image's slices; None if it is in no sample file."""
         if image_id not in self._where:
             return None
         file, name, sizes = self._where[image_id]

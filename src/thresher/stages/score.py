@@ -28,7 +28,7 @@ from thresher.selection.diversity import (
 )
 from thresher.stages.candidates import labelled_pool
 from thresher.stages.plan import Plan, score_plan
-from thresher.stages.score_yield import yields
+from thresher.stages.score_yield import yield_areas
 
 #: Where each scorer's number stands in the scores table.
 COLUMNS = {
@@ -160,7 +160,7 @@ def _yields(
     """image_id and yield_area of the labelled images, and how many could not be read; no rows without a network."""
     if not settings.network:
         return tables.empty(tables.some(tables.SCORES, "image_id", "yield_area")), 0
-    return yields(run, settings.network, near.join(diverse, on="image_id", how="semi").select("image_id"), track)
+    return yield_areas(run, settings.network, near.join(diverse, on="image_id", how="semi").select("image_id"), track)
 
 
 def _class_scores(path: Path | None, run: Run) -> dict[str, float] | None:

@@ -63,7 +63,7 @@ class LineProcess:
             [sys.executable, "-m", "thresher.workers.serve", self._module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            text=True,
+            encoding="utf-8",
             env=os.environ | ONE_THREAD,
             start_new_session=True,
         )

@@ -16,7 +16,7 @@ from thresher.workers.settings import EngineSettings
 log = logging.getLogger(__name__)
 #: How often in a row an actor may fail to start.
 _STARTS = 3
-#: Seconds between looks at whether work has been broken off.
+#: Seconds between looks at whether work has been interrupted.
 _PATIENCE_S = 1.0
 
 

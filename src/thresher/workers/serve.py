@@ -26,8 +26,9 @@ def _read(lines: queue.SimpleQueue[str]) -> None:
     stdin ends when the parent process does. A worker that went on for nobody would keep processors busy and the folder
     it works in locked; files appear whole or not at all, so it may stop anywhere.
     """
-    for line in sys.stdin:
-        lines.put(line.removesuffix("\n"))
+    with open(0, encoding="utf-8") as stdin:
+        for line in stdin:
+            lines.put(line.removesuffix("\n"))
     os._exit(1)
 
 
