@@ -40,9 +40,11 @@ def test_score_without_a_network_has_no_yield(run: Run) -> None:
     score(run)
     scores = tables.read(run.scores, tables.SCORES, key="image_id")
     assert scores["yield_area"].null_count() == scores.height == 10
-    with pytest.raises(SettingsError, match=r"method 'yield': no image has what it ranks by. Run score --network"):
-        select(run, SelectSettings("yield", "3"))
-    with pytest.raises(SettingsError, match="training 'best': none in .* There is: small"):
+    with pytest.raises(
+        SettingsError, match=r"method 'yield_area': no image has what it ranks by. Run .thresher score RUN --network"
+    ):
+        select(run, SelectSettings("yield_area", "3"))
+    with pytest.raises(SettingsError, match="No training named 'best' in .* Available: small"):
         score(run, ScoreSettings(network="best"))
 
 
@@ -55,7 +57,7 @@ def test_a_column_beside_the_others_and_a_method(run: Run) -> None:
     assert scores["yield_area"].null_count() == 0
     assert scores["yield_area"].min() >= 0
     assert scores["yield_area"].max() > 0
-    select(run, SelectSettings("yield", "3", name="best"))
+    select(run, SelectSettings("yield_area", "3", name="best"))
     best = tables.read(run.selection("best"), tables.SELECTION).sort("rank")
     order = scores.sort("yield_area", "image_id", descending=[True, False])
     assert best["image_id"].to_list() == order["image_id"].head(3).to_list()

@@ -248,7 +248,7 @@ def test_words_of_errors(run: Run, tmp_path: Path) -> None:
         SettingsError, match=r"selection must be 'none' \(got 'all'\). Set selection = none, or mode = hier"
     ):
         TrainSettings(mode="strong", selection="all")
-    with pytest.raises(SettingsError, match="selection 'best': none in .* There is: no selection"):
+    with pytest.raises(SettingsError, match="No selection named 'best' in .* Available: no selection"):
         train(run, dataclasses.replace(SMALL, selection="best"))
     with pytest.raises(DataError, match="taxonomy.toml: not there. Run `thresher index RUN …` first"):
         train(Run(tmp_path / "new"), SMALL)

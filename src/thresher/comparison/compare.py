@@ -21,6 +21,8 @@ from thresher.comparison.time_left import TimeEstimate, has_weak_images, in_word
 from thresher.errors import DataError, SettingsError
 from thresher.run.folder import Record, Run
 from thresher.run.perform import StageResult, as_json
+from thresher.selection.methods import check_method
+from thresher.stages.score import known_methods
 from thresher.stages.select import SelectSettings, select
 from thresher.training.settings import TrainSettings
 from thresher.training.train import is_trained, train
@@ -56,6 +58,8 @@ def compare(
     """
     settings, training, engine = settings or CompareSettings(), training or TrainSettings(), engine or EngineSettings()
     refuse_grid_of(training)
+    for method in settings.methods:
+        check_method(method, known_methods(run))
     comparison = Comparison(run, settings, training)
     planned = comparison.planned_training()  # refuses what no training could work with
     if dry_run:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import get_args, get_type_hints
 
 from thresher.errors import SettingsError
-from thresher.selection.methods import METHODS
 from thresher.stages.select import SelectSettings
 from thresher.training.settings import TrainSettings
 
@@ -46,7 +45,7 @@ class CompareSettings:
             SettingsError: names the setting, its value and what is expected.
         """
         modes = tuple(mode for mode in get_args(get_type_hints(TrainSettings)["mode"]) if mode != STRONG)
-        known = {"methods": tuple(METHODS), "budgets": None, "modes": modes, "baselines": (NONE, ALL)}
+        known = {"methods": None, "budgets": None, "modes": modes, "baselines": (NONE, ALL)}
         for name, options in known.items():
             given = getattr(self, name)
             listed = [part.strip() for part in (given if isinstance(given, str) else ",".join(given)).split(",")]

@@ -10,7 +10,7 @@ from jaxtyping import Float, Float64, Int64
 
 from thresher.density.em import MixtureSettings, fit_mixture
 from thresher.density.mixture import Mixture, log_density
-from thresher.density.similarity import similarity
+from thresher.density.similarity import mean_log_density
 from thresher.errors import DataError
 
 
@@ -79,6 +79,6 @@ def held_out_similarity(
             others = others[np.sort(rng.choice(len(others), settings.max_slices, replace=False))]
         mixture = fit_mixture(others.astype(np.float32), components, settings, rng).mixture
         log_densities[inside] = log_density(mixture, slices[inside])
-        similarities[first:last] = similarity(mixture, slices[inside], starts[first : last + 1] - starts[first])
+        similarities[first:last] = mean_log_density(mixture, slices[inside], starts[first : last + 1] - starts[first])
         mixtures.append(mixture)
     return HeldOut(similarities, log_densities, tuple(mixtures))

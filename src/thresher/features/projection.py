@@ -35,13 +35,6 @@ class Projection:
         return coordinates
 
 
-def unit_length(slices: Float32[np.ndarray, "n c"]) -> Float32[np.ndarray, "n c"]:
-    """Each slice divided by its Euclidean length; a slice of zeros stays zero."""
-    length = np.linalg.norm(slices, axis=1, keepdims=True)
-    unit: Float32[np.ndarray, "n c"] = slices / np.where(length > 0, length, 1)
-    return unit
-
-
 def fit_projection(
     target: Float32[np.ndarray, "n c"], pool: Float32[np.ndarray, "m c"] | None, width: int
 ) -> Projection:
