@@ -206,12 +206,13 @@ def _time_estimate(comparison: Comparison, done: Sequence[Trial], todo: Sequence
         for name, weak in kinds.items()
     ]
     planned = comparison.planned_training()
-    validated = planned["validation_images"] * -(-training.epochs // training.checkpoint_epochs)
+    checkpoints = -(-training.epochs // training.checkpoint_epochs)
     for outcome in workers.outcomes(jobs):
         if outcome.failure:
             raise DataError(f"compare: no training can be started: {_reason(outcome)}")
         each = outcome.times
-        seconds = each["once"] + planned["steps"] * each["step"] + validated * each["image"]
+        of_checkpoint = each["checkpoint"] + planned["validation_images"] * each["image"]
+        seconds = each["once"] + planned["steps"] * each["step"] + checkpoints * of_checkpoint
         estimate.timed[kinds[outcome.training]] = seconds
     return estimate
 

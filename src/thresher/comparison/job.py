@@ -59,7 +59,8 @@ class Outcome:
     """On the validation set, 0..1."""
     seconds: float = 0.0
     times: dict[str, float] = dataclasses.field(default_factory=dict)
-    """Of kind time: seconds of a `step`, of a validated `image`, and of all that comes `once`."""
+    """Of kind time: seconds of a `step`, of a validated `image`, of a `checkpoint` besides, and of all that comes
+    `once`."""
 
 
 def as_job(run: Run, settings: TrainSettings, test: str = "", kind: Literal["train", "time"] = "train") -> Job:
@@ -119,12 +120,20 @@ class _Stopwatch:
 
     training: list[float] = dataclasses.field(default_factory=list)
     validating: list[float] = dataclasses.field(default_factory=list)
+    last_step: float = 0.0
+    """When the last step began."""
+    last_step_and_checkpoint: float = 0.0
+    """From then until the validation began: the last step, and the network made ready for validation."""
 
     def track(self, items: Iterable[Any], total: int, what: str) -> Iterable[Any]:
         """The loop, timed."""
         seconds = {"training": self.training, "validating": self.validating}[what]
         last = time.monotonic()
+        if what == "validating":
+            self.last_step_and_checkpoint = last - self.last_step
         for item in items:
+            if what == "training":
+                self.last_step = time.monotonic()
             yield item
             seconds.append(time.monotonic() - last)
             last = time.monotonic()
@@ -132,11 +141,13 @@ class _Stopwatch:
                 raise _EnoughError
 
     def times(self, overall: float, images: int) -> dict[str, float]:
-        """Seconds of a step, of a validated image, and of all that comes once; `images` come in one batch."""
+        """The `times` of an outcome; `images` are validated in one batch."""
+        step = _mean(self.training[1:] or self.training)
         return {
-            "step": _mean(self.training[1:] or self.training),
+            "step": step,
             "image": _mean(self.validating) / images,
-            "once": overall - sum(self.training) - sum(self.validating),
+            "checkpoint": max(0.0, self.last_step_and_checkpoint - step),
+            "once": overall - sum(self.training) - sum(self.validating) - self.last_step_and_checkpoint,
         }
 
 
