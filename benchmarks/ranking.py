@@ -36,7 +36,7 @@ from thresher.density.scorers import (
     queries,
 )
 from thresher.density.sphere import fit_sphere
-from thresher.features.projection import random_rows
+from thresher.vectors import random_rows
 
 BUDGETS = (50, 100, 500, 1000)
 SIMPLE = ("cosine", "nearest", "rows")

@@ -35,8 +35,7 @@ from thresher.density.layout import (
 )
 from thresher.density.scorers import NEIGHBOURS, SliceBlock
 from thresher.density.similarity import cosine_to_mean, directions, mean_of_slices
-from thresher.features.projection import random_rows
-from thresher.vectors import nearest_rows
+from thresher.vectors import nearest_rows, random_rows
 
 SAMPLED, SEED = 20_000, 0
 CHOSEN = QuerySettings()

@@ -1,5 +1,5 @@
-"""Shapes and types of every public function are checked wherever a test calls it; and what many tests share: a small run
-of made-up tables whose names try to break out of whatever shows them, a browser, the public sets.
+"""Shapes and types of every public function are checked wherever a test calls it; and what many tests share: a small
+run of made-up tables whose names try to break out of whatever shows them, a browser, the public sets.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ FLOORS = [
     {"run"},
     {"density", "selection", "data"},
     {"synthetic", "workers", "tables", "vectors", "pretrained"},
-    {"files"},
+    {"files", "run_files"},
     {"errors"},
 ]
 #: Most modules of a room's own folder, where the number is a promise.

@@ -204,7 +204,10 @@ def test_the_contact_sheet_is_a_picture_of_the_asked_size(run: Run) -> None:
 
 def test_words_of_errors(run: Run, scenes: Path, tmp_path: Path) -> None:
     new = Run(tmp_path / "new")
-    with pytest.raises(DataError, match="images.parquet: no such file. .index. writes it: run .thresher index .*/new --target FORMAT:ROOT"):
+    with pytest.raises(
+        DataError,
+        match="images.parquet: no such file. .index. writes it: run .thresher index .*/new --target FORMAT:ROOT",
+    ):
         embed(new)
     with pytest.raises(SettingsError, match="format 'coc' is unknown. Known: cityscapes, cityscapes_polygons, coco"):
         index(new, IndexSettings(("coc:/x",)))

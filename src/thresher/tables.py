@@ -11,7 +11,8 @@ from pathlib import Path
 import polars as pl
 
 from thresher.errors import DataError
-from thresher.files import WRITTEN_BY, missing, replacing
+from thresher.files import replacing
+from thresher.run_files import WRITTEN_BY, missing
 
 Schema = Mapping[str, pl.DataType | type[pl.DataType]]
 
@@ -93,9 +94,9 @@ SHARDS: Schema = {
     "fingerprint": pl.String,
 }
 
-#: One row per pool image; higher is nearer the target (similarities) or richer (diversity, yield). Null is what score was
-#: not asked for. Units: similarity, ratio, sphere and pooled_sphere in nats (per slice but for the last), typicality in
-#: spreads of the target, cosine, nearest, layout and rows −1..1, covered_area and yield_area in shares of the picture.
+#: One row per pool image; higher is nearer the target (similarities) or richer (diversity, yield). Null is what score
+#: was not asked for. Units: similarity, ratio and sphere are nats per slice, pooled_sphere nats, typicality spreads
+#: of the target; cosine, nearest, layout and rows −1..1; covered_area and yield_area in shares of the picture.
 SCORES: Schema = {
     "image_id": pl.String,
     "layout": pl.Float64,

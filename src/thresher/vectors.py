@@ -59,3 +59,10 @@ def nearest_rows(
             rows[block, place], cosines[block, place] = best, cosine[each, best]
             cosine[each, best] = -np.inf
     return rows, cosines
+
+
+def random_rows(values: Float[np.ndarray, "n d"], most: int, rng: np.random.Generator) -> Float[np.ndarray, "m d"]:
+    """At most `most` rows, drawn without repetition, in their old order."""
+    if len(values) <= most:
+        return values
+    return values[np.sort(rng.choice(len(values), most, replace=False))]

@@ -7,8 +7,8 @@ from sklearn.metrics import roc_auc_score
 
 from thresher import tables
 from thresher.density import findings as insight
-from thresher.density.map import similarity_map
 from thresher.density.findings import DomainGap
+from thresher.density.map import similarity_map
 from thresher.drawings import charts
 from thresher.errors import DataError
 

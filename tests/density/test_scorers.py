@@ -212,7 +212,7 @@ def test_scores_do_not_depend_on_the_block_in_which_an_image_comes() -> None:
 def test_words_of_errors() -> None:
     images = images_of(layered(0, 1))
     evidence = evidence_for(images)
-    with pytest.raises(DataError, match="no held-out similarity of the target was given. Fit with folds"):
+    with pytest.raises(DataError, match="the target has too few images to hold any out"):
         SCORERS["typicality"](ScorerInput(evidence_for(images, held_out_nats=np.empty(0)), images))
     with pytest.raises(DataError, match="image 1 of the block owns no slice"):
         empty = SliceBlock(images.slices, np.array([0, 28, 28]), np.array([[7, 4], [0, 4]]), np.ones((2, WIDTH)))

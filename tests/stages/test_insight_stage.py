@@ -13,8 +13,8 @@ from PIL import Image
 
 from thresher import tables
 from thresher.cli.main import main
-from thresher.density.similarity import mean_log_density
 from thresher.density.mixture import load_mixture
+from thresher.density.similarity import mean_log_density
 from thresher.errors import DataError, SettingsError
 from thresher.features.projection import Projection, save_projection
 from thresher.features.shards import ImageFeatures, read_blocks, shard_path, write_shard

@@ -96,5 +96,7 @@ def test_a_dry_run_counts_what_could_be_chosen(run: Run) -> None:
     assert candidates(review=reviewed(run, n0="rejected", n2="rejected")) == 58
     with pytest.raises(SettingsError, match="only 30 images can be chosen"):
         select(run, SelectSettings("layout", "31", datasets=(even,)), dry_run=True)
-    with pytest.raises(SettingsError, match="method 'yield_area': no image has what it ranks by. Run .thresher score RUN --network"):
+    with pytest.raises(
+        SettingsError, match="method 'yield_area': no image has what it ranks by. Run .thresher score RUN --network"
+    ):
         select(run, SelectSettings("yield_area", "3"), dry_run=True)

@@ -85,7 +85,7 @@ def compare(
         seconds = round(time.monotonic() - started, 1)
         entry = {"settings": as_json(settings), "training": as_json(training), "summary": summary, "seconds": seconds}
         record.note("compare", {**entry, "failed_items": len(failed)})
-    return StageResult("compare", "done", summary, len(failed))
+    return StageResult("compare", "done", summary, len(failed), "trainings", str(record.problems))
 
 
 def missing_parts() -> list[str]:

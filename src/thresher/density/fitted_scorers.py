@@ -14,7 +14,8 @@ from thresher.density.layout import QuerySettings
 from thresher.density.mixture import Mixture
 from thresher.density.scorers import FittedScorers
 from thresher.density.sphere import Sphere
-from thresher.files import existing, replacing
+from thresher.files import replacing
+from thresher.run_files import existing
 
 _PARTS: dict[str, Any] = {"pool_mixture": Mixture, "sphere": Sphere, "pooled_sphere": Sphere}
 _ARRAYS = ("origin", "rows_query", "query", "held_out_nats")

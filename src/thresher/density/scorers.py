@@ -59,7 +59,7 @@ class FittedScorers:
 
 @dataclass(frozen=True)
 class ScorerInput:
-    """What a scorer works from: fitted state and images; what several scorers need is worked out once, when asked for."""
+    """What a scorer works from: fitted state and images; what several scorers need is worked out once, on demand."""
 
     fitted: FittedScorers
     images: SliceBlock
@@ -123,12 +123,22 @@ def typicality(given: ScorerInput) -> Float64[np.ndarray, " images"]:
 
     Source: Nalisnick et al. 2019 (arXiv 1906.02994); median and half the interquartile range are ours.
     """
-    held_out = given.fitted.held_out_nats
+    return usualness(given.similarity, given.fitted.held_out_nats)
+
+
+def usualness(
+    similarity: Float64[np.ndarray, " images"], held_out: Float64[np.ndarray, " h"]
+) -> Float64[np.ndarray, " images"]:
+    """`typicality` from similarities and those of the target's own held-out images.
+
+    Raises:
+        DataError: nothing was held out.
+    """
     if not len(held_out):
-        raise DataError("typicality: no held-out similarity of the target was given. Fit with folds.")
+        raise DataError("typicality: the target has too few images to hold any out. It needs 2 or more.")
     low, middle, high = np.quantile(held_out, (0.25, 0.5, 0.75))
     spread = max(float(high - low) / 2, np.finfo(np.float64).tiny)
-    usual: Float64[np.ndarray, " images"] = -np.abs(given.similarity - middle) / spread
+    usual: Float64[np.ndarray, " images"] = -np.abs(similarity - middle) / spread
     return usual
 
 
@@ -208,7 +218,7 @@ Scorer = Callable[[ScorerInput], Float64[np.ndarray, " images"]]
 
 @dataclass(frozen=True)
 class Score:
-    """A number per image, higher = better, whose column in scores.parquet and whose method of `select` bear its name."""
+    """A number per image, higher is better; its column in scores.parquet and its method of `select` bear its name."""
 
     name: str
     unit: str
@@ -216,6 +226,8 @@ class Score:
     needs: tuple[str, ...]
     """What it is worked out from: slices, grid (slices in their places), pooled, boxes, network."""
     function: Callable[..., Any]
+    words: str = ""
+    """What it says, where its function works out several."""
 
 
 #: Similarities to the target; each function needs no more than its block of images.

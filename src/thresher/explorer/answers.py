@@ -17,7 +17,7 @@ import polars as pl
 from jaxtyping import Float32
 
 from thresher import tables
-from thresher.data.exports import FORMATS
+from thresher.data.exports import FORMATS, Format
 from thresher.data.images import rgb_image
 from thresher.drawings.thumbnails import jpeg, thumbnail
 from thresher.errors import DataError, SettingsError
@@ -291,7 +291,7 @@ class Answers:
         try:
             suffix = f".{form}" if form in ("csv", "txt", "parquet") else ".parquet" if form == "atlas" else ""
             out = folder / f"{name}{suffix or f'-{form}'}"
-            export(self._rows.opened.run, name, form, out, images=cast(Literal["none", "copy"], images))
+            export(self._rows.opened.run, name, cast(Format, form), out, images=cast(Literal["none", "copy"], images))
             if out.is_dir():
                 return Path(shutil.make_archive(str(out), "zip", out)), folder
         except BaseException:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from thresher.run.folder import Run
-from thresher.run.opened import OpenedRun
-from thresher.run.opened import selected as selected
+from thresher.run.opened import OpenedRun, selected
+
+__all__ = ["checkpoint_of", "selected"]
 
 
 def checkpoint_of(run: Run, training: str) -> Path:

@@ -14,8 +14,8 @@ from jaxtyping import Float16
 from thresher import tables
 from thresher.data.taxonomy import Taxonomy, load_taxonomy
 from thresher.errors import SettingsError
-from thresher.files import existing
 from thresher.run.folder import Run
+from thresher.run_files import existing
 from thresher.selection.diversity import (
     ClassFrequencies,
     box_frequencies,
@@ -135,7 +135,7 @@ class OpenedRun:
         return class_frequencies(self.counts, self.labelled.height)
 
     def class_boxes(self, of: str, ids: pl.DataFrame) -> pl.DataFrame:
-        """What table FREQUENCIES says of the boxes of some images: class, boxes, images, of, of_images, boxes_per_image.
+        """The rows of table FREQUENCIES on the boxes of some images, without method, budget, seed and pixels.
 
         Args:
             of: What these images are called in the table.
@@ -176,7 +176,7 @@ class OpenedRun:
         return "pooled" in vars(self) or self.run.pooled.is_file()
 
     def vectors(self, ids: pl.DataFrame) -> tuple[pl.DataFrame, Float16[np.ndarray, "n c"]]:
-        """image_id of those of the images that embed could read, in the order of their ids, and their pooled vectors."""
+        """Those of the images that embed could read: image_id, in the order of the ids, and their pooled vectors."""
         own = self.pooled.join(ids.select("image_id"), on="image_id", how="semi").sort("image_id")
         return own.select("image_id"), own["vector"].rechunk().to_numpy(allow_copy=False)
 

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from thresher.errors import DataError, ThresherError
-from thresher.files import missing, sweep
+from thresher.files import sweep
 from thresher.run.folder import Record, Run
 from thresher.run.stages import stage_named
+from thresher.run_files import missing
 
 Item = TypeVar("Item")
 #: Wraps a loop of known length so that someone can watch it: track(items, total, what is done).
@@ -38,7 +39,11 @@ class StageResult:
     status: Literal["done", "unchanged", "planned"]
     summary: dict[str, Any] = field(default_factory=dict)
     failed_items: int = 0
-    """Images that cost themselves: unreadable, missing. They are listed in problems.parquet."""
+    """Images that cost themselves: unreadable, missing."""
+    items: str = "images"
+    """What the failed items are."""
+    problems_in: str = "problems.parquet"
+    """The table that lists them, each with its reason."""
 
 
 def file_digest(path: Path) -> str:

@@ -10,7 +10,7 @@ import importlib
 from dataclasses import dataclass
 from typing import Any
 
-from thresher.files import WRITTEN_BY
+from thresher.run_files import WRITTEN_BY
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,14 @@ DIVERSITY_WEIGHT = 0.5
 #: The methods that are a mean of two ranks, and the similarity in it. The mean of ranks is ours; `both` is the paper's
 #: heuristics + GMM, the other takes the default similarity in place of the paper's.
 MEAN_RANKS = {"both": "similarity", "layout_and_diversity": "layout"}
-#: The methods that are more than one column of the scores.
-COMBINED = ("random", *MEAN_RANKS, "similar_among_diverse")
+#: The methods that are more than one column of the scores, and what each ranks by.
+COMBINED_WORDS = {
+    "random": "A uniformly random order of a seed: what any other method must beat.",
+    "both": "The mean of the ranks by diversity and by similarity: the paper's heuristics + GMM; the mean is ours.",
+    "layout_and_diversity": "As `both`, with the default similarity in place of the paper's: the default.",
+    "similar_among_diverse": "Similarity, among the images of at least median diversity.",
+}
+COMBINED = tuple(COMBINED_WORDS)
 
 
 def mean_rank(scores: pl.DataFrame, similarity: str, diversity_weight: float) -> pl.Series:

@@ -17,7 +17,10 @@ LIKE_TARGET = -1
 
 @dataclass(frozen=True)
 class Candidates:
-    """Everything `select` needs to choose. Depends only on `duplicate_cosine`, so it can be cached across other settings."""
+    """Everything `select` needs to choose.
+
+    Depends only on `duplicate_cosine`, so it can be cached across other settings.
+    """
 
     scores: pl.DataFrame
     """Table SCORES."""

@@ -8,7 +8,7 @@ from typing import Literal
 import polars as pl
 
 from thresher import tables
-from thresher.data.exports import FORMATS, WITH_POOL, WITH_SCORES
+from thresher.data.exports import FORMATS, WITH_POOL, WITH_SCORES, Format
 from thresher.errors import DataError, SettingsError
 from thresher.run.folder import Run
 from thresher.run.opened import OpenedRun
@@ -19,7 +19,7 @@ from thresher.selection.explain import sentence
 def export(
     run: Run,
     name: str,
-    format: str,
+    format: Format,
     out: Path,
     *,
     images: Literal["link", "copy", "none"] = "link",
@@ -29,8 +29,11 @@ def export(
     """Write a selection in the given format; where there is a reader of the format, it reads back the same table.
 
     Args:
-        images: For formats that hold images: link the image files, copy them, or only name them.
-        pool: Write the images of the pool that were not chosen as well, for formats that tell the two apart.
+        name: The selection's name.
+        format: What to write.
+        out: File (csv, txt, parquet, atlas) or folder (all others) to write.
+        images: Link the image files, copy them (atlas: small ones), or only name them, for formats that hold images.
+        pool: For atlas: write the images of the pool that were not chosen as well.
 
     Raises:
         SettingsError: no such selection or format, or a format that cannot hold the pool.

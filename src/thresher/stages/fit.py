@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from dataclasses import asdict, dataclass
 from typing import Any, Literal  # noqa: F401 - the inherited settings' annotations name it
@@ -21,14 +20,14 @@ from thresher.density.em import (
     fit_stepwise,
 )
 from thresher.density.fitted_scorers import save_fitted_scorers
-from thresher.density.held_out import contiguous_folds, held_out_similarity
+from thresher.density.held_out import component_folds, held_out_similarity
 from thresher.density.layout import QuerySettings, layouts, origin_of, uncentred
 from thresher.density.mixture import Covariance, save_mixture  # noqa: F401 - as above
 from thresher.density.scorers import FittedScorers, queries
 from thresher.density.slice_block import SliceBlock
 from thresher.density.sphere import fit_sphere
 from thresher.errors import SettingsError
-from thresher.features.projection import load_projection, random_rows
+from thresher.features.projection import load_projection
 from thresher.features.shards import (
     owned,
     read_blocks,
@@ -41,6 +40,7 @@ from thresher.run.folder import Run
 from thresher.run.opened import OpenedRun
 from thresher.run.perform import StageResult, Track, file_digest, perform, untracked
 from thresher.stages.plan import Plan, fit_plan
+from thresher.vectors import random_rows
 
 #: Parts that the target is cut into to choose K: each is held out once.
 _FOLDS = 3
@@ -96,7 +96,9 @@ def fit(
         tried: list[TriedK] = []
         if settings.components == "auto":
             candidates = track(CANDIDATES, len(CANDIDATES), "choosing the number of components")
-            tried = choose_components(_folds(block, settings, rng), settings, rng, candidates)
+            tried = choose_components(
+                component_folds(block, _FOLDS, settings.max_slices, rng), settings, rng, candidates
+            )
             components = max(tried, key=lambda choice: choice.held_out).components
         else:
             components = int(settings.components)
@@ -201,20 +203,3 @@ def _write_description(fitted: Fit, tried: list[TriedK], run: Run) -> None:
     }
     with replacing(run.mixture.with_suffix(".json")) as file:
         file.write((json.dumps(description, indent=1) + "\n").encode())
-
-
-def _folds(
-    block: SliceBlock, settings: MixtureSettings, rng: np.random.Generator
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(fitted on, held out) slices: whole images, in runs of neighbours; the halves of a lone image."""
-    if len(block.image_ids) > 1:
-        borders = block.starts[contiguous_folds(len(block.image_ids), _FOLDS)]
-    else:
-        borders = np.array([0, len(block.slices) // 2, len(block.slices)])
-    pairs = []
-    for first, last in itertools.pairwise(borders):
-        inside = np.zeros(len(block.slices), bool)
-        inside[first:last] = True
-        train = random_rows(block.slices[~inside], settings.max_slices, rng).astype(np.float32)
-        pairs.append((train, block.slices[inside].astype(np.float32)))
-    return pairs

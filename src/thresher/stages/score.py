@@ -39,12 +39,18 @@ from thresher.vectors import nearest_rows
 #: Every score, by the name that its column in scores.parquet and its method of select bear.
 SCORES = (
     *SIMILARITIES,
-    Score("objects", "objects", ("boxes",), diversity_scores),
-    Score("classes", "classes", ("boxes",), diversity_scores),
-    Score("class_entropy_bits", "bits", ("boxes",), diversity_scores),
-    Score("covered_area", "share of the picture", ("boxes",), diversity_scores),
-    Score("diversity", "", ("boxes",), diversity_scores),
-    Score("yield_area", "shares of the picture", ("boxes", "network"), yield_areas),
+    Score("objects", "objects", ("boxes",), diversity_scores, "How many objects of interest its boxes hold."),
+    Score("classes", "classes", ("boxes",), diversity_scores, "Of how many classes."),
+    Score("class_entropy_bits", "bits", ("boxes",), diversity_scores, "How evenly they are of those classes."),
+    Score("covered_area", "share of the picture", ("boxes",), diversity_scores, "What lies under at least one box."),
+    Score("diversity", "", ("boxes",), diversity_scores, "How many objects of how many, and how rare, classes."),
+    Score(
+        "yield_area",
+        "shares of the picture",
+        ("boxes", "network"),
+        yield_areas,
+        "How much of its boxes a network already takes for their kind; needs `score --network`.",
+    ),
 )
 #: What the default methods, the report and the paper's method need.
 DEFAULT_SCORES = ("layout", "similarity", "cosine", "nearest")
@@ -78,7 +84,7 @@ class ScoreSettings:
 
     @property
     def similarities(self) -> tuple[str, ...]:
-        """The similarities asked for, in the order of the table; those that the report and `why` need are always there."""
+        """The similarities asked for, in the table's order, and those that the report and `why` need."""
         wanted = {*self.scores, "layout", "similarity"}
         return tuple(name for name in SCORERS if name in wanted or "all" in wanted)
 
@@ -129,7 +135,7 @@ def score(
 
 
 def known_methods(run: Run) -> list[str]:
-    """What a run's pool can be ranked by: the combined methods, every score, and other numeric columns of its scores."""
+    """What the pool can be ranked by: the combined methods, every score, other numeric columns of its scores."""
     others = pl.read_parquet_schema(run.scores) if run.scores.is_file() else {}
     numeric = [name for name, kind in others.items() if kind.is_numeric()]
     return list(dict.fromkeys([*COMBINED, *(score.name for score in SCORES), *numeric]))
@@ -152,7 +158,7 @@ def _fitted(opened: OpenedRun) -> tuple[FittedScorers, pl.Series]:
 
 
 def _near(fitted: FittedScorers, target_ids: pl.Series, block: SliceBlock, settings: ScoreSettings) -> pl.DataFrame:
-    """The similarities asked for of the images of one shard, null for the others, and the target images nearest to each."""
+    """The similarities of one shard's images, null where not asked for, and the target images nearest to each."""
     given = ScorerInput(fitted, block)
     # A target of one image leaves nothing to hold out, so nobody knows what is typical of it.
     known = [name for name in settings.similarities if name != "typicality" or len(fitted.held_out_nats)]

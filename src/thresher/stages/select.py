@@ -50,8 +50,8 @@ class SelectSettings:
     datasets: tuple[str, ...] = ()
     """Choose from these data sets of the pool alone."""
     duplicate_cosine: float = 0.0
-    """Drop near-duplicates: keep the best image of each cluster with cosine >= this, and drop images that near-duplicate a
-    target image. 0 = off, 0.95 = same photo re-encoded or re-cropped."""
+    """Drop near-duplicates: keep the best image of each cluster with cosine >= this, and drop images that
+    near-duplicate a target image. 0 = off, 0.95 = same photo re-encoded or re-cropped."""
     review: str = ""
     """A review saved by the explorer: what was rejected there is left out, what was pinned is always taken."""
 

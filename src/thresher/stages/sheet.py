@@ -14,7 +14,10 @@ def sheet(run: Run, name: str, *, images: int = 48, columns: int = 8, out: Path 
     """Draw the first images of a selection, best first.
 
     Args:
-        out: Where to write; RUN/sheets/NAME.png by default.
+        name: The selection's name.
+        images: How many to draw, best first.
+        columns: Images in one row.
+        out: The PNG to write; RUN/sheets/NAME.png by default.
 
     Raises:
         SettingsError: there is no such selection.

@@ -18,6 +18,10 @@ def export_network(run: Run, training: str, out: Path) -> StageResult:
     The batch may have any number of images of any height and width that are multiples of 32. The file's metadata says
     what the outputs mean: `classes`, `tree`, `void_id`, `short_side` and `thresher_version`, as JSON.
 
+    Args:
+        training: The training's name.
+        out: The .onnx file to write.
+
     Raises:
         SettingsError: no such training, a network that ONNX cannot express, or `out` does not end in .onnx.
     """

@@ -34,6 +34,11 @@ def predict(
     `overlays/NAME.jpg`, both at its own size. Images that cannot be read are listed in `problems.parquet`; the rest is
     done without them.
 
+    Args:
+        training: The training's name.
+        images: An image, or a folder of images at any depth.
+        out: Folder that gets masks/, overlays/ and, if any failed, problems.parquet.
+
     Raises:
         SettingsError: no such training, or `out` would write over an image that is read.
         DataError: no such image or folder, or no images in it.
@@ -44,7 +49,7 @@ def predict(
     outputs = _Outputs(masks, [out / "overlays" / f"{name}.jpg" for name in names])
     record = Record(out)
     _refuse_to_write_over(record, {*outputs.masks, *outputs.overlays}, paths)
-    summary = {"training": training, "images": len(paths), "out": str(out)}
+    summary: dict[str, Any] = {"training": training, "images": len(paths), "out": str(out)}
     if dry_run:
         return StageResult("predict", "planned", summary)
     from thresher.segmentation.trained import trained_network
@@ -55,7 +60,8 @@ def predict(
     listed = tables.from_rows([problems[number] for number in sorted(problems)], tables.PROBLEMS)
     if problems or record.problems.is_file():
         record.add_problems("predict", listed)
-    return StageResult("predict", "done", summary | {"unreadable": listed["path"].to_list()}, len(problems))
+    summary["unreadable"] = listed["path"].to_list()
+    return StageResult("predict", "done", summary, len(problems), problems_in=str(record.problems))
 
 
 @dataclass(frozen=True)
