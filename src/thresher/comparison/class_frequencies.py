@@ -1,4 +1,4 @@
-"""How often each class occurs in the pool, in the target and in each selection: do rare classes survive the choice?"""
+"""How often each class occurs in the pool, in the target and in each selection: are rare classes kept?"""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from thresher.errors import DataError
 from thresher.run.folder import Record, Run
 from thresher.run.opened import OpenedRun
 from thresher.run.perform import StageResult, file_digest, perform
-from thresher.training.images import training_material
+from thresher.training.images import training_images
 from thresher.training.settings import TrainSettings
 
 
@@ -33,7 +33,7 @@ class SelectionOf:
 
 @dataclass(frozen=True)
 class _Settings:
-    """What shapes the table, apart from what is read."""
+    """What the table depends on besides the tables that are read."""
 
     selections: tuple[SelectionOf, ...]
     training: TrainSettings
@@ -45,13 +45,13 @@ def write_frequencies(
     """Write table FREQUENCIES, unless it is there and nothing has changed.
 
     Args:
-        record: Where that is recorded.
-        training: Says which strong images teach, and so are the target.
+        record: Where it is recorded what the table was made from.
+        training: Says which images with masks are trained on; those are the target here.
 
     Raises:
         DataError: a table is not there, or the target has no masks.
     """
-    # Of a training only this shapes which strong images there are.
+    # Only these settings of a training decide which strong images there are.
     split = ("strong_limit", "validation", "validation_share")
     strong = TrainSettings(**{name: getattr(training, name) for name in split})
     settings = _Settings(tuple(chosen), strong)
@@ -71,22 +71,20 @@ def _frequencies(run: Run, settings: _Settings) -> pl.DataFrame:
     parts = [opened.class_boxes("pool", opened.pool)]
     for each in settings.selections:
         ids = tables.read(run.selection(each.selection), tables.some(tables.SELECTION, "image_id"))
-        about = {key: pl.lit(value) for key, value in asdict(each).items() if key != "selection"}
-        parts.append(opened.class_boxes(each.selection, ids).with_columns(**about))
-    strong = training_material(run, settings.training).strong
-    parts.append(strong_frequencies(strong, opened.taxonomy))
-    table = pl.concat(parts, how="diagonal_relaxed").with_columns(
-        rare=pl.col("class").is_in(list(opened.frequencies.rare))
-    )
+        made_by = {key: pl.lit(value) for key, value in asdict(each).items() if key != "selection"}
+        parts.append(opened.class_boxes(each.selection, ids).with_columns(**made_by))
+    parts.append(strong_frequencies(training_images(run, settings.training).strong, opened.taxonomy))
+    rare = pl.col("class").is_in(list(opened.frequencies.rare))
+    table = pl.concat(parts, how="diagonal_relaxed").with_columns(rare=rare)
     missing = [pl.lit(None, kind).alias(name) for name, kind in tables.FREQUENCIES.items() if name not in table.columns]
     types = {name: kind for name, kind in tables.FREQUENCIES.items() if name in table.columns}
     return tables.checked(table.cast(types).with_columns(missing), tables.FREQUENCIES, "frequencies")  # type: ignore[arg-type]
 
 
 def strong_frequencies(strong: pl.DataFrame, taxonomy: Taxonomy) -> pl.DataFrame:
-    """The labelled pixels of each class over all masks, their share of all labelled ones, and how many masks have it.
+    """The rows of FREQUENCIES for the target: labelled pixels of each class, their share, and masks that have it.
 
-    A mask that cannot be read is left out here, as it is in training, which lists it.
+    A mask that cannot be read is left out, as it is in training, where it is listed.
 
     Args:
         strong: mask and encoding of each image.
@@ -102,6 +100,5 @@ def strong_frequencies(strong: pl.DataFrame, taxonomy: Taxonomy) -> pl.DataFrame
         found = np.bincount(labels.ravel(), minlength=len(names) + 1)[: len(names)]
         pixels, images, read = pixels + found, images + (found > 0), read + 1
     shares = pixels / max(1, pixels.sum())
-    return pl.DataFrame(
-        {"class": names, "strong_px": pixels, "strong_share": shares, "images": images}
-    ).with_columns(of=pl.lit("target"), of_images=pl.lit(read, pl.Int64))  # fmt: skip
+    columns = {"class": names, "strong_px": pixels, "strong_share": shares, "images": images}
+    return pl.DataFrame(columns).with_columns(of=pl.lit("target"), of_images=pl.lit(read, pl.Int64))
