@@ -28,8 +28,8 @@ from PIL import Image
 from torch.nn import functional
 
 from thresher.data.images import network_size
-from thresher.run.contents import checkpoint_of
 from thresher.run.folder import Run
+from thresher.run.opened import OpenedRun
 from thresher.run.perform import untracked
 from thresher.segmentation.examples import StrongImage, pixels_and_labels
 from thresher.segmentation.inference import Segmenter, measured
@@ -198,7 +198,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    checkpoint = checkpoint_of(Run(given.run), given.training)
+    checkpoint = OpenedRun(Run(given.run)).checkpoint(given.training)
     found, padded = trained_network(checkpoint), trained_network(checkpoint)
     start = time.perf_counter()
     network = ready(padded)

@@ -99,13 +99,11 @@ def page() -> str:
     for name, kind in SETTINGS.items():
         lines += ["", f"### {name}: `{kind.__name__}`", "", *settings_table(kind)]
     lines += ["", "## Scores and methods", ""]
+    lines += ["Each score is a column of scores.parquet and, under the same name, a method of `select`: highest first."]
     lines += [
-        "Each score is a column of scores.parquet and, under the same name, a method of `select`: highest first. So is any"
+        "So is any other numeric column of that table. Similarities are worked out where `--scores` asks for them,"
     ]
-    lines += [
-        "other numeric column of that table. Similarities are worked out where `--scores` asks for them (by default "
-    ]
-    lines += [f"{', '.join(DEFAULT_SCORES)}).", "", "| score | unit | needs | |", "|---|---|---|---|"]
+    lines += [f"by default {', '.join(DEFAULT_SCORES)}.", "", "| score | unit | needs | |", "|---|---|---|---|"]
     lines += [f"| `{each.name}` | {each.unit or '–'} | {', '.join(each.needs)} | {words_of(each)} |" for each in SCORES]
     lines += ["", "| method | ranks by |", "|---|---|"]
     lines += [f"| `{name}` | {words} |" for name, words in COMBINED_WORDS.items()]

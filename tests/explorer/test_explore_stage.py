@@ -20,8 +20,8 @@ from thresher.cli.main import main
 from thresher.data.exports import FORMATS
 from thresher.errors import DataError, SettingsError
 from thresher.explorer.explore import ExploreSettings, explorer, is_loopback
-from thresher.run.contents import selected
 from thresher.run.folder import Run
+from thresher.run.opened import selected
 from thresher.selection.methods import ranking
 from thresher.stages.select import SelectSettings, select
 

@@ -17,8 +17,8 @@ import polars as pl
 import pytest
 
 from thresher import tables
-from thresher.run.contents import selected
 from thresher.run.folder import Run
+from thresher.run.opened import selected
 from thresher.stages.select import SelectSettings, select
 
 pytestmark = pytest.mark.slow

@@ -10,6 +10,7 @@ import pytest
 from thresher import tables
 from thresher.errors import SettingsError
 from thresher.run.folder import Run
+from thresher.run.opened import OpenedRun
 from thresher.run.perform import untracked
 from thresher.stages.embed import EmbedSettings, embed
 from thresher.stages.fit import FitSettings, fit
@@ -66,14 +67,14 @@ def test_a_column_beside_the_others_and_a_method(run: Run) -> None:
 
 def test_depictions_do_not_count_and_unreadable_images_are_listed(run: Run, tmp_path: Path) -> None:
     labelled = tables.read(run.images, tables.INDEXED_IMAGES).filter(role="pool").select("image_id")
-    found, failed = yield_areas(run, "small", labelled, untracked)
+    found, failed = yield_areas(OpenedRun(run), "small", labelled, untracked)
     assert failed == 0
     best = found.sort("yield_area")["image_id"][-1]
     boxes, images = tables.read(run.boxes, tables.BOXES), tables.read(run.images, tables.INDEXED_IMAGES)
     try:
         depicted = pl.when(pl.col("image_id") == best).then(True).otherwise("is_depiction")
         tables.write(boxes.with_columns(is_depiction=depicted), run.boxes)
-        again, failed = yield_areas(run, "small", labelled, untracked)
+        again, failed = yield_areas(OpenedRun(run), "small", labelled, untracked)
         assert again.filter(image_id=best)["yield_area"].item() == 0
         assert failed == 0
         assert again.height == found.height
@@ -81,7 +82,7 @@ def test_depictions_do_not_count_and_unreadable_images_are_listed(run: Run, tmp_
         broken = pl.when(pl.col("image_id") == best).then(pl.lit(str(tmp_path / "bad.jpg"))).otherwise("path")
         tables.write(images.with_columns(path=broken), run.images)
         tables.write(boxes, run.boxes)
-        without, failed = yield_areas(run, "small", labelled, untracked)
+        without, failed = yield_areas(OpenedRun(run), "small", labelled, untracked)
         assert (failed, best in without["image_id"].to_list()) == (1, False)
         listed = tables.read(run.problems, tables.PROBLEMS).filter(stage="score")
         assert listed["image_id"].to_list() == [best]

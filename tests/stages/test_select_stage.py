@@ -12,8 +12,8 @@ import pytest
 
 from thresher import tables
 from thresher.errors import DataError, SettingsError
-from thresher.run.contents import selected
 from thresher.run.folder import Run
+from thresher.run.opened import selected
 from thresher.stages.select import SelectSettings, select
 
 

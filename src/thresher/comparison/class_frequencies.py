@@ -70,9 +70,8 @@ def _frequencies(run: Run, settings: _Settings) -> pl.DataFrame:
     opened = OpenedRun(run)
     parts = [opened.class_boxes("pool", opened.pool)]
     for each in settings.selections:
-        ids = tables.read(run.selection(each.selection), tables.some(tables.SELECTION, "image_id"))
         made_by = {key: pl.lit(value) for key, value in asdict(each).items() if key != "selection"}
-        parts.append(opened.class_boxes(each.selection, ids).with_columns(**made_by))
+        parts.append(opened.class_boxes(each.selection, opened.selection(each.selection)).with_columns(**made_by))
     parts.append(strong_frequencies(training_images(run, settings.training).strong, opened.taxonomy))
     rare = pl.col("class").is_in(list(opened.frequencies.rare))
     table = pl.concat(parts, how="diagonal_relaxed").with_columns(rare=rare)

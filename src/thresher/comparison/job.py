@@ -23,6 +23,7 @@ import polars as pl
 from thresher import tables
 from thresher.errors import ThresherError
 from thresher.run.folder import Run
+from thresher.run.opened import OpenedRun
 from thresher.run.perform import as_json
 from thresher.training.settings import TrainSettings
 from thresher.training.train import train
@@ -178,8 +179,9 @@ def _mean(seconds: list[float]) -> float:
 
 def _some_weak(run: Run) -> pl.DataFrame:
     """Some images of the pool with boxes of known classes, in place of a selection that may not be made yet."""
-    images = tables.scan(run.images, tables.INDEXED_IMAGES).filter(pl.col("role") == "pool").select("image_id")
-    boxed = tables.scan(run.boxes, tables.BOXES).filter(pl.col("class").is_not_null()).select("image_id").unique()
+    opened = OpenedRun(run)
+    images = opened.pool.lazy().select("image_id")
+    boxed = opened.lazy_boxes().filter(pl.col("class").is_not_null()).select("image_id").unique()
     ids = images.join(boxed, on="image_id", how="semi").sort("image_id").collect()["image_id"]
     some = ids.gather_every(max(1, len(ids) // _WEAK)).head(_WEAK)
     rows = [{"image_id": name, "rank": rank, "score": 0.0} for rank, name in enumerate(some, 1)]

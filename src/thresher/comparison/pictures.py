@@ -14,8 +14,8 @@ from thresher.comparison.statistics import summary
 from thresher.data.label_maps import coloured
 from thresher.drawings.prediction_sheet import Panel, prediction_sheet
 from thresher.files import replacing
-from thresher.run.contents import checkpoint_of
 from thresher.run.folder import Record, Run
+from thresher.run.opened import OpenedRun
 from thresher.training.images import strong_images, validation_images
 from thresher.training.settings import TrainSettings
 
@@ -116,7 +116,7 @@ def _decided(run: Run, trial: Trial, images: pl.DataFrame) -> tuple[Taxonomy, li
     from thresher.segmentation.inference import Images, segmented
     from thresher.segmentation.trained import ready, trained_network
 
-    trained = trained_network(checkpoint_of(run, trial.training))
+    trained = trained_network(OpenedRun(run).checkpoint(trial.training))
     read = [pixels_and_labels(each) for each in strong_images(images, trained.taxonomy)]
 
     def use(number: int, pixels: np.ndarray, labels: Any, classes: np.ndarray) -> _Decided:

@@ -14,6 +14,7 @@ from thresher.comparison.settings import ALL, NONE, CompareSettings, Trial
 from thresher.comparison.statistics import differences, mean_over_classes, summary
 from thresher.files import replacing
 from thresher.run.folder import Record, Run
+from thresher.run.opened import OpenedRun
 
 #: Where a training has its metrics of each set, in its folder.
 SETS = {"validation": Path("classes.parquet"), "test": Path("evaluations", "test", "classes.parquet")}
@@ -31,13 +32,14 @@ def write_numbers(run: Run, settings: CompareSettings, record: Record, done: Seq
 def results(run: Run, done: Sequence[Trial], sets: Sequence[str]) -> pl.DataFrame:
     """Table RESULTS: for each trial and each set the metrics of every class, and their mean over classes."""
     parts = [tables.empty(tables.RESULTS)]
+    opened = OpenedRun(run)
     for trial in done:
         recorded = Record(run.training(trial.training)).recorded()["train"]
         key = {
             "method": trial.method,
             "mode": trial.mode,
             "budget": trial.budget,
-            "images": _images(run, trial),
+            "images": _images(opened, trial),
             "seed": trial.seed,
             "weak_images": recorded["summary"]["weak_images"],
             "seconds": recorded["seconds"],
@@ -49,14 +51,13 @@ def results(run: Run, done: Sequence[Trial], sets: Sequence[str]) -> pl.DataFram
     return pl.concat(parts)
 
 
-def _images(run: Run, trial: Trial) -> int:
+def _images(opened: OpenedRun, trial: Trial) -> int:
     """How many images the trial's selection holds."""
     if trial.selection == NONE:
         return 0
     if trial.selection == ALL:
-        pool = tables.scan(run.images, tables.INDEXED_IMAGES).filter(pl.col("role") == "pool")
-        return int(pool.select(pl.len()).collect().item())
-    return int(tables.scan(run.selection(trial.selection), tables.SELECTION).select(pl.len()).collect().item())
+        return opened.pool.height
+    return opened.selection(trial.selection).height
 
 
 def write(run: Run, settings: CompareSettings, record: Record, done: Sequence[Trial]) -> dict[str, Any]:

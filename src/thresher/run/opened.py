@@ -105,10 +105,14 @@ class OpenedRun:
             return self.boxes.lazy()
         return tables.scan(self.run.boxes, tables.some(tables.BOXES, *_BOX_COLUMNS))
 
+    def all_boxes(self) -> pl.LazyFrame:
+        """Table BOXES with all its columns, to be streamed from disk."""
+        return tables.scan(self.run.boxes, tables.BOXES)
+
     def boxes_of(self, ids: pl.DataFrame) -> pl.DataFrame:
         """Table BOXES, the rows of the images named in column image_id; of the others nothing is kept in memory."""
         wanted = ids.lazy().select("image_id")
-        return tables.scan(self.run.boxes, tables.BOXES).join(wanted, on="image_id", how="semi").collect()
+        return self.all_boxes().join(wanted, on="image_id", how="semi").collect()
 
     @cached_property
     def _boxed(self) -> pl.DataFrame:

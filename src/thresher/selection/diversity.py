@@ -29,6 +29,11 @@ class ClassFrequencies:
         return frozenset(name for name, weight in self.weights.items() if weight > 1)
 
 
+def shows_a_real_object() -> pl.Expr:
+    """Whether a box is no depiction (a drawing of a car), and not of what lies inside a car or building."""
+    return pl.col("is_depiction").ne_missing(True) & pl.col("is_inside").ne_missing(True)
+
+
 def counted_boxes(boxes: pl.LazyFrame, classes: Sequence[str]) -> pl.LazyFrame:
     """The boxes that count as objects of interest, with how many objects each stands for (`count`).
 
@@ -40,8 +45,7 @@ def counted_boxes(boxes: pl.LazyFrame, classes: Sequence[str]) -> pl.LazyFrame:
 
 def _counting(boxes: pl.LazyFrame, classes: Sequence[str]) -> pl.LazyFrame:
     """All boxes, with how many objects of interest each stands for; 0 for those that do not count."""
-    real = pl.col("is_depiction").ne_missing(True) & pl.col("is_inside").ne_missing(True)
-    counts = pl.col("class").is_in(list(classes)).fill_null(False) & real
+    counts = pl.col("class").is_in(list(classes)).fill_null(False) & shows_a_real_object()
     number = pl.when(pl.col("is_group").eq_missing(True)).then(GROUP_COUNTS_AS).otherwise(1)
     return boxes.with_columns(count=pl.when(counts).then(number).otherwise(0).cast(pl.Int32))
 

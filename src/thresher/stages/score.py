@@ -125,7 +125,7 @@ def score(
         if near.is_empty():
             raise DataError(f"{run.folder}: the pool holds no readable image. Index it with --pool FORMAT:ROOT.")
         diverse, frequencies = _diversities(opened, settings)
-        areas, failed = _yield_areas(run, near, diverse, settings, track)
+        areas, failed = _yield_areas(opened, near, diverse, settings, track)
         scores = near.join(diverse, on="image_id", how="left").join(areas, on="image_id", how="left")
         scores = scores.sort("image_id").select(list(tables.SCORES))
         tables.write(tables.checked(scores, tables.SCORES, "scores", key="image_id"), run.scores)
@@ -178,13 +178,13 @@ def _diversities(opened: OpenedRun, settings: ScoreSettings) -> tuple[pl.DataFra
 
 
 def _yield_areas(
-    run: Run, near: pl.DataFrame, diverse: pl.DataFrame, settings: ScoreSettings, track: Track[Any]
+    opened: OpenedRun, near: pl.DataFrame, diverse: pl.DataFrame, settings: ScoreSettings, track: Track[Any]
 ) -> tuple[pl.DataFrame, int]:
     """image_id and yield_area of the labelled images, and how many could not be read; no rows without a network."""
     if not settings.network:
         return tables.empty(tables.some(tables.SCORES, "image_id", "yield_area")), 0
     labelled = near.join(diverse, on="image_id", how="semi").select("image_id")
-    return yield_areas(run, settings.network, labelled, track)
+    return yield_areas(opened, settings.network, labelled, track)
 
 
 def _class_scores(path: Path | None, known: tuple[str, ...]) -> dict[str, float] | None:

@@ -10,12 +10,14 @@ import polars as pl
 
 from thresher import tables
 from thresher.errors import DataError
-from thresher.run.contents import checkpoint_of
-from thresher.run.folder import Run
+from thresher.run.opened import OpenedRun
 from thresher.run.perform import Track
+from thresher.selection.diversity import shows_a_real_object
 
 
-def yield_areas(run: Run, training: str, labelled: pl.DataFrame, track: Track[Any]) -> tuple[pl.DataFrame, int]:
+def yield_areas(
+    opened: OpenedRun, training: str, labelled: pl.DataFrame, track: Track[Any]
+) -> tuple[pl.DataFrame, int]:
     """image_id and yield_area of each labelled image that can be read, and how many could not.
 
     Boxes of depictions, and of what lies inside a car or building, do not count. An image without boxes has 0 and is
@@ -32,8 +34,8 @@ def yield_areas(run: Run, training: str, labelled: pl.DataFrame, track: Track[An
     from thresher.segmentation.trained import ready, trained_network
     from thresher.segmentation.weak_labels import yield_area
 
-    trained = trained_network(checkpoint_of(run, training))
-    boxed = _boxed(run, labelled, trained.tree.nodes)
+    trained = trained_network(opened.checkpoint(training))
+    boxed = _boxed(opened, labelled, trained.tree.nodes)
     parents = trained.tree.outputs_of_nodes(trained.tree.root)
     rows = boxed.select("image_id", "path", "corners", "nodes").rows()
     problems: list[dict[str, object]] = []
@@ -53,21 +55,20 @@ def yield_areas(run: Run, training: str, labelled: pl.DataFrame, track: Track[An
     network = ready(trained)
     images = Images(len(rows), read, unreadable)
     measured = segmented(network, images, use, track, network.root_probabilities)
-    run.add_problems("score", tables.from_rows(problems, tables.PROBLEMS))
+    opened.run.add_problems("score", tables.from_rows(problems, tables.PROBLEMS))
     columns = tables.some(tables.SCORES, "image_id", "yield_area")
     known = pl.DataFrame(measured, schema=dict(columns), orient="row")
     empty = labelled.join(boxed, on="image_id", how="anti").with_columns(yield_area=pl.lit(0.0))
     return pl.concat([known, empty]), len(problems)
 
 
-def _boxed(run: Run, labelled: pl.DataFrame, nodes: tuple[str, ...]) -> pl.DataFrame:
+def _boxed(opened: OpenedRun, labelled: pl.DataFrame, nodes: tuple[str, ...]) -> pl.DataFrame:
     """image_id, path, and lists of corners and nodes (by number) of the images that have boxes that count."""
     numbers = {name: number for number, name in enumerate(nodes)}
-    real = pl.col("is_depiction").ne_missing(True) & pl.col("is_inside").ne_missing(True)
-    images = tables.scan(run.images, tables.INDEXED_IMAGES).select("image_id", "path")
+    images = opened.images.lazy().select("image_id", "path")
     return (
-        tables.scan(run.boxes, tables.BOXES)
-        .filter(pl.col("class").is_in(list(nodes)) & real)
+        opened.all_boxes()
+        .filter(pl.col("class").is_in(list(nodes)) & shows_a_real_object())
         .join(labelled.lazy(), on="image_id", how="semi")
         .sort("image_id", "y0", "x0", "y1", "x1", "label")  # sums of floats depend on their order
         .group_by("image_id", maintain_order=True)

@@ -17,8 +17,8 @@ from thresher.data.source_text import parsed_source, read_source
 from thresher.data.taxonomy import Taxonomy
 from thresher.errors import DataError, SettingsError
 from thresher.files import replacing
-from thresher.run.contents import checkpoint_of
 from thresher.run.folder import Record, Run
+from thresher.run.opened import OpenedRun
 from thresher.run.perform import (
     StageResult,
     Track,
@@ -85,7 +85,7 @@ def evaluate(
     """
     from thresher.segmentation.trained import trained_network
 
-    checkpoint = checkpoint_of(run, settings.training)
+    checkpoint = OpenedRun(run).checkpoint(settings.training)
     trained = trained_network(checkpoint)
     images = _images(run, settings, trained)
     name = settings.evaluation_name
@@ -112,7 +112,7 @@ def is_evaluated(run: Run, settings: EvaluateSettings) -> bool:
         SettingsError: no such training.
     """
     stage = f"evaluate:{settings.evaluation_name}"
-    inputs = _inputs(run, settings, checkpoint_of(run, settings.training))
+    inputs = _inputs(run, settings, OpenedRun(run).checkpoint(settings.training))
     record = Record(run.training(settings.training))
     return is_current(record, stage, fingerprint(stage, settings, inputs), _files(run, settings).outputs)
 

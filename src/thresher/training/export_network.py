@@ -7,8 +7,8 @@ from pathlib import Path
 from thresher.errors import SettingsError
 from thresher.files import replacing
 from thresher.pretrained import pad_statically
-from thresher.run.contents import checkpoint_of
 from thresher.run.folder import Run
+from thresher.run.opened import OpenedRun
 from thresher.run.perform import StageResult
 
 
@@ -31,7 +31,7 @@ def export_network(run: Run, training: str, out: Path) -> StageResult:
 
     if out.suffix != ".onnx":
         raise SettingsError(f"out = {out}: expected a file name that ends in .onnx.")
-    trained = trained_network(checkpoint_of(run, training))
+    trained = trained_network(OpenedRun(run).checkpoint(training))
     pad_statically(trained.network)
     metadata = onnx_metadata(trained) | {"thresher_version": __version__}
     content = onnx_network(trained.network, trained.tree, metadata)

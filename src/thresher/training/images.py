@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from thresher import tables
 from thresher.data.label_maps import class_numbers
 from thresher.data.source_text import read_source
-from thresher.data.taxonomy import Taxonomy, load_taxonomy
+from thresher.data.taxonomy import Taxonomy
 from thresher.errors import DataError
-from thresher.run.contents import selected
 from thresher.run.folder import Run
+from thresher.run.opened import OpenedRun
 from thresher.segmentation.tree import ClassTree, class_tree
+from thresher.selection.diversity import shows_a_real_object
 
 if TYPE_CHECKING:
     from thresher.segmentation.examples import StrongImage
@@ -43,11 +43,9 @@ def training_images(run: Run, settings: TrainSettings) -> TrainingImages:
         DataError: the target has no masks, or no image is left to train on or to validate with.
         SettingsError: no such selection.
     """
-    if not run.taxonomy.is_file():
-        raise DataError(f"{run.taxonomy}: not there. Run `thresher index RUN …` first.")
-    taxonomy = load_taxonomy(str(run.taxonomy))
-    images = tables.read(run.images, tables.INDEXED_IMAGES, key="image_id")
-    target = _labelled_target(run, images)
+    opened = OpenedRun(run)
+    taxonomy = opened.taxonomy
+    target = _labelled_target(opened)
     strong, validation = _split(target, settings)
     if settings.strong_limit is not None and strong.height > settings.strong_limit:
         strong = strong[[n * strong.height // settings.strong_limit for n in range(settings.strong_limit)]]
@@ -57,16 +55,16 @@ def training_images(run: Run, settings: TrainSettings) -> TrainingImages:
             "both. Change validation or validation_share."
         )
     tree = class_tree(taxonomy, settings.has_box_head)
-    return TrainingImages(taxonomy, tree, strong, validation, _weak_images(run, settings, images, tree))
+    return TrainingImages(taxonomy, tree, strong, validation, _weak_images(opened, settings, tree))
 
 
-def _labelled_target(run: Run, images: pl.DataFrame) -> pl.DataFrame:
-    masks = tables.read(run.masks, tables.MASKS, key="image_id").rename({"path": "mask"})
-    target = images.filter(pl.col("role") == "target").join(masks, on="image_id").sort("image_id")
+def _labelled_target(opened: OpenedRun) -> pl.DataFrame:
+    masks = opened.masks.rename({"path": "mask"})
+    target = opened.target.join(masks, on="image_id").sort("image_id")
     if target.is_empty():
         raise DataError(
-            f"{run.masks}: no image of the target has a mask; training needs per-pixel labels. Index a target with "
-            "masks, for example --target masks:ROOT."
+            f"{opened.run.masks}: no image of the target has a mask; training needs per-pixel labels. Index a target "
+            "with masks, for example --target masks:ROOT."
         )
     return target
 
@@ -77,8 +75,7 @@ def validation_images(run: Run, settings: TrainSettings) -> pl.DataFrame:
     Raises:
         DataError: the target has no masks.
     """
-    images = tables.read(run.images, tables.INDEXED_IMAGES, key="image_id")
-    return _split(_labelled_target(run, images), settings)[1]
+    return _split(_labelled_target(OpenedRun(run)), settings)[1]
 
 
 def _split(target: pl.DataFrame, settings: TrainSettings) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -99,7 +96,7 @@ def _split(target: pl.DataFrame, settings: TrainSettings) -> tuple[pl.DataFrame,
     return target.head(target.height - held_out), target.tail(held_out)
 
 
-def _weak_images(run: Run, settings: TrainSettings, images: pl.DataFrame, tree: ClassTree) -> pl.DataFrame:
+def _weak_images(opened: OpenedRun, settings: TrainSettings, tree: ClassTree) -> pl.DataFrame:
     """image_id, path, and lists of corners, nodes and labelled, of the images with at least one box to learn from.
 
     In mode hierarchical that is a box of a group's child; in mode box_head a box of any thing or group. `labelled` says
@@ -108,19 +105,18 @@ def _weak_images(run: Run, settings: TrainSettings, images: pl.DataFrame, tree: 
     building, are left out, as they are for diversity.
     """
     if settings.selection == "none":
-        images = images.clear()
+        images = opened.pool.clear()
     elif settings.selection == "all":
-        images = images.filter(pl.col("role") == "pool")
+        images = opened.pool
     else:
-        images = selected(run, settings.selection)
-    real = pl.col("is_depiction").ne_missing(True) & pl.col("is_inside").ne_missing(True)
+        images = opened.selection(settings.selection)
     children = [name for group in tree.groups for name in group.outputs[:-1]]
     teaching = tree.boxed or children
     numbers = {name: number for number, name in enumerate(tree.nodes)}
     boxes = (
-        tables.scan(run.boxes, tables.BOXES)
+        opened.all_boxes()
         .join(images.lazy().select("image_id", "path", "dataset"), on="image_id")
-        .filter(pl.col("class").is_in(list(numbers)) & real)
+        .filter(pl.col("class").is_in(list(numbers)) & shows_a_real_object())
         .sort("image_id", "y0", "x0", "y1", "x1", "label")
         .group_by("image_id", maintain_order=True)
         .agg(
@@ -133,13 +129,13 @@ def _weak_images(run: Run, settings: TrainSettings, images: pl.DataFrame, tree: 
     teaching_images = boxes.filter("teaches").drop("teaches").collect()
     if not tree.boxed:
         return teaching_images.with_columns(labelled=pl.lit([], dtype=pl.List(pl.Boolean)))
-    return teaching_images.join(_labelled(run, tree), on="dataset", how="left", maintain_order="left")
+    return teaching_images.join(_labelled(opened, tree), on="dataset", how="left", maintain_order="left")
 
 
-def _labelled(run: Run, tree: ClassTree) -> pl.DataFrame:
+def _labelled(opened: OpenedRun, tree: ClassTree) -> pl.DataFrame:
     """dataset, and for each of the tree's boxed nodes whether it has boxes of it; a child's box is also its group's."""
-    images = tables.scan(run.images, tables.INDEXED_IMAGES).select("image_id", "dataset")
-    boxes = tables.scan(run.boxes, tables.BOXES).join(images, on="image_id")
+    images = opened.images.lazy().select("image_id", "dataset")
+    boxes = opened.lazy_boxes().join(images, on="image_id")
     children = {group.name: group.outputs[:-1] for group in tree.groups}
     found = [pl.col("class").is_in([name, *children.get(name, ())]).fill_null(False).any() for name in tree.boxed]
     return boxes.group_by("dataset").agg(pl.concat_list(found).alias("labelled")).sort("dataset").collect()

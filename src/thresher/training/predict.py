@@ -14,8 +14,8 @@ from thresher.data.dataset import contents, image_files
 from thresher.data.label_maps import coloured, ids_of_classes
 from thresher.errors import DataError, SettingsError
 from thresher.files import replacing
-from thresher.run.contents import checkpoint_of
 from thresher.run.folder import Record, Run
+from thresher.run.opened import OpenedRun
 from thresher.run.perform import StageResult, Track, file_digest, untracked
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def predict(
         SettingsError: no such training, or `out` would write over an image that is read.
         DataError: no such image or folder, or no images in it.
     """
-    checkpoint = checkpoint_of(run, training)
+    checkpoint = OpenedRun(run).checkpoint(training)
     paths, names = _named_images(images, out)
     masks = [out / "masks" / f"{name}.png" for name in names]
     outputs = _Outputs(masks, [out / "overlays" / f"{name}.jpg" for name in names])
