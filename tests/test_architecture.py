@@ -23,7 +23,8 @@ FLOORS = [
     {"run"},
     {"density", "selection", "data"},
     {"synthetic", "workers", "tables", "pretrained"},
-    {"files", "errors"},
+    {"files", "settings", "extras"},
+    {"errors"},
 ]
 #: Most modules of a room's own folder, where the number is a promise.
 MOST_MODULES = {"stages": 14}

@@ -26,6 +26,7 @@ from thresher.explorer.explore import ExploreSettings, explore, is_loopback
 from thresher.report.report import ReportSettings, write_report
 from thresher.run.folder import Run
 from thresher.run.perform import StageResult, Track
+from thresher.settings import converted
 from thresher.stages.embed import EmbedSettings, embed, merge
 from thresher.stages.export import export
 from thresher.stages.fit import FitSettings, fit
@@ -188,6 +189,7 @@ def export_network_command(
 _OF_GRID = Parameter(parse=False, show=False)
 
 
+@converted
 @dataclass(frozen=True)
 class _Shared(TrainSettings):
     """What all trainings of a comparison have in common."""

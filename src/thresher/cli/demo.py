@@ -17,6 +17,7 @@ from thresher.comparison.settings import CompareSettings
 from thresher.report.report import missing_report_parts, write_report
 from thresher.run.folder import Run
 from thresher.run.perform import StageResult, Track, untracked
+from thresher.settings import converted
 from thresher.stages.embed import EmbedSettings
 from thresher.stages.fit import FitSettings
 from thresher.stages.index import IndexSettings
@@ -30,6 +31,7 @@ from thresher.training.settings import TrainSettings
 _SHORT = TrainSettings(height_px=96, width_px=128, decoder_channels=64, epochs=6, weak_batch=4, checkpoint_epochs=6)
 
 
+@converted
 @dataclass(frozen=True)
 class DemoSettings:
     """How large the demonstration is."""

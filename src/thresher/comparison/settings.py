@@ -9,6 +9,8 @@ from typing import get_args, get_type_hints
 
 from thresher.errors import SettingsError
 from thresher.selection.methods import METHODS
+from thresher.selection.written import Budgets, Names
+from thresher.settings import converted, default, did_you_mean
 from thresher.stages.select import SelectSettings
 from thresher.training.settings import TrainSettings
 
@@ -20,19 +22,20 @@ STRONG = "strong"
 GRID = ("selection", "mode", "seed", "name")
 
 
+@converted
 @dataclass(frozen=True)
 class CompareSettings:
     """Which selections are compared, and how often each."""
 
-    methods: tuple[str, ...] = ("layout_and_diversity", "random")
+    methods: Names = default(("layout_and_diversity", "random"))
     """Methods of `select`, with commas between them."""
-    budgets: tuple[str, ...] = ("10%",)
+    budgets: Budgets = default(("10%",))
     """How many images each chooses: numbers (500) or shares (3%), with commas between them."""
-    modes: tuple[str, ...] = ("hierarchical",)
+    modes: Names = default(("hierarchical",))
     """Modes of `train` that use boxes, with commas between them."""
     seeds: int = 3
     """How often each is trained, with seeds 0, 1, …; an interval needs two, and is of use from about five."""
-    baselines: tuple[str, ...] = (NONE, ALL)
+    baselines: Names = default((NONE, ALL))
     """Anchors besides: none (no weak image), all (the whole pool)."""
     test: str = ""
     """FORMAT:ROOT[#SPLIT] of images with masks on which each network is measured besides, once it is trained."""
@@ -46,15 +49,11 @@ class CompareSettings:
             SettingsError: names the setting, its value and what is expected.
         """
         modes = tuple(mode for mode in get_args(get_type_hints(TrainSettings)["mode"]) if mode != STRONG)
-        known = {"methods": tuple(METHODS), "budgets": None, "modes": modes, "baselines": (NONE, ALL)}
+        known = {"methods": tuple(METHODS), "modes": modes, "baselines": (NONE, ALL)}
         for name, options in known.items():
-            given = getattr(self, name)
-            listed = [part.strip() for part in (given if isinstance(given, str) else ",".join(given)).split(",")]
-            values = tuple(dict.fromkeys(part for part in listed if part))
-            object.__setattr__(self, name, values)
-            for value in values:
-                if options is not None and value not in options:
-                    raise SettingsError(f"{name}: '{value}' is unknown. Known: {', '.join(options)}.")
+            for value in getattr(self, name):
+                if value not in options:
+                    raise SettingsError(f"{name}: '{value}' is unknown.{did_you_mean(value, options)}")
         if not self.modes or not (self.baselines or (self.methods and self.budgets)):
             raise SettingsError("compare: nothing to train. Give modes, and methods with budgets or baselines.")
         if self.seeds < 1:

@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from thresher import tables
-from thresher.errors import DataError
+from thresher.errors import DataError, SettingsError
 from thresher.files import replacing
 
 
@@ -115,3 +115,19 @@ class Run(Record):
     def comparison(self, name: str) -> Path:
         """The folder of the comparison of that name."""
         return self.folder / "comparisons" / name
+
+
+def as_run(run: Run | Path | str) -> Run:
+    """The run, or the one in that folder.
+
+    Raises:
+        SettingsError: neither a run nor a path.
+
+    >>> as_run("runs/first").images.as_posix()
+    'runs/first/images.parquet'
+    """
+    if isinstance(run, Run):
+        return run
+    if not isinstance(run, str | Path) or not str(run):
+        raise SettingsError(f'run = {run!r}: expected a run, Run("runs/first"), or the path of its folder.')
+    return Run(run)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal  # noqa: F401 - the inherited settings' annotations name it
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -24,8 +24,9 @@ from thresher.features.projection import fit_projection, load_projection, projec
 from thresher.features.quantised import quantise
 from thresher.features.shards import shard_files, shard_is_current, shard_path, shard_problems, shard_row
 from thresher.features.worker import Image, Task, Worker, WorkerSettings, sampled_slices
-from thresher.run.folder import Run
+from thresher.run.folder import Run, as_run
 from thresher.run.perform import StageResult, Track, file_digest, perform, untracked
+from thresher.settings import converted
 from thresher.workers.settings import EngineSettings
 
 #: Images tried by a dry run to tell how long the whole will take.
@@ -38,6 +39,7 @@ _WORKER_BYTES = 500_000_000
 _FEWEST_SHARDS, _FEWEST_IMAGES = 32, 16
 
 
+@converted
 @dataclass(frozen=True)
 class EmbedSettings(BackboneSettings):
     """How images become slices."""
@@ -64,7 +66,7 @@ class EmbedSettings(BackboneSettings):
 
 
 def embed(
-    run: Run,
+    run: Run | Path | str,
     settings: EmbedSettings | None = None,
     *,
     engine: EngineSettings | None = None,
@@ -77,6 +79,7 @@ def embed(
     Shards that are there already, made from the same inputs, are kept: a broken-off run goes on where it was.
 
     Args:
+        run: The run, or the path of its folder.
         engine: Who does it; changes no result.
         shard: "I/N": make only the shards that are the I-th of N jobs' (I from 1), for many machines without a
             cluster; 0/N prepares what they share. When all have ended, `merge` completes the stage.
@@ -85,7 +88,7 @@ def embed(
         SettingsError: the backbone or its weights are not to be had, or `shard` is not I/N.
         DataError: no index, or not one readable image in the target.
     """
-    settings, engine = settings or EmbedSettings(), engine or EngineSettings()
+    run, settings, engine = as_run(run), settings or EmbedSettings(), engine or EngineSettings()
     images = _indexed(run)
     job, jobs = _job(shard)
     if dry_run:
@@ -121,7 +124,7 @@ def embed(
     return perform(run, "embed", settings, inputs, _outputs(run), work)
 
 
-def merge(run: Run, settings: EmbedSettings | None = None) -> StageResult:
+def merge(run: Run | Path | str, settings: EmbedSettings | None = None) -> StageResult:
     """Complete the embed stage from the shards that jobs made apart (`embed` with `shard`), once all are there.
 
     Args:
@@ -130,7 +133,7 @@ def merge(run: Run, settings: EmbedSettings | None = None) -> StageResult:
     Raises:
         DataError: shards are missing or were made from other inputs; names them and the jobs to run again.
     """
-    settings = settings or EmbedSettings()
+    run, settings = as_run(run), settings or EmbedSettings()
     images, inputs = _indexed(run), _inputs(run, settings)
 
     def work() -> tuple[dict[str, Any], int]:

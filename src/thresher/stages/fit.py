@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from dataclasses import asdict, dataclass
-from typing import Any, Literal  # noqa: F401 - the inherited settings' annotations name it
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -25,7 +25,7 @@ from thresher.density.em import (
 from thresher.density.evidence import save_evidence
 from thresher.density.held_out import contiguous_folds, held_out_similarity
 from thresher.density.layout import QuerySettings, layouts, origin_of, uncentred
-from thresher.density.mixture import Covariance, save_mixture  # noqa: F401 - as above
+from thresher.density.mixture import save_mixture
 from thresher.density.scorers import Evidence, Images, queries
 from thresher.density.sphere import fit_sphere
 from thresher.errors import SettingsError
@@ -34,12 +34,14 @@ from thresher.features.shards import SliceBlock, owned, read_blocks, shard_files
 from thresher.files import replacing
 from thresher.run.folder import Run
 from thresher.run.perform import StageResult, Track, file_digest, perform, untracked
+from thresher.settings import converted
 from thresher.stages.plan import Plan, fit_plan
 
 #: Parts that the target is cut into to choose K: each is held out once.
 _FOLDS = 3
 
 
+@converted
 @dataclass(frozen=True)
 class FitSettings(MixtureSettings, QuerySettings):
     """How target and pool are modelled: the mixture that the paper scores by, and what the other scorers need."""

@@ -26,6 +26,7 @@ from thresher.selection.diversity import (
     covered_areas,
     diversity_scores,
 )
+from thresher.settings import OptionalPath, converted, default
 from thresher.stages.candidates import labelled_pool
 from thresher.stages.plan import Plan, score_plan
 from thresher.stages.score_yield import yields
@@ -44,13 +45,14 @@ COLUMNS = {
 }
 
 
+@converted
 @dataclass(frozen=True)
 class ScoreSettings:
     """What is measured of each pool image."""
 
     neighbours: int = 3
     """Name this many nearest target images."""
-    class_scores: Path | None = None
+    class_scores: OptionalPath = default(None)
     """TOML file with your own worth per class (bus = 3.0) in place of inverse document frequency."""
     network: str = ""
     """A training without weak images, by whose network to measure what the boxes would teach (method yield)."""

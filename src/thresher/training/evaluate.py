@@ -32,6 +32,7 @@ from thresher.run.perform import (
 )
 from thresher.segmentation.inference import ready
 from thresher.segmentation.metrics import class_metrics, confusion, confusion_table, mean_iou
+from thresher.settings import converted
 from thresher.training.images import strong_images, validation_images
 from thresher.training.settings import TrainSettings
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from thresher.segmentation.trained import TrainedNetwork
 
 
+@converted
 @dataclass(frozen=True)
 class EvaluateSettings:
     """Which network is measured, and on what."""

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal  # noqa: F401 - the inherited settings' annotations name it
 
 from thresher.errors import SettingsError
 from thresher.segmentation.settings import TrainingSettings
-
-if TYPE_CHECKING:
-    pass
+from thresher.settings import converted
 
 
+@converted
 @dataclass(frozen=True)
 class TrainSettings(TrainingSettings):
     """Which images a network is trained on and which ones judge it."""
