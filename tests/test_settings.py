@@ -123,7 +123,7 @@ BUDGET = "a number of images (500) or a share of them (10% or 0.1)"
         (FitSettings, {"double": 1}, "double = 1: expected true or false."),
         (TrainSettings, {"optimiser": "adam"}, "optimiser = 'adam': expected 'sgd' or 'adamw'."),
         (CompareSettings, {"methods": 3}, "methods = 3: expected names with commas between them, or a list"),
-        (CompareSettings, {"budgets": (100, "x")}, "budgets = (100, 'x'): expected a number of images (500) or a share"),
+        (SelectSettings, {"quotas": {"bus": 1.5}}, "quotas = {'bus': 1.5}: expected CLASS=NUMBER, such as bus"),
         (CompareSettings, {"methods": "layuot"}, "methods: 'layuot' is unknown. Did you mean 'layout'? Known: "),
         (EngineSettings, {"engine": "dask"}, "engine = 'dask': expected 'local' or 'ray'."),
         (ExploreSettings, {"roots": [1]}, "roots = [1]: expected a path, or a list of such."),
