@@ -38,7 +38,7 @@ KEPT_IN = {
     "tensorboard": ("segmentation/board.py",),
     "torchvision": ("segmentation/",),
     "segmentation_models_pytorch": ("segmentation/",),
-    "numba": ("density/kernels.py",),
+    "numba": ("density/kernels_compiled.py",),
     "ray": ("workers/",),
     "starlette": ("explorer/application.py",),
     "uvicorn": ("explorer/explore.py",),

@@ -74,12 +74,15 @@ MISTAKES = {
 }
 
 
-def test_mypy_finds_the_mistakes_of_a_users_script_and_no_others(tmp_path: Path) -> None:
+def test_mypy_finds_the_mistakes_of_a_users_script_and_no_others(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     pytest.importorskip("mypy")
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--follow-imports=silent", "script.py"]
-    environment = {**os.environ, "MYPYPATH": str(SOURCE.parent), "MYPY_CACHE_DIR": str(tmp_path / "cache")}
+    cache = request.config.cache.mkdir("mypy")  # it is slow without one
+    environment = {**os.environ, "MYPYPATH": str(SOURCE.parent), "MYPY_CACHE_DIR": str(cache)}
     found = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False).stdout
     errors = [line for line in found.splitlines() if " error: " in line]
     lines = SCRIPT.splitlines()

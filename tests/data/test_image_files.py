@@ -27,12 +27,12 @@ if len(sys.argv) == 1:
     for name in names:
         importlib.import_module(name)
     ours = sys.stdlib_module_names | {"thresher"}
-    print(*sorted({name.split(".")[0] for name in list(sys.modules)} - ours))
+    print(*[name for name in sys.modules if name.split(".")[0] not in ours])
     sys.exit()
 for name in sys.argv[1:]:
     try:
         importlib.import_module(name)
-    except ImportError:
+    except Exception:  # parts of a library that cannot be imported on their own
         pass
 import torch
 
@@ -51,7 +51,7 @@ for name in names:
     importlib.import_module(name)
 after = common()
 changed = [name for name in before if before[name] != after[name]]
-print(len(names), changed)
+print(len(names), changed, [each for each in after['warnings'] if each not in before['warnings']])
 """
 
 
@@ -62,7 +62,7 @@ def test_importing_every_module_changes_nothing_that_a_process_has_in_common() -
 
     number, changed = said(*said().split()).split(maxsplit=1)
     assert int(number) > 100
-    assert changed.strip() == "[]"
+    assert changed.strip() == "[] []"
 
 
 @pytest.fixture

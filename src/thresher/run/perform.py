@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -9,7 +10,7 @@ import platform
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -171,14 +172,22 @@ def perform(
             "summary": summary,
             "failed_items": failed,
             "seconds": round(time.monotonic() - started, 1),
-            "versions": {name: version(name) for name in ("thresher", "numpy", "polars", "onnxruntime")}
-            | {"python": platform.python_version()},
+            "versions": _versions(),
         }
         try:
             record.note(stage, entry)
         except OSError as error:
             raise _named(error, record) from error
     return StageResult(stage, "done", summary, failed)
+
+
+def _versions() -> dict[str, str]:
+    """Of what shapes numbers; a library that is not installed shaped none."""
+    found = {"python": platform.python_version()}
+    for name in ("thresher", "numpy", "polars", "onnxruntime"):
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def _named(error: OSError, record: Record) -> ThresherError:
