@@ -99,7 +99,7 @@ rng = np.random.default_rng(0)
 Path("target").mkdir(); Path("pool").mkdir()
 for number in range(24):
     Image.new("RGB", (32, 24), (number, 0, 0)).save(f"{'target' if number < 8 else 'pool'}/{number:02}.png")
-index("run", IndexSettings("folder:target", "folder:pool"))
+index(Run("run"), IndexSettings("folder:target", "folder:pool"))
 ids = pl.read_parquet("run/images.parquet")["image_id"].sort().to_list()
 vectors = rng.normal(size=(24, 40)).astype(np.float32)
 np.save("vectors.npy", vectors); Path("ids.txt").write_text("\\n".join(ids))
@@ -108,14 +108,14 @@ run = Run("run")
 fit(run, FitSettings(components=1))
 score(run)
 select(run, SelectSettings(method="cosine", budget=5))
-print(*selected(run, "cosine-5")["image_id"])
+print(len(selected(run, "cosine-5")))
 print(sorted(set(HEAVY) & set(sys.modules)))
 """.replace("HEAVY", repr(HEAVY))
 
 
 def test_a_selection_from_vectors_and_boxes_needs_the_core_alone(tmp_path: Path) -> None:
     chosen, heavy = in_the_core_alone(FROM_VECTORS_AND_BOXES, tmp_path).splitlines()
-    assert len(chosen.split()) == 5
+    assert chosen == "5"
     assert heavy == "[]"
 
 
@@ -125,7 +125,7 @@ from thresher import *
 from pathlib import Path
 from PIL import Image
 Path("a").mkdir(); Image.new("RGB", (32, 24)).save("a/0.png")
-index("run", IndexSettings("folder:a"))
+index(Run("run"), IndexSettings("folder:a"))
 try:
     embed("run")
 except SettingsError as error:

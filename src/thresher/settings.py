@@ -59,6 +59,14 @@ def default(value: Any) -> Any:
     return value
 
 
+def younger(value: Any) -> Any:
+    """The default of a field that older releases did not have.
+
+    At its default it is left out of the manifest and the fingerprint: what was made before it came stays current.
+    """
+    return dataclasses.field(default=value, metadata={"younger": True})
+
+
 def required() -> Any:
     """A field that is `Given` and has no default."""
     return dataclasses.field()

@@ -16,7 +16,6 @@ from thresher.drawings.prediction_sheet import Panel, prediction_sheet
 from thresher.files import replacing
 from thresher.run.contents import checkpoint_of
 from thresher.run.folder import Record, Run
-from thresher.segmentation.inference import ready
 from thresher.training.images import strong_images, validation_images
 from thresher.training.settings import TrainSettings
 
@@ -100,7 +99,7 @@ def _decided(run: Run, cell: Cell, images: pl.DataFrame) -> tuple[Taxonomy, list
     """The taxonomy of a network, and pixels, labels and decisions of each image."""
     from thresher.run.perform import untracked
     from thresher.segmentation.examples import pixels_and_labels
-    from thresher.segmentation.inference import segmented
+    from thresher.segmentation.inference import ready, segmented
     from thresher.segmentation.trained import trained_network
 
     found = trained_network(checkpoint_of(run, cell.training))

@@ -9,7 +9,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -117,7 +117,13 @@ def as_json(settings: object) -> dict[str, Any]:
     """A settings dataclass as plain JSON values."""
     if not is_dataclass(settings) or isinstance(settings, type):
         raise TypeError(f"settings must be a dataclass instance, not {settings!r}")
-    plain: dict[str, Any] = json.loads(json.dumps(asdict(settings), default=str))
+    left_out = {
+        each.name
+        for each in fields(settings)
+        if each.metadata.get("younger") and getattr(settings, each.name) == each.default
+    }
+    told = {name: value for name, value in asdict(settings).items() if name not in left_out}
+    plain: dict[str, Any] = json.loads(json.dumps(told, default=str))
     return plain
 
 

@@ -13,7 +13,6 @@ from thresher.errors import DataError
 from thresher.run.contents import checkpoint_of
 from thresher.run.folder import Run
 from thresher.run.perform import Track
-from thresher.segmentation.inference import ready
 
 
 def yields(run: Run, training: str, labelled: pl.DataFrame, track: Track[Any]) -> tuple[pl.DataFrame, int]:
@@ -28,7 +27,7 @@ def yields(run: Run, training: str, labelled: pl.DataFrame, track: Track[Any]) -
         SettingsError: there is no such training.
     """
     from thresher.segmentation.examples import pixels_of
-    from thresher.segmentation.inference import segmented
+    from thresher.segmentation.inference import ready, segmented
     from thresher.segmentation.trained import trained_network
     from thresher.segmentation.weak_labels import box_yield
 

@@ -30,7 +30,6 @@ from thresher.run.perform import (
     perform,
     untracked,
 )
-from thresher.segmentation.inference import ready
 from thresher.segmentation.metrics import class_metrics, confusion, confusion_table, mean_iou
 from thresher.settings import converted
 from thresher.training.images import strong_images, validation_images
@@ -151,7 +150,7 @@ def _measured(
 ) -> np.ndarray:
     """The confusion matrix over all images; those to be shown are drawn into the folder, in place of older ones."""
     from thresher.segmentation.examples import pixels_and_labels
-    from thresher.segmentation.inference import segmented
+    from thresher.segmentation.inference import ready, segmented
 
     ids, strong = images["image_id"].to_list(), strong_images(images, found.taxonomy)
     classes = len(found.tree.classes)

@@ -16,7 +16,6 @@ from thresher.files import replacing
 from thresher.run.contents import checkpoint_of
 from thresher.run.folder import Record, Run
 from thresher.run.perform import StageResult, Track, file_digest, untracked
-from thresher.segmentation.inference import ready
 
 #: How much of an overlay is the class's colour; the rest is the image.
 _COLOUR_SHARE = 0.5
@@ -35,7 +34,7 @@ def predict(
         DataError: no such image or folder, or no images in it.
     """
     from thresher.segmentation.examples import pixels_of
-    from thresher.segmentation.inference import segmented
+    from thresher.segmentation.inference import ready, segmented
     from thresher.segmentation.trained import trained_network
 
     checkpoint = checkpoint_of(run, training)
