@@ -40,7 +40,7 @@ class GivenVectors:
         if image_id not in self.rows:
             raise DataError(f"{self.path}: no vector of this image")
         try:
-            found = np.array(self.values[self.rows[image_id]], np.float32)
+            found = _numbers(self.values[self.rows[image_id]])
         except (TypeError, ValueError):
             raise DataError(f"{self.path}: not {_FORMS}, or a number is missing") from None
         grid = found[None, None] if found.ndim == 1 else found
@@ -92,9 +92,16 @@ def given_vectors(path: Path, ids: Path | None = None) -> GivenVectors:
     return GivenVectors(path, rows, values, _channels(path, values[0]))
 
 
+def _numbers(value: Any) -> Float32[np.ndarray, ...]:
+    """An array of whatever shape; raises TypeError or ValueError where the value has none."""
+    if isinstance(value, pl.Series):
+        value = value.to_numpy() if value.dtype.is_numeric() else value.to_list()
+    return np.array(value, np.float32)
+
+
 def _channels(path: Path, first: Any) -> int:
     try:
-        shape = np.shape(np.array(first, np.float32))
+        shape: tuple[int, ...] = _numbers(first).shape
     except (TypeError, ValueError):
         shape = ()
     if len(shape) not in (1, 3):
