@@ -47,6 +47,7 @@ _HOMES = {
     "EvaluateSettings": "thresher.training.evaluate",
     "evaluate": "thresher.training.evaluate",
     "predict": "thresher.training.predict",
+    "SelectionDataset": "thresher.training.dataset",
     "export_network": "thresher.training.export_network",
     "export": "thresher.stages.export",
     "load_run_file": "thresher.cli.run_file",
@@ -85,6 +86,7 @@ if TYPE_CHECKING:  # the same names, where type checkers and editors look for th
     from thresher.stages.select import SelectSettings as SelectSettings
     from thresher.stages.select import select as select
     from thresher.stages.sheet import sheet as sheet
+    from thresher.training.dataset import SelectionDataset as SelectionDataset
     from thresher.training.evaluate import EvaluateSettings as EvaluateSettings
     from thresher.training.evaluate import evaluate as evaluate
     from thresher.training.export_network import export_network as export_network

@@ -206,7 +206,7 @@ def framed(name: str, columns: dict[str, Any]) -> Callable[[Path], Path]:
         (framed("v.parquet", {"image_id": ["a"]}), None, "v.parquet: no vectors. Expected a column of lists"),
         (framed("v.parquet", {"image_id": ["a"], "v": [[1.0]], "w": [[1.0]]}), None, "v.parquet: several columns of"),
         (framed("v.parquet", {"image_id": ["a"], "v": [[[1.0]]]}), None, "v.parquet: the first image has shape (1, 1)"),
-        (framed("v.parquet", {"image_id": ["a", None], "v": [[1.0]] * 2}), None, "v.parquet: image_id is missing in row 1."),
+        (framed("v.parquet", {"image_id": ["a", None], "v": [[1.0]] * 2}), None, "v.parquet: image_id is missing"),
     ],
 )  # fmt: skip
 def test_words_about_a_file_of_vectors(
