@@ -36,7 +36,7 @@ KEPT_IN = {
     "onnxruntime": ("features/backbone.py", "features/quantised.py", "segmentation/"),
     "accelerate": ("segmentation/devices.py",),
     "tensorboard": ("segmentation/board.py",),
-    "torchvision": ("segmentation/",),
+    "torchvision": ("segmentation/", "training/dataset.py"),
     "segmentation_models_pytorch": ("segmentation/",),
     "numba": ("density/kernels_compiled.py",),
     "ray": ("workers/",),

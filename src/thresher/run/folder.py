@@ -14,6 +14,7 @@ import polars as pl
 from thresher import tables
 from thresher.errors import DataError, SettingsError
 from thresher.files import replacing
+from thresher.run.summary import run_summary
 
 
 class Record:
@@ -99,6 +100,13 @@ class Run(Record):
         self.evidence = self.folder / "evidence.safetensors"
         self.scores = self.folder / "scores.parquet"
         self.insight = self.folder / "insight"
+
+    def __repr__(self) -> str:
+        """What there is: images, stages, selections, trainings; and what is older than what it was made from."""
+        return run_summary(self.folder).as_text()
+
+    def _repr_html_(self) -> str:
+        return run_summary(self.folder).as_html()
 
     def selection(self, name: str) -> Path:
         """Where the selection of that name lies."""
