@@ -23,7 +23,7 @@ FLOORS = [
     {"run"},
     {"density", "selection", "data"},
     {"synthetic", "workers", "tables", "pretrained"},
-    {"files", "settings", "extras"},
+    {"files", "settings", "extras", "frames"},
     {"errors"},
 ]
 #: Most modules of a room's own folder, where the number is a promise.
