@@ -1,5 +1,5 @@
-"""Shapes and types of every public function are checked wherever a test calls it; and what many tests share: a small run
-of made-up tables whose names try to break out of whatever shows them, a browser, the public sets.
+"""Shapes and types of every public function are checked wherever a test calls it; and what many tests share: a small
+run of made-up tables whose names try to break out of whatever shows them, a browser, the public sets.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def _write_scores(run: Run, ids: list[str]) -> None:
         {
             "image_id": ids[number],
             "layout": 1 - number / POOL,
-            "similarity_nats": float(rng.normal(50, 20)),
+            "similarity": float(rng.normal(50, 20)),
             "diversity": float(number),
             "nearest_ids": [ids[POOL], ids[POOL + 1]],
         }

@@ -22,8 +22,8 @@ FLOORS = [
     {"features", "drawings", "segmentation"},
     {"run"},
     {"density", "selection", "data"},
-    {"synthetic", "workers", "tables", "pretrained"},
-    {"files", "settings", "extras", "frames"},
+    {"synthetic", "workers", "tables", "vectors", "pretrained"},
+    {"files", "run_files", "settings", "extras", "frames"},
     {"errors"},
 ]
 #: Most modules of a room's own folder, where the number is a promise.

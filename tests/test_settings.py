@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thresher.cli.demo import DemoSettings
+from thresher.cli.commands import DemoSettings
 from thresher.cli.run_file import ExportSettings, load_run_file
 from thresher.comparison.settings import CompareSettings
 from thresher.data.taxonomy import load_taxonomy
@@ -124,7 +124,8 @@ BUDGET = "a number of images (500) or a share of them (10% or 0.1)"
         (TrainSettings, {"optimiser": "adam"}, "optimiser = 'adam': expected 'sgd' or 'adamw'."),
         (CompareSettings, {"methods": 3}, "methods = 3: expected names with commas between them, or a list"),
         (SelectSettings, {"quotas": {"bus": 1.5}}, "quotas = {'bus': 1.5}: expected CLASS=NUMBER, such as bus"),
-        (CompareSettings, {"methods": "layuot"}, "methods: 'layuot' is unknown. Did you mean 'layout'? Known: "),
+        (CompareSettings, {"modes": "strnog"}, "modes: 'strnog' is unknown. Known: hierarchical, box_head."),
+        (ScoreSettings, {"scores": "layuot"}, "scores: 'layuot' is unknown. Did you mean 'layout'? Known: all"),
         (EngineSettings, {"engine": "dask"}, "engine = 'dask': expected 'local' or 'ray'."),
         (ExploreSettings, {"roots": [1]}, "roots = [1]: expected a path, or a list of such."),
     ],

@@ -39,7 +39,7 @@ def indexed(photos: Path) -> Path:
 
 def test_help_names_every_command_without_loading_numpy_or_polars() -> None:
     probe = (
-        "import sys, io, contextlib; from thresher.cli import main\n"
+        "import sys, io, contextlib; from thresher.cli.main import main\n"
         "out = io.StringIO()\n"
         "with contextlib.redirect_stdout(out):\n"
         "    try: main(['--help'])\n"
@@ -167,7 +167,7 @@ def test_a_run_file_does_it_all_and_paths_are_relative_to_it(
         ('[index]\ntarget = "folder:."\n[embed]\nshort_side = "big"', "short_side = 'big': expected a whole number"),
         ('[index]\ntarget = "folder:."\n[embed]\nallow_download = 1', "allow_download = 1: expected true or false"),
         ('[index]\npool = "folder:."', "no target"),
-        ('[index]\ntarget = "folder:."\n[compare]\nmethods = ["best"]', "methods: 'best' is unknown"),
+        ('[index]\ntarget = "folder:."\n[compare]\nmethods = ["best"]', "method 'best': unknown"),
         ('[index]\ntarget = "folder:."\n[compare]\n[train]\nseed = 3', "seed = 3: a comparison sets it for each"),
         ("[index", "not a readable TOML file"),
     ],
@@ -185,7 +185,7 @@ def test_words_about_a_wrong_comparison(photos: Path, capsys: pytest.CaptureFixt
     run = indexed(photos)
     capsys.readouterr()
     assert thresher("compare", run, "--methods", "layout,best") == 2
-    assert "methods: 'best' is unknown. Known: random, diversity" in capsys.readouterr().err
+    assert "method 'best': unknown. Known: random, both" in capsys.readouterr().err
     assert thresher("compare", run, "--seed", 3) == 2
     assert "Did you mean --seeds" in capsys.readouterr().err
     assert thresher("compare", run, "--budgets", "3%,10%", "--strong-limit", 4) == 3

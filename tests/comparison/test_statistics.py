@@ -11,7 +11,12 @@ from scipy import stats
 
 from thresher import tables
 from thresher.comparison.settings import Cell, grid
-from thresher.comparison.statistics import differences, mean_interval, mean_over_classes, summary
+from thresher.comparison.statistics import (
+    differences,
+    mean_interval,
+    mean_over_classes,
+    summary,
+)
 
 
 def selection_name(method: str, budget: str, seed: int) -> str:

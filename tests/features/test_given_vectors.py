@@ -93,8 +93,8 @@ def test_the_ranking_by_cosine_is_numpys(indexed: Run, ids: list[str], vectors: 
     by_layout = scores.sort("layout", descending=True)["image_id"].to_list()
     assert by_layout[:10] == best
     # Unnormalised vectors of this length would have log-densities of −10⁸.
-    assert scores["similarity_nats"].abs().max() < 1e6  # type: ignore[operator]
-    assert scores["similarity_nats"].is_finite().all()
+    assert scores["similarity"].abs().max() < 1e6  # type: ignore[operator]
+    assert scores["similarity"].is_finite().all()
 
 
 def test_a_vector_is_a_grid_of_one(indexed: Run, ids: list[str], vectors: np.ndarray, tmp_path: Path) -> None:

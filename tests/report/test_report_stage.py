@@ -35,8 +35,9 @@ from thresher.report.blocks import Missing, Words
 from thresher.report.command_lines import SETTINGS, command_lines
 from thresher.report.report import ReportSettings, write_report
 from thresher.report.sections.compared import comparison_section
-from thresher.report.tables import choice, comparisons
+from thresher.report.tables import comparisons, reported_selection
 from thresher.run.folder import Record, Run
+from thresher.run.opened import OpenedRun
 from thresher.run.perform import as_json
 from thresher.selection.methods import ranking
 from thresher.stages.embed import EmbedSettings
@@ -129,7 +130,7 @@ def write_scores(run: Run) -> None:
         {
             "image_id": image_id(number),
             "layout": float(rng.normal()),
-            "similarity_nats": float(rng.normal(50, 20)),
+            "similarity": float(rng.normal(50, 20)),
             "diversity": float(rng.gamma(2)),
             "nearest_ids": [f"target/{POOL:03}", f"target/{POOL + 1:03}"],
         }
@@ -160,8 +161,7 @@ def write_insight(run: Run) -> None:
     sizes = [{"component": n, "weight": w, "target_share": w, "pool_share": 1 - w} for n, w in enumerate((0.3, 0.7))]
     tried = [{"components": n, "held_out_nats": 10.0 - n, "fitted_nats": 10.0 + n} for n in (1, 2)]
     similar = [
-        {"image_id": f"target/{n}", "role": "target", "similarity_nats": 60.0 + n, "fitted_nats": 65.0}
-        for n in range(5)
+        {"image_id": f"target/{n}", "role": "target", "similarity": 60.0 + n, "fitted_nats": 65.0} for n in range(5)
     ]
     heat = [{"name": "best-1", "image_id": image_id(3), "row": 0, "column": 0, "log_density_nats": 1.0}]
     for name, rows, schema in (
@@ -304,7 +304,7 @@ def test_cards_hold_the_numbers_of_the_selection_and_the_scores(run: Run, page: 
     cards = [(name, card) for name, each in page.cards.items() for card in each]
     assert len(cards) == 48 + 12 + 12 + 12
     for name, card in cards:
-        for column in ("layout", "similarity_nats", "diversity"):
+        for column in ("layout", "similarity", "diversity"):
             assert card[column] == scores[name][column]
         assert card["rank"] == order.index(name) + 1
         if name in chosen:
@@ -430,11 +430,11 @@ def test_a_run_that_was_only_indexed_says_what_makes_the_rest(
 
 
 def test_words_of_what_cannot_be_reported(run: Run, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="selection 'other': none in .*There is: mine"):
+    with pytest.raises(SettingsError, match="No selection named 'other' in .*Available: mine"):
         write_report(run, ReportSettings(selection="other"))
     with pytest.raises(SettingsError, match="map_images = 3: expected 0, or 4 to 5000"):
         ReportSettings(map_images=3)
-    with pytest.raises(DataError, match="no such table"):
+    with pytest.raises(DataError, match="no such file"):
         write_report(Run(tmp_path))
     assert write_report(run, ReportSettings(out=tmp_path / "x.html"), dry_run=True).status == "planned"
     assert not (tmp_path / "x.html").exists()
@@ -624,7 +624,7 @@ def test_who_was_left_out_is_told_also_with_quotas_and_weights(tmp_path: Path) -
     )
     select(run, wished)
     pool = tables.read(run.images, tables.INDEXED_IMAGES).filter(role="pool").select("image_id", "dataset")
-    found = choice(run, "wished", tables.read(run.scores, tables.SCORES), pool)
+    found = reported_selection(OpenedRun(run), "wished")
     signs = set(tables.read(run.boxes, tables.BOXES).filter(pl.col("class") == SIGN)["image_id"])
     assert len(signs & set(found.taken["image_id"])) == 4
     assert found.left_out is not None
@@ -656,6 +656,6 @@ def test_without_slices_or_a_mixture_of_them_cards_have_no_button(run: Run, tmp_
 def test_of_a_pool_too_large_near_duplicates_are_not_looked_for(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     pool = tables.read(run.images, tables.INDEXED_IMAGES).filter(role="pool").select("image_id", "dataset")
     monkeypatch.setattr(report_tables, "MOST_COMPARED", POOL - 1)
-    (words,) = report_tables.redundant(run, pool, pool.select("image_id").head(3), 0.95)
+    (words,) = report_tables.redundant(OpenedRun(run), pool.select("image_id").head(3), 0.95)
     assert isinstance(words, Words)
     assert words.text.startswith(f"Near-duplicates were not looked for: the pool has {POOL} images")

@@ -15,7 +15,12 @@ from thresher.pretrained import pad_statically
 from thresher.run.perform import untracked
 from thresher.segmentation import inference
 from thresher.segmentation.exported import is_exportable, onnx_logits, onnx_network
-from thresher.segmentation.inference import Segmenter, segmented, segmenter, upscaled_decision
+from thresher.segmentation.inference import (
+    Segmenter,
+    segmented,
+    segmenter,
+    upscaled_decision,
+)
 from thresher.segmentation.loop import decided
 from thresher.segmentation.losses import decision, highest
 from thresher.segmentation.network import SegmentationNetwork

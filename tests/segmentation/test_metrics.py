@@ -3,7 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torchmetrics.classification import MulticlassJaccardIndex, MulticlassPrecision, MulticlassRecall
+from torchmetrics.classification import (
+    MulticlassJaccardIndex,
+    MulticlassPrecision,
+    MulticlassRecall,
+)
 
 from thresher.segmentation.metrics import class_metrics, confusion, mean_iou
 

@@ -11,7 +11,10 @@ import polars as pl
 import pytest
 import torch
 from PIL import Image
-from torchmetrics.classification import MulticlassConfusionMatrix, MulticlassJaccardIndex
+from torchmetrics.classification import (
+    MulticlassConfusionMatrix,
+    MulticlassJaccardIndex,
+)
 
 from thresher import tables
 from thresher.cli.main import main
@@ -143,7 +146,7 @@ def test_the_command(run: Run, root: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_words_of_errors(run: Run, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="training 'best': none in .* There is: small"):
+    with pytest.raises(SettingsError, match="No training named 'best' in .* Available: small"):
         evaluate(run, EvaluateSettings("best"))
     with pytest.raises(SettingsError, match="pictures = -1: expected 0 or more"):
         EvaluateSettings("small", pictures=-1)

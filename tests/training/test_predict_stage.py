@@ -131,7 +131,7 @@ def test_the_exported_network_decides_the_same(run: Run, found: TrainedNetwork, 
 
 
 def test_words_of_errors(run: Run, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="training 'best': none in .* There is: small"):
+    with pytest.raises(SettingsError, match="No training named 'best' in .* Available: small"):
         predict(run, "best", tmp_path, tmp_path / "out")
     with pytest.raises(DataError, match="nowhere: no such image or folder"):
         predict(run, "small", tmp_path / "nowhere", tmp_path / "out")

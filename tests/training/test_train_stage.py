@@ -246,7 +246,7 @@ def test_a_run_whose_index_was_broken_off_is_not_trained_on(run: Run, tmp_path: 
 def test_words_of_errors(run: Run, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="mode = strong uses no boxes, but selection = all"):
         TrainSettings(mode="strong", selection="all")
-    with pytest.raises(SettingsError, match="selection 'best': none in .* There is: no selection"):
+    with pytest.raises(SettingsError, match="No selection named 'best' in .* Available: no selection"):
         train(run, dataclasses.replace(SMALL, selection="best"))
     with pytest.raises(DataError, match="taxonomy.toml: not there. Run index first"):
         train(Run(tmp_path / "new"), SMALL)

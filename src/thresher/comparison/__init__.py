@@ -1,2 +1,3 @@
 """What a selection is worth: a network for each method, budget, mode and seed, trained by workers, and intervals and
-paired differences over the seeds."""
+paired differences over the seeds.
+"""

@@ -12,12 +12,11 @@ import polars as pl
 
 from thresher import tables
 from thresher.data.label_maps import class_numbers, label_map
-from thresher.data.taxonomy import Taxonomy, load_taxonomy
+from thresher.data.taxonomy import Taxonomy
 from thresher.errors import DataError
 from thresher.run.folder import Record, Run
+from thresher.run.opened import OpenedRun
 from thresher.run.perform import StageResult, file_digest, perform
-from thresher.selection.diversity import box_frequencies, class_frequencies
-from thresher.stages.candidates import labelled_pool
 from thresher.training.images import training_material
 from thresher.training.settings import TrainSettings
 
@@ -68,36 +67,20 @@ def write_frequencies(
 
 
 def _frequencies(run: Run, settings: _Settings) -> pl.DataFrame:
-    taxonomy = load_taxonomy(str(run.taxonomy))
-    images = tables.read(run.images, tables.some(tables.INDEXED_IMAGES, "image_id", "dataset", "role"))
-    pool = images.filter(pl.col("role") == "pool").select("image_id", "dataset")
-    counts, labelled = labelled_pool(run, pool)
-    rare = class_frequencies(counts, labelled.height).rare
-    parts = [class_boxes(run, taxonomy, "pool", pool)]
+    opened = OpenedRun(run)
+    parts = [opened.class_boxes("pool", opened.pool)]
     for each in settings.selections:
         ids = tables.read(run.selection(each.selection), tables.some(tables.SELECTION, "image_id"))
         about = {key: pl.lit(value) for key, value in asdict(each).items() if key != "selection"}
-        parts.append(class_boxes(run, taxonomy, each.selection, ids).with_columns(**about))
+        parts.append(opened.class_boxes(each.selection, ids).with_columns(**about))
     strong = training_material(run, settings.training).strong
-    parts.append(strong_frequencies(strong, taxonomy))
-    table = pl.concat(parts, how="diagonal_relaxed").with_columns(rare=pl.col("class").is_in(list(rare)))
+    parts.append(strong_frequencies(strong, opened.taxonomy))
+    table = pl.concat(parts, how="diagonal_relaxed").with_columns(
+        rare=pl.col("class").is_in(list(opened.frequencies.rare))
+    )
     missing = [pl.lit(None, kind).alias(name) for name, kind in tables.FREQUENCIES.items() if name not in table.columns]
     types = {name: kind for name, kind in tables.FREQUENCIES.items() if name in table.columns}
     return tables.checked(table.cast(types).with_columns(missing), tables.FREQUENCIES, "frequencies")  # type: ignore[arg-type]
-
-
-def class_boxes(run: Run, taxonomy: Taxonomy, of: str, ids: pl.DataFrame) -> pl.DataFrame:
-    """What table FREQUENCIES says of the boxes of some images: class, boxes, images, of, of_images, boxes_per_image.
-
-    Args:
-        ids: Their `image_id`.
-    """
-    classes = taxonomy.classes_of_interest
-    boxes = tables.scan(run.boxes, tables.BOXES).join(ids.lazy().select("image_id"), on="image_id", how="semi")
-    found = pl.DataFrame({"class": classes}).join(box_frequencies(boxes, classes), on="class", how="left")
-    return found.with_columns(pl.col("boxes", "images").fill_null(0)).with_columns(
-        of=pl.lit(of), of_images=pl.lit(ids.height, pl.Int64), boxes_per_image=pl.col("boxes") / max(1, ids.height)
-    )
 
 
 def strong_frequencies(strong: pl.DataFrame, taxonomy: Taxonomy) -> pl.DataFrame:

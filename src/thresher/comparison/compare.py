@@ -15,11 +15,19 @@ from thresher.comparison.class_frequencies import SelectionOf, write_frequencies
 from thresher.comparison.crew import Done, crew, workers_of
 from thresher.comparison.job import as_job
 from thresher.comparison.pictures import draw_predictions
-from thresher.comparison.settings import ALL, NONE, Cell, CompareSettings, refuse_grid_of
+from thresher.comparison.settings import (
+    ALL,
+    NONE,
+    Cell,
+    CompareSettings,
+    refuse_grid_of,
+)
 from thresher.comparison.time_left import Pace, in_words, is_weak
 from thresher.errors import DataError, SettingsError
 from thresher.run.folder import Record, Run
 from thresher.run.perform import StageResult, as_json
+from thresher.selection.methods import check_method
+from thresher.stages.score import known_methods
 from thresher.stages.select import SelectSettings, select
 from thresher.training.settings import TrainSettings
 from thresher.training.train import is_trained, train
@@ -54,6 +62,8 @@ def compare(
     """
     settings, training, engine = settings or CompareSettings(), training or TrainSettings(), engine or EngineSettings()
     refuse_grid_of(training)
+    for method in settings.methods:
+        check_method(method, known_methods(run))
     cells = settings.cells()
     anchor = dataclasses.replace(training, selection=NONE, mode="strong")
     steps = train(run, anchor, dry_run=True).summary["steps"]  # refuses what no training could work with
@@ -79,7 +89,7 @@ def compare(
         seconds = round(time.monotonic() - started, 1)
         entry = {"settings": as_json(settings), "training": as_json(training), "summary": told, "seconds": seconds}
         record.note("compare", {**entry, "failed_items": len(failed)})
-    return StageResult("compare", "done", told, len(failed))
+    return StageResult("compare", "done", told, len(failed), "trainings", str(record.problems))
 
 
 def missing_parts() -> list[str]:

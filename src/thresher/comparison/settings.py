@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import get_args, get_type_hints
 
 from thresher.errors import SettingsError
-from thresher.selection.methods import METHODS
 from thresher.selection.written import Budgets, Names
 from thresher.settings import converted, default, did_you_mean
 from thresher.stages.select import SelectSettings
@@ -49,7 +48,7 @@ class CompareSettings:
             SettingsError: names the setting, its value and what is expected.
         """
         modes = tuple(mode for mode in get_args(get_type_hints(TrainSettings)["mode"]) if mode != STRONG)
-        known = {"methods": tuple(METHODS), "modes": modes, "baselines": (NONE, ALL)}
+        known = {"modes": modes, "baselines": (NONE, ALL)}
         for name, options in known.items():
             for value in getattr(self, name):
                 if value not in options:

@@ -15,7 +15,15 @@ from typing import Any
 
 from thresher.errors import DataError, SettingsError
 from thresher.features.shards import shard_is_current
-from thresher.features.worker import Report, Task, WorkerSettings, answer, answered, as_line, from_json
+from thresher.features.worker import (
+    Report,
+    Task,
+    WorkerSettings,
+    answer,
+    answered,
+    as_line,
+    from_json,
+)
 from thresher.workers import store
 from thresher.workers.line_process import LineProcess
 from thresher.workers.settings import EngineSettings

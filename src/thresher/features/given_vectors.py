@@ -13,8 +13,8 @@ import polars as pl
 from jaxtyping import Float32
 
 from thresher.errors import DataError, SettingsError
-from thresher.features.projection import unit_length
 from thresher.files import disk_errors
+from thresher.vectors import unit_length
 
 _FORMS = "one vector (c numbers) or one grid (h × w × c) per image"
 

@@ -25,9 +25,10 @@ from safetensors.numpy import save
 from thresher.errors import DataError
 from thresher.features.backbone import Backbone, open_backbone
 from thresher.features.pixels import network_pixels
-from thresher.features.projection import Projection, load_projection, unit_length
+from thresher.features.projection import Projection, load_projection
 from thresher.features.shards import ImageFeatures, shard_is_current, write_shard
 from thresher.files import replacing
+from thresher.vectors import unit_length
 from thresher.workers.store import exists, fetch, is_url, local_copy, written
 
 #: (image id, path)

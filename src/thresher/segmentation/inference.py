@@ -18,7 +18,12 @@ from thresher.data.images import network_size
 from thresher.errors import DataError
 from thresher.pretrained import pad_statically
 from thresher.run.perform import Track
-from thresher.segmentation.exported import Logits, is_exportable, onnx_logits, onnx_network
+from thresher.segmentation.exported import (
+    Logits,
+    is_exportable,
+    onnx_logits,
+    onnx_network,
+)
 from thresher.segmentation.losses import decision
 from thresher.segmentation.network import SegmentationNetwork
 from thresher.segmentation.tree import ClassTree

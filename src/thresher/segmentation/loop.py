@@ -18,7 +18,12 @@ from thresher.data.images import network_size
 from thresher.run.perform import Track
 from thresher.segmentation.devices import mixed
 from thresher.segmentation.examples import Batch, StrongImage, pixels_and_labels
-from thresher.segmentation.losses import Losses, decision, hierarchical_loss, with_box_loss
+from thresher.segmentation.losses import (
+    Losses,
+    decision,
+    hierarchical_loss,
+    with_box_loss,
+)
 from thresher.segmentation.metrics import confusion
 from thresher.segmentation.network import SegmentationNetwork
 from thresher.segmentation.settings import TrainingSettings

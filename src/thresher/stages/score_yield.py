@@ -15,7 +15,7 @@ from thresher.run.folder import Run
 from thresher.run.perform import Track
 
 
-def yields(run: Run, training: str, labelled: pl.DataFrame, track: Track[Any]) -> tuple[pl.DataFrame, int]:
+def yield_areas(run: Run, training: str, labelled: pl.DataFrame, track: Track[Any]) -> tuple[pl.DataFrame, int]:
     """image_id and yield_area of each labelled image, null for those that cannot be read; and how many those are.
 
     Depictions, and what lies inside a car or building, do not count. An image without boxes yields 0 and is not read.

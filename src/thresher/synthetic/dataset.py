@@ -19,7 +19,12 @@ from thresher.settings import Texts, converted, default
 from thresher.synthetic.canvas import LEAST_PIXELS, Scene
 from thresher.synthetic.decoys import KINDS, decoy
 from thresher.synthetic.duplicates import near_duplicate
-from thresher.synthetic.open_images import annotation_rows, boxes_csv, descriptions_csv, hierarchy_json
+from thresher.synthetic.open_images import (
+    annotation_rows,
+    boxes_csv,
+    descriptions_csv,
+    hierarchy_json,
+)
 from thresher.synthetic.palette import TRAIN_IDS
 from thresher.synthetic.street import street_scene
 from thresher.synthetic.weather import DAY_WEATHERS

@@ -52,7 +52,13 @@ def batches(
 
     Images that cannot be read are listed and left out of it.
     """
-    from thresher.segmentation.examples import WeakImage, gathered, places, strong_example, weak_example
+    from thresher.segmentation.examples import (
+        WeakImage,
+        gathered,
+        places,
+        strong_example,
+        weak_example,
+    )
 
     size, zoom = (settings.height_px, settings.width_px), settings.zoom
     least = 2 if settings.decoder in NEEDS_TWO_IMAGES else 1

@@ -18,6 +18,10 @@ def export_network(run: Run, training: str, out: Path) -> StageResult:
     Number, height and width of images are free; height and width are multiples of 32. What the outputs mean stands in
     the file's metadata: `classes`, `tree`, `void_id`, `short_side` and `thresher_version`, as JSON.
 
+    Args:
+        training: The training's name.
+        out: The .onnx file to write.
+
     Raises:
         SettingsError: no such training, a network that ONNX cannot express, or `out` does not end in .onnx.
     """

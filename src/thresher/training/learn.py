@@ -44,7 +44,11 @@ def learnt(
         here: accelerate's view of this process (`segmentation.devices.accelerator`).
     """
     from thresher.segmentation import loop as training
-    from thresher.segmentation.checkpoint import checkpoint_about, load_checkpoint, save_checkpoint
+    from thresher.segmentation.checkpoint import (
+        checkpoint_about,
+        load_checkpoint,
+        save_checkpoint,
+    )
     from thresher.segmentation.devices import placed, restore_scaler, scaler_state
     from thresher.segmentation.network import new_network
 

@@ -29,6 +29,11 @@ def predict(
     Each gets `masks/NAME.png`, whose values are the taxonomy's ids (encoding `class_index`), and `overlays/NAME.jpg`,
     at its own size. An image that cannot be read costs only itself; it stands in `problems.parquet`.
 
+    Args:
+        training: The training's name.
+        images: An image, or a folder of images at any depth.
+        out: Folder that gets masks/, overlays/ and, if any failed, problems.parquet.
+
     Raises:
         SettingsError: no such training, or `out` would write over an image that is read.
         DataError: no such image or folder, or no images in it.
@@ -73,7 +78,8 @@ def predict(
     listed = tables.from_rows([problems[number] for number in sorted(problems)], tables.PROBLEMS)
     if problems or record.problems.is_file():
         record.add_problems("predict", listed)
-    return StageResult("predict", "done", told | {"unreadable": listed["path"].to_list()}, len(problems))
+    done = told | {"unreadable": listed["path"].to_list()}
+    return StageResult("predict", "done", done, len(problems), problems_in=str(record.problems))
 
 
 def _named_images(images: Path, out: Path) -> tuple[list[Path], list[str]]:
