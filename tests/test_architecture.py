@@ -23,7 +23,7 @@ FLOORS = [
     {"run"},
     {"density", "selection", "data"},
     {"synthetic", "workers", "tables", "vectors", "pretrained"},
-    {"files", "run_files"},
+    {"files", "run_files", "settings", "extras", "frames"},
     {"errors"},
 ]
 #: Most modules of a room's own folder, where the number is a promise.
@@ -36,9 +36,9 @@ KEPT_IN = {
     "onnxruntime": ("features/backbone.py", "features/quantised.py", "segmentation/"),
     "accelerate": ("segmentation/devices.py",),
     "tensorboard": ("segmentation/board.py",),
-    "torchvision": ("segmentation/",),
+    "torchvision": ("segmentation/", "training/dataset.py"),
     "segmentation_models_pytorch": ("segmentation/",),
-    "numba": ("density/kernels.py",),
+    "numba": ("density/kernels_compiled.py",),
     "ray": ("workers/",),
     "starlette": ("explorer/application.py",),
     "uvicorn": ("explorer/explore.py",),

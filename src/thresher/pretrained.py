@@ -32,7 +32,7 @@ _LITE_MEAN, _LITE_STD = 127 / 255, 128 / 255
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def weights_file(model: str, weights: Path | None = None, allow_download: bool = False) -> Path | None:
+def weights_file(model: str, weights: Path | str | None = None, allow_download: bool = False) -> Path | None:
     """The local file that holds a network's weights; None if they are to be downloaded.
 
     Args:
@@ -42,8 +42,9 @@ def weights_file(model: str, weights: Path | None = None, allow_download: bool =
     Raises:
         SettingsError: no such file; or weights for this timm name neither given, packaged, nor allowed to download.
     """
-    given = Path(model) if model.endswith(".onnx") else weights
+    given = model if model.endswith(".onnx") else weights
     if given is not None:
+        given = Path(given)
         if not given.is_file():
             raise SettingsError(f"backbone weights {given}: no such file.")
         return given
@@ -124,7 +125,7 @@ class PretrainedWeights:
     std: tuple[float, float, float]
 
 
-def pretrained_weights(model: str, weights: Path | None = None) -> PretrainedWeights:
+def pretrained_weights(model: str, weights: Path | str | None = None) -> PretrainedWeights:
     """What a network starts from that has this model as its encoder.
 
     Raises:

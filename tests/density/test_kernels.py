@@ -1,20 +1,28 @@
-"""Compiled loops, against the same said in numpy."""
+"""The mixture's loops, compiled and in numpy: each by hand, and against each other."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import pytest
 
-from thresher.density import kernels
+from thresher.density import kernels_compiled, kernels_numpy
 from thresher.density.mixture import Mixture
 from thresher.density.moments import expected_moments, moments_of_owners
 
+KERNELS = {"compiled": kernels_compiled, "numpy": kernels_numpy}
 PRECISIONS = pytest.mark.parametrize(("dtype", "bits"), [(np.float32, np.int32), (np.float64, np.int64)])
+
+
+@pytest.fixture(params=KERNELS)
+def kernels(request: pytest.FixtureRequest) -> Any:
+    return KERNELS[request.param]
 
 
 @PRECISIONS
 @pytest.mark.parametrize("k", [1, 3, 16, 33])
-def test_rows_are_shifted_below_their_peak(dtype: type, bits: type, k: int) -> None:
+def test_rows_are_shifted_below_their_peak(kernels: Any, dtype: type, bits: type, k: int) -> None:
     rng = np.random.default_rng(k)
     joint, constants = (rng.normal(size=(50, k)) * 40).astype(dtype), rng.normal(size=k).astype(dtype)
     summed, peak = joint + constants, np.empty(50, dtype)
@@ -24,7 +32,7 @@ def test_rows_are_shifted_below_their_peak(dtype: type, bits: type, k: int) -> N
 
 
 @PRECISIONS
-def test_a_row_with_nan_stays_without_a_number_and_spoils_no_other(dtype: type, bits: type) -> None:
+def test_a_row_with_nan_stays_without_a_number_and_spoils_no_other(kernels: Any, dtype: type, bits: type) -> None:
     joint, peak = np.array([[0, np.nan], [-3, -1]], dtype), np.empty(2, dtype)
     kernels.shift_below_peak(joint, np.zeros(2, dtype), joint.view(bits), peak, peak.view(bits), dtype(-60))
     assert np.isnan(joint[0]).all()
@@ -32,7 +40,7 @@ def test_a_row_with_nan_stays_without_a_number_and_spoils_no_other(dtype: type, 
     assert joint[1].tolist() == [-2, 0]
 
 
-def test_squares_sums_and_scales_by_hand() -> None:
+def test_squares_sums_and_scales_by_hand(kernels: Any) -> None:
     joint = np.full((1, 2), 10.0, np.float32)
     kernels.subtract_squares(np.array([[[1, 2], [3, 0]]], np.float32), joint)
     assert joint.tolist() == [[0, 6]]  # 10 − 1² − 3², 10 − 2² − 0²
@@ -46,12 +54,39 @@ def test_squares_sums_and_scales_by_hand() -> None:
     assert columns.tolist() == [3, 5, 7]
 
 
-def test_weighted_sums_leave_out_what_is_negligible() -> None:
+def test_weighted_sums_leave_out_what_is_negligible(kernels: Any) -> None:
     first, second = np.zeros((2, 2, 1), np.float32)
     shares = np.array([[1, 0.25], [0.5, 0.125]], np.float32)
     kernels.add_weighted(np.array([[2], [4]], np.float32), shares, np.float32(0.125), first, second)
     assert first.tolist() == [[4], [0.5]]  # 1·2 + ½·4; ¼·2
     assert second.tolist() == [[12], [1]]  # 1·4 + ½·16; ¼·4
+
+
+@PRECISIONS
+@pytest.mark.parametrize("seed", range(3))
+def test_compiled_loops_and_numpy_give_the_same(dtype: type, bits: type, seed: int) -> None:
+    rng, n, k, d = np.random.default_rng(seed), 300, 17, 9
+    cells = rng.normal(size=(k, 5, n)).astype(dtype)
+    joint = (rng.normal(size=(k, n)) * 30).astype(dtype)
+    constants = rng.normal(size=k).astype(dtype)
+    x, shares = rng.normal(size=(n, d)).astype(dtype), rng.random((n, k)).astype(dtype)
+    found = []
+    for loops in KERNELS.values():
+        rows, below = joint.copy(), np.empty((n, k), dtype)
+        loops.subtract_squares(cells, rows)
+        below[:] = rows.T
+        peak, sums, scaled = np.empty(n, dtype), np.empty(n, dtype), np.empty((n, k), dtype)
+        loops.shift_below_peak(below, constants, below.view(bits), peak, peak.view(bits), dtype(-40))
+        loops.row_sums(shares, sums)
+        loops.scaled_rows(shares, sums, scaled)
+        columns, first, second = np.ones(k), np.zeros((k, d), dtype), np.zeros((k, d), dtype)
+        above = loops.add_column_sums(shares, dtype(0.9), columns)
+        loops.add_weighted(x, shares, dtype(0.9), first, second)
+        found.append((rows, below, peak, sums, scaled, columns, np.array(above), first, second))
+    tolerance = 2e-5 if dtype is np.float32 else 1e-12
+    for compiled, plain in zip(*found, strict=True):
+        assert compiled.dtype == plain.dtype
+        np.testing.assert_allclose(compiled, plain, rtol=tolerance, atol=tolerance * 50)
 
 
 def test_few_shares_and_many_give_the_same_moments() -> None:

@@ -85,10 +85,6 @@ def test_budgets_and_words_of_errors() -> None:
         ranking(SCORED, "diversty", 0)
 
 
-def test_shares_and_numbers_are_the_same_as_their_texts() -> None:
-    assert [budget_count(number, 200) for number in (1, 200, 0.1, 0.025)] == [1, 200, 20, 5]
-
-
 def test_any_numeric_column_can_be_ranked_by() -> None:
     scores = SCORED.with_columns(mine=pl.Series([1, None, 3, 2]), words=pl.lit("a"))
     assert order(scores, "mine") == ["i02", "i03", "i00"]

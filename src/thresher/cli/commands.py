@@ -13,6 +13,7 @@ from thresher.cli.main import EXIT_FAILURE, EXIT_OK
 from thresher.cli.output import JsonOutput, Output, logs_on_stderr, print_results, progress_bars
 from thresher.cli.stage_command import FLAT, command_of
 from thresher.run.stages import STAGES
+from thresher.settings import converted
 from thresher.workers.settings import EngineSettings
 
 
@@ -43,6 +44,7 @@ def run_command(
         return print_results(done, output)
 
 
+@converted
 @dataclass(frozen=True)
 class DemoSettings:
     """How large the demonstration is."""

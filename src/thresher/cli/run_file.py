@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import tomllib
-import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +17,7 @@ from thresher.errors import SettingsError
 from thresher.run.folder import Run
 from thresher.run.perform import StageResult, Track, untracked
 from thresher.selection.methods import check_method
+from thresher.settings import AnyPath, converted, did_you_mean, required
 from thresher.stages.embed import EmbedSettings, embed
 from thresher.stages.export import export
 from thresher.stages.fit import FitSettings, fit
@@ -33,6 +32,7 @@ from thresher.workers.settings import EngineSettings
 Settings = TypeVar("Settings")
 
 
+@converted
 @dataclass(frozen=True)
 class ExportSettings:
     """One export of a selection."""
@@ -41,7 +41,7 @@ class ExportSettings:
     """The selection to write."""
     format: Format
     """csv, txt, parquet, coco, open_images, fiftyone, lightly, atlas or hf."""
-    out: Path
+    out: AnyPath = required()
     """File or folder to write; relative to the TOML file."""
     images: str = "link"
     """For formats that hold images: link, copy or none."""
@@ -78,26 +78,26 @@ def load_run_file(path: Path) -> RunFile:
     known = [field.name for field in dataclasses.fields(RunFile) if field.name != "folder"] + ["run"]
     _refuse_unknown(content, known, str(path))
     base = path.resolve().parent
-    index_table = dict(content.get("index", {}))
+    index_table, embed_table = _table(content, "index", path), _table(content, "embed", path)
     for key in ("target", "pool"):
-        texts = index_table.get(key, [])
-        index_table[key] = [_anchored(text, base) for text in ([texts] if isinstance(texts, str) else texts)]
+        if isinstance(texts := index_table.get(key, []), str | list):
+            index_table[key] = [_anchored(str(text), base) for text in ([texts] if isinstance(texts, str) else texts)]
     for key, name in (("train", "validation"), ("compare", "test")):
-        if name in content.get(key, {}):
-            content[key] = {**content[key], name: _anchored(str(content[key][name]), base)}
-    embed_table = dict(content.get("embed", {}))
+        if name in (table := _table(content, key, path)):
+            content[key] = {**table, name: _anchored(str(table[name]), base)}
     # These two may name something built in or a file; a file's name tells by its suffix.
     for table, key, suffix in ((index_table, "taxonomy", ".toml"), (embed_table, "backbone", ".onnx")):
         if str(table.get(key, "")).endswith(suffix):
             table[key] = str(base / table[key])
+    selects, exports = _tables(content, "select", path, [{}]), _tables(content, "export", path, [])
     settings = RunFile(
         base / content.get("run", path.stem),
         _settings(IndexSettings, index_table, f"{path}: [index]", base),
         _settings(EmbedSettings, embed_table, f"{path}: [embed]", base),
-        _settings(FitSettings, content.get("fit", {}), f"{path}: [fit]", base),
-        _settings(ScoreSettings, content.get("score", {}), f"{path}: [score]", base),
-        tuple(_settings(SelectSettings, t, f"{path}: [[select]]", base) for t in content.get("select", [{}])),
-        tuple(_settings(ExportSettings, t, f"{path}: [[export]]", base) for t in content.get("export", [])),
+        _settings(FitSettings, _table(content, "fit", path), f"{path}: [fit]", base),
+        _settings(ScoreSettings, _table(content, "score", path), f"{path}: [score]", base),
+        tuple(_settings(SelectSettings, each, f"{path}: [[select]]", base) for each in selects),
+        tuple(_settings(ExportSettings, each, f"{path}: [[export]]", base) for each in exports),
         _settings(TrainSettings, content["train"], f"{path}: [train]", base) if "train" in content else None,
         _settings(CompareSettings, content["compare"], f"{path}: [compare]", base) if "compare" in content else None,
     )
@@ -111,55 +111,46 @@ def _anchored(source: str, base: Path) -> str:
     return f"{head}:{base / Path(place).expanduser()}" if colon else source
 
 
-def _refuse_unknown(found: Mapping[str, Any], known: list[str], where: str) -> None:
+def _refuse_unknown(found: Mapping[str, Any], known: Collection[str], where: str) -> None:
     for key in found:
         if key not in known:
-            close = difflib.get_close_matches(key, known, n=1)
-            hint = f" Did you mean '{close[0]}'?" if close else ""
-            raise SettingsError(f"{where}: unknown key '{key}'.{hint} Known: {', '.join(known)}.")
+            raise SettingsError(f"{where}: unknown key '{key}'.{did_you_mean(key, known)}")
 
 
-def _settings(kind: type[Settings], found: Mapping[str, Any], where: str, base: Path) -> Settings:
-    """A settings dataclass from a TOML table, each value checked against its field's type."""
+def _table(content: Mapping[str, Any], name: str, path: Path) -> dict[str, Any]:
+    found = content.get(name, {})
+    if not isinstance(found, dict):
+        raise SettingsError(f"{path}: {name} = {found!r}: expected a table, [{name}].")
+    return dict(found)
+
+
+def _tables(content: Mapping[str, Any], name: str, path: Path, absent: list[Any]) -> list[dict[str, Any]]:
+    """What stands under [[name]], any number of times, or once under [name]."""
+    found = content.get(name, absent)
+    listed = found if isinstance(found, list) else [found]
+    if not all(isinstance(each, dict) for each in listed):
+        raise SettingsError(f"{path}: {name} = {found!r}: expected tables, each headed [[{name}]].")
+    return listed
+
+
+def _settings(kind: Callable[..., Settings], found: Mapping[str, Any], where: str, base: Path) -> Settings:
+    """A settings dataclass from a TOML table; paths in it are relative to `base`."""
     types_of = typing.get_type_hints(kind)
     _refuse_unknown(found, list(types_of), where)
-    values = {key: _value(value, types_of[key], f"{where} {key}", base) for key, value in found.items()}
+    values = {
+        key: base / Path(value).expanduser() if _is_path(types_of[key]) and isinstance(value, str) else value
+        for key, value in found.items()
+    }
     try:
         return kind(**values)
     except TypeError as error:
-        raise SettingsError(f"{where}: {error}.") from error
+        raise SettingsError(f"{where}: {error}") from error
     except SettingsError as error:
         raise SettingsError(f"{where}: {error}") from error
 
 
-def _value(value: Any, kind: Any, where: str, base: Path) -> Any:
-    options = typing.get_args(kind) if typing.get_origin(kind) in (types.UnionType, typing.Union) else (kind,)
-    if Path in options and isinstance(value, str):
-        return base / Path(value).expanduser()
-    if typing.get_origin(kind) is tuple:
-        items = value if isinstance(value, list) else [value]
-        if all(isinstance(item, str | int) and not isinstance(item, bool) for item in items):
-            return tuple(map(str, items))
-    if typing.get_origin(kind) is typing.Literal:
-        if value in typing.get_args(kind):
-            return value
-    elif str in options and isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    elif any(isinstance(option, type) and _is_of(value, option) for option in options):
-        return float(value) if float in options else value
-    raise SettingsError(f"{where} = {value!r}: expected {_spelt(kind)}.")
-
-
-def _is_of(value: Any, kind: type) -> bool:
-    if isinstance(value, bool) or kind is bool:
-        return isinstance(value, bool) and kind is bool
-    return isinstance(value, int | float) if kind is float else isinstance(value, kind)
-
-
-def _spelt(kind: Any) -> str:
-    if typing.get_origin(kind) is typing.Literal:
-        return " or ".join(map(repr, typing.get_args(kind)))
-    return str(getattr(kind, "__name__", kind))
+def _is_path(kind: Any) -> bool:
+    return kind is Path or Path in typing.get_args(kind)
 
 
 def _check_methods(settings: RunFile, run: Run) -> None:

@@ -8,12 +8,14 @@ from typing import Annotated, Any, Literal  # noqa: F401 - as above
 
 from cyclopts import Parameter
 
+from thresher.settings import converted
 from thresher.training.settings import TrainSettings
 
 #: What the grid of a comparison sets is no flag of its own.
 _OF_GRID = Parameter(parse=False, show=False)
 
 
+@converted
 @dataclass(frozen=True)
 class SharedTraining(TrainSettings):
     """What all trainings of a comparison have in common."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import get_args, get_type_hints
 
 from thresher.errors import SettingsError
+from thresher.selection.written import Budgets, Names
+from thresher.settings import converted, default, did_you_mean
 from thresher.stages.select import SelectSettings
 from thresher.training.settings import TrainSettings
 
@@ -18,19 +20,20 @@ STRONG = "strong"
 GRID = ("selection", "mode", "seed", "name")
 
 
+@converted
 @dataclass(frozen=True)
 class CompareSettings:
     """Which selections are compared, and how often each."""
 
-    methods: tuple[str, ...] = ("layout_and_diversity", "random")
+    methods: Names = default(("layout_and_diversity", "random"))
     """Methods of `select`, separated by commas."""
-    budgets: tuple[str, ...] = ("10%",)
+    budgets: Budgets = default(("10%",))
     """How many images each method chooses: numbers (500) or shares of the pool (3%), separated by commas."""
-    modes: tuple[str, ...] = ("hierarchical",)
+    modes: Names = default(("hierarchical",))
     """Modes of `train` that use boxes, separated by commas."""
     seeds: int = 3
     """How many trainings of each kind, with seeds 0, 1, …; an interval needs two, and is useful from about five."""
-    baselines: tuple[str, ...] = (NONE, ALL)
+    baselines: Names = default((NONE, ALL))
     """Trainings to compare with: none (no weakly labelled image), all (the whole pool)."""
     test: str = ""
     """Test set as FORMAT:ROOT[#SPLIT]: images with masks on which each network is evaluated once it is trained.
@@ -45,15 +48,11 @@ class CompareSettings:
             SettingsError: names the setting, its value and what is expected.
         """
         modes = tuple(mode for mode in get_args(get_type_hints(TrainSettings)["mode"]) if mode != STRONG)
-        known = {"methods": None, "budgets": None, "modes": modes, "baselines": (NONE, ALL)}
+        known = {"modes": modes, "baselines": (NONE, ALL)}
         for name, options in known.items():
-            given = getattr(self, name)
-            listed = [part.strip() for part in (given if isinstance(given, str) else ",".join(given)).split(",")]
-            values = tuple(dict.fromkeys(part for part in listed if part))
-            object.__setattr__(self, name, values)
-            for value in values:
-                if options is not None and value not in options:
-                    raise SettingsError(f"{name}: '{value}' is unknown. Known: {', '.join(options)}.")
+            for value in getattr(self, name):
+                if value not in options:
+                    raise SettingsError(f"{name}: '{value}' is unknown.{did_you_mean(value, options)}")
         if not self.modes or not (self.baselines or (self.methods and self.budgets)):
             raise SettingsError("compare: nothing to train. Give modes, and methods with budgets or baselines.")
         if self.seeds < 1:

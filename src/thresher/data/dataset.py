@@ -11,6 +11,7 @@ from pathlib import Path
 import polars as pl
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from thresher.data.image_files import opened_image, quiet
 from thresher.data.sources import opened
 from thresher.errors import DataError
 from thresher.tables import BOXES, IMAGES, MASKS, PROBLEMS, VOCABULARY, checked, empty
@@ -137,7 +138,7 @@ def size_px(path: Path) -> tuple[int, int]:
         DataError: not an image, or cut off before its header ends.
     """
     try:
-        with opened(path) as file, Image.open(file) as image:
+        with opened(path) as file, quiet(), opened_image(file) as image:
             return (image.height, image.width) if _is_turned(image) else image.size
     except UnidentifiedImageError as error:  # its own words hold a memory address
         raise DataError(

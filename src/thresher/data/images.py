@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import io
-import warnings
+from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
-import simplejpeg
 from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from thresher.data.image_files import opened_image, quiet
 from thresher.data.sources import image_bytes, opened, size_bytes
 from thresher.errors import DataError
 
@@ -21,8 +24,8 @@ MAX_ASPECT = 4.0
 
 _ORIENTATION, _UPRIGHT = 0x0112, (0, 1)
 
-# The limit above is checked before any pixel is read, so Pillow's own, lower warning has nothing to add.
-Image.MAX_IMAGE_PIXELS = None
+#: Pillow's decoders report damage in all of these ways.
+_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, MemoryError, Image.DecompressionBombError)
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -32,9 +35,9 @@ def image_size(path: Path) -> tuple[int, int]:
         DataError: the file is missing or no image.
     """
     try:
-        with opened(path) as file, Image.open(file) as image:
+        with opened(path) as file, quiet(), opened_image(file) as image:
             return image.size
-    except (OSError, SyntaxError, ValueError) as error:
+    except _DAMAGE as error:
         raise DataError(f"{path}: {_reason(path, error)}") from error
 
 
@@ -47,15 +50,12 @@ def rgb_image(path: Path) -> Image.Image:
         DataError: missing, empty, truncated, no image, or larger than `MAX_PIXELS`.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a palette with byte transparency is no news to the user
-            with opened(path) as file, Image.open(file) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise DataError(f"{path}: {image.width} × {image.height} pixels; the limit is {MAX_PIXELS:,}")
-                image.load()
-                return _as_rgb(ImageOps.exif_transpose(image))
-    # Pillow's decoders report damage in all of these ways.
-    except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
+        with quiet(), opened(path) as file, opened_image(file) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise DataError(f"{path}: {image.width} × {image.height} pixels; the limit is {MAX_PIXELS:,}")
+            image.load()
+            return _as_rgb(ImageOps.exif_transpose(image))
+    except _DAMAGE as error:
         raise DataError(f"{path}: {_reason(path, error)}") from error
 
 
@@ -75,18 +75,26 @@ def jpeg_pixels(content: bytes, least_px: int = 0) -> tuple[UInt8[np.ndarray, "h
     Args:
         least_px: Decode at a half, a quarter or an eighth where both sides stay as long as this; 0: at full size.
     """
+    turbo = _turbo()
+    if turbo is None:
+        return None
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            header = Image.open(io.BytesIO(content), formats=["JPEG"])
-        usual = header.mode in ("RGB", "L") and header.getexif().get(_ORIENTATION, 1) in _UPRIGHT
+        with quiet():
+            header = opened_image(io.BytesIO(content), formats=["JPEG"])
+            usual = header.mode in ("RGB", "L") and header.getexif().get(_ORIENTATION, 1) in _UPRIGHT
         if not usual or header.width * header.height > MAX_PIXELS:
             return None
-        pixels = simplejpeg.decode_jpeg(content, "RGB", min_height=least_px, min_width=least_px)
+        pixels = turbo.decode_jpeg(content, "RGB", min_height=least_px, min_width=least_px)
     # Whatever is wrong, Pillow's decoder has the last word, and gives the reason.
-    except (OSError, SyntaxError, ValueError):
+    except _DAMAGE:
         return None
     return pixels, header.width, header.height
+
+
+@cache
+def _turbo() -> ModuleType | None:
+    """The decoder of libjpeg-turbo; None where the optional part `embed` is not installed, and Pillow decodes all."""
+    return importlib.import_module("simplejpeg") if importlib.util.find_spec("simplejpeg") else None
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int16, UInt8
-from PIL import Image
 
+from thresher.data.image_files import opened_image
 from thresher.data.sources import opened
 from thresher.data.taxonomy import ENCODINGS, Taxonomy
 from thresher.errors import DataError
@@ -43,7 +43,7 @@ def label_map(path: Path, numbers: Int16[np.ndarray, " 256"]) -> UInt8[np.ndarra
         DataError: missing, damaged, not of one 8-bit channel, or with a value that has no meaning.
     """
     try:
-        with opened(path) as file, Image.open(file) as image:
+        with opened(path) as file, opened_image(file) as image:
             if image.mode not in ("L", "P"):
                 raise DataError(f"{path}: mode {image.mode}; expected a mask of one 8-bit channel (L or P).")
             values = np.asarray(image)

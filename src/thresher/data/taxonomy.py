@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from thresher.errors import SettingsError
+from thresher.settings import as_type, did_you_mean
 from thresher.tables import BOXES, LABELS
 
 BUILT_IN = Path(__file__).parent / "taxonomies"
@@ -119,18 +119,21 @@ def _toml(path: Path) -> dict[str, Any]:
 
 def _parsed(content: dict[str, Any], path: Path) -> Taxonomy:
     _only_known(content, {"name", "void_id", "void_synonyms", "no_counterpart", "groups", "classes"}, str(path))
-    groups: dict[str, list[str]] = content.get("groups", {})
+    for table in ("groups", "classes"):
+        if not isinstance(content.get(table, {}), dict):
+            raise SettingsError(f"{path}: {table} = {content[table]!r}: expected a table, [{table}].")
+    groups = {group: _texts(content["groups"], group, path) for group in content.get("groups", {})}
     classes: list[TargetClass] = []
     meaning: dict[str, str | None] = {}
-    meaning |= {normalised(label): None for label in content.get("no_counterpart", [])}
-    meaning |= {normalised(label): VOID for label in [VOID, *content.get("void_synonyms", [])]}
+    meaning |= {normalised(label): None for label in _texts(content, "no_counterpart", path)}
+    meaning |= {normalised(label): VOID for label in [VOID, *_texts(content, "void_synonyms", path)]}
     for group, synonyms in groups.items():
         _add_synonyms(meaning, group, synonyms, path)
     for name, entry in content.get("classes", {}).items():
         where = f"{path}: class '{name}'"
         _only_known(entry, {"id", "colour", "group", "thing", "label_ids", "synonyms"}, where)
         classes.append(_target_class(name, entry, tuple(groups), where))
-        _add_synonyms(meaning, name, entry.get("synonyms", []), path)
+        _add_synonyms(meaning, name, _texts(entry, "synonyms", where), path)
     ids = [c.id for c in classes]
     if not classes or len(set(ids)) < len(ids) or content.get("void_id") in [None, *ids]:
         raise SettingsError(f"{path}: needs classes whose ids differ from each other and from void_id; found {ids}.")
@@ -145,11 +148,17 @@ def _target_class(name: str, entry: dict[str, Any], groups: tuple[str, ...], whe
     if not isinstance(entry.get("id"), int) or not isinstance(colour, list) or len(colour) != 3:
         raise SettingsError(f"{where}: needs id = N and colour = [R, G, B]; found {entry}.")
     red, green, blue = colour
-    label_ids = tuple(entry.get("label_ids", ()))
-    return TargetClass(name, entry["id"], (red, green, blue), group, entry.get("thing", False), label_ids)
+    label_ids = as_type(entry.get("label_ids", ()), tuple[int, ...], f"{where}: label_ids")
+    thing = as_type(entry.get("thing", False), bool, f"{where}: thing")
+    return TargetClass(name, entry["id"], (red, green, blue), group, thing, label_ids)
 
 
-def _add_synonyms(meaning: dict[str, str | None], node: str, synonyms: list[str], path: Path) -> None:
+def _texts(entry: Mapping[str, Any], key: str, where: Path | str) -> tuple[str, ...]:
+    texts: tuple[str, ...] = as_type(entry.get(key, ()), tuple[str, ...], f"{where}: {key}")
+    return texts
+
+
+def _add_synonyms(meaning: dict[str, str | None], node: str, synonyms: Sequence[str], path: Path) -> None:
     for label in [node, *synonyms]:
         known = meaning.setdefault(normalised(label), node)
         if known != node:
@@ -159,14 +168,7 @@ def _add_synonyms(meaning: dict[str, str | None], node: str, synonyms: list[str]
 def _only_known(entry: Mapping[str, Any], known: set[str], where: str) -> None:
     for key in entry:
         if key not in known:
-            raise SettingsError(
-                f"{where}: unknown key '{key}'.{_suggestion(key, known)} Known: {', '.join(sorted(known))}."
-            )
-
-
-def _suggestion(word: str, known: set[str] | tuple[str, ...]) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f" Did you mean '{close[0]}'?" if close else ""
+            raise SettingsError(f"{where}: unknown key '{key}'.{did_you_mean(key, sorted(known))}")
 
 
 @dataclass(frozen=True)
@@ -209,8 +211,7 @@ def _node(value: object, taxonomy: Taxonomy, where: str) -> str | None:
     if isinstance(value, str) and normalised(value) in taxonomy.meaning:
         return taxonomy.meaning[normalised(value)]
     nodes = (*taxonomy.nodes, VOID, "none")
-    raise SettingsError(f"{where} = {value!r}: not in taxonomy '{taxonomy.name}'.{_suggestion(str(value), nodes)} "
-                        f"Known: {', '.join(nodes)}.")  # fmt: skip
+    raise SettingsError(f"{where} = {value!r}: not in taxonomy '{taxonomy.name}'.{did_you_mean(str(value), nodes)}")
 
 
 def with_classes(

@@ -21,6 +21,7 @@ from thresher.density.start import (
     uniform_sample,
 )
 from thresher.errors import SettingsError
+from thresher.settings import Given, converted, default
 
 log = logging.getLogger(__name__)
 
@@ -28,11 +29,12 @@ log = logging.getLogger(__name__)
 CANDIDATES = (1, 2, 4, 8, 16, 32, 64)
 
 
+@converted
 @dataclass(frozen=True)
 class MixtureSettings:
     """How the target's slices are modelled."""
 
-    components: str = "auto"
+    components: Given[str, int] = default("auto")
     """Number of components K, or "auto": the K of 1, 2, 4, … 64 with the best held-out log-likelihood."""
     covariance: Covariance = "full"
     """Shape of each component: a full matrix, or its diagonal."""

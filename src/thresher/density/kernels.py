@@ -1,83 +1,20 @@
-"""The few loops of the mixture that numpy cannot do in one pass, compiled by numba where they are first called.
+"""The few loops of the mixture that numpy cannot do in one pass: compiled where numba is there, else in numpy.
 
-Numba compiles plain functions of arrays, so these carry no annotations: their docstrings give the shapes. All arrays of
-a call are contiguous and, where nothing else is said, of one floating type.
+Both give the same to the precision of their arrays; the compiled ones are the faster.
 """
 
 from __future__ import annotations
 
-import numpy as np
-from numba import njit
+import importlib
+import importlib.util
+from typing import Any
 
+_NAME = "kernels_numpy" if importlib.util.find_spec("numba") is None else "kernels_compiled"
+_LOOPS: Any = importlib.import_module(f"thresher.density.{_NAME}")
 
-@njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})
-def subtract_squares(cells, joint):
-    """joint[k, n] −= Σ_w cells[k, w, n]²: what one group of columns adds to a Gaussian's exponent."""
-    for k in range(cells.shape[0]):
-        for w in range(cells.shape[1]):
-            for n in range(cells.shape[2]):
-                joint[k, n] -= cells[k, w, n] * cells[k, w, n]
-
-
-@njit(nogil=True, cache=True)
-def shift_below_peak(joint, constants, bits, peak, peak_bits, lowest):
-    """Add constants[k] to joint[n, k], subtract each row's largest from it, and raise what is below `lowest` to it.
-
-    `peak[n]` receives the row's largest. NaN stays NaN. `bits` and `peak_bits` are the memory of `joint` and `peak`
-    read as integers of the same size: the maximum of integers is vectorised, that of floats is not. Their order is the
-    floats' once the negative ones are turned round.
-    """
-    mask = peak_bits.dtype.type(np.iinfo(peak_bits.dtype).max)
-    for n in range(joint.shape[0]):
-        for k in range(joint.shape[1]):
-            joint[n, k] += constants[k]
-        largest = ~mask
-        for k in range(joint.shape[1]):
-            ordered = bits[n, k] ^ mask if bits[n, k] < 0 else bits[n, k]
-            largest = max(largest, ordered)
-        peak_bits[n] = largest ^ mask if largest < 0 else largest
-        for k in range(joint.shape[1]):
-            value = joint[n, k] - peak[n]
-            joint[n, k] = lowest if value < lowest else value
-
-
-@njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})
-def row_sums(values, total):
-    """total[n] = Σ_k values[n, k]."""
-    for n in range(values.shape[0]):
-        summed = values[n, 0] - values[n, 0]
-        for k in range(values.shape[1]):
-            summed += values[n, k]
-        total[n] = summed
-
-
-@njit(nogil=True, cache=True)
-def scaled_rows(values, scale, scaled):
-    """scaled[n, k] = values[n, k] · scale[n]."""
-    for n in range(values.shape[0]):
-        for k in range(values.shape[1]):
-            scaled[n, k] = values[n, k] * scale[n]
-
-
-@njit(nogil=True, cache=True)
-def add_column_sums(values, least, total):
-    """total[k] += Σ_n values[n, k], in the precision of `total`; returns how many values are above `least`."""
-    above = 0
-    for n in range(values.shape[0]):
-        for k in range(values.shape[1]):
-            total[k] += values[n, k]
-            above += values[n, k] > least
-    return above
-
-
-@njit(nogil=True, cache=True, fastmath={"contract"})
-def add_weighted(x, shares, least, first, second):
-    """first[k] += Σ_n shares[n, k] x[n], second[k] += Σ_n shares[n, k] x[n]², of shares above `least` alone."""
-    for n in range(shares.shape[0]):
-        for k in range(shares.shape[1]):
-            share = shares[n, k]
-            if share > least:
-                for i in range(x.shape[1]):
-                    weighted = share * x[n, i]
-                    first[k, i] += weighted
-                    second[k, i] += weighted * x[n, i]
+add_column_sums = _LOOPS.add_column_sums
+add_weighted = _LOOPS.add_weighted
+row_sums = _LOOPS.row_sums
+scaled_rows = _LOOPS.scaled_rows
+shift_below_peak = _LOOPS.shift_below_peak
+subtract_squares = _LOOPS.subtract_squares

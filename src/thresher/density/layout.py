@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Float16, Float32, Float64, Int64
 
 from thresher.errors import DataError, SettingsError
+from thresher.settings import converted
 from thresher.vectors import unit_length
 
 #: Rows of a 224-pixel short side at stride 32: landscape images keep their rows, taller ones are pooled to as many.
@@ -18,6 +19,7 @@ _PARTS = 2
 BLOCK_IMAGES = 4096
 
 
+@converted
 @dataclass(frozen=True)
 class QuerySettings:
     """How the layout's query learns from the pool.

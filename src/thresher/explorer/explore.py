@@ -8,7 +8,6 @@ import ipaddress
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -20,11 +19,13 @@ from thresher.explorer.rows import run_rows
 from thresher.run.folder import Run
 from thresher.run.opened import OpenedRun
 from thresher.run.perform import StageResult
+from thresher.settings import Paths, converted, default
 from thresher.stages.select import SelectSettings, settings_from
 
 _NEEDED = ("sklearn", "starlette", "uvicorn")
 
 
+@converted
 @dataclass(frozen=True)
 class ExploreSettings:
     """What is shown first, to whom, and where."""
@@ -37,7 +38,7 @@ class ExploreSettings:
     """Port to listen on; 0: any that is free."""
     host: str = "127.0.0.1"
     """Address to listen on. Any but this machine's own opens images and selections to all who can reach it."""
-    roots: tuple[Path, ...] = ()
+    roots: Paths = default(())
     """Folders whose pictures may be shown besides those that index was given, for instance where links lead."""
 
     def __post_init__(self) -> None:

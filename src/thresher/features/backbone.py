@@ -16,26 +16,21 @@ from jaxtyping import Float32, UInt8
 
 from thresher.errors import DataError, SettingsError
 from thresher.files import replacing
-from thresher.pretrained import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    pad_statically,
-    pixel_scale,
-    timm_tensors,
-    weights_file,
-)
+from thresher.pretrained import IMAGENET_MEAN, IMAGENET_STD, pad_statically, pixel_scale, timm_tensors, weights_file
+from thresher.settings import Given, OptionalPath, converted, default
 
 if TYPE_CHECKING:
     import torch
 
 
+@converted
 @dataclass(frozen=True)
 class BackboneSettings:
     """Which network sees the images, and how large they are when it does."""
 
-    backbone: str = "tf_efficientnet_lite0"
+    backbone: Given[str, Path] = default("tf_efficientnet_lite0")
     """A timm model name, or a path to an .onnx file (input NCHW float, first output NCHW features)."""
-    weights: Path | None = None
+    weights: OptionalPath = default(None)
     """A checkpoint of the timm model (.pth or .safetensors) in place of the packaged ImageNet weights."""
     feature_level: int = -1
     """Which feature map of the timm model: −1 the last (stride 32), −2 the one before."""

@@ -27,10 +27,23 @@ class ImageFeatures:
     image_id: str
     grid_h: int
     grid_w: int
-    width_px: int
-    height_px: int
+    width_px: int | None
+    """None where only the image's vectors are known."""
+    height_px: int | None
     slices: Float16[np.ndarray, "s d"]
     vector: Float16[np.ndarray, " c"]
+
+
+def has_grid(pooled: pl.DataFrame) -> bool:
+    """Whether any image has more than one slice: without, there is nothing within an image to draw or compare.
+
+    Args:
+        pooled: Columns grid_h and grid_w of table POOLED.
+
+    >>> has_grid(pl.DataFrame({"grid_h": [1, 1], "grid_w": [1, 1]}))
+    False
+    """
+    return bool((pooled["grid_h"].cast(pl.Int64) * pooled["grid_w"].cast(pl.Int64) > 1).any())
 
 
 def shard_path(folder: Path, number: int) -> Path:

@@ -82,8 +82,8 @@ class UnitSlices:
 
     grid_h: int
     grid_w: int
-    width_px: int
-    height_px: int
+    width_px: int | None
+    height_px: int | None
     slices: Float32[np.ndarray, "s c"]
 
 

@@ -28,6 +28,7 @@ from thresher.report.tables import (
 from thresher.run.folder import Record, Run
 from thresher.run.opened import OpenedRun
 from thresher.run.perform import StageResult, Track, untracked
+from thresher.settings import OptionalPath, converted, default
 from thresher.stages.select import SelectSettings
 
 if TYPE_CHECKING:
@@ -37,13 +38,14 @@ if TYPE_CHECKING:
 _NEEDED = ("altair", "jinja2", "vl_convert", "sklearn")
 
 
+@converted
 @dataclass(frozen=True)
 class ReportSettings:
     """What the page shows, and where it goes."""
 
     selection: str = ""
     """The selection to show; by default that of select's default method, or else the first by name."""
-    out: Path | None = None
+    out: OptionalPath = default(None)
     """The HTML file to write, its pictures in a folder beside it; RUN/report.html by default."""
     single_file: bool = False
     """Put the pictures into the HTML file."""

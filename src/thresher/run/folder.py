@@ -15,6 +15,7 @@ import polars as pl
 from thresher import tables
 from thresher.errors import DataError, SettingsError
 from thresher.files import replacing
+from thresher.run.summary import run_summary
 
 _NAME = re.compile(r"[\w][\w.+-]*")
 
@@ -113,6 +114,13 @@ class Run(Record):
         self.scores = self.folder / "scores.parquet"
         self.insight = self.folder / "insight"
 
+    def __repr__(self) -> str:
+        """What there is: images, stages, selections, trainings; and what is older than what it was made from."""
+        return run_summary(self.folder).as_text()
+
+    def _repr_html_(self) -> str:
+        return run_summary(self.folder).as_html()
+
     def selection(self, name: str) -> Path:
         """Where the selection of that name lies."""
         return self.folder / "selections" / f"{name}.parquet"
@@ -128,3 +136,19 @@ class Run(Record):
     def comparison(self, name: str) -> Path:
         """The folder of the comparison of that name."""
         return self.folder / "comparisons" / name
+
+
+def as_run(run: Run | Path | str) -> Run:
+    """The run, or the one in that folder.
+
+    Raises:
+        SettingsError: neither a run nor a path.
+
+    >>> as_run("runs/first").images.as_posix()
+    'runs/first/images.parquet'
+    """
+    if isinstance(run, Run):
+        return run
+    if not isinstance(run, str | Path) or not str(run):
+        raise SettingsError(f'run = {run!r}: expected a run, Run("runs/first"), or the path of its folder.')
+    return Run(run)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import platform
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field, is_dataclass
-from importlib.metadata import version
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -96,7 +97,13 @@ def as_json(settings: object) -> dict[str, Any]:
     """A settings dataclass as plain JSON values."""
     if not is_dataclass(settings) or isinstance(settings, type):
         raise TypeError(f"settings must be a dataclass instance, not {settings!r}")
-    plain: dict[str, Any] = json.loads(json.dumps(asdict(settings), default=str))
+    left_out = {
+        each.name
+        for each in fields(settings)
+        if each.metadata.get("younger") and getattr(settings, each.name) == each.default
+    }
+    told = {name: value for name, value in asdict(settings).items() if name not in left_out}
+    plain: dict[str, Any] = json.loads(json.dumps(told, default=str))
     return plain
 
 
@@ -151,14 +158,22 @@ def perform(
             "summary": summary,
             "failed_items": failed,
             "seconds": round(time.monotonic() - started, 1),
-            "versions": {name: version(name) for name in ("thresher", "numpy", "polars", "onnxruntime")}
-            | {"python": platform.python_version()},
+            "versions": _versions(),
         }
         try:
             record.note(stage, entry)
         except OSError as error:
             raise _named(error, record) from error
     return StageResult(stage, "done", summary, failed)
+
+
+def _versions() -> dict[str, str]:
+    """Of what shapes numbers; a library that is not installed shaped none."""
+    found = {"python": platform.python_version()}
+    for name in ("thresher", "numpy", "polars", "onnxruntime"):
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def _named(error: OSError, record: Record) -> ThresherError:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from thresher.errors import SettingsError
+from thresher.settings import OptionalPath, converted, default
 
 #: A decoder's channels must be a multiple of this: FPN normalises half of them in 32 groups, U-Net halves them 4 times.
 CHANNELS_MULTIPLE = {"fpn": 64, "unet": 16, "deeplabv3plus": 1, "upernet": 1}
@@ -14,6 +14,7 @@ CHANNELS_MULTIPLE = {"fpn": 64, "unet": 16, "deeplabv3plus": 1, "upernet": 1}
 NEEDS_TWO_IMAGES = ("deeplabv3plus", "upernet")
 
 
+@converted
 @dataclass(frozen=True)
 class NetworkSettings:
     """The network, the crops that it is trained on, and the steps that it takes."""
@@ -24,7 +25,7 @@ class NetworkSettings:
     """Decoder channels. FPN: the segmentation branch has half; U-Net: halved per block. 0 = library default (256)."""
     encoder: str = "tf_efficientnet_lite0"
     """A timm model, started from its packaged ImageNet weights or from `weights`."""
-    weights: Path | None = None
+    weights: OptionalPath = default(None)
     """Checkpoint of the encoder (.pth or .safetensors)."""
     height_px: int = 256
     """Height of the training crops in pixels; a multiple of 32."""

@@ -17,8 +17,8 @@ from thresher.selection.methods import budget_count
 class Wishes:
     """What a person asks of a choice besides its ranking."""
 
-    budget: str | int | float
-    """How many: a number (500), or a share of the candidates ("10%", or 0.1)."""
+    budget: str
+    """How many: a number ("500"), or a share of the candidates ("10%")."""
     quotas: Mapping[str, int]
     """CLASS: at least so many of the chosen images hold this class."""
     pinned: Collection[str] = ()

@@ -133,8 +133,8 @@ def ranking(scores: pl.DataFrame, method: str, seed: int, diversity_weight: floa
     )
 
 
-def budget_count(budget: str | int | float, candidates: int) -> int:
-    """The number of images that "500", 500, "10%" or 0.1 asks for; a share is of the candidates, rounded, one at least.
+def budget_count(budget: str, candidates: int) -> int:
+    """The number of images that "500" or "10%" asks for; a share is of the candidates, rounded, one at least.
 
     Raises:
         SettingsError: not a number, or outside 1..candidates or 0..100 %.
@@ -142,7 +142,7 @@ def budget_count(budget: str | int | float, candidates: int) -> int:
     >>> budget_count("10%", 3410), budget_count("48", 3410)
     (341, 48)
     """
-    text = f"{budget:%}" if isinstance(budget, float) and 0 < budget < 1 else str(budget).strip()
+    text = budget.strip()
     try:
         share = text.endswith("%")
         count = max(1, round(candidates * float(text[:-1]) / 100)) if share else int(text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +9,9 @@ import numpy as np
 import polars as pl
 
 from thresher.errors import DataError, SettingsError
+from thresher.frames import as_table
 from thresher.selection.choose import Wishes, chosen_from, refuse_unknown
+from thresher.selection.constraints import parsed_quotas
 from thresher.selection.diversity import (
     boxed_counts,
     class_frequencies,
@@ -20,6 +21,8 @@ from thresher.selection.diversity import (
     with_objects,
 )
 from thresher.selection.methods import weighted_ranks
+from thresher.selection.written import BUDGET, QUOTAS
+from thresher.settings import as_type
 
 _CORNERS = ("x0", "y0", "x1", "y1")
 _FLAGS = ("is_group", "is_depiction", "is_inside")
@@ -117,12 +120,12 @@ def choose(
     if unknown or not any(worth.values()) or min(worth.values()) < 0:
         raise SettingsError(f"weights = {dict(weights or {})}: expected 0 or more for each of {', '.join(names)}.")
     refuse_unknown(pinned, table["image_id"], "pinned", "Leave them out, or give their scores.")
+    counts = _counts(boxes, table)
+    wishes = Wishes(as_type(budget, BUDGET, "budget"), _quotas(quotas, boxes, counts), pinned, excluded)
     used = [name for name in names if worth[name]]
     values = weighted_ranks({name: table[name] for name in used}, worth)
     order = _ranked(table.select("image_id", values.alias("score")))
-    counts = _counts(boxes, table)
-    _check_quotas(quotas or {}, boxes, counts)
-    made = chosen_from(order, Wishes(budget, quotas or {}, pinned, excluded), counts)
+    made = chosen_from(order, wishes, counts)
     return _with_why(made.chosen, table, names, counts)
 
 
@@ -146,40 +149,6 @@ def _boxes(boxes: Any) -> pl.DataFrame:
 
 def _no_areas() -> pl.DataFrame:
     return pl.DataFrame(schema={"image_id": pl.String, "covered_area": pl.Float64})
-
-
-def as_table(values: Any, name: str) -> pl.DataFrame:
-    """A Polars table from Polars, pandas, Arrow or a mapping of columns; pandas needs no pyarrow.
-
-    Raises:
-        DataError: it is none of these.
-    """
-    if isinstance(values, pl.LazyFrame):
-        return values.collect()
-    if isinstance(values, pl.DataFrame):
-        return values
-    if isinstance(values, Mapping):
-        return pl.DataFrame(dict(values))
-    if hasattr(values, "columns") and hasattr(values, "iloc"):  # pandas; column by column, its missing values as null
-        return pl.DataFrame(
-            {str(each): [None if _is_missing(v) else v for v in values[each].tolist()] for each in values.columns},
-            strict=False,
-        )
-    try:
-        found = pl.from_arrow(values)
-    except (TypeError, ValueError) as error:
-        raise DataError(
-            f"{name}: expected a table (Polars, pandas, Arrow or a mapping of columns), got {type(values).__name__}."
-        ) from error
-    return found if isinstance(found, pl.DataFrame) else found.to_frame()
-
-
-def _is_missing(value: object) -> bool:
-    return (
-        value is None
-        or (isinstance(value, float) and math.isnan(value))
-        or type(value).__name__ in ("NAType", "NaTType")
-    )
 
 
 def _scores(scores: Any, ids: Sequence[str] | None) -> tuple[pl.DataFrame, list[str]]:
@@ -243,13 +212,10 @@ def _counts(boxes: Any, images: pl.DataFrame) -> pl.DataFrame:
     return with_objects(boxed_counts(table.lazy(), classes)).join(images, on="image_id", how="semi")
 
 
-def _check_quotas(quotas: Mapping[str, int], boxes: Any, counts: pl.DataFrame) -> None:
+def _quotas(quotas: Mapping[str, int] | None, boxes: Any, counts: pl.DataFrame) -> dict[str, int]:
     if quotas and boxes is None:
         raise SettingsError("quotas need boxes: they say which images hold a class.")
-    known = counts.drop("image_id").columns
-    for name, number in quotas.items():
-        if name not in known or number < 0:
-            raise SettingsError(f"quotas: '{name}' = {number}: expected a class ({', '.join(known)}) and 0 or more.")
+    return parsed_quotas(as_type(quotas or {}, QUOTAS, "quotas"), counts.drop("image_id").columns)
 
 
 def _with_why(chosen: pl.DataFrame, scores: pl.DataFrame, names: list[str], counts: pl.DataFrame) -> pl.DataFrame:

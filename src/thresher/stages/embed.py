@@ -7,54 +7,38 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal  # noqa: F401 - the inherited settings' annotations name it
+from typing import Any
 
 import numpy as np
 import polars as pl
 
-from thresher import tables
+from thresher import extras, tables
 from thresher.errors import DataError, SettingsError
-from thresher.features.backbone import (
-    BackboneFile,
-    BackboneSettings,
-    backbone_digest,
-    backbone_file,
-    scaled,
-)
+from thresher.features.backbone import BackboneSettings, backbone_digest
 from thresher.features.engine import Work, workers
-from thresher.features.pixels import network_pixels
-from thresher.features.projection import (
-    fit_projection,
-    load_projection,
-    projection_is_current,
-    save_projection,
-)
-from thresher.features.quantised import quantise
-from thresher.features.shards import (
-    shard_files,
-    shard_is_current,
-    shard_path,
-    shard_problems,
-    shard_row,
-)
-from thresher.features.worker import Image, Task, Worker, WorkerSettings, sampled_slices
-from thresher.run.folder import Run
+from thresher.features.given_shards import digest_of, known_here, project_given, write_given
+from thresher.features.given_vectors import given_vectors
+from thresher.features.network_file import worker_settings
+from thresher.features.projection import fit_projection, load_projection, projection_is_current, save_projection
+from thresher.features.shards import shard_files, shard_is_current, shard_path, shard_problems, shard_row
+from thresher.features.worker import Image, Task, Worker, sampled_slices
+from thresher.run.folder import Run, as_run
 from thresher.run.perform import StageResult, Track, file_digest, perform, untracked
+from thresher.settings import OptionalPath, converted, younger
 from thresher.workers.settings import EngineSettings
 
 #: Images tried by a dry run to tell how long the whole will take.
 _TIMED_IMAGES = 8
-#: Images of each side that tell how large a fast network's activations become.
-_CALIBRATION_IMAGES = 32
 #: What a worker holds in memory: Python, torch, onnxruntime, the network and a decoded image.
 _WORKER_BYTES = 500_000_000
 #: Small sets are cut into at least this many shards, so that there is work for every processor.
 _FEWEST_SHARDS, _FEWEST_IMAGES = 32, 16
 
 
+@converted
 @dataclass(frozen=True)
 class EmbedSettings(BackboneSettings):
     """How images become slices."""
@@ -67,6 +51,11 @@ class EmbedSettings(BackboneSettings):
     """Images in one file of slices, at most: what a broken-off worker may have to do again."""
     seed: int = 0
     """Seed of the draw of images for the PCA."""
+    vectors: OptionalPath = younger(None)
+    """Your own embeddings in place of the backbone's: Parquet with image_id and a column of lists (or a column per
+    number), or .npy with `ids`; a vector, or a grid of h × w vectors, per image. Each is scaled to unit length."""
+    ids: OptionalPath = younger(None)
+    """For .npy: a file with the image ids in the array's order, one a line (.txt), or in a column image_id (.csv)."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work.
@@ -78,10 +67,12 @@ class EmbedSettings(BackboneSettings):
         for name in ("width", "projection_images", "shard_images"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} = {getattr(self, name)}: expected 1 or more.")
+        if self.ids is not None and self.vectors is None:
+            raise SettingsError(f"ids = '{self.ids}': these name the rows of vectors = FILE.npy, which is not given.")
 
 
 def embed(
-    run: Run,
+    run: Run | Path | str,
     settings: EmbedSettings | None = None,
     *,
     engine: EngineSettings | None = None,
@@ -94,17 +85,28 @@ def embed(
     Shards that are there already, made from the same inputs, are kept: a broken-off run goes on where it was.
 
     Args:
+        run: The run, or the path of its folder.
         engine: Who does it; changes no result.
         shard: "I/N": make only the shards that are the I-th of N jobs' (I from 1), for many machines without a
             cluster; 0/N prepares what they share. When all have ended, `merge` completes the stage.
 
     Raises:
-        SettingsError: the backbone or its weights are not to be had, or `shard` is not I/N.
+        SettingsError: the backbone or its weights are not to be had, the optional part `embed` is not installed, or
+            `shard` is not I/N.
         DataError: no index, or not one readable image in the target.
     """
-    settings, engine = settings or EmbedSettings(), engine or EngineSettings()
+    run, settings, engine = as_run(run), settings or EmbedSettings(), engine or EngineSettings()
     images = _indexed(run)
     job, jobs = _job(shard)
+    if settings.vectors is not None:
+        if shard:
+            raise SettingsError(f"shard = '{shard}': your own vectors are read in one go. Leave it out.")
+        return _embed_given(run, settings, Path(settings.vectors), images, dry_run, track)
+    if absent := extras.missing("embed"):
+        raise SettingsError(
+            f"embed needs {', '.join(absent)}: pip install 'thresher[embed]' "
+            "(or give your own embeddings: embed RUN --vectors FILE)"
+        )
     if dry_run:
         backbone_digest(settings)
         return StageResult("embed", "planned", _plan(run, settings, images, engine))
@@ -115,7 +117,7 @@ def embed(
         # A folder for each process: jobs that start side by side each draw the same sample.
         folder = run.folder.absolute() / f"samples-{os.uname().nodename}-{os.getpid()}"
         try:
-            with workers(_worker_settings(run, settings, drawn), engine) as work:
+            with workers(worker_settings(run, settings, drawn), engine) as work:
                 samples = _projected(run, settings, inputs, drawn, folder, work, track)
                 tasks = _tasks(run, settings, images, inputs)
                 mine = [replace(task, samples=samples) for task in (tasks[job - 1 :: jobs] if job else [])]
@@ -138,7 +140,29 @@ def embed(
     return perform(run, "embed", settings, inputs, _outputs(run), work)
 
 
-def merge(run: Run, settings: EmbedSettings | None = None) -> StageResult:
+def _embed_given(
+    run: Run, settings: EmbedSettings, vectors: Path, images: pl.DataFrame, dry_run: bool, track: Track[Any]
+) -> StageResult:
+    """The stage with vectors that were made elsewhere."""
+    ids = Path(settings.ids) if settings.ids else None
+    inputs = {"images": file_digest(run.images), "vectors": digest_of(vectors, ids)}
+    given = given_vectors(vectors, ids)
+    told = {"vectors": len(given.rows), "vectors_not_in_index": len(given.rows) - known_here(given, images)}
+    if dry_run:
+        return StageResult("embed", "planned", {"images": images.height, **told, "channels": given.channels})
+
+    def work() -> tuple[dict[str, Any], int]:
+        fingerprint = _projection_print(settings, inputs)
+        project_given(run, given, _drawn(images, settings), settings.width, fingerprint)
+        tasks = _tasks(run, settings, images, inputs)
+        write_given(run, given, images, tasks, track)
+        summary, failed = _finish(run, images, tasks)
+        return summary | told, failed
+
+    return perform(run, "embed", settings, inputs, _outputs(run), work)
+
+
+def merge(run: Run | Path | str, settings: EmbedSettings | None = None) -> StageResult:
     """Complete the embed stage from the shards that jobs made apart (`embed` with `shard`), once all are there.
 
     Args:
@@ -147,7 +171,7 @@ def merge(run: Run, settings: EmbedSettings | None = None) -> StageResult:
     Raises:
         DataError: shards are missing or were made from other inputs; names them and the jobs to run again.
     """
-    settings = settings or EmbedSettings()
+    run, settings = as_run(run), settings or EmbedSettings()
     images, inputs = _indexed(run), _inputs(run, settings)
 
     def work() -> tuple[dict[str, Any], int]:
@@ -205,7 +229,8 @@ def _projection_print(settings: EmbedSettings, inputs: dict[str, str]) -> str:
 
 def _tasks(run: Run, settings: EmbedSettings, images: pl.DataFrame, inputs: dict[str, str]) -> list[Task]:
     """A task per shard, the same however many workers or jobs there are."""
-    shaped_by = hashlib.sha256((inputs["backbone"] + file_digest(run.projection)).encode()).hexdigest()
+    source = inputs.get("vectors") or inputs["backbone"]
+    shaped_by = hashlib.sha256((source + file_digest(run.projection)).encode()).hexdigest()
     listed = _listed(images)
     size = _shard_images(settings, len(listed))
     tasks = []
@@ -230,29 +255,6 @@ def _drawn(images: pl.DataFrame, settings: EmbedSettings) -> list[list[Image]]:
         rows = np.sort(rng.permutation(candidates.height)[: settings.projection_images])
         sides.append(_listed(candidates[rows.tolist()]))
     return sides
-
-
-def _worker_settings(run: Run, settings: EmbedSettings, drawn: Sequence[Sequence[Image]]) -> WorkerSettings:
-    """What every worker needs; the network is written to the run's folder."""
-    backbone = backbone_file(settings, run.backbone)
-    fast = settings.mode == "fast"
-    if fast:
-        backbone = _quantised(backbone, run.backbone.with_suffix(".int8.onnx"), settings.short_side, drawn)
-    return WorkerSettings(str(backbone.path.absolute()), backbone.mean, backbone.std, settings.short_side, fast)
-
-
-def _quantised(backbone: BackboneFile, to: Path, short_side: int, drawn: Sequence[Sequence[Image]]) -> BackboneFile:
-    tried = [image for side in drawn for image in side[:: max(1, len(side) // _CALIBRATION_IMAGES)]]
-
-    def readable() -> Iterator[Any]:
-        for _, path in tried:
-            try:
-                yield scaled(network_pixels(Path(path), short_side, fast=True).image, backbone)
-            except DataError:
-                continue  # listed when its shard is made
-
-    quantise(backbone.path, to, readable())
-    return replace(backbone, path=to)
 
 
 def _projected(
@@ -315,7 +317,7 @@ def _plan(run: Run, settings: EmbedSettings, images: pl.DataFrame, engine: Engin
     """What embed would take, from running a few images."""
     rows = [number * images.height // _TIMED_IMAGES for number in range(min(_TIMED_IMAGES, images.height))]
     run.folder.mkdir(parents=True, exist_ok=True)
-    worker = Worker(_worker_settings(run, settings, [_listed(images[rows])]))
+    worker = Worker(worker_settings(run, settings, [_listed(images[rows])]))
     cells, started = [], time.perf_counter()
     for _, path in _listed(images[rows]):
         try:

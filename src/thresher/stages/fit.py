@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any, Literal  # noqa: F401 - the inherited settings' annotations name it
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float16, Float64
@@ -22,7 +22,7 @@ from thresher.density.em import (
 from thresher.density.fitted_scorers import save_fitted_scorers
 from thresher.density.held_out import component_folds, held_out_similarity
 from thresher.density.layout import QuerySettings, layouts, origin_of, uncentred
-from thresher.density.mixture import Covariance, save_mixture  # noqa: F401 - as above
+from thresher.density.mixture import save_mixture
 from thresher.density.scorers import FittedScorers, queries
 from thresher.density.slice_block import SliceBlock
 from thresher.density.sphere import fit_sphere
@@ -39,6 +39,7 @@ from thresher.files import replacing
 from thresher.run.folder import Run
 from thresher.run.opened import OpenedRun
 from thresher.run.perform import StageResult, Track, file_digest, perform, untracked
+from thresher.settings import converted
 from thresher.stages.plan import Plan, fit_plan
 from thresher.vectors import random_rows
 
@@ -46,6 +47,7 @@ from thresher.vectors import random_rows
 _FOLDS = 3
 
 
+@converted
 @dataclass(frozen=True)
 class FitSettings(MixtureSettings, QuerySettings):
     """How target and pool are modelled: the mixture that the paper scores by, and what the other scorers need."""

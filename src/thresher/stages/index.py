@@ -25,31 +25,26 @@ from thresher.data.taxonomy import (
 from thresher.errors import DataError, SettingsError
 from thresher.files import replacing
 from thresher.run.folder import Run
-from thresher.run.perform import (
-    StageResult,
-    Track,
-    file_digest,
-    folder_digest,
-    perform,
-    untracked,
-)
+from thresher.run.perform import StageResult, Track, file_digest, folder_digest, perform, untracked
+from thresher.settings import Given, OptionalPath, Texts, converted, default, required
 from thresher.stages.plan import index_plan
 
 #: Problems that cost a whole image.
 IMAGE_PROBLEMS = ("image_missing", "image_unreadable", "duplicate_id", "name_not_utf8", "archive_broken")
 
 
+@converted
 @dataclass(frozen=True)
 class IndexSettings:
     """What is the target, what is the pool, and how their labels are to be understood."""
 
-    target: tuple[str, ...]
+    target: Texts = required()
     """Where the domain lies: [NAME=]FORMAT:ROOT[#SPLIT]. May be repeated."""
-    pool: tuple[str, ...] = ()
+    pool: Texts = default(())
     """Where the images to choose from lie, in the same form. May be repeated."""
-    taxonomy: str = "cityscapes"
+    taxonomy: Given[str, Path] = default("cityscapes")
     """Target classes: a built-in name (cityscapes, camvid) or a TOML file."""
-    label_map: Path | None = None
+    label_map: OptionalPath = default(None)
     """TOML file that says what source labels mean, over and above the taxonomy."""
     limit: int | None = None
     """Keep at most this many images of each source, evenly spread: for a quick look."""

@@ -33,6 +33,7 @@ from thresher.files import replacing
 from thresher.run.folder import Run
 from thresher.run.opened import OpenedRun
 from thresher.run.perform import StageResult, Track, file_digest, perform, untracked
+from thresher.settings import Texts, converted, default
 from thresher.stages.insight_pictures import draw_components, draw_heat_maps
 
 #: What the optional part `report` brings and this stage needs, by import name.
@@ -40,6 +41,7 @@ _NEEDED = ("altair", "vl_convert", "sklearn")
 _CHARTS = ("components_tried", "components", "similarities", "map")
 
 
+@converted
 @dataclass(frozen=True)
 class InsightSettings:
     """What is looked at, and how closely."""
@@ -52,7 +54,7 @@ class InsightSettings:
     """Crops drawn for each component, each from another image."""
     heat_maps: int = 4
     """Heat maps of this many images each: the pool's best, median and worst by similarity."""
-    heat_ids: tuple[str, ...] = ()
+    heat_ids: Texts = default(())
     """Image ids, of target or pool, that get a heat map besides."""
     folds: int = 3
     """Runs of neighbouring image ids that target and pool are cut into; each is held out once."""

@@ -32,6 +32,8 @@ from thresher.selection.diversity import (
     diversity_scores,
 )
 from thresher.selection.methods import COMBINED
+from thresher.selection.written import Names
+from thresher.settings import OptionalPath, converted, default, did_you_mean
 from thresher.stages.plan import Plan, score_plan
 from thresher.stages.score_yield import yield_areas
 from thresher.vectors import nearest_rows
@@ -56,16 +58,17 @@ SCORES = (
 DEFAULT_SCORES = ("layout", "similarity", "cosine", "nearest")
 
 
+@converted
 @dataclass(frozen=True)
 class ScoreSettings:
     """What is measured of each pool image."""
 
-    scores: tuple[str, ...] = DEFAULT_SCORES
+    scores: Names = default(DEFAULT_SCORES)
     """Similarities to work out, or all: layout, similarity, ratio, typicality, cosine, nearest, rows, sphere,
     pooled_sphere. What the boxes say (diversity, objects, …) is always worked out."""
     neighbours: int = 3
     """Name this many nearest target images."""
-    class_scores: Path | None = None
+    class_scores: OptionalPath = default(None)
     """TOML file with your own worth per class (bus = 3.0) in place of inverse document frequency."""
     network: str = ""
     """A training without weak images, by whose network to measure what the boxes would teach (method yield)."""
@@ -78,7 +81,7 @@ class ScoreSettings:
         """
         for name in self.scores:
             if name not in (*SCORERS, "all"):
-                raise SettingsError(f"scores: '{name}' is unknown. Known: all, {', '.join(SCORERS)}.")
+                raise SettingsError(f"scores: '{name}' is unknown.{did_you_mean(name, ['all', *SCORERS])}")
         if self.neighbours < 1:
             raise SettingsError(f"neighbours = {self.neighbours}: expected 1 or more.")
 

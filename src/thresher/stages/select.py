@@ -24,6 +24,8 @@ from thresher.selection.methods import (
     budget_count,
     ranking,
 )
+from thresher.selection.written import Budget, Quotas
+from thresher.settings import Texts, converted, default
 from thresher.stages.candidates import Candidates, candidates_of
 from thresher.stages.plan import select_plan
 
@@ -31,13 +33,14 @@ from thresher.stages.plan import select_plan
 MARKS = ("accepted", "rejected", "pinned")
 
 
+@converted
 @dataclass(frozen=True)
 class SelectSettings:
     """Which images are taken, and how many."""
 
     method: str = "layout_and_diversity"
     """How the pool is ranked: layout_and_diversity, both, random, or any score: layout, similarity, diversity, …"""
-    budget: str = "10%"
+    budget: Budget = default("10%")
     """How many: a number (500), or a share of the images that can be ranked (10%)."""
     seed: int = 0
     """Seed of `random`; the other methods use none."""
@@ -45,9 +48,9 @@ class SelectSettings:
     """What to call the selection; METHOD-BUDGET by default."""
     diversity_weight: float = DIVERSITY_WEIGHT
     """For layout_and_diversity and both: what the rank by diversity weighs, 0 to 1; similarity weighs the rest."""
-    quotas: tuple[str, ...] = ()
+    quotas: Quotas = default(())
     """CLASS=NUMBER: at least so many of the chosen images hold this class; the best ranked that do are taken first."""
-    datasets: tuple[str, ...] = ()
+    datasets: Texts = default(())
     """Choose from these data sets of the pool alone."""
     duplicate_cosine: float = 0.0
     """Drop near-duplicates: keep the best image of each cluster with cosine >= this, and drop images that

@@ -15,6 +15,7 @@ import polars as pl
 from PIL import Image
 
 from thresher.errors import DataError, SettingsError
+from thresher.settings import Texts, converted, default
 from thresher.synthetic.canvas import LEAST_PIXELS, Scene
 from thresher.synthetic.decoys import KINDS, decoy
 from thresher.synthetic.duplicates import near_duplicate
@@ -47,6 +48,7 @@ DECOY_SHARES = {"indoor": 0.3, "object": 0.2, "car_object": 0.15, "texture": 0.1
 _PLAN, _TARGET, _POOL, _ANNOTATION, _COPY = range(5)
 
 
+@converted
 @dataclass(frozen=True)
 class SyntheticSettings:
     """How much is made up, and what is planted in it."""
@@ -63,7 +65,7 @@ class SyntheticSettings:
     """Share of the pool that shows streets, 0..1; the rest are decoys."""
     duplicate_share: float = 0.05
     """Share of the pool's street images that are near-duplicates of another of them, 0..1."""
-    rare_in_target: tuple[str, ...] = ("bus", "truck", "bicycle", "rider")
+    rare_in_target: Texts = default(("bus", "truck", "bicycle", "rider"))
     """Classes about eight times rarer in the target's images than in the pool's street images."""
     night_share: float = 0.0
     """Share at night, 0..1, of the target's images and of the pool's street images."""

@@ -30,6 +30,7 @@ from thresher.run.perform import (
     untracked,
 )
 from thresher.segmentation.metrics import class_metrics, confusion_table, mean_iou
+from thresher.settings import converted
 from thresher.training.images import strong_images, validation_images
 from thresher.training.settings import TrainSettings
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from thresher.segmentation.trained import TrainedNetwork
 
 
+@converted
 @dataclass(frozen=True)
 class EvaluateSettings:
     """Which network is evaluated, and on what."""

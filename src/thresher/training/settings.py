@@ -9,8 +9,10 @@ from typing import Literal  # noqa: F401 - likewise
 
 from thresher.errors import SettingsError
 from thresher.segmentation.settings import NetworkSettings
+from thresher.settings import converted
 
 
+@converted
 @dataclass(frozen=True)
 class TrainSettings(NetworkSettings):
     """Which images a network is trained on and which validate it."""

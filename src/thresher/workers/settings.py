@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from thresher.errors import SettingsError
+from thresher.settings import converted
 
 
+@converted
 @dataclass(frozen=True)
 class EngineSettings:
     """Where images are embedded, or the networks of a comparison trained. Changes no result."""

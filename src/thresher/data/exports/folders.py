@@ -14,9 +14,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import polars as pl
-from PIL import Image
 
 from thresher.data.dataset import contents, size_px
+from thresher.data.image_files import opened_image
 from thresher.data.sources import image_bytes, opened, split_address
 from thresher.errors import DataError
 from thresher.files import disk_errors
@@ -131,7 +131,7 @@ def _suffix(path: str) -> str:
     if address is None or address[0].endswith(".tar"):
         return Path(path).suffix
     try:
-        with opened(path) as file, Image.open(file) as image:
+        with opened(path) as file, opened_image(file) as image:
             return f".{(image.format or '').lower()}".replace(".jpeg", ".jpg")
     except (OSError, SyntaxError, ValueError) as error:
         raise DataError(f"{path}: the image header cannot be read. Leave it out of the export.") from error
