@@ -14,8 +14,8 @@ from scipy.stats import spearmanr
 
 from thresher import Run, tables
 
-COLUMNS = ("layout", "similarity_nats", "ratio_nats", "cosine", "rows", "sphere_nats", "pooled_sphere_nats",
-           "nearest_cosine")  # fmt: skip
+COLUMNS = ("layout", "similarity", "ratio", "cosine", "rows", "sphere", "pooled_sphere",
+           "nearest")  # fmt: skip
 
 
 def main() -> None:

@@ -22,10 +22,18 @@ from pairs import PAIRS, Embedded, Pair, embedded
 from ranking import auc
 
 from thresher import Run
-from thresher.density.layout import QuerySettings, bands, dots, layout_query, layouts, mean_direction, uncentred
-from thresher.density.neighbours import nearest_target
+from thresher.density.layout import (
+    QuerySettings,
+    bands,
+    dots,
+    layout_query,
+    layouts,
+    mean_direction,
+    uncentred,
+)
 from thresher.density.scorers import NEIGHBOURS
 from thresher.density.similarity import cosine_to_mean
+from thresher.vectors import nearest_rows
 
 #: pooled_share, towards_top, from_bottom, top_of_target, top_of_pool.
 GRID = tuple(itertools.product((0.2, 0.25, 0.3), (1.5, 2.0, 2.5, 3.0), (0.7, 1.0), (0.5, 1.0), (0.05, 0.075, 0.1)))
@@ -41,7 +49,7 @@ def best_baseline(pair: Pair, rows: np.ndarray) -> list[float]:
     target, pool = pair.data.images.pooled[pair.target], pair.data.images.pooled[pair.pool]
     scores = (
         cosine_to_mean(pool, target),
-        nearest_target(pool, target, NEIGHBOURS)[1].mean(axis=1),
+        nearest_rows(pool, target, NEIGHBOURS)[1].mean(axis=1),
         dots(rows[pair.pool], mean_direction(rows[pair.target])),
     )
     return np.max([aucs(pair, score) for score in scores], axis=0).tolist()

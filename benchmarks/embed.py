@@ -31,13 +31,20 @@ import torch
 import torchvision
 from PIL import Image, ImageOps
 
-from thresher.features.backbone import BackboneFile, BackboneSettings, backbone_file, open_backbone, scaled
+from thresher.features.backbone import (
+    BackboneFile,
+    BackboneSettings,
+    backbone_file,
+    open_backbone,
+    scaled,
+)
 from thresher.features.engine import workers
 from thresher.features.pixels import network_pixels
-from thresher.features.projection import fit_projection, save_projection, unit_length
+from thresher.features.projection import fit_projection, save_projection
 from thresher.features.quantised import quantise
 from thresher.features.worker import Task, Worker, WorkerSettings
 from thresher.pretrained import weights_file
+from thresher.vectors import unit_length
 from thresher.workers.settings import EngineSettings
 
 SIDE, SIZE = 224, (224, 288)

@@ -32,10 +32,10 @@ from thresher.run.contents import checkpoint_of
 from thresher.run.folder import Run
 from thresher.run.perform import untracked
 from thresher.segmentation.examples import StrongImage, pixels_and_labels
-from thresher.segmentation.inference import Segmenter, ready, segmented
+from thresher.segmentation.inference import Segmenter, measured
 from thresher.segmentation.losses import decision
 from thresher.segmentation.metrics import class_metrics, confusion, mean_iou
-from thresher.segmentation.trained import TrainedNetwork, trained_network
+from thresher.segmentation.trained import TrainedNetwork, ready, trained_network
 from thresher.segmentation.tree import ClassTree
 from thresher.training.images import strong_images, validation_images
 from thresher.training.settings import TrainSettings
@@ -83,8 +83,14 @@ def naive_steps(found: TrainedNetwork, counts: np.ndarray) -> list[Step]:
             there, taken = (labels == number) & counted, (decided == number) & counted
             counts[:, number] += (there & taken).sum(), there.sum(), taken.sum()
 
-    return [("decode", decode), ("resize", resize), ("network", network), ("upscale", upscale), ("decide", decide),
-            ("confusion", count)]  # fmt: skip
+    return [
+        ("decode", decode),
+        ("resize", resize),
+        ("network", network),
+        ("upscale", upscale),
+        ("decide", decide),
+        ("confusion", count),
+    ]
 
 
 def our_steps(network: Segmenter, classes: int) -> list[Step]:
@@ -96,15 +102,17 @@ def our_steps(network: Segmenter, classes: int) -> list[Step]:
         seen = functional.interpolate(pixels[None].float(), (high, wide), mode="bilinear", antialias=True)
         return seen.round_().clamp_(0, 255).to(torch.uint8), labels
 
+    def upscale(given: Any) -> Any:
+        return [functional.interpolate(part, given[1].shape, mode="bilinear") for part in given[0]], given[1]
+
     return [
         ("decode", pixels_and_labels),
         ("resize", resize),
         ("network", lambda given: (network.logits(given[0]), given[1])),
-        ("upscale", lambda given: ([functional.interpolate(part, given[1].shape, mode="bilinear") for part in given[0]],
-                                   given[1])),
+        ("upscale", upscale),
         ("decide", lambda given: (decision(given[0], network.tree)[0].to(torch.uint8), given[1])),
         ("confusion", lambda given: confusion(given[1].numpy(), given[0].numpy(), classes)),
-    ]  # fmt: skip
+    ]
 
 
 def by_step(steps: list[Step], images: list[StrongImage]) -> dict[str, float]:
@@ -159,10 +167,7 @@ def evaluations(
         return found_miou
 
     def ours() -> float | None:
-        parts = segmented(network, len(images), lambda number: pixels_and_labels(images[number]),
-                          lambda _, __, labels, decided: confusion(labels.numpy(), decided, classes),
-                          untracked)  # fmt: skip
-        return mean_iou(class_metrics(np.sum(parts, axis=0), found.tree.classes))
+        return mean_iou(class_metrics(measured(network, images, untracked), found.tree.classes))
 
     return {"naive": naive, "naive_one_thread": naive_one_thread, "ours": ours}
 
@@ -198,7 +203,7 @@ def main() -> None:
     start = time.perf_counter()
     network = ready(padded)
     told: dict[str, float] = {"start_ms": 1e3 * (time.perf_counter() - start)}
-    settings = {key: value for key, value in found.about["settings"].items() if key != "weights"}
+    settings = {key: value for key, value in found.metadata["settings"].items() if key != "weights"}
     frame = validation_images(Run(given.run), TrainSettings(**settings))
     images = strong_images(frame, found.taxonomy)[: given.images]
     classes = len(found.tree.classes)

@@ -53,7 +53,7 @@ def served(address: str, figures: Figures) -> None:
             found: bytes = answer.read()
             return found
 
-    facts = json.loads(ask("api/told"))
+    facts = json.loads(ask("api/summary"))
     told(figures, "map, first time", [timed(lambda: ask("api/points"))])
     told(figures, "map, from then on", [timed(lambda: ask("api/points")) for _ in range(3)])
     budget = str(max(1, facts["pool"] // 10))

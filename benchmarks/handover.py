@@ -43,7 +43,7 @@ def write(folder: Path) -> None:
         Image.new("RGB", (width, height), (80 * rank, 40, 120)).save(path)
         rows.append({"image_id": image_id, "path": str(path), "dataset": image_id.split("/")[0], "split": "train"}
                     | {"width_px": width, "height_px": height, "rank": rank, "score": score, "why_text": f"why {rank}"}
-                    | {"similarity_nats": similarity, "vector": [float(rank), 0.5, -1.0]})  # fmt: skip
+                    | {"similarity": similarity, "vector": [float(rank), 0.5, -1.0]})  # fmt: skip
         for label, _, group, x, y, across, down, crowd in held:
             corners = {"x0": x / width, "y0": y / height, "x1": (x + across) / width, "y1": (y + down) / height}
             boxes.append({"image_id": image_id, "label": label, "class": group, "is_group": crowd, **corners})
@@ -69,7 +69,7 @@ def check_hf(folder: Path) -> str:
         assert loaded.num_rows == len(IMAGES)
         for row, (image_id, size, rank, score, similarity, held) in zip(loaded, IMAGES, strict=True):
             assert (row["image_id"], row["rank"], row["score"], row["why"]) == (image_id, rank, score, f"why {rank}")
-            assert row["similarity_nats"] == similarity
+            assert row["similarity"] == similarity
             assert row["image"].size == size
             objects = row["objects"]
             found = [(objects["label"][i], names[objects["category"][i]], objects["class"][i], *objects["bbox"][i])
@@ -103,7 +103,7 @@ def check_lightly(folder: Path) -> str:
         for file, sample in samples.items():
             for key in ("image_id", "why"):
                 sample.metadata[key] = scores[file][key]
-            for key in ("rank", "score", "similarity_nats"):
+            for key in ("rank", "score", "similarity"):
                 if scores[file][key]:
                     sample.metadata[key] = float(scores[file][key])
         by_id = {sample.metadata["image_id"]: sample for sample in dataset}
@@ -111,7 +111,7 @@ def check_lightly(folder: Path) -> str:
             sample = by_id[image_id]
             assert (sample.width, sample.height) == size
             assert (sample.metadata["rank"], sample.metadata["score"]) == (rank, score)
-            assert sample.metadata["similarity_nats"] == similarity
+            assert sample.metadata["similarity"] == similarity
             found = sorted((each.class_name, each.x, each.y, each.width, each.height) for each in sample.annotations)
             called = [(box[1], *box[3:7]) for box in held] + [(box[2], *box[3:7]) for box in held if box[2]]
             assert found == sorted(called), found
@@ -134,7 +134,7 @@ def check_fiftyone(folder: Path) -> str:
             assert Path(sample.filepath).is_file()
             assert sample.media_type == "image"
             assert (sample.image_id, sample["rank"], sample.score, sample.why) == (image_id, rank, score, f"why {rank}")
-            assert (sample["similarity_nats"] if sample.has_field("similarity_nats") else None) == similarity
+            assert (sample["similarity"] if sample.has_field("similarity") else None) == similarity
             assert (sample.metadata.width, sample.metadata.height) == size
             found = []
             for each in sample.ground_truth.detections:
@@ -160,7 +160,7 @@ def check_atlas(folder: Path) -> str:
         assert np.stack(frame["vector"]).shape == (len(IMAGES) + 1, 3)
         for row, (_, size, rank, score, similarity, held) in zip(frame.to_dict("records"), IMAGES, strict=False):
             assert (row["rank"], row["score"], row["why"]) == (rank, score, f"why {rank}")
-            assert row["similarity_nats"] == similarity or (similarity is None and math.isnan(row["similarity_nats"]))
+            assert row["similarity"] == similarity or (similarity is None and math.isnan(row["similarity"]))
             found = [(box["label"], box["name"], box["class"], box["x0"] * size[0], box["y0"] * size[1],
                       (box["x1"] - box["x0"]) * size[0], (box["y1"] - box["y0"]) * size[1])
                      for box in (row["boxes"] if row["boxes"] is not None else [])]  # fmt: skip

@@ -12,7 +12,7 @@ import polars as pl
 
 from thresher import IndexSettings, Run, embed, index, tables
 from thresher.density.layout import origin_of
-from thresher.density.scorers import Images
+from thresher.density.scorers import SliceBlock
 from thresher.features.projection import load_projection
 from thresher.features.shards import slices_of
 from thresher.synthetic.dataset import SyntheticSettings, write_dataset
@@ -28,14 +28,14 @@ class Embedded:
 
     ids: np.ndarray
     dataset: np.ndarray
-    images: Images
+    images: SliceBlock
     origin: np.ndarray
 
-    def subset(self, mask: np.ndarray) -> Images:
+    def subset(self, mask: np.ndarray) -> SliceBlock:
         """The images where the mask is true."""
         whole, lengths = self.images, np.diff(self.images.starts)
         starts = np.concatenate([[0], np.cumsum(lengths[mask])]).astype(np.int64)
-        return Images(whole.slices[np.repeat(mask, lengths)], starts, whole.grids[mask], whole.pooled[mask])
+        return SliceBlock(whole.slices[np.repeat(mask, lengths)], starts, whole.grids[mask], whole.pooled[mask])
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def embedded(run: Run) -> Embedded:
     names = dict(facts.select("image_id", "dataset").iter_rows())
     names |= {name: "idd" if "/idd" in name else "voc" for name in ids if names[name] == "open_images_layout"}
     projection = load_projection(run.projection)
-    images = Images(block.slices, block.starts, block.grids, block.pooled)
+    images = SliceBlock(block.slices, block.starts, block.grids, block.pooled)
     origin = origin_of(projection.mean, projection.axes)
     return Embedded(np.array(ids), np.array([names[name] for name in ids]), images, origin)
 

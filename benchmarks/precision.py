@@ -15,7 +15,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from pairs import DRIVING, STREET
 
 from thresher import Run, tables
-from thresher.selection.methods import METHODS, ranking
+from thresher.density.scorers import SCORERS
+from thresher.selection.methods import COMBINED, ranking
 
 
 def main(folder: str) -> None:
@@ -28,8 +29,11 @@ def main(folder: str) -> None:
         driving=pl.col("dataset").is_in(DRIVING) | indian,
         street=pl.col("dataset").is_in(STREET) | indian,
     )
-    for method in (name for name in METHODS if name != "yield"):
-        order = ranking(scores, method, seed=0).order.join(facts, on="image_id", maintain_order="left").sort("rank")
+    for method in (*COMBINED, "diversity", *SCORERS):
+        found = ranking(scores, method, seed=0).order
+        if found.is_empty():  # a similarity that score was not asked for
+            continue
+        order = found.join(facts, on="image_id", maintain_order="left").sort("rank")
         shares = [
             f"{name}@{first} {order[name].head(first).mean():.3f}"
             for name in ("driving", "street")

@@ -27,9 +27,16 @@ from thresher import Run
 from thresher.density.em import MixtureSettings, fit_mixture
 from thresher.density.held_out import held_out_similarity
 from thresher.density.layout import QuerySettings, uncentred
-from thresher.density.scorers import SCORERS, Evidence, Images, View, layouts_of, queries
+from thresher.density.scorers import (
+    SCORERS,
+    FittedScorers,
+    ScorerInput,
+    SliceBlock,
+    layouts_of,
+    queries,
+)
 from thresher.density.sphere import fit_sphere
-from thresher.features.projection import random_rows
+from thresher.vectors import random_rows
 
 BUDGETS = (50, 100, 500, 1000)
 SIMPLE = ("cosine", "nearest", "rows")
@@ -39,7 +46,7 @@ COMPONENTS, SLICE_DIRECTIONS, POOLED_DIRECTIONS = 8, 32, 4
 SAMPLED_SLICES = 20_000
 
 
-def evidence_of(target: Images, pool: Images, origin: np.ndarray, settings: QuerySettings) -> Evidence:
+def evidence_of(target: SliceBlock, pool: SliceBlock, origin: np.ndarray, settings: QuerySettings) -> FittedScorers:
     """All that the scorers need, fitted the same way for every pair."""
     rng = np.random.default_rng(SEED)
     quick = MixtureSettings(tolerance=1e-2, max_slices=SAMPLED_SLICES)
@@ -47,7 +54,7 @@ def evidence_of(target: Images, pool: Images, origin: np.ndarray, settings: Quer
     rows_query, query = queries(target, pool_layouts, origin, settings)
     drawn, pool_drawn = (random_rows(each.slices, SAMPLED_SLICES, rng) for each in (target, pool))
     held = held_out_similarity(target.slices, target.starts, COMPONENTS, quick, rng)
-    return Evidence(
+    return FittedScorers(
         mixture=fit_mixture(drawn.astype(np.float32), COMPONENTS, quick, rng).mixture,
         pool_mixture=fit_mixture(pool_drawn.astype(np.float32), COMPONENTS, quick, rng).mixture,
         sphere=fit_sphere(uncentred(drawn, origin), SLICE_DIRECTIONS, rng).sphere,
@@ -57,7 +64,7 @@ def evidence_of(target: Images, pool: Images, origin: np.ndarray, settings: Quer
     )  # fmt: skip
 
 
-def domain_classifier(target: Images, pool: Images, origin: np.ndarray) -> np.ndarray:
+def domain_classifier(target: SliceBlock, pool: SliceBlock, origin: np.ndarray) -> np.ndarray:
     """Target against pool by logistic regression on layouts; each fifth of the pool by one that did not see it."""
     from sklearn.linear_model import LogisticRegression
 
@@ -111,7 +118,7 @@ def measured_pair(pair: Pair, settings: QuerySettings) -> list[dict[str, Any]]:
     """Every scorer on one pair."""
     target, pool = pair.data.subset(pair.target), pair.data.subset(pair.pool)
     evidence = evidence_of(target, pool, pair.data.origin, settings)
-    view = View(evidence, pool)
+    view = ScorerInput(evidence, pool)
     scores = {name: scorer(view) for name, scorer in SCORERS.items()}
     scores["classifier"] = domain_classifier(target, pool, pair.data.origin)
     scores["random"] = np.random.default_rng(SEED).random(len(pool.grids))

@@ -21,9 +21,9 @@ from pairs import Pair, made_up
 from ranking import evidence_of
 
 from thresher.density.layout import QuerySettings
-from thresher.density.scorers import SCORERS, Evidence, Images, View
-from thresher.density.similarity import directions
+from thresher.density.scorers import SCORERS, FittedScorers, ScorerInput, SliceBlock
 from thresher.density.sphere import fit_sphere
+from thresher.vectors import unit_length
 
 BUDGETS = (20, 40, 80, 160)
 SEEDS = (7, 11, 12)
@@ -36,7 +36,7 @@ def orders(pair: Pair) -> Iterator[tuple[str, np.ndarray]]:
     evidence = evidence_of(target, pool, pair.data.origin, QuerySettings())
     ranked = {}
     for name in ("layout", "cosine", "rows", "nearest", "pooled_sphere"):
-        ranked[name] = np.argsort(-SCORERS[name](View(evidence, pool)), kind="stable")
+        ranked[name] = np.argsort(-SCORERS[name](ScorerInput(evidence, pool)), kind="stable")
         yield name, ranked[name]
     for other in ("nearest", "pooled_sphere"):
         yield f"layout and {other} in turn", in_turn(ranked["layout"], ranked[other])
@@ -50,13 +50,13 @@ def in_turn(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return both[np.sort(np.unique(both, return_index=True)[1])]
 
 
-def by_quota(evidence: Evidence, pool: Images, components: int) -> np.ndarray:
+def by_quota(evidence: FittedScorers, pool: SliceBlock, components: int) -> np.ndarray:
     """Each component of the target's pooled vectors in proportion to its images; its own nearest pool images first."""
     axes = fit_sphere(evidence.pooled, components, np.random.default_rng(0)).sphere.directions.astype(np.float32)
-    share = np.bincount((directions(evidence.pooled) @ axes.T).argmax(axis=1), minlength=len(axes)) / len(
+    share = np.bincount((unit_length(evidence.pooled) @ axes.T).argmax(axis=1), minlength=len(axes)) / len(
         evidence.pooled
     )
-    cosine = directions(pool.pooled) @ axes.T
+    cosine = unit_length(pool.pooled) @ axes.T
     owner, best = cosine.argmax(axis=1), cosine.max(axis=1)
     waiting = [list(rows[np.argsort(best[rows])]) for rows in (np.flatnonzero(owner == k) for k in range(len(axes)))]
     taken, chosen = np.zeros(len(axes)), []

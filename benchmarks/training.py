@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,6 @@ import numpy as np
 import torch
 from PIL import Image
 
-from thresher.features.backbone import BackboneSettings
 from thresher.pretrained import pretrained_weights
 from thresher.run.folder import Run
 from thresher.segmentation import loop as training
@@ -39,7 +39,7 @@ from thresher.segmentation.network import SegmentationNetwork, new_network
 from thresher.segmentation.weak_labels import box_shares
 from thresher.stages.index import IndexSettings, index
 from thresher.training.batches import Problems, batches
-from thresher.training.images import Material, strong_images, training_material
+from thresher.training.images import TrainingImages, strong_images, training_images
 from thresher.training.settings import TrainSettings
 
 
@@ -84,7 +84,7 @@ def naive_cut(
     return torch.from_numpy(np.array(part)), moved
 
 
-def naive_batches(material: Material, settings: TrainSettings) -> Callable[[int, Laps], Batch]:
+def naive_batches(material: TrainingImages, settings: TrainSettings) -> Callable[[int, Laps], Batch]:
     """The same images and cuts as ours, by Pillow."""
     tree, size = material.tree, (settings.height_px, settings.width_px)
     strong = strong_images(material.strong, material.taxonomy)
@@ -126,21 +126,25 @@ def naive_batches(material: Material, settings: TrainSettings) -> Callable[[int,
 
 
 def step_taken(
-    network: SegmentationNetwork, optimiser: torch.optim.SGD, batch: Batch, material: Material, settings: TrainSettings,
-    laps: Laps, images: torch.Tensor, within: AbstractContextManager[object],
-) -> float:  # fmt: skip
+    network: SegmentationNetwork,
+    optimiser: torch.optim.Optimizer,
+    batch: Batch,
+    loss: Callable[[list[torch.Tensor], Batch], torch.Tensor],
+    laps: Laps,
+    within: AbstractContextManager[object],
+) -> float:
     """One step as both loops take it, lap by lap, the forward pass `within` a precision; its loss."""
     with within:
-        logits = [part.float() for part in network(images)]
+        logits = [part.float() for part in network(batch.images)]
     laps.lap("forward")
-    losses = hierarchical_loss(logits, batch.labels, batch.shares, material.tree, settings.group_weight)
+    total = loss(logits, batch)
     laps.lap("loss")
     optimiser.zero_grad()
-    losses.total.backward()
+    total.backward()
     laps.lap("backward")
     optimiser.step()
     laps.lap("optimiser")
-    return losses.total.item()
+    return total.item()
 
 
 def main() -> None:
@@ -153,15 +157,13 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    settings = TrainSettings(
-        selection="all", height_px=given.height, width_px=given.width, decoder_channels=given.channels,
-        precision=given.precision,
-    )  # fmt: skip
+    size = {"height_px": given.height, "width_px": given.width, "decoder_channels": given.channels}
+    settings = TrainSettings(selection="all", precision=given.precision, **size)
     with tempfile.TemporaryDirectory() as folder:
         run = Run(folder)
         sources = (f"masks:{given.data / 'camvid'}#train",), (f"kitti:{given.data / 'weak/street/kitti'}",)
         index(run, IndexSettings(*sources, taxonomy="camvid"))
-        material = training_material(run, settings)
+        material = training_images(run, settings)
         found = measured(material, settings, given.steps, given.rounds)
     for name, value in found.items():
         print(name, round(value, 4))
@@ -172,19 +174,23 @@ def main() -> None:
 class Loops:
     """Both loops, each with a network of its own that starts from the same weights."""
 
-    def __init__(self, material: Material, settings: TrainSettings) -> None:
+    def __init__(self, material: TrainingImages, settings: TrainSettings) -> None:
         """Build them."""
-        start = pretrained_weights(BackboneSettings(backbone=settings.encoder))
-        weights = start.tensors, start.mean, start.std
-        plain, other = (new_network(material.tree, settings, *weights).train() for _ in range(2))
+        weights = pretrained_weights(settings.encoder)
+        plain, other = (new_network(material.tree, settings, weights).train() for _ in range(2))
         plain.folded = False
         self.material, self.settings, self.here = material, settings, accelerator(settings.precision)
         self.naive, self.ours = plain, placed(other, self.here)
         self.naive_optimiser = training.new_optimiser(self.naive, settings)
         self.our_optimiser = training.new_optimiser(self.ours, settings)
-        self.learner, self.stepper = self.here.prepare(self.ours, self.our_optimiser)
+        self.prepared = self.here.prepare(self.ours, self.our_optimiser)
         self.naive_batch = naive_batches(material, settings)
         self.our_batch = batches(material, settings, Problems(), 0, 1)
+
+    def loss(self, logits: list[torch.Tensor], batch: Batch) -> torch.Tensor:
+        """The loss of both loops."""
+        tree, weight = self.material.tree, self.settings.group_weight
+        return hierarchical_loss(logits, batch.labels, batch.shares, tree, weight).total
 
     def naive_steps(self, todo: range, laps: Laps) -> float:
         """The mean loss of some steps of the naive loop."""
@@ -192,17 +198,13 @@ class Loops:
         for step in todo:
             batch = self.naive_batch(step, laps)
             torch.manual_seed(self.settings.seed * 1_000_003 + step)
-            total += step_taken(
-                self.naive, self.naive_optimiser, batch, self.material, self.settings, laps, batch.images,
-                nullcontext(),
-            )  # fmt: skip
+            total += step_taken(self.naive, self.naive_optimiser, batch, self.loss, laps, nullcontext())
         return total / len(todo)
 
     def our_steps(self, todo: range, laps: Laps) -> float:
         """The same of ours, just as `thresher train` does it."""
-        tree, watched = self.material.tree, iter(todo)
-        given = self.learner, self.stepper, self.here, self.our_batch, tree, self.settings
-        return training.train(*given, todo, 10**6, watched)["loss"]
+        given = self.here, self.our_batch, self.material.tree, self.settings, 10**6
+        return training.take_steps(training.Training(*self.prepared, *given), todo, iter(todo))["loss"]
 
     def our_laps(self, todo: range, laps: Laps) -> None:
         """Ours without threads, only to see where its time goes."""
@@ -210,12 +212,12 @@ class Loops:
             batch = self.our_batch(step)
             assert batch is not None
             laps.lap("decode and transform")
-            images = batch.images.contiguous(memory_format=torch.channels_last)
+            batch = replace(batch, images=batch.images.contiguous(memory_format=torch.channels_last))
             within = mixed(self.here, self.settings.precision)
-            step_taken(self.ours, self.our_optimiser, batch, self.material, self.settings, laps, images, within)
+            step_taken(self.ours, self.our_optimiser, batch, self.loss, laps, within)
 
 
-def measured(material: Material, settings: TrainSettings, steps: int, rounds: int) -> dict[str, float]:
+def measured(material: TrainingImages, settings: TrainSettings, steps: int, rounds: int) -> dict[str, float]:
     """Seconds, ratios, losses and laps by name; a first round warms up."""
     loops = Loops(material, settings)
     times: dict[str, list[float]] = {}

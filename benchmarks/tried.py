@@ -24,11 +24,18 @@ from pairs import PAIRS, Pair, embedded
 from thresher import Run
 from thresher.density import mixture, sphere
 from thresher.density.em import MixtureSettings, fit_mixture
-from thresher.density.layout import QuerySettings, bands, dots, layout_query, layouts, mean_direction, uncentred
-from thresher.density.neighbours import nearest_target
-from thresher.density.scorers import NEIGHBOURS, Images
+from thresher.density.layout import (
+    QuerySettings,
+    bands,
+    dots,
+    layout_query,
+    layouts,
+    mean_direction,
+    uncentred,
+)
+from thresher.density.scorers import NEIGHBOURS, SliceBlock
 from thresher.density.similarity import cosine_to_mean, directions, mean_of_slices
-from thresher.features.projection import random_rows
+from thresher.vectors import nearest_rows, random_rows
 
 SAMPLED, SEED = 20_000, 0
 CHOSEN = QuerySettings()
@@ -56,7 +63,7 @@ def kept_mean(values: np.ndarray, starts: np.ndarray, low: float, high: float) -
     return np.array(found)
 
 
-def row_numbers(images: Images) -> np.ndarray:
+def row_numbers(images: SliceBlock) -> np.ndarray:
     """How far down the picture each slice lies, 0 to 1."""
     shapes = [np.repeat((np.arange(height) + 0.5) / height, width) for height, width in images.grids]
     return np.concatenate(shapes).astype(np.float32)[:, None]
@@ -73,7 +80,7 @@ def shared_covariance(rows: np.ndarray, about: np.ndarray, means: np.ndarray, sc
     return nearest
 
 
-def on_slices(pair: Pair, target: Images, pool: Images) -> Iterator[tuple[str, np.ndarray]]:
+def on_slices(pair: Pair, target: SliceBlock, pool: SliceBlock) -> Iterator[tuple[str, np.ndarray]]:
     """Ideas for densities of slices."""
     rng = np.random.default_rng(SEED)
     quick = MixtureSettings(tolerance=1e-2)
@@ -129,11 +136,11 @@ def second_look(target: np.ndarray, pool: np.ndarray, score: np.ndarray) -> np.n
     return dots(pool, query - CHOSEN.from_bottom * mean_direction(pool[order[(len(order) + 1) // 2 :]]))
 
 
-def on_layouts(pair: Pair, target: Images, pool: Images) -> Iterator[tuple[str, np.ndarray]]:
+def on_layouts(pair: Pair, target: SliceBlock, pool: SliceBlock) -> Iterator[tuple[str, np.ndarray]]:
     """What is kept, its parts one by one, and what was to be added to it."""
     origin = pair.data.origin
 
-    def described(images: Images, share: float, sides: bool = True) -> np.ndarray:
+    def described(images: SliceBlock, share: float, sides: bool = True) -> np.ndarray:
         slices = uncentred(images.slices, origin)
         if sides:
             return layouts(slices, images.starts, images.grids, images.pooled, share)
@@ -152,7 +159,7 @@ def on_layouts(pair: Pair, target: Images, pool: Images) -> Iterator[tuple[str, 
     yield "layout without a look at the pool", scored(replace(CHOSEN, towards_top=0.0, from_bottom=0.0))
     ours, theirs = (described(each, CHOSEN.pooled_share).astype(np.float32) for each in (target, pool))
     yield "layout, two looks", second_look(ours, theirs, kept)
-    yield "layout, mean cosine to its 5 nearest", nearest_target(theirs, ours, NEIGHBOURS)[1].mean(axis=1)
+    yield "layout, mean cosine to its 5 nearest", nearest_rows(theirs, ours, NEIGHBOURS)[1].mean(axis=1)
     for shrinkage in (0.3, 0.9):
         nearest = min(len(ours), len(theirs) // 10)
         yield f"layout, Fisher's direction, shrinkage {shrinkage}", fisher(theirs, kept, nearest, shrinkage)
@@ -161,7 +168,7 @@ def on_layouts(pair: Pair, target: Images, pool: Images) -> Iterator[tuple[str, 
     on_sphere = sphere.fit_sphere(slices, 32, np.random.default_rng(SEED)).sphere
     others = {
         "cosine": cosine_to_mean(pool.pooled, target.pooled),
-        "nearest": nearest_target(pool.pooled, target.pooled, NEIGHBOURS)[1].mean(axis=1),
+        "nearest": nearest_rows(pool.pooled, target.pooled, NEIGHBOURS)[1].mean(axis=1),
         "pooled_sphere": sphere.log_density(vmf, pool.pooled),
         "sphere": mean_of_slices(sphere.log_density(on_sphere, uncentred(pool.slices, origin)), pool.starts),
     }

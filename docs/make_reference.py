@@ -13,38 +13,20 @@ import textwrap
 from pathlib import Path
 
 from thresher import tables
-from thresher.cli.demo import DemoSettings
+from thresher.cli.commands import DemoSettings
 from thresher.cli.main import COMMANDS
 from thresher.cli.run_file import ExportSettings
-from thresher.comparison.settings import CompareSettings
 from thresher.data.exports import FORMATS
 from thresher.data.readers import READERS
-from thresher.report.report import ReportSettings
-from thresher.selection.methods import METHODS
-from thresher.stages.embed import EmbedSettings
-from thresher.stages.fit import FitSettings
-from thresher.stages.index import IndexSettings
-from thresher.stages.insight import InsightSettings
-from thresher.stages.score import ScoreSettings
-from thresher.stages.select import SelectSettings
-from thresher.training.evaluate import EvaluateSettings
-from thresher.training.settings import TrainSettings
+from thresher.density.scorers import Score
+from thresher.run.stages import STAGES
+from thresher.selection.methods import COMBINED_WORDS
+from thresher.stages.score import DEFAULT_SCORES, SCORES
+from thresher.workers.settings import EngineSettings
 
 PAGE = Path(__file__).parent / "reference.md"
-SETTINGS = {
-    "index": IndexSettings,
-    "embed": EmbedSettings,
-    "fit": FitSettings,
-    "score": ScoreSettings,
-    "select": SelectSettings,
-    "insight": InsightSettings,
-    "report": ReportSettings,
-    "train": TrainSettings,
-    "evaluate": EvaluateSettings,
-    "compare": CompareSettings,
-    "export": ExportSettings,
-    "demo": DemoSettings,
-}
+SETTINGS = {stage.name: stage.settings for stage in STAGES if stage.settings_name and stage.name != "merge"}
+SETTINGS |= {"export": ExportSettings, "demo": DemoSettings, "workers (embed, compare, run)": EngineSettings}
 TABLES = {
     "images": tables.INDEXED_IMAGES,
     "boxes": tables.BOXES,
@@ -97,6 +79,11 @@ def first_line(function: object) -> str:
     return (inspect.getdoc(function) or "").splitlines()[0]
 
 
+def words_of(score: Score) -> str:
+    """What a score says: its function's first line, or for what one function works out together its own."""
+    return score.words or first_line(score.function)
+
+
 def page() -> str:
     """The whole page."""
     lines = ["# Reference", "", "Made by `python docs/make_reference.py`; do not edit.", "", "## Commands", ""]
@@ -111,8 +98,17 @@ def page() -> str:
     lines += ["and a field of a dataclass in Python."]
     for name, kind in SETTINGS.items():
         lines += ["", f"### {name}: `{kind.__name__}`", "", *settings_table(kind)]
-    lines += ["", "## Methods", "", "| method | ranks by |", "|---|---|"]
-    lines += [f"| `{name}` | {first_line(method)} |" for name, method in METHODS.items()]
+    lines += ["", "## Scores and methods", ""]
+    lines += [
+        "Each score is a column of scores.parquet and, under the same name, a method of `select`: highest first. So is any"
+    ]
+    lines += [
+        "other numeric column of that table. Similarities are worked out where `--scores` asks for them (by default "
+    ]
+    lines += [f"{', '.join(DEFAULT_SCORES)}).", "", "| score | unit | needs | |", "|---|---|---|---|"]
+    lines += [f"| `{each.name}` | {each.unit or '–'} | {', '.join(each.needs)} | {words_of(each)} |" for each in SCORES]
+    lines += ["", "| method | ranks by |", "|---|---|"]
+    lines += [f"| `{name}` | {words} |" for name, words in COMBINED_WORDS.items()]
     lines += ["", "## Formats", "", f"Read: {', '.join(f'`{name}`' for name in READERS)}."]
     lines += [f"Written: {', '.join(f'`{name}`' for name in FORMATS)}.", "", "## Tables", ""]
     for name, schema in TABLES.items():

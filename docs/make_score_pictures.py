@@ -1,6 +1,6 @@
 """Draws docs/images/score-*.jpg: what each method ranks first and last in a run of made-up scenes.
 
-Run: thresher demo demo && python docs/make_score_pictures.py demo/run
+Run: thresher demo demo && thresher score demo/run --scores all && python docs/make_score_pictures.py demo/run
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from pathlib import Path
 import polars as pl
 
 from thresher import Run, tables
+from thresher.density.scorers import SCORERS
 from thresher.drawings.contact_sheet import Cell, contact_sheet
-from thresher.selection.methods import METHODS, ranking
+from thresher.selection.methods import COMBINED, ranking
 
 IMAGES = Path(__file__).parent / "images"
 EACH = 5
@@ -22,7 +23,7 @@ def draw(run: Run, method: str) -> None:
     """One strip: the first five and the last five, with ranks and scores."""
     scores = tables.read(run.scores, tables.SCORES, key="image_id")
     order = ranking(scores, method, seed=0).order
-    if order.is_empty():  # yield, where score was given no network
+    if order.is_empty():  # a similarity that score was not asked for
         return
     paths = tables.read(run.images, tables.INDEXED_IMAGES).select("image_id", "path")
     ends = pl.concat([order.head(EACH), order.tail(EACH)]).join(paths, on="image_id", maintain_order="left")
@@ -32,5 +33,5 @@ def draw(run: Run, method: str) -> None:
 
 
 if __name__ == "__main__":
-    for name in METHODS:
+    for name in (*COMBINED, "diversity", *SCORERS):
         draw(Run(sys.argv[1]), name)

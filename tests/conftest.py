@@ -139,7 +139,7 @@ def _write_scores(run: Run, ids: list[str]) -> None:
         {
             "image_id": ids[number],
             "layout": 1 - number / POOL,
-            "similarity_nats": float(rng.normal(50, 20)),
+            "similarity": float(rng.normal(50, 20)),
             "diversity": float(number),
             "nearest_ids": [ids[POOL], ids[POOL + 1]],
         }

@@ -22,8 +22,9 @@ FLOORS = [
     {"features", "drawings", "segmentation"},
     {"run"},
     {"density", "selection", "data"},
-    {"synthetic", "workers", "tables", "pretrained"},
-    {"files", "errors"},
+    {"synthetic", "workers", "tables", "vectors", "pretrained"},
+    {"files", "run_files"},
+    {"errors"},
 ]
 #: Most modules of a room's own folder, where the number is a promise.
 MOST_MODULES = {"stages": 14}

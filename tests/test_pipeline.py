@@ -206,7 +206,10 @@ def test_the_contact_sheet_is_a_picture_of_the_asked_size(run: Run) -> None:
 
 def test_words_of_errors(run: Run, scenes: Path, tmp_path: Path) -> None:
     new = Run(tmp_path / "new")
-    with pytest.raises(DataError, match="images.parquet: no such table. Run the stage that writes it first"):
+    with pytest.raises(
+        DataError,
+        match="images.parquet: no such file. .index. writes it: run .thresher index .*/new --target FORMAT:ROOT",
+    ):
         embed(new)
     with pytest.raises(SettingsError, match="format 'coc' is unknown. Known: cityscapes, cityscapes_polygons, coco"):
         index(new, IndexSettings(("coc:/x",)))
@@ -217,7 +220,7 @@ def test_words_of_errors(run: Run, scenes: Path, tmp_path: Path) -> None:
     one = f"cityscapes:{scenes / 'cityscapes'}#val"
     with pytest.raises(DataError, match="named twice, the first .* Is one folder both target and pool"):
         index(new, IndexSettings((one,), (one,)))
-    with pytest.raises(SettingsError, match="selection 'none': none in .* There is: both"):
+    with pytest.raises(SettingsError, match="No selection named 'none' in .* Available: both"):
         sheet(run, "none")
     with run.locked(), pytest.raises(DataError, match="another thresher process works in this folder"):
         fit(run, FIT)

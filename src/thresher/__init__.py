@@ -12,43 +12,32 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from thresher.run.stages import STAGES
+
 __version__ = "0.1.0.dev0"
+
+
+def _of_stages() -> dict[str, str]:
+    found = {stage.run_name: stage.home for stage in STAGES}
+    return found | {stage.settings_name: stage.settings_home for stage in STAGES if stage.settings_name}
+
 
 _HOMES = {
     "Run": "thresher.run.folder",
+    "OpenedRun": "thresher.run.opened",
     "StageResult": "thresher.run.perform",
+    "STAGES": "thresher.run.stages",
     "ThresherError": "thresher.errors",
     "DataError": "thresher.errors",
     "SettingsError": "thresher.errors",
-    "IndexSettings": "thresher.stages.index",
-    "index": "thresher.stages.index",
-    "EmbedSettings": "thresher.stages.embed",
-    "embed": "thresher.stages.embed",
-    "FitSettings": "thresher.stages.fit",
-    "fit": "thresher.stages.fit",
-    "ScoreSettings": "thresher.stages.score",
-    "score": "thresher.stages.score",
-    "SelectSettings": "thresher.stages.select",
-    "select": "thresher.stages.select",
-    "selected": "thresher.run.contents",
-    "sheet": "thresher.stages.sheet",
-    "InsightSettings": "thresher.stages.insight",
-    "insight": "thresher.stages.insight",
-    "ReportSettings": "thresher.report.report",
-    "write_report": "thresher.report.report",
-    "ExploreSettings": "thresher.explorer.explore",
-    "explore": "thresher.explorer.explore",
-    "TrainSettings": "thresher.training.settings",
-    "train": "thresher.training.train",
-    "CompareSettings": "thresher.comparison.settings",
-    "compare": "thresher.comparison.compare",
-    "EvaluateSettings": "thresher.training.evaluate",
-    "evaluate": "thresher.training.evaluate",
-    "predict": "thresher.training.predict",
-    "export_network": "thresher.training.export_network",
-    "export": "thresher.stages.export",
+    "similarity": "thresher.features.similarity",
+    "diversity": "thresher.selection.on_frames",
+    "choose": "thresher.selection.on_frames",
+    "read_source": "thresher.data.source_text",
+    "selected": "thresher.run.opened",
     "load_run_file": "thresher.cli.run_file",
     "run_all": "thresher.cli.run_file",
+    **_of_stages(),
 }
 __all__ = list(_HOMES)
 

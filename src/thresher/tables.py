@@ -12,6 +12,7 @@ import polars as pl
 
 from thresher.errors import DataError
 from thresher.files import replacing
+from thresher.run_files import WRITTEN_BY, missing
 
 Schema = Mapping[str, pl.DataType | type[pl.DataType]]
 
@@ -93,19 +94,20 @@ SHARDS: Schema = {
     "fingerprint": pl.String,
 }
 
-#: One row per pool image; direction: higher is nearer the target (similarity, cosine) or richer (diversity, yield).
-#: `yield_area` is in shares of the picture; null unless score was given a network.
+#: One row per pool image; higher is nearer the target (similarities) or richer (diversity, yield). Null is what score
+#: was not asked for. Units: similarity, ratio and sphere are nats per slice, pooled_sphere nats, typicality spreads
+#: of the target; cosine, nearest, layout and rows −1..1; covered_area and yield_area in shares of the picture.
 SCORES: Schema = {
     "image_id": pl.String,
     "layout": pl.Float64,
-    "similarity_nats": pl.Float64,
-    "ratio_nats": pl.Float64,
+    "similarity": pl.Float64,
+    "ratio": pl.Float64,
     "typicality": pl.Float64,
     "cosine": pl.Float64,
     "rows": pl.Float64,
-    "sphere_nats": pl.Float64,
-    "pooled_sphere_nats": pl.Float64,
-    "nearest_cosine": pl.Float64,
+    "sphere": pl.Float64,
+    "pooled_sphere": pl.Float64,
+    "nearest": pl.Float64,
     "nearest_ids": pl.List(pl.String),
     "objects": pl.Int64,
     "classes": pl.Int64,
@@ -114,6 +116,9 @@ SCORES: Schema = {
     "diversity": pl.Float64,
     "yield_area": pl.Float64,
 }
+
+#: The scores that every release has written; others may be younger than a run.
+OLDEST_SCORES = ("image_id", "layout", "similarity", "diversity", "nearest_ids")
 
 #: One row per chosen image, rank 1 first. `why` holds what a person needs to judge the choice.
 SELECTION: Schema = {
@@ -163,16 +168,16 @@ COMPONENT_SLICES: Schema = {
     "log_density_nats": pl.Float64,
 }
 
-#: The whole target and a draw of the pool. `similarity_nats` is by mixtures that saw none of these images (pool: the
+#: The whole target and a draw of the pool. `similarity` is by mixtures that saw none of these images (pool: the
 #: mean over them); `fitted_nats` by the run's own mixture, which was fitted to the target's.
 SIMILARITIES: Schema = {
     "image_id": pl.String,
     "role": pl.String,
-    "similarity_nats": pl.Float64,
+    "similarity": pl.Float64,
     "fitted_nats": pl.Float64,
 }
 
-#: The histogram of `similarity_nats`: the share, 0..1, of a role's images that lies in each bin.
+#: The histogram of `similarity`: the share, 0..1, of a role's images that lies in each bin.
 SIMILARITY_BINS: Schema = {"role": pl.String, "from_nats": pl.Float64, "to_nats": pl.Float64, "share": pl.Float64}
 
 #: Where t-SNE puts the images; the axes have no unit and no direction.
@@ -259,7 +264,7 @@ def checked(frame: pl.DataFrame, schema: Schema, where: str, key: str | None = N
     Raises:
         DataError: a column is missing, has another type, or `key` is null or repeats.
     """
-    _check_columns(frame.schema, schema, where)
+    check_columns(frame.schema, schema, where)
     if key is not None:
         repeated = frame.filter(pl.col(key).is_duplicated() | pl.col(key).is_null())
         if repeated.height:
@@ -270,7 +275,8 @@ def checked(frame: pl.DataFrame, schema: Schema, where: str, key: str | None = N
     return frame.select(list(schema))
 
 
-def _check_columns(found: Schema, schema: Schema, where: str) -> None:
+def check_columns(found: Schema, schema: Schema, where: str) -> None:
+    """Refuse columns that lack one of the schema's, or have it in another type."""
     for name, dtype in schema.items():
         if name not in found:
             raise DataError(
@@ -299,20 +305,35 @@ def read(path: Path, schema: Schema, key: str | None = None) -> pl.DataFrame:
     return checked(scan(path, schema).collect(), schema, str(path), key)
 
 
+def read_if_there(path: Path, schema: Schema) -> pl.DataFrame:
+    """The same; a table without rows where there is no such file."""
+    return read(path, schema) if path.is_file() else empty(schema)
+
+
 def scan(path: Path, schema: Schema) -> pl.LazyFrame:
     """The same, to be read only as far as it is asked for: for tables too long for memory.
 
     Raises:
         DataError: no such file, not Parquet, or other columns than expected.
     """
-    try:
-        found = pl.read_parquet_schema(path)
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such table. Run the stage that writes it first.") from None
-    except pl.exceptions.ComputeError as error:
-        raise DataError(f"{path}: not a readable Parquet file ({error}). Delete it and run its stage again.") from error
-    _check_columns(found, schema, str(path))
+    check_columns(schema_of(path), schema, str(path))
     return pl.scan_parquet(path).select(list(schema))
+
+
+def schema_of(path: Path) -> Schema:
+    """The columns of a table on disk.
+
+    Raises:
+        DataError: no such file, or not Parquet.
+    """
+    try:
+        return pl.read_parquet_schema(path)
+    except FileNotFoundError:
+        raise missing(path) from None
+    except pl.exceptions.ComputeError as error:
+        stage = WRITTEN_BY.get(path.name)
+        again = f"run `thresher {stage} {path.parent}` again" if stage else "make it again"
+        raise DataError(f"{path}: not a readable Parquet file ({error}). Delete it and {again}.") from error
 
 
 def write(frame: pl.DataFrame | pl.LazyFrame, path: Path, metadata: dict[str, str] | None = None) -> None:

@@ -59,7 +59,7 @@ def test_exit_codes_and_words_of_wrong_usage(
         ('[index]\ntarget = "folder:."\n[embed]\nshort_side = "big"', "short_side = 'big': expected int"),
         ('[index]\ntarget = "folder:."\n[embed]\nallow_download = 1', "allow_download = 1: expected bool"),
         ('[index]\npool = "folder:."', "no target"),
-        ('[index]\ntarget = "folder:."\n[compare]\nmethods = ["best"]', "methods: 'best' is unknown"),
+        ('[index]\ntarget = "folder:."\n[compare]\nmethods = ["best"]', "method 'best': unknown"),
         ('[index]\ntarget = "folder:."\n[compare]\n[train]\nseed = 3', "seed = 3: a comparison sets it for each"),
         ("[index", "not a readable TOML file"),
     ],
@@ -79,7 +79,7 @@ def test_words_about_a_wrong_comparison(
     run = indexed(photos)
     capsys.readouterr()
     assert thresher("compare", run, "--methods", "layout,best") == 2
-    assert "methods: 'best' is unknown. Known: random, diversity" in capsys.readouterr().err
+    assert "method 'best': unknown. Known: random, both" in capsys.readouterr().err
     assert thresher("compare", run, "--seed", 3) == 2
     assert "Did you mean --seeds" in capsys.readouterr().err
     assert thresher("compare", run, "--budgets", "3%,10%", "--strong-limit", 4) == 3

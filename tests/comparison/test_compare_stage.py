@@ -23,9 +23,9 @@ from thresher import tables
 from thresher.comparison.compare import compare
 from thresher.comparison.crew import crew
 from thresher.comparison.job import Job, as_job, settings_of
-from thresher.comparison.pictures import pictures, shown_cells
-from thresher.comparison.settings import Cell, CompareSettings
-from thresher.comparison.time_left import Pace
+from thresher.comparison.pictures import pictures, shown_trials
+from thresher.comparison.settings import CompareSettings, Trial
+from thresher.comparison.time_left import TimeEstimate
 from thresher.data.taxonomy import load_taxonomy
 from thresher.errors import DataError, SettingsError
 from thresher.run.folder import Record, Run
@@ -216,9 +216,9 @@ def test_the_figure_is_drawn_from_the_summary(story: Story) -> None:
 def test_a_worker_that_dies_costs_its_job_only_and_leaves_no_lock(run: Run) -> None:
     job = as_job(run, dataclasses.replace(SMALL, name="dies"))
     killer = threading.Thread(target=kill_a_worker)
-    with crew(ONE) as done:
+    with crew(ONE) as workers:
         killer.start()
-        (outcome,) = done([job])
+        (outcome,) = workers.outcomes([job])
     killer.join()
     assert "ended by signal SIGKILL: is memory short? Use fewer workers" in outcome.failure
 
@@ -241,20 +241,19 @@ def test_settings_survive_the_way_to_a_worker(run: Run) -> None:
 
 
 def test_the_time_left_is_of_those_like_it(run: Run) -> None:
-    cells = GRID.cells()
-    weak, strong = (next(cell for cell in cells if (cell.method == "none") is none) for none in (False, True))
-    pace = Pace({True: 100.0, False: 10.0})
-    assert pace.left([weak, weak, strong], 1) == 210
-    assert pace.left([weak, strong], 2) == 100  # no training can be shared out
-    pace.add(weak, 50.0)
-    assert pace.left([weak, weak, strong], 1) == 110
-    assert pace.unknown([weak, strong]) == {}
+    trials = GRID.trials()
+    weak, strong = (next(trial for trial in trials if (trial.method == "none") is none) for none in (False, True))
+    estimate = TimeEstimate({True: 100.0, False: 10.0})
+    assert estimate.left([weak, weak, strong], 1) == 210
+    assert estimate.left([weak, strong], 2) == 100  # no training can be shared out
+    estimate.add(weak, 50.0)
+    assert estimate.left([weak, weak, strong], 1) == 110
+    assert estimate.unknown([weak, strong]) == {}
 
 
 def test_words_of_errors(run: Run, tmp_path: Path) -> None:
     assert CompareSettings(methods=("layout, random",), budgets=("3%,10%",)).budgets == ("3%", "10%")
     for settings, words in (
-        ({"methods": ("best",)}, "methods: 'best' is unknown. Known: random, "),
         ({"modes": ("strong",)}, "modes: 'strong' is unknown. Known: hierarchical"),
         ({"baselines": ("some",)}, "baselines: 'some' is unknown. Known: none, all"),
         ({"seeds": 0}, "seeds = 0: expected 1 or more"),
@@ -265,11 +264,13 @@ def test_words_of_errors(run: Run, tmp_path: Path) -> None:
             CompareSettings(**settings)  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match="selection = 'all': a comparison sets it for each training"):
         compare(run, GRID, dataclasses.replace(SMALL, selection="all"))
+    with pytest.raises(SettingsError, match="method 'best': unknown.* Known: "):
+        compare(run, dataclasses.replace(GRID, methods=("best",), name="much"), SMALL)
     with pytest.raises(SettingsError, match="budget 400: only 12 images can be chosen"):
         compare(run, dataclasses.replace(GRID, budgets=("400",), name="much"), SMALL)
-    with pytest.raises(SettingsError, match="store = s3://b: a comparison's workers exchange"):
+    with pytest.raises(SettingsError, match="store = s3://b: the workers of a comparison exchange"):
         compare(run, dataclasses.replace(GRID, name="far"), SMALL, engine=EngineSettings(store="s3://b"), dry_run=True)
-    with pytest.raises(DataError, match="taxonomy.toml: not there. Run index first"):
+    with pytest.raises(DataError, match="taxonomy.toml: not there. Run `thresher index RUN …` first"):
         compare(Run(tmp_path / "new"), GRID, SMALL)
 
 
@@ -286,19 +287,28 @@ def test_predictions_are_drawn_beside_the_truth(story: Story) -> None:
 
 
 def test_none_random_and_the_best_other_method_are_shown() -> None:
-    def cell(method: str, budget: str | None, seed: int = 0) -> Cell:
-        return Cell(method, budget, "hierarchical", seed, "x", f"{method}-{budget}-{seed}")
+    def trial(method: str, budget: str | None, seed: int = 0) -> Trial:
+        return Trial(method, budget, "hierarchical", seed, "x", f"{method}-{budget}-{seed}")
 
-    cells = [cell("none", None), cell("all", None), cell("random", "4"), cell("random", "9"), cell("both", "4"),
-             cell("both", "9"), cell("layout", "9"), cell("layout", "9", 1)]  # fmt: skip
-    ious = [0.2, 0.9, 0.3, 0.4, 0.8, 0.5, 0.5, 0.7]
+    ious = {
+        trial("none", None): 0.2,
+        trial("all", None): 0.9,
+        trial("random", "4"): 0.3,
+        trial("random", "9"): 0.4,
+        trial("both", "4"): 0.8,
+        trial("both", "9"): 0.5,
+        trial("layout", "9"): 0.5,
+        trial("layout", "9", 1): 0.7,
+    }
+    trials = [*ious]
+    row = {"set": "validation", "class": None, "weak_images": 0, "seconds": 1.0}
     rows: list[dict[str, object]] = [
-        {"method": each.method, "mode": each.mode, "budget": each.budget, "images": int(each.budget or 0),
-         "set": "validation", "class": None, "seed": each.seed, "weak_images": 0, "iou": iou, "seconds": 1.0}
-        for each, iou in zip(cells, ious, strict=True)
-    ]  # fmt: skip
+        {**row, "method": each.method, "mode": each.mode, "budget": each.budget, "seed": each.seed}
+        | {"images": int(each.budget or 0), "iou": iou}
+        for each, iou in ious.items()
+    ]
     results = tables.from_rows(rows, tables.RESULTS)
-    shown = shown_cells(cells, results)
+    shown = shown_trials(trials, results)
     # layout's mean over two seeds is above that of both; 0.8 is of a smaller selection.
     assert [each.training for each in shown] == ["none-None-0", "random-9-0", "layout-9-0"]
-    assert shown_cells(cells[1:2], results) == []
+    assert shown_trials(trials[1:2], results) == []

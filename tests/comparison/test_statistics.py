@@ -10,45 +10,40 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from thresher import tables
-from thresher.comparison.settings import Cell, grid
+from thresher.comparison.settings import CompareSettings, Trial
 from thresher.comparison.statistics import differences, mean_interval, mean_over_classes, summary
-
-
-def selection_name(method: str, budget: str, seed: int) -> str:
-    return f"{method}-{budget}" + (f"-seed{seed}" if method == "random" else "")
 
 
 def rows_of(found: dict[tuple[str, str | None, str], list[float | None]], name: str | None = None) -> pl.DataFrame:
     """A results table: method, budget and mode, and the IoU of each seed."""
+    row = {"set": "validation", "class": name, "weak_images": 5, "seconds": 1.0, "precision": 0.5, "recall": None}
     rows: list[dict[str, object]] = [
-        {"method": method, "mode": mode, "budget": budget, "images": int(budget or 0), "seed": seed, "iou": iou,
-         "set": "validation", "class": name, "weak_images": 5, "seconds": 1.0, "precision": 0.5, "recall": None}
+        {**row, "method": method, "mode": mode, "budget": budget, "images": int(budget or 0), "seed": seed, "iou": iou}
         for (method, budget, mode), ious in found.items()
         for seed, iou in enumerate(ious)
-    ]  # fmt: skip
+    ]
     return tables.from_rows(rows, tables.RESULTS)
 
 
 def test_the_grid_by_hand() -> None:
-    cells = grid("first", ["layout", "random"], ["3pct"], ["m1", "m2"], 2, ["none", "all"], selection_name)
-    assert [cell.training for cell in cells[:7]] == [
+    trials = CompareSettings(("layout", "random"), ("3%",), ("hierarchical", "box_head"), 2, name="first").trials()
+    assert [trial.training for trial in trials[:7]] == [
         "first.none-strong-seed0",
-        "first.all-m1-seed0",
-        "first.all-m2-seed0",
-        "first.layout-3pct-m1-seed0",
-        "first.random-3pct-seed0-m1-seed0",
-        "first.layout-3pct-m2-seed0",
-        "first.random-3pct-seed0-m2-seed0",
+        "first.all-hierarchical-seed0",
+        "first.all-box_head-seed0",
+        "first.layout-3pct-hierarchical-seed0",
+        "first.random-3pct-seed0-hierarchical-seed0",
+        "first.layout-3pct-box_head-seed0",
+        "first.random-3pct-seed0-box_head-seed0",
     ]
-    assert len(cells) == 14
-    assert {cell.seed for cell in cells[:7]} == {0}
-    assert cells[0] == Cell("none", None, "strong", 0, "none", "first.none-strong-seed0")
-    # The anchor without weak images is trained once per seed; random draws anew for each seed, layout does not.
-    assert [cell.selection for cell in cells if cell.seed == 1 and cell.mode == "m1"] == [
-        "all", "layout-3pct", "random-3pct-seed1",
-    ]  # fmt: skip
-    assert sum(cell.method == "none" for cell in cells) == 2
-    assert len({cell.training for cell in cells}) == 14
+    assert len(trials) == 14
+    assert {trial.seed for trial in trials[:7]} == {0}
+    assert trials[0] == Trial("none", None, "strong", 0, "none", "first.none-strong-seed0")
+    # The baseline without weak images is trained once per seed; random draws anew for each seed, layout does not.
+    selections = [trial.selection for trial in trials if trial.seed == 1 and trial.mode == "hierarchical"]
+    assert selections == ["all", "layout-3pct", "random-3pct-seed1"]
+    assert sum(trial.method == "none" for trial in trials) == 2
+    assert len({trial.training for trial in trials}) == 14
 
 
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=12))
@@ -57,7 +52,7 @@ def test_the_interval_is_students(values: list[float]) -> None:
     assert found.mean is not None
     spread = stats.sem(values)
     if spread < 1e-9:
-        assert found.low == pytest.approx(found.high)
+        assert found.low == pytest.approx(found.high, abs=1e-7)
         return
     low, high = stats.t.interval(0.95, len(values) - 1, np.mean(values), spread)
     assert (found.low, found.high) == pytest.approx((low, high))

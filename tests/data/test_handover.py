@@ -47,9 +47,9 @@ def chosen(tmp_path: Path) -> pl.DataFrame:
             }
             | {"width_px": 40 if rank == 1 else None, "height_px": 20 if rank == 1 else None}
             | {"rank": rank, "score": 1 / rank, "why_text": f'why "{rank}", best', "yield_area": None}
-            | {"similarity_nats": [None, -2.5][rank - 1], "nearest_ids": [["t/1", "t/2"], None][rank - 1]}
+            | {"similarity": [None, -2.5][rank - 1], "nearest_ids": [["t/1", "t/2"], None][rank - 1]}
         )
-    kinds = {"width_px": pl.Int32, "height_px": pl.Int32, "yield_area": pl.Float64, "similarity_nats": pl.Float64}
+    kinds = {"width_px": pl.Int32, "height_px": pl.Int32, "yield_area": pl.Float64, "similarity": pl.Float64}
     return pl.DataFrame(rows, schema_overrides=kinds)
 
 
@@ -76,8 +76,8 @@ def test_a_sample_of_fiftyone_has_fields_and_relative_detections(chosen, boxes, 
     assert (first["image_id"], first["rank"], first["score"], first["why"]) == ("kitti/0", 1, 1.0, 'why "1", best')
     assert (first["tags"], second["tags"]) == (["train"], [])
     assert first["nearest_ids"] == ["t/1", "t/2"]
-    assert second["similarity_nats"] == -2.5
-    assert not {"similarity_nats", "yield_area"} & set(first)
+    assert second["similarity"] == -2.5
+    assert not {"similarity", "yield_area"} & set(first)
     assert second["metadata"] == {"_cls": "ImageMetadata", "width": 10, "height": 50}
     assert first["ground_truth"]["detections"][1] == {
         "_cls": "Detection",
@@ -107,10 +107,10 @@ def test_lightly_gets_boxes_by_label_and_by_class_and_scores_by_file(chosen, box
         *((file, "Car", bbox) for file, bbox in cars),
     ]
     scores = pl.read_csv(tmp_path / "out/scores.csv")
-    told = ["file_name", "image_id", "dataset", "split", "rank", "score", "why", "similarity_nats"]
+    told = ["file_name", "image_id", "dataset", "split", "rank", "score", "why", "similarity"]
     assert scores.columns == told
     assert scores["file_name"].to_list() == ["kitti/0.png", "oi/a/b.c.png"]
-    assert scores["similarity_nats"].to_list() == [None, -2.5]
+    assert scores["similarity"].to_list() == [None, -2.5]
     assert all((tmp_path / "out/images" / file).is_file() for file in scores["file_name"])
 
 
@@ -190,7 +190,7 @@ def test_many_images_are_cut_into_files(chosen, boxes, tmp_path):
 @pytest.mark.parametrize("form", sorted(WITH_SCORES))
 @pytest.mark.parametrize("images", ["link", "copy", "none"])
 def test_images_without_any_box_and_scores_can_be_written(chosen, boxes, tmp_path, form, images):
-    bare = chosen.drop("similarity_nats", "nearest_ids", "yield_area")
+    bare = chosen.drop("similarity", "nearest_ids", "yield_area")
     FORMATS[form](bare, boxes.clear(), NAMES, tmp_path / "out", images)
     assert (tmp_path / "out").exists()
 

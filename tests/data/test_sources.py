@@ -12,7 +12,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from thresher.data.sources import BLOCK_ROWS, image_bytes, opened, size_bytes, split_address, tar_index
+from thresher.data.sources import (
+    BLOCK_ROWS,
+    image_bytes,
+    opened,
+    size_bytes,
+    split_address,
+    tar_index,
+)
 from thresher.errors import DataError
 
 

@@ -8,6 +8,7 @@ from sklearn.metrics import roc_auc_score
 from thresher import tables
 from thresher.density import findings as insight
 from thresher.density.findings import DomainGap
+from thresher.density.map import similarity_map
 from thresher.drawings import charts
 from thresher.errors import DataError
 
@@ -16,7 +17,7 @@ def similarities() -> pl.DataFrame:
     rng = np.random.default_rng(0)
     values = np.concatenate([rng.normal(80, 5, 100), rng.normal(0, 30, 300)])
     columns = {"image_id": [f"{n:03}" for n in range(400)], "role": ["target"] * 100 + ["pool"] * 300}
-    return pl.DataFrame({**columns, "similarity_nats": values, "fitted_nats": values + 9}, schema=tables.SIMILARITIES)
+    return pl.DataFrame({**columns, "similarity": values, "fitted_nats": values + 9}, schema=tables.SIMILARITIES)
 
 
 def test_what_fit_tried_comes_back_with_units_in_its_names() -> None:
@@ -43,7 +44,7 @@ def test_bins_hold_every_image_once_and_have_round_borders() -> None:
     assert widths == [5.0]
     own = similarities().filter(role="pool")
     first = bins.filter(role="pool").row(10, named=True)
-    inside = own.filter(pl.col("similarity_nats").is_between(first["from_nats"], first["to_nats"], closed="left"))
+    inside = own.filter(pl.col("similarity").is_between(first["from_nats"], first["to_nats"], closed="left"))
     assert first["share"] == pytest.approx(inside.height / own.height)
 
 
@@ -88,14 +89,14 @@ def test_the_map_keeps_planted_clusters_apart_and_repeats() -> None:
     rng = np.random.default_rng(0)
     vectors = np.concatenate([rng.normal(size=(30, 8)) * 0.1 + 3 * np.eye(8)[n] for n in range(2)])
     ids, roles = [f"{n:02}" for n in range(60)], ["target"] * 30 + ["pool"] * 30
-    places = insight.similarity_map(ids, roles, vectors, seed=4)
-    assert places.equals(insight.similarity_map(ids, roles, vectors, seed=4))
+    places = similarity_map(ids, roles, vectors, seed=4)
+    assert places.equals(similarity_map(ids, roles, vectors, seed=4))
     spots = places.select("x", "y").to_numpy()
     distance = np.linalg.norm(spots[:, None] - spots[None], axis=2) + np.eye(60) * 1e9
     nearest = np.argmin(distance, axis=1)
     assert ((nearest < 30) == (np.arange(60) < 30)).mean() > 0.95
     with pytest.raises(DataError, match="3 images; t-SNE needs 4 or more"):
-        insight.similarity_map(ids[:3], roles[:3], vectors[:3], seed=0)
+        similarity_map(ids[:3], roles[:3], vectors[:3], seed=0)
 
 
 def values_in(spec: dict[str, object]) -> list[dict[str, object]]:

@@ -7,7 +7,7 @@ from thresher.density.components import component_shares, typical_slices
 from thresher.density.em import MixtureSettings, fit_mixture
 from thresher.density.held_out import contiguous_folds, held_out_similarity
 from thresher.density.mixture import Mixture, log_density
-from thresher.density.similarity import similarity
+from thresher.density.similarity import mean_log_density
 from thresher.errors import DataError
 
 SETTINGS = MixtureSettings(components="3")
@@ -30,7 +30,7 @@ def test_held_out_images_are_less_likely_than_the_same_images_fitted() -> None:
     slices, starts = target()
     held_out = held_out_similarity(slices, starts, 3, SETTINGS, np.random.default_rng(0))
     mixture = fit_mixture(slices, 3, SETTINGS, np.random.default_rng(0)).mixture
-    fitted = similarity(mixture, slices, starts)
+    fitted = mean_log_density(mixture, slices, starts)
     assert held_out.similarities.mean() < fitted.mean() - 0.1
 
 

@@ -4,12 +4,18 @@ import logging
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.mixture import GaussianMixture
 
 from thresher.density.em import MixtureSettings, choose_components, fit_mixture
-from thresher.density.mixture import Mixture, load_mixture, log_density, responsibilities, save_mixture
+from thresher.density.mixture import (
+    Mixture,
+    load_mixture,
+    log_density,
+    responsibilities,
+    save_mixture,
+)
 from thresher.errors import DataError, SettingsError
 
 SKLEARN_NAME = {"full": "full", "diagonal": "diag"}
@@ -83,15 +89,18 @@ def test_em_from_one_start_ends_where_scikit_learn_ends(covariance: str) -> None
 def test_more_iterations_never_lose_likelihood(seed: int, components: int) -> None:
     """Without the floor, that is: what it adds to every variance is not what maximises the likelihood."""
     data = clouds(np.random.default_rng(seed), rows=60)
-    values = [
+    fits = [
         fit_mixture(
             data,
             components,
             MixtureSettings(max_iterations=steps, tolerance=1e-300, variance_floor=1e-12, double=True),
             np.random.default_rng(seed),
-        ).log_likelihood
+        )
         for steps in (1, 3, 9)
     ]
+    # A component of no more points than dimensions lies in a plane: there the floor decides, not the likelihood.
+    assume(min(fit.mixture.weights.min() for fit in fits) * len(data) > data.shape[1] + 1)
+    values = [fit.log_likelihood for fit in fits]
     assert values[0] <= values[1] + 1e-9 <= values[2] + 2e-9
 
 

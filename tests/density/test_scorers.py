@@ -17,7 +17,14 @@ from thresher.density.layout import (
     uncentred,
 )
 from thresher.density.mixture import Mixture
-from thresher.density.scorers import SCORERS, Evidence, Images, View, layouts_of, queries
+from thresher.density.scorers import (
+    SCORERS,
+    FittedScorers,
+    ScorerInput,
+    SliceBlock,
+    layouts_of,
+    queries,
+)
 from thresher.density.sphere import Sphere
 from thresher.errors import DataError, SettingsError
 
@@ -25,12 +32,12 @@ NO_SHARE = QuerySettings(pooled_share=0.0)
 WIDTH = 3  # of slices; one more once they are uncentred
 
 
-def images_of(*grids: np.ndarray) -> Images:
-    """Images from their grids of slices, (h, w, WIDTH) each."""
+def images_of(*grids: np.ndarray) -> SliceBlock:
+    """SliceBlock from their grids of slices, (h, w, WIDTH) each."""
     starts = np.concatenate([[0], np.cumsum([grid.shape[0] * grid.shape[1] for grid in grids])]).astype(np.int64)
     flat = np.concatenate([grid.reshape(-1, WIDTH) for grid in grids])
     pooled = np.stack([grid.reshape(-1, WIDTH).mean(axis=0) for grid in grids])
-    return Images(flat, starts, np.array([grid.shape[:2] for grid in grids], np.int64), pooled)
+    return SliceBlock(flat, starts, np.array([grid.shape[:2] for grid in grids], np.int64), pooled)
 
 
 def layered(top: int, bottom: int, height: int = 7, width: int = 4) -> np.ndarray:
@@ -41,7 +48,7 @@ def layered(top: int, bottom: int, height: int = 7, width: int = 4) -> np.ndarra
     return grid
 
 
-def evidence_for(target: Images, **changes: object) -> Evidence:
+def evidence_for(target: SliceBlock, **changes: object) -> FittedScorers:
     origin = np.zeros(WIDTH + 1)
     pool = layouts_of(target, origin, 0.0)
     rows_query, query = queries(target, pool, origin, NO_SHARE)
@@ -53,14 +60,14 @@ def evidence_for(target: Images, **changes: object) -> Evidence:
         "pooled": target.pooled, "origin": origin, "rows_query": rows_query, "query": query,
         "held_out_nats": np.array([-4.0, -3.0, -2.0]), "query_settings": NO_SHARE,
     }  # fmt: skip
-    return Evidence(**{**fields, **changes})
+    return FittedScorers(**{**fields, **changes})
 
 
 def test_every_scorer_gives_one_finite_number_per_image_and_the_default_is_one_of_them() -> None:
     rng = np.random.default_rng(0)
     images = images_of(*(rng.normal(size=(h, w, WIDTH)) for h, w in ((7, 9), (7, 4), (12, 7), (2, 3))))
     for name, scorer in SCORERS.items():
-        score = scorer(View(evidence_for(images), images))
+        score = scorer(ScorerInput(evidence_for(images), images))
         assert score.shape == (4,), name
         assert np.isfinite(score).all(), name
 
@@ -71,26 +78,26 @@ def test_likelihood_ratio_and_typicality_by_hand() -> None:
     constant = -0.5 * WIDTH * np.log(2 * np.pi)
     evidence = evidence_for(images_of(layered(0, 1)), held_out_nats=constant + np.array([-2.0, -1.0, 0.0]))
     np.testing.assert_allclose(
-        SCORERS["likelihood"](View(evidence, images)), [constant, constant - WIDTH / 2], atol=1e-5
+        SCORERS["similarity"](ScorerInput(evidence, images)), [constant, constant - WIDTH / 2], atol=1e-5
     )
-    np.testing.assert_allclose(SCORERS["ratio"](View(evidence, images)), [WIDTH / 2, -WIDTH / 2], atol=1e-5)
+    np.testing.assert_allclose(SCORERS["ratio"](ScorerInput(evidence, images)), [WIDTH / 2, -WIDTH / 2], atol=1e-5)
     # Median −1, quartiles −1.5 and −0.5: 0 and −1.5 lie two spreads above and one below.
-    np.testing.assert_allclose(SCORERS["typicality"](View(evidence, images)), [-2, -1], atol=1e-4)
+    np.testing.assert_allclose(SCORERS["typicality"](ScorerInput(evidence, images)), [-2, -1], atol=1e-4)
 
 
 def test_cosines_by_hand() -> None:
     target = images_of(layered(0, 0), layered(1, 1))
     images = images_of(layered(0, 0), layered(2, 2))
     evidence = evidence_for(target)
-    np.testing.assert_allclose(SCORERS["cosine"](View(evidence, images)), [np.sqrt(0.5), 0], atol=1e-6)
-    np.testing.assert_allclose(SCORERS["nearest"](View(evidence, images)), [0.5, 0], atol=1e-6)  # mean over both
+    np.testing.assert_allclose(SCORERS["cosine"](ScorerInput(evidence, images)), [np.sqrt(0.5), 0], atol=1e-6)
+    np.testing.assert_allclose(SCORERS["nearest"](ScorerInput(evidence, images)), [0.5, 0], atol=1e-6)  # mean over both
 
 
 def test_spheres_rank_by_angle_alone() -> None:
     evidence = evidence_for(images_of(layered(0, 0)))
     for name in ("sphere", "pooled_sphere"):
         near, half, away, long = SCORERS[name](
-            View(evidence, images_of(layered(0, 0), layered(0, 1), layered(1, 1), 3 * layered(0, 0)))
+            ScorerInput(evidence, images_of(layered(0, 0), layered(0, 1), layered(1, 1), 3 * layered(0, 0)))
         )
         assert near == pytest.approx(long, abs=1e-5)
         assert near > half > away
@@ -102,7 +109,7 @@ def test_layout_tells_apart_what_the_whole_picture_does_not(name: str) -> None:
     sky_over_road, road_over_sky = layered(0, 1, height=8), layered(1, 0, height=8)
     evidence = evidence_for(images_of(sky_over_road, sky_over_road))
     images = images_of(sky_over_road, road_over_sky)
-    cosine, layout = SCORERS["cosine"](View(evidence, images)), SCORERS[name](View(evidence, images))
+    cosine, layout = SCORERS["cosine"](ScorerInput(evidence, images)), SCORERS[name](ScorerInput(evidence, images))
     assert cosine[0] == pytest.approx(cosine[1])
     assert layout[0] > layout[1] + 0.5
 
@@ -110,7 +117,7 @@ def test_layout_tells_apart_what_the_whole_picture_does_not(name: str) -> None:
 def test_rows_are_the_mean_cosine_of_the_bands() -> None:
     evidence = evidence_for(images_of(layered(0, 1)))
     images = images_of(layered(0, 1), layered(0, 2), layered(2, 1))
-    np.testing.assert_allclose(SCORERS["rows"](View(evidence, images)), [1, 3 / 7, 4 / 7], atol=1e-3)
+    np.testing.assert_allclose(SCORERS["rows"](ScorerInput(evidence, images)), [1, 3 / 7, 4 / 7], atol=1e-3)
 
 
 @settings(deadline=None, max_examples=30)
@@ -147,9 +154,9 @@ def test_layout_tells_an_open_road_from_a_street_across() -> None:
     across[:, 2:4, 1] = across[:, [0, 1, 4, 5], 0] = 1
     evidence, images = evidence_for(images_of(along, along)), images_of(along, across)
     # No share of the whole, and a pool of the target's own images: all parts of `along` agree, none of `across`.
-    np.testing.assert_allclose(SCORERS["layout"](View(evidence, images)), [1, 0], atol=2e-3)
+    np.testing.assert_allclose(SCORERS["layout"](ScorerInput(evidence, images)), [1, 0], atol=2e-3)
     # Of a whole row, 4 columns in 6 are the sides' and 2 the middle's: cos = 2 · 4 · 2 / (4² + 2²).
-    np.testing.assert_allclose(SCORERS["rows"](View(evidence, images)), [1, 0.8], atol=2e-3)
+    np.testing.assert_allclose(SCORERS["rows"](ScorerInput(evidence, images)), [1, 0.8], atol=2e-3)
 
 
 def test_uncentring_undoes_a_projection() -> None:
@@ -198,24 +205,24 @@ def test_scores_do_not_depend_on_the_block_in_which_an_image_comes() -> None:
     grids = [rng.normal(size=(7, 4, WIDTH)) for _ in range(6)]
     evidence = evidence_for(images_of(*grids[:3]))
     for name, scorer in SCORERS.items():
-        alone = np.concatenate([scorer(View(evidence, images_of(grid))) for grid in grids])
-        np.testing.assert_allclose(scorer(View(evidence, images_of(*grids))), alone, atol=1e-5, err_msg=name)
+        alone = np.concatenate([scorer(ScorerInput(evidence, images_of(grid))) for grid in grids])
+        np.testing.assert_allclose(scorer(ScorerInput(evidence, images_of(*grids))), alone, atol=1e-5, err_msg=name)
 
 
 def test_words_of_errors() -> None:
     images = images_of(layered(0, 1))
     evidence = evidence_for(images)
-    with pytest.raises(DataError, match="no held-out similarity of the target was given. Fit with folds"):
-        SCORERS["typicality"](View(evidence_for(images, held_out_nats=np.empty(0)), images))
+    with pytest.raises(DataError, match="the target has too few images to hold any out"):
+        SCORERS["typicality"](ScorerInput(evidence_for(images, held_out_nats=np.empty(0)), images))
     with pytest.raises(DataError, match="image 1 of the block owns no slice"):
-        empty = Images(images.slices, np.array([0, 28, 28]), np.array([[7, 4], [0, 4]]), np.ones((2, WIDTH)))
-        SCORERS["likelihood"](View(evidence, empty))
+        empty = SliceBlock(images.slices, np.array([0, 28, 28]), np.array([[7, 4], [0, 4]]), np.ones((2, WIDTH)))
+        SCORERS["similarity"](ScorerInput(evidence, empty))
     with pytest.raises(DataError, match="height × width differs from its number of slices"):
         layouts(images.slices, images.starts, np.array([[7, 3]]), images.pooled)
     with pytest.raises(DataError, match="slices have 3 features; the origin is for 2"):
         uncentred(images.slices, np.zeros(3))
     with pytest.raises(DataError, match=r"vectors have 28 numbers, the query 5. Run fit again"):
-        SCORERS["rows"](View(evidence_for(images, rows_query=np.ones(5)), images))
+        SCORERS["rows"](ScorerInput(evidence_for(images, rows_query=np.ones(5)), images))
     with pytest.raises(DataError, match="the target holds no image"):
         layout_query(np.empty((0, 2)), np.ones((1, 2)), QuerySettings())
     with pytest.raises(DataError, match="target's vectors have 2 numbers, the pool's 3"):
@@ -229,5 +236,5 @@ def test_words_of_errors() -> None:
 def test_a_block_without_images_has_no_scores() -> None:
     """A shard may hold images of the target alone."""
     images = images_of(np.ones((7, 4, WIDTH)))
-    none = Images(images.slices[:0], np.zeros(1, np.int64), np.empty((0, 2), np.int64), images.pooled[:0])
-    assert [len(scorer(View(evidence_for(images), none))) for scorer in SCORERS.values()] == [0] * len(SCORERS)
+    none = SliceBlock(images.slices[:0], np.zeros(1, np.int64), np.empty((0, 2), np.int64), images.pooled[:0])
+    assert [len(scorer(ScorerInput(evidence_for(images), none))) for scorer in SCORERS.values()] == [0] * len(SCORERS)

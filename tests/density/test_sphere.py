@@ -8,7 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import ive
 
-from thresher.density.sphere import Sphere, concentration, fit_sphere, log_bessel, log_density, log_normaliser
+from thresher.density.sphere import (
+    Sphere,
+    concentration,
+    fit_sphere,
+    log_bessel,
+    log_density,
+    log_normaliser,
+)
 from thresher.errors import DataError
 
 

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from thresher.drawings.component_sheet import ComponentRow, Crop, component_sheet, slice_crop
+from thresher.drawings.component_sheet import (
+    ComponentRow,
+    Crop,
+    component_sheet,
+    slice_crop,
+)
 from thresher.drawings.heat_map import HeatScale, heat_colours, heat_map, heat_scale
 
 SCALE = HeatScale(0.0, 100.0)

@@ -67,7 +67,7 @@ def test_a_choice_is_that_of_select_and_its_counts_are_those_of_the_tables(clien
         taken = selected(run, "same")["image_id"].to_list()
         assert {ids[row] for row in rows_of(answer)} == set(taken)
         boxes = tables.read(run.boxes, tables.BOXES).filter(pl.col("image_id").is_in(taken))
-        told = client.get("/api/told").json()
+        told = client.get("/api/summary").json()
         for number, each in enumerate(told["classes"]):
             own = boxes.filter(pl.col("class") == each["name"])
             assert answer["class_images"][number] == own["image_id"].n_unique()
@@ -99,7 +99,7 @@ def test_marks_change_the_choice(client: TestClient) -> None:
 
 
 def test_data_sets_quotas_and_a_rectangle(client: TestClient) -> None:
-    told = client.get("/api/told").json()
+    told = client.get("/api/summary").json()
     even = told["datasets"][0]["name"]
     answer = asked(client, "choose", datasets=[even])
     assert rows_of(answer) == set(range(0, 20, 2)) and answer["datasets"] == {even: 10}
@@ -146,7 +146,7 @@ def test_a_saved_choice_is_a_selection_that_select_makes_again(client: TestClien
         refused = client.post("/api/save", json={**ASK, "name": name}, headers=OWN)
         assert refused.status_code == 400 and "expected letters" in refused.json()["error"]
     with TestClient(explorer(run, ExploreSettings("mine", "bob")), base_url="http://localhost") as later:
-        start = later.get("/api/told").json()["start"]
+        start = later.get("/api/summary").json()["start"]
         assert (start["budget"], start["quotas"], start["review"]) == ("5", ["sign=2"], "mine")
         asked(later, "mark", row=5, mark="pinned")
         asked(later, "save", name="ours", budget="5", quotas={})
@@ -262,7 +262,7 @@ def test_details_show_the_nearest_of_the_target(client: TestClient) -> None:
 
 
 def test_a_run_that_is_not_there_has_words(run: Run, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="scores.parquet: no such table"):
+    with pytest.raises(DataError, match="scores.parquet: no such file. `score` writes it"):
         run.scores.unlink()
         explorer(run, ExploreSettings())
     with pytest.raises(SettingsError, match="selection 'x'"):

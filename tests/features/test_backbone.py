@@ -9,7 +9,13 @@ import timm
 import torch
 
 from thresher.errors import SettingsError
-from thresher.features.backbone import Backbone, BackboneSettings, backbone_digest, backbone_file, open_backbone
+from thresher.features.backbone import (
+    Backbone,
+    BackboneSettings,
+    backbone_digest,
+    backbone_file,
+    open_backbone,
+)
 from thresher.pretrained import weights_file
 
 pytestmark = pytest.mark.slow

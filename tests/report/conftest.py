@@ -102,7 +102,7 @@ def write_scores(run: Run) -> None:
         {
             "image_id": image_id(number),
             "layout": float(rng.normal()),
-            "similarity_nats": float(rng.normal(50, 20)),
+            "similarity": float(rng.normal(50, 20)),
             "diversity": float(rng.gamma(2)),
             "nearest_ids": [f"target/{POOL:03}", f"target/{POOL + 1:03}"],
         }
@@ -133,8 +133,7 @@ def write_insight(run: Run) -> None:
     sizes = [{"component": n, "weight": w, "target_share": w, "pool_share": 1 - w} for n, w in enumerate((0.3, 0.7))]
     tried = [{"components": n, "held_out_nats": 10.0 - n, "fitted_nats": 10.0 + n} for n in (1, 2)]
     similar = [
-        {"image_id": f"target/{n}", "role": "target", "similarity_nats": 60.0 + n, "fitted_nats": 65.0}
-        for n in range(5)
+        {"image_id": f"target/{n}", "role": "target", "similarity": 60.0 + n, "fitted_nats": 65.0} for n in range(5)
     ]
     heat = [{"name": "best-1", "image_id": image_id(3), "row": 0, "column": 0, "log_density_nats": 1.0}]
     for name, rows, schema in (

@@ -17,7 +17,11 @@ from thresher.drawings.page_charts import KINDS, places_chart
 from thresher.drawings.thumbnails import Shown
 from thresher.report.blocks import Chart, Grid, number, percent
 from thresher.report.page import Pictures, page, script_json
-from thresher.report.sections.distributions import Material, distributions_section, spread_out
+from thresher.report.sections.distributions import (
+    DistributionsInput,
+    distributions_section,
+    spread_out,
+)
 from thresher.report.sections.mapped import map_section
 
 
@@ -54,13 +58,13 @@ def test_numbers_keep_their_value() -> None:
     assert percent(None) is None
 
 
-def scored(count: int) -> Material:
+def scored(count: int) -> DistributionsInput:
     rng = np.random.default_rng(0)
     scores = pl.DataFrame(
         {
             "image_id": [f"open_images/{n:016x}" for n in range(count)],
             "layout": rng.normal(size=count),
-            "similarity_nats": rng.normal(50, 20, count),
+            "similarity": rng.normal(50, 20, count),
             "diversity": rng.gamma(2, size=count),
         }
     )
@@ -68,7 +72,7 @@ def scored(count: int) -> Material:
         {"image_id": name, "dataset": "open_images", "role": "pool"} for name in scores["image_id"]
     ]
     images = tables.from_rows(rows, tables.INDEXED_IMAGES)
-    return Material(images, scores, scores.select("image_id").head(3000), None, None, None)
+    return DistributionsInput(images, scores, scores.select("image_id").head(3000), None, None, None)
 
 
 def test_the_map_colours_names_by_frequency_and_what_has_none_in_grey() -> None:
@@ -106,7 +110,7 @@ def test_bins_and_quantiles_are_of_the_scores() -> None:
     section = distributions_section(material)
     table = next(block for block in section.blocks if getattr(block, "name", "") == "similarity-quantiles")
     medians = {row[0]: row[4].value for row in table.rows}  # type: ignore[union-attr]
-    assert medians["pool"] == material.scores["similarity_nats"].median()
+    assert medians["pool"] == material.scores["similarity"].median()
     chart = next(block for block in section.blocks if getattr(block, "name", "") == "similarity")
     (spec,) = chart.variants.values()  # type: ignore[union-attr]
     rows = spec["data"]["values"]
@@ -123,7 +127,7 @@ def test_folders_are_told_where_a_data_set_has_several() -> None:
     ]
     images = tables.from_rows(rows, tables.INDEXED_IMAGES)
     chosen = pl.DataFrame({"image_id": ["p/night/2"]})
-    section = distributions_section(Material(images, None, chosen, None, None, None))
+    section = distributions_section(DistributionsInput(images, None, chosen, None, None, None))
     table = next(block for block in section.blocks if isinstance(block, Grid) and block.name == "folders")
     cells = [[None if cell is None else getattr(cell, "value", cell) for cell in row] for row in table.rows]
     assert cells == [
@@ -135,5 +139,5 @@ def test_folders_are_told_where_a_data_set_has_several() -> None:
     flat = tables.from_rows(
         [{"image_id": f"p/{n}", "dataset": "p", "role": "pool"} for n in range(3)], tables.INDEXED_IMAGES
     )
-    blocks = distributions_section(Material(flat, None, None, None, None, None)).blocks
+    blocks = distributions_section(DistributionsInput(flat, None, None, None, None, None)).blocks
     assert not any(getattr(block, "name", "") == "folders" for block in blocks)

@@ -11,7 +11,7 @@ from typing import Any
 
 from thresher.cli.main import app
 from thresher.report.blocks import Missing
-from thresher.report.command_lines import SETTINGS, command_lines
+from thresher.report.command_lines import RECORDED, command_lines
 from thresher.report.sections.compared import comparison_section
 from thresher.report.tables import comparisons
 from thresher.run.folder import Record, Run
@@ -66,5 +66,5 @@ def test_the_command_lines_make_the_same_settings_again(run: Run) -> None:
             assert as_json(given["training"]) == compared["training"]
             continue
         entry = next(each for stage, each in recorded.items() if stage.partition(":")[0] == words[0])
-        made = given["settings"] if "settings" in given else SETTINGS[words[0]]()
+        made = given["settings"] if "settings" in given else RECORDED[words[0]].settings()
         assert as_json(made) == entry["settings"]

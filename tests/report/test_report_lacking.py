@@ -35,11 +35,11 @@ def test_a_run_that_was_only_indexed_says_what_makes_the_rest(
 
 
 def test_words_of_what_cannot_be_reported(run: Run, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="selection 'other': none in .*There is: mine"):
+    with pytest.raises(SettingsError, match="No selection named 'other' in .*Available: mine"):
         write_report(run, ReportSettings(selection="other"))
     with pytest.raises(SettingsError, match="map_images = 3: expected 0, or 4 to 5000"):
         ReportSettings(map_images=3)
-    with pytest.raises(DataError, match="no such table"):
+    with pytest.raises(DataError, match="no such file"):
         write_report(Run(tmp_path))
     assert write_report(run, ReportSettings(out=tmp_path / "x.html"), dry_run=True).status == "planned"
     assert not (tmp_path / "x.html").exists()

@@ -33,7 +33,7 @@ def test_cards_hold_the_numbers_of_the_selection_and_the_scores(run: Run, page: 
     cards = [(name, card) for name, each in page.cards.items() for card in each]
     assert len(cards) == 48 + 12 + 12 + 12
     for name, card in cards:
-        for column in ("layout", "similarity_nats", "diversity"):
+        for column in ("layout", "similarity", "diversity"):
             assert card[column] == scores[name][column]
         assert card["rank"] == order.index(name) + 1
         if name in chosen:

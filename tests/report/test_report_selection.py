@@ -15,8 +15,9 @@ from thresher import tables
 from thresher.report import tables as report_tables
 from thresher.report.blocks import Words
 from thresher.report.report import ReportSettings, write_report
-from thresher.report.tables import choice
+from thresher.report.tables import reported_selection
 from thresher.run.folder import Run
+from thresher.run.opened import OpenedRun
 from thresher.selection.methods import ranking
 from thresher.stages.select import SelectSettings, select
 
@@ -43,7 +44,7 @@ def test_who_was_left_out_is_told_also_with_quotas_and_weights(tmp_path: Path, m
     )
     select(run, wished)
     pool = tables.read(run.images, tables.INDEXED_IMAGES).filter(role="pool").select("image_id", "dataset")
-    found = choice(run, "wished", tables.read(run.scores, tables.SCORES), pool)
+    found = reported_selection(OpenedRun(run), "wished")
     signs = set(tables.read(run.boxes, tables.BOXES).filter(pl.col("class") == made.sign)["image_id"])
     assert len(signs & set(found.taken["image_id"])) == 4
     assert found.left_out is not None
@@ -81,6 +82,6 @@ def test_of_a_pool_too_large_near_duplicates_are_not_looked_for(
 ) -> None:
     pool = tables.read(run.images, tables.INDEXED_IMAGES).filter(role="pool").select("image_id", "dataset")
     monkeypatch.setattr(report_tables, "MOST_COMPARED", made.pool - 1)
-    (words,) = report_tables.redundant(run, pool, pool.select("image_id").head(3), 0.95)
+    (words,) = report_tables.redundant(OpenedRun(run), pool.select("image_id").head(3), 0.95)
     assert isinstance(words, Words)
     assert words.text.startswith(f"Near-duplicates were not looked for: the pool has {made.pool} images")

@@ -15,11 +15,10 @@ from thresher.pretrained import pad_statically
 from thresher.run.perform import untracked
 from thresher.segmentation import inference
 from thresher.segmentation.exported import is_exportable, onnx_logits, onnx_network
-from thresher.segmentation.inference import Segmenter, segmented, segmenter, upscaled_decision
-from thresher.segmentation.loop import decided
+from thresher.segmentation.inference import Images, Segmenter, segmented, segmenter, upscaled_decision
 from thresher.segmentation.losses import decision, highest
 from thresher.segmentation.network import SegmentationNetwork
-from thresher.segmentation.settings import TrainingSettings
+from thresher.segmentation.settings import NetworkSettings
 from thresher.segmentation.tree import class_tree
 
 TREE = class_tree(load_taxonomy("camvid"))
@@ -31,7 +30,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 def new(decoder: str) -> SegmentationNetwork:
     torch.manual_seed(0)
-    network = SegmentationNetwork(TREE, TrainingSettings(decoder=decoder), (0.5,) * 3, (0.5,) * 3).eval()
+    network = SegmentationNetwork(TREE, NetworkSettings(decoder=decoder), (0.5,) * 3, (0.5,) * 3).eval()
     pad_statically(network)
     return network
 
@@ -41,12 +40,21 @@ def network() -> SegmentationNetwork:
     return new("fpn")
 
 
+def decided(network: SegmentationNetwork, image: torch.Tensor, short_side: int) -> torch.Tensor:
+    """The decision on one image alone, by torch, as one would write it; the image's sides are multiples of 32."""
+    with torch.inference_mode():
+        high, wide = (32 * round(side * short_side / min(image.shape[1:]) / 32) for side in image.shape[1:])
+        seen = functional.interpolate(image[None].float(), (high, wide), mode="bilinear", antialias=True)
+        logits = network(seen.round().clamp(0, 255).to(torch.uint8))
+        return decision([functional.interpolate(part, image.shape[1:], mode="bilinear") for part in logits], TREE)[0]
+
+
 def photos(*sizes: tuple[int, int]) -> list[torch.Tensor]:
     """Blobs of colour, since noise alone would put every pixel at the edge of two classes."""
     rng = np.random.default_rng(0)
     small = [torch.from_numpy(rng.integers(0, 256, (1, 3, 6, 8)).astype(np.float32)) for _ in sizes]
-    return [functional.interpolate(each, size, mode="bicubic")[0].clamp(0, 255).to(torch.uint8)
-            for each, size in zip(small, sizes, strict=True)]  # fmt: skip
+    pairs = zip(small, sizes, strict=True)
+    return [functional.interpolate(each, size, mode="bicubic")[0].clamp(0, 255).to(torch.uint8) for each, size in pairs]
 
 
 def test_highest_by_hand_and_as_argmax() -> None:
@@ -68,12 +76,12 @@ def test_bands_decide_as_the_whole(monkeypatch: pytest.MonkeyPatch, most: int) -
 
 def test_every_image_is_decided_as_alone_by_torch(network: SegmentationNetwork) -> None:
     images = photos((48, 64), (48, 64), (64, 48), (48, 64), (90, 120))
-    alone = [decided(network, TREE, image, 64).numpy() for image in images]
+    alone = [decided(network, image, 64).numpy() for image in images]
     fast = segmenter(network, TREE, 64, CPU)
     in_batches = Segmenter(network, TREE, 64, CPU, 3, 2)  # as on a GPU: by torch, alike ones of each three together
     for way in (fast, in_batches):
-        found = segmented(way, len(images), lambda n: (images[n], n), lambda n, pixels, beside, classes:
-                          (n, beside, pixels.shape, classes), untracked)  # fmt: skip
+        read = Images(len(images), lambda number: (images[number], number))
+        found = segmented(way, read, lambda n, pixels, beside, classes: (n, beside, pixels.shape, classes), untracked)
         assert [(n, beside) for n, beside, _, _ in found] == [(n, n) for n in range(5)]
         for image, expected, (_, _, shape, classes) in zip(images, alone, found, strict=True):
             assert shape == (*image.shape[1:], 3)
@@ -90,11 +98,12 @@ def test_images_that_cannot_be_read_are_told_or_raise(network: SegmentationNetwo
 
     way = Segmenter(network, TREE, 32, CPU, 1, 2)
     told: dict[int, str] = {}
-    found = segmented(way, 3, read, lambda n, *_: n, untracked, lambda n, error: told.update({n: str(error)}))
+    listed = Images(3, read, lambda n, error: told.update({n: str(error)}))
+    found = segmented(way, listed, lambda n, *_: n, untracked)
     assert (found, told) == ([0, 2], {1: "the second is broken"})
     before = torch.get_num_threads()
     with pytest.raises(DataError, match="the second is broken"):
-        segmented(way, 3, read, lambda n, *_: n, untracked)
+        segmented(way, Images(3, read), lambda n, *_: n, untracked)
     assert torch.get_num_threads() == before
 
 
@@ -124,4 +133,4 @@ def test_what_onnx_cannot_say_is_run_by_torch() -> None:
         onnx_network(network, TREE)
     (image,) = photos((64, 96))
     by_torch = segmenter(network, TREE, 64, CPU).decided(image[None])[0]
-    assert (by_torch == decided(network, TREE, image, 64)).float().mean() >= 0.999
+    assert (by_torch == decided(network, image, 64)).float().mean() >= 0.999

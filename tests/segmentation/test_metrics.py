@@ -3,7 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torchmetrics.classification import MulticlassJaccardIndex, MulticlassPrecision, MulticlassRecall
+from torchmetrics.classification import (
+    MulticlassJaccardIndex,
+    MulticlassPrecision,
+    MulticlassRecall,
+)
 
 from thresher.segmentation.metrics import class_metrics, confusion, mean_iou
 
@@ -41,8 +45,8 @@ def test_equal_to_a_loop_and_to_torchmetrics(maps: tuple[np.ndarray, np.ndarray]
         hit, either = ((labels == c) & (decided == c)), ((labels == c) | (decided == c)) & (labels != VOID)
         assert found["iou"][c] == pytest.approx(hit.sum() / either.sum())
     pair = torch.from_numpy(decided), torch.from_numpy(labels)
-    for column, oracle in (("iou", MulticlassJaccardIndex), ("precision", MulticlassPrecision),
-                           ("recall", MulticlassRecall)):  # fmt: skip
+    oracles = {"iou": MulticlassJaccardIndex, "precision": MulticlassPrecision, "recall": MulticlassRecall}
+    for column, oracle in oracles.items():
         expected = oracle(CLASSES, ignore_index=VOID, average="none")(*pair)
         np.testing.assert_allclose(found[column].to_numpy(), expected, rtol=1e-6)
     mean = MulticlassJaccardIndex(CLASSES, ignore_index=VOID)(*pair)

@@ -14,7 +14,7 @@ from thresher.pretrained import pretrained_weights
 from thresher.segmentation.loop import new_optimiser
 from thresher.segmentation.network import SegmentationNetwork, new_network
 from thresher.segmentation.pyramid import _doubled, _quadrupled, folded_pyramid
-from thresher.segmentation.settings import TrainingSettings
+from thresher.segmentation.settings import NetworkSettings
 from thresher.segmentation.tree import class_tree
 
 pytestmark = pytest.mark.slow
@@ -25,8 +25,8 @@ LITE = "tf_efficientnet_lite0"
 
 def network(decoder: str = "fpn", seed: int = 0, channels: int = 0) -> SegmentationNetwork:
     start = pretrained_weights(LITE)
-    settings = TrainingSettings(decoder=decoder, encoder=LITE, decoder_channels=channels, seed=seed)
-    return new_network(TREE, settings, start.tensors, start.mean, start.std)
+    settings = NetworkSettings(decoder=decoder, encoder=LITE, decoder_channels=channels, seed=seed)
+    return new_network(TREE, settings, start)
 
 
 @pytest.mark.parametrize("decoder", ["fpn", "deeplabv3plus", "unet", "upernet"])
@@ -113,7 +113,7 @@ def test_a_head_learns_without_touching_another() -> None:
 def test_words_of_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     start = pretrained_weights(LITE)
     with pytest.raises(SettingsError, match="tensors are missing or of another shape .* checkpoint of this model"):
-        new_network(TREE, TrainingSettings(encoder="resnet10t"), start.tensors, start.mean, start.std)
+        new_network(TREE, NetworkSettings(encoder="resnet10t"), start)
     with pytest.raises(SettingsError, match="expected a timm model with packaged weights"):
         (tmp_path / "w.pth").write_bytes(b"")
         pretrained_weights("nothing", tmp_path / "w.pth")
@@ -125,7 +125,7 @@ def test_words_of_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_the_encoder_has_a_rate_of_its_own() -> None:
     built = network()
     for optimiser in ("sgd", "adamw"):
-        groups = new_optimiser(built, TrainingSettings(optimiser=optimiser, encoder_rate=0.3)).param_groups
+        groups = new_optimiser(built, NetworkSettings(optimiser=optimiser, encoder_rate=0.3)).param_groups
         assert [group["share"] for group in groups] == [0.3, 1.0]
         assert {id(weight) for weight in groups[0]["params"]} == {id(each) for each in built.body.encoder.parameters()}
         assert sum(len(group["params"]) for group in groups) == len([*built.parameters()])

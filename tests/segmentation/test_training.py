@@ -6,11 +6,11 @@ import pytest
 
 from thresher.errors import SettingsError
 from thresher.segmentation.loop import ahead, learning_rate
-from thresher.segmentation.settings import TrainingSettings
+from thresher.segmentation.settings import NetworkSettings
 
 
 def test_the_rate_is_halved_twice() -> None:
-    rates = [learning_rate(TrainingSettings(), step, 8) for step in range(8)]
+    rates = [learning_rate(NetworkSettings(), step, 8) for step in range(8)]
     assert rates == [0.01] * 4 + [0.005] * 2 + [0.0025] * 2
 
 
@@ -39,16 +39,16 @@ def test_a_failure_in_the_making_comes_out() -> None:
 
 def test_words_of_errors() -> None:
     with pytest.raises(SettingsError, match="height_px = 100: expected a multiple of 32"):
-        TrainingSettings(height_px=100)
+        NetworkSettings(height_px=100)
     with pytest.raises(SettingsError, match="zoom = 0.5: expected 1 or more"):
-        TrainingSettings(zoom=0.5)
+        NetworkSettings(zoom=0.5)
     with pytest.raises(SettingsError, match="epochs = 0: expected 1 or more"):
-        TrainingSettings(epochs=0)
+        NetworkSettings(epochs=0)
     with pytest.raises(SettingsError, match="learning_rate = 0.0: expected more than 0"):
-        TrainingSettings(learning_rate=0.0)
+        NetworkSettings(learning_rate=0.0)
     with pytest.raises(SettingsError, match="decoder_channels = 96: expected a multiple of 64 for fpn, or 0"):
-        TrainingSettings(decoder_channels=96)
+        NetworkSettings(decoder_channels=96)
     with pytest.raises(SettingsError, match="decoder_channels = -16: expected a multiple of 16 for unet"):
-        TrainingSettings(decoder="unet", decoder_channels=-16)
+        NetworkSettings(decoder="unet", decoder_channels=-16)
     with pytest.raises(SettingsError, match="strong_batch = 1: expected 2 or more for upernet"):
-        TrainingSettings(decoder="upernet", strong_batch=1)
+        NetworkSettings(decoder="upernet", strong_batch=1)

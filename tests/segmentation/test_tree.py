@@ -19,9 +19,8 @@ def test_how_classes_and_boxes_are_spelt_in_each_classifier() -> None:
     root, vehicle, human = tree.classifiers
     name = dict(enumerate((*tree.classes, "void")))
     in_root = {name[i]: root.outputs[o] for i, o in enumerate(tree.outputs_of_classes(root))}
-    assert in_root == {c: c for c in tree.classes[:8]} | {
-        "Car": "vehicle", "Pedestrian": "human", "Bicyclist": "human", "void": "void"
-    }  # fmt: skip
+    of_others = {"Car": "vehicle", "Pedestrian": "human", "Bicyclist": "human", "void": "void"}
+    assert in_root == {c: c for c in tree.classes[:8]} | of_others
     in_human = {name[i]: human.outputs[o] for i, o in enumerate(tree.outputs_of_classes(human))}
     assert {c: o for c, o in in_human.items() if o != "void"} == {"Pedestrian": "Pedestrian", "Bicyclist": "Bicyclist"}
     boxes = dict(zip(tree.nodes, tree.outputs_of_nodes(vehicle).tolist(), strict=True))

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thresher.selection.diversity import class_counts, class_frequencies, counted_boxes, covered_areas, diversity_scores
+from thresher.selection.diversity import (
+    class_counts,
+    class_frequencies,
+    counted_boxes,
+    covered_areas,
+    diversity_scores,
+)
 from thresher.tables import BOXES, from_rows
 
 

@@ -6,13 +6,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thresher.errors import SettingsError
-from thresher.selection.methods import METHODS, budget_count, ranking
+from thresher.selection.methods import (
+    COMBINED,
+    budget_count,
+    rankable,
+    ranking,
+    weighted_ranks,
+)
 from thresher.tables import SCORES, from_rows
 
 
 def scores_table(similarity: list[float | None], diversity: list[float | None]) -> pl.DataFrame:
     rows = [
-        {"image_id": f"i{n:02d}", "similarity_nats": s, "cosine": s, "layout": s, "diversity": d}
+        {"image_id": f"i{n:02d}", "similarity": s, "cosine": s, "layout": s, "diversity": d}
         for n, (s, d) in enumerate(zip(similarity, diversity, strict=True))
     ]
     return from_rows(rows, SCORES)
@@ -55,7 +61,7 @@ def test_random_is_a_permutation_that_only_the_seed_decides() -> None:
 values = st.lists(st.tuples(st.floats(-9, 9), st.floats(0, 9)), min_size=2, max_size=25)
 
 
-@given(values, st.sampled_from(list(METHODS)), st.integers(0, 3))
+@given(values, st.sampled_from([*COMBINED, "similarity", "diversity", "layout"]), st.integers(0, 3))
 def test_row_order_does_not_matter_and_ranks_count_from_one(
     pairs: list[tuple[float, float]], method: str, seed: int
 ) -> None:
@@ -73,5 +79,25 @@ def test_budgets_and_words_of_errors() -> None:
             budget_count(text, 200)
     with pytest.raises(SettingsError, match="only 200 images can be chosen"):
         budget_count("201", 200)
-    with pytest.raises(SettingsError, match="method 'best': unknown. Known: random, diversity"):
+    with pytest.raises(SettingsError, match="method 'best': unknown. Known: random, both.* or any numeric column"):
         ranking(SCORED, "best", 0)
+    with pytest.raises(SettingsError, match="method 'diversty': unknown. Did you mean 'diversity'"):
+        ranking(SCORED, "diversty", 0)
+
+
+def test_shares_and_numbers_are_the_same_as_their_texts() -> None:
+    assert [budget_count(number, 200) for number in (1, 200, 0.1, 0.025)] == [1, 200, 20, 5]
+
+
+def test_any_numeric_column_can_be_ranked_by() -> None:
+    scores = SCORED.with_columns(mine=pl.Series([1, None, 3, 2]), words=pl.lit("a"))
+    assert order(scores, "mine") == ["i02", "i03", "i00"]
+    assert "mine" in rankable(scores)
+    assert "words" not in rankable(scores)
+
+
+def test_weighted_ranks_of_one_column_are_its_ranks_and_weights_need_not_sum_to_one() -> None:
+    values = {"a": pl.Series([3.0, 1.0, 2.0]), "b": pl.Series([1.0, 2.0, None])}
+    assert weighted_ranks({"a": values["a"]}, {"a": 7.0}).to_list() == [-1.0, -3.0, -2.0]
+    # b is null for the third, which then ranks nowhere and moves nobody: a ranks 1, 2 and b 2, 1.
+    assert weighted_ranks(values, {"a": 3.0, "b": 1.0}).to_list() == [-1.25, -1.75, None]

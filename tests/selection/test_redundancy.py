@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from thresher.errors import SettingsError
 from thresher.selection import redundancy
-from thresher.selection.redundancy import like_any, most_alike, near_duplicates
+from thresher.selection.redundancy import like_any, near_duplicates
+from thresher.vectors import nearest_rows
 
 
 def at(*degrees: float) -> np.ndarray:
@@ -34,15 +35,6 @@ def test_images_like_the_target_are_found() -> None:
     assert like_any(at(0, 45), np.zeros((0, 2)), 0.5).tolist() == [False, False]
 
 
-def test_the_image_most_like_each_is_another_one() -> None:
-    rows, cosines = most_alike(at(0, 10, 90, 80, 10) * np.array([[1], [2], [3], [4], [5]]))
-    assert rows.tolist() == [1, 4, 3, 2, 1]
-    np.testing.assert_allclose(cosines, np.cos(np.radians([10, 0, 10, 10, 0])), rtol=1e-6)
-    rows, cosines = most_alike(at(0, 85), at(90, 200, 5))
-    assert rows.tolist() == [2, 0]
-    np.testing.assert_allclose(cosines, np.cos(np.radians([5, 5])), rtol=1e-6)
-
-
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 40), st.sampled_from([0.5, 0.9, 0.99]), st.integers(1, 50))
 def test_clusters_are_those_of_a_loop_over_pairs(seed: int, count: int, cosine: float, block: int) -> None:
@@ -52,7 +44,7 @@ def test_clusters_are_those_of_a_loop_over_pairs(seed: int, count: int, cosine: 
         patch.setattr(redundancy, "_BLOCK", block)
         found = near_duplicates(vectors, cosine)
         near = like_any(vectors, vectors[::3], cosine)
-        alike = most_alike(vectors)[1] if count > 1 else np.zeros(count)
+        alike = nearest_rows(vectors)[1][:, 0] if count > 1 else np.zeros(count)
     unit = vectors.astype(np.float32)
     unit /= np.linalg.norm(unit, axis=1, keepdims=True)
     want = list(range(count))

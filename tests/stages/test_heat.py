@@ -14,7 +14,8 @@ from thresher.errors import DataError
 from thresher.features.projection import Projection
 from thresher.features.shards import ImageFeatures, shard_path, slices_of, write_shard
 from thresher.run.folder import Run
-from thresher.stages.heat import Looks, mixture_fits
+from thresher.run.opened import OpenedRun
+from thresher.stages.heat import HeatMaps, mixture_fits
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def run(tmp_path: Path) -> Run:
 
 
 def test_the_half_that_is_like_the_target_is_the_light_one(run: Run, tmp_path: Path) -> None:
-    drawn = np.asarray(Looks(run).heat("pool/x", tmp_path / "grey.png")).astype(float).sum(axis=2)
+    drawn = np.asarray(HeatMaps(OpenedRun(run)).heat("pool/x", tmp_path / "grey.png")).astype(float).sum(axis=2)
     height, width = drawn.shape
     heat = drawn[height // 3 : height // 2, width // 2 + 20 : width - 20]
     left, right = heat[:, : heat.shape[1] // 3].mean(), heat[:, -heat.shape[1] // 3 :].mean()
@@ -51,7 +52,7 @@ def test_the_half_that_is_like_the_target_is_the_light_one(run: Run, tmp_path: P
 
 
 def test_log_densities_of_several_images_are_those_of_a_standard_normal(run: Run) -> None:
-    found = Looks(run).densities({"pool/x", "target/a", "pool/gone"})
+    found = HeatMaps(OpenedRun(run)).densities({"pool/x", "target/a", "pool/gone"})
     assert set(found) == {"pool/x", "target/a"}
     slices = slices_of(run.slices, {"pool/x"}).slices.astype(float).reshape(4, 4, 3)
     expected = -0.5 * (slices**2).sum(axis=2) - 1.5 * np.log(2 * np.pi)
@@ -69,7 +70,7 @@ def test_a_mixture_of_wider_slices_does_not_fit(run: Run) -> None:
 
 def test_an_image_without_slices_has_words(run: Run, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="none of the 1 wanted images has slices"):
-        Looks(run).heat("pool/gone", tmp_path / "grey.png")
+        HeatMaps(OpenedRun(run)).heat("pool/gone", tmp_path / "grey.png")
     tables.write(tables.empty(tables.INDEXED_IMAGES), run.images)
     with pytest.raises(DataError, match="the target has no images"):
-        Looks(run)
+        HeatMaps(OpenedRun(run))

@@ -14,7 +14,7 @@ from PIL import Image
 from thresher import tables
 from thresher.cli.main import main
 from thresher.density.mixture import load_mixture
-from thresher.density.similarity import similarity
+from thresher.density.similarity import mean_log_density
 from thresher.errors import DataError, SettingsError
 from thresher.features.projection import Projection, save_projection
 from thresher.features.shards import ImageFeatures, read_blocks, shard_path, write_shard
@@ -55,9 +55,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     tables.write(tables.empty(tables.PROBLEMS), run.problems)
     fit(run, FitSettings(components="2", covariance="diagonal"))
     (block,) = read_blocks(run.slices)
-    similar = similarity(load_mixture(run.mixture), block.slices, block.starts)
+    similar = mean_log_density(load_mixture(run.mixture), block.slices, block.starts)
     scores = [
-        {"image_id": name, "similarity_nats": float(value)}
+        {"image_id": name, "similarity": float(value)}
         for name, value in zip(block.image_ids, similar, strict=True)
         if name.startswith("pool")
     ]
@@ -89,11 +89,11 @@ def test_the_planted_streets_are_as_near_as_the_target_and_the_rooms_are_not(run
     similar = table(run, "similarities")
     assert similar["role"].value_counts(sort=True).rows() == [("pool", 30), ("target", 20)]
     own = similar.filter(role="target")
-    assert own["similarity_nats"].mean() < own["fitted_nats"].mean()
+    assert own["similarity"].mean() < own["fitted_nats"].mean()
     told = json.loads((run.insight / "summary.json").read_text())
     assert 0.2 <= told["share_of_pool_that_reaches_it"] <= 1 / 3
     assert told["median_nats"]["pool"] < told["median_nats"]["target_held_out"] - 50
-    assert told["median_nats"]["target_held_out"] == pytest.approx(own["similarity_nats"].median())
+    assert told["median_nats"]["target_held_out"] == pytest.approx(own["similarity"].median())
     assert 0.5 < told["domain_gap"]["low"] <= told["domain_gap"]["auc"] <= told["domain_gap"]["high"] <= 1
 
 
@@ -102,8 +102,8 @@ def test_heat_maps_of_the_pool_hold_what_score_ranked_by(run: Run) -> None:
     assert sorted(heat["name"]) == ["best-1", "best-2", "median-1", "median-2", "worst-1", "worst-2"]
     assert heat["cells"].unique().to_list() == [CELLS]
     joined = heat.join(tables.read(run.scores, tables.SCORES), on="image_id")
-    np.testing.assert_allclose(joined["mean"], joined["similarity_nats"], rtol=1e-5)
-    ordered = dict(joined.select("name", "similarity_nats").iter_rows())
+    np.testing.assert_allclose(joined["mean"], joined["similarity"], rtol=1e-5)
+    ordered = dict(joined.select("name", "similarity").iter_rows())
     assert ordered["best-1"] >= ordered["best-2"] > ordered["median-1"] > ordered["worst-2"] >= ordered["worst-1"]
     with Image.open(run.insight / "heat" / "best-1.png") as picture:
         assert picture.width > 800
@@ -143,7 +143,7 @@ def test_asked_for_ids_a_broken_picture_and_stale_maps(run: Run, capsys: pytest.
     assert left.value.code == 4
     assert json.loads(capsys.readouterr().out)["stages"][0]["domain_gap"]["auc"] > 0.5
     assert [path.name for path in (run.insight / "heat").iterdir()] == ["asked-1.png"]
-    held_out = table(run, "similarities").filter(image_id="target/05")["similarity_nats"][0]
+    held_out = table(run, "similarities").filter(image_id="target/05")["similarity"][0]
     assert table(run, "heat")["log_density_nats"].mean() == pytest.approx(held_out)
     problems = tables.read(run.problems, tables.PROBLEMS)
     assert problems.select("image_id", "stage", "problem").rows() == [("target/05", "insight", "image_unreadable")]
@@ -164,7 +164,7 @@ def test_words_of_errors(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         InsightSettings(pool_images=1)
     with pytest.raises(SettingsError, match="heat_ids: no readable image 'x' in this run. Ids look like 'target/00'"):
         insight(run, InsightSettings(heat_ids=("x",)))
-    with pytest.raises(DataError, match="images.parquet: not there. Run the stage that writes it first"):
+    with pytest.raises(DataError, match="images.parquet: no such file. .index. writes it"):
         insight(Run(tmp_path / "new"))
     monkeypatch.setitem(sys.modules, "altair", None)
     with pytest.raises(SettingsError, match=r"insight: altair not installed. Run: pip install 'thresher\[report\]'"):

@@ -161,7 +161,7 @@ def test_atlas_may_hold_the_pool_as_well(runs: dict[str, Run], tmp_path: Path, f
         assert all(row["bytes"][:2] == b"\xff\xd8" for row in found["image"])
         if pool:
             same = found.sort("image_id")
-            assert same.select("image_id", "similarity_nats").equals(scores.select("image_id", "similarity_nats"))
+            assert same.select("image_id", "similarity").equals(scores.select("image_id", "similarity"))
 
 
 def test_other_formats_do_not_hold_the_pool(runs: dict[str, Run], tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_hand_over_carries_every_score(runs: dict[str, Run], tmp_path: Path, kin
     else:
         found = pl.read_csv(out / "scores.csv") if kind == "lightly" else pl.read_parquet(out / "data" / "*.parquet")
     assert found["rank"].to_list() == [1, 2, 3]
-    for name in ("image_id", "score", "similarity_nats", "nearest_cosine"):
+    for name in ("image_id", "score", "similarity", "nearest"):
         assert found[name].to_list() == chosen[name].to_list()
     assert all(words.startswith("similarity ") for words in found["why"])
 

@@ -15,7 +15,7 @@ from thresher.stages.embed import EmbedSettings, embed
 from thresher.stages.fit import FitSettings, fit
 from thresher.stages.index import IndexSettings, index
 from thresher.stages.score import ScoreSettings, score
-from thresher.stages.score_yield import yields
+from thresher.stages.score_yield import yield_areas
 from thresher.stages.select import SelectSettings, select
 from thresher.synthetic.dataset import SyntheticSettings, write_dataset
 from thresher.training.settings import TrainSettings
@@ -40,9 +40,11 @@ def test_score_without_a_network_has_no_yield(run: Run) -> None:
     score(run)
     scores = tables.read(run.scores, tables.SCORES, key="image_id")
     assert scores["yield_area"].null_count() == scores.height == 10
-    with pytest.raises(SettingsError, match=r"method 'yield': no image has what it ranks by. Run score --network"):
-        select(run, SelectSettings("yield", "3"))
-    with pytest.raises(SettingsError, match="training 'best': none in .* There is: small"):
+    with pytest.raises(
+        SettingsError, match=r"method 'yield_area': no image has what it ranks by. Run .thresher score RUN --network"
+    ):
+        select(run, SelectSettings("yield_area", "3"))
+    with pytest.raises(SettingsError, match="No training named 'best' in .* Available: small"):
         score(run, ScoreSettings(network="best"))
 
 
@@ -55,7 +57,7 @@ def test_a_column_beside_the_others_and_a_method(run: Run) -> None:
     assert scores["yield_area"].null_count() == 0
     assert scores["yield_area"].min() >= 0
     assert scores["yield_area"].max() > 0
-    select(run, SelectSettings("yield", "3", name="best"))
+    select(run, SelectSettings("yield_area", "3", name="best"))
     best = tables.read(run.selection("best"), tables.SELECTION).sort("rank")
     order = scores.sort("yield_area", "image_id", descending=[True, False])
     assert best["image_id"].to_list() == order["image_id"].head(3).to_list()
@@ -64,14 +66,14 @@ def test_a_column_beside_the_others_and_a_method(run: Run) -> None:
 
 def test_depictions_do_not_count_and_unreadable_images_are_listed(run: Run, tmp_path: Path) -> None:
     labelled = tables.read(run.images, tables.INDEXED_IMAGES).filter(role="pool").select("image_id")
-    found, failed = yields(run, "small", labelled, untracked)
+    found, failed = yield_areas(run, "small", labelled, untracked)
     assert failed == 0
     best = found.sort("yield_area")["image_id"][-1]
     boxes, images = tables.read(run.boxes, tables.BOXES), tables.read(run.images, tables.INDEXED_IMAGES)
     try:
         depicted = pl.when(pl.col("image_id") == best).then(True).otherwise("is_depiction")
         tables.write(boxes.with_columns(is_depiction=depicted), run.boxes)
-        again, failed = yields(run, "small", labelled, untracked)
+        again, failed = yield_areas(run, "small", labelled, untracked)
         assert again.filter(image_id=best)["yield_area"].item() == 0
         assert failed == 0
         assert again.height == found.height
@@ -79,7 +81,7 @@ def test_depictions_do_not_count_and_unreadable_images_are_listed(run: Run, tmp_
         broken = pl.when(pl.col("image_id") == best).then(pl.lit(str(tmp_path / "bad.jpg"))).otherwise("path")
         tables.write(images.with_columns(path=broken), run.images)
         tables.write(boxes, run.boxes)
-        without, failed = yields(run, "small", labelled, untracked)
+        without, failed = yield_areas(run, "small", labelled, untracked)
         assert (failed, best in without["image_id"].to_list()) == (1, False)
         listed = tables.read(run.problems, tables.PROBLEMS).filter(stage="score")
         assert listed["image_id"].to_list() == [best]

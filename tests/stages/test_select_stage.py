@@ -77,7 +77,7 @@ def test_wishes_that_cannot_be_met_have_words(run: Run) -> None:
     ):
         with pytest.raises(SettingsError, match=words):
             numbers(run, **settings)
-    with pytest.raises(DataError, match="reviews/gone.parquet: not there"):
+    with pytest.raises(DataError, match="reviews/gone.parquet: no such file"):
         numbers(run, review="gone")
     rows = [{"what": "mark", "image_id": "pool/gone", "value": "pinned"}]
     tables.write(tables.from_rows(rows, tables.REVIEW), run.review("old"))  # type: ignore[arg-type]
@@ -96,5 +96,7 @@ def test_a_dry_run_counts_what_could_be_chosen(run: Run) -> None:
     assert candidates(review=reviewed(run, n0="rejected", n2="rejected")) == 58
     with pytest.raises(SettingsError, match="only 30 images can be chosen"):
         select(run, SelectSettings("layout", "31", datasets=(even,)), dry_run=True)
-    with pytest.raises(SettingsError, match="method 'yield': no image has what it ranks by. Run score --network"):
-        select(run, SelectSettings("yield", "3"), dry_run=True)
+    with pytest.raises(
+        SettingsError, match="method 'yield_area': no image has what it ranks by. Run .thresher score RUN --network"
+    ):
+        select(run, SelectSettings("yield_area", "3"), dry_run=True)

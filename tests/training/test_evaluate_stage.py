@@ -11,14 +11,18 @@ import polars as pl
 import pytest
 import torch
 from PIL import Image
-from torchmetrics.classification import MulticlassConfusionMatrix, MulticlassJaccardIndex
+from torchmetrics.classification import (
+    MulticlassConfusionMatrix,
+    MulticlassJaccardIndex,
+)
 
 from thresher import tables
 from thresher.cli.main import main
 from thresher.data.label_maps import class_numbers, label_map
 from thresher.errors import DataError, SettingsError
 from thresher.run.folder import Run
-from thresher.segmentation.loop import decided
+from thresher.segmentation.inference import Segmenter
+from thresher.segmentation.metrics import mean_iou
 from thresher.segmentation.trained import TrainedNetwork, trained_network
 from thresher.stages.index import IndexSettings, index
 from thresher.synthetic.dataset import SyntheticSettings, write_dataset
@@ -47,6 +51,12 @@ def run(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run
 
 
+def decided(found: TrainedNetwork, pixels: np.ndarray) -> np.ndarray:
+    """What the network decides on an image: by torch, one image after the other."""
+    alone = Segmenter(found.network, found.tree, found.short_side, torch.device("cpu"), 1, 1)
+    return alone.decided(torch.from_numpy(pixels).permute(2, 0, 1)[None])[0].numpy()
+
+
 @pytest.fixture(scope="module")
 def found(run: Run) -> TrainedNetwork:
     return trained_network(run.training("small") / "checkpoint.safetensors")
@@ -57,8 +67,7 @@ def slow(run: Run, found: TrainedNetwork, images: pl.DataFrame) -> tuple[np.ndar
     joined = images.join(tables.read(run.masks, tables.MASKS).rename({"path": "mask"}), on="image_id")
     labels, decisions = [], []
     for path, mask, encoding in joined.select("path", "mask", "encoding").iter_rows():
-        pixels = torch.from_numpy(np.array(Image.open(path).convert("RGB"))).permute(2, 0, 1)
-        decisions.append(decided(found.network, found.tree, pixels, found.short_side).numpy().ravel())
+        decisions.append(decided(found, np.array(Image.open(path).convert("RGB"))).ravel())
         labels.append(label_map(Path(mask), class_numbers(found.taxonomy, encoding)).ravel())
     return np.concatenate(labels), np.concatenate(decisions)
 
@@ -90,10 +99,21 @@ def test_equal_to_torchmetrics_and_to_a_loop(run: Run, found: TrainedNetwork) ->
     iou = MulticlassJaccardIndex(count, ignore_index=count, average="none")(*pair).numpy()
     present = classes["labelled_px"].to_numpy() > 0
     assert result.summary["miou"] == pytest.approx(iou[present].mean(), abs=1e-3)
-    # The training measured the same images, by torch.
-    trained = json.loads((run.training("small") / "metrics.jsonl").read_text().splitlines()[-1])
-    assert result.summary["miou"] == pytest.approx(trained["miou"], abs=1e-3)
     assert evaluate(run, SETTINGS).status == "unchanged"
+
+
+@pytest.mark.parametrize("decoder", ["fpn", "upernet"])  # by onnxruntime, and by torch
+def test_the_last_validation_of_a_training_is_what_evaluate_measures(run: Run, decoder: str) -> None:
+    settings = TrainSettings(height_px=64, width_px=96, strong_batch=2, epochs=3, decoder=decoder, name=decoder)
+    train(run, settings)
+    evaluate(run, EvaluateSettings(decoder))
+    folder = run.training(decoder)
+    validated = tables.read(folder / "classes.parquet", tables.CLASS_METRICS)
+    assert validated.equals(
+        tables.read(folder / "evaluations" / "validation" / "classes.parquet", tables.CLASS_METRICS)
+    )
+    last = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
+    assert last["miou"] == mean_iou(validated)
 
 
 def test_other_images_and_pictures(run: Run, root: Path, found: TrainedNetwork) -> None:
@@ -143,7 +163,7 @@ def test_the_command(run: Run, root: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_words_of_errors(run: Run, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="training 'best': none in .* There is: small"):
+    with pytest.raises(SettingsError, match="No training named 'best' in .* Available: .*small"):
         evaluate(run, EvaluateSettings("best"))
     with pytest.raises(SettingsError, match="pictures = -1: expected 0 or more"):
         EvaluateSettings("small", pictures=-1)
@@ -152,5 +172,5 @@ def test_words_of_errors(run: Run, tmp_path: Path) -> None:
     Image.new("RGB", (64, 48)).save(tmp_path / "a.png")
     with pytest.raises(DataError, match="1 images, and none of them has a mask"):
         evaluate(run, EvaluateSettings("small", f"folder:{tmp_path}"))
-    with pytest.raises(DataError, match=r"checkpoint.safetensors: no such checkpoint. Run train first"):
+    with pytest.raises(DataError, match=r"checkpoint.safetensors: no such checkpoint. Run `thresher train RUN` first"):
         trained_network(tmp_path / "checkpoint.safetensors")

@@ -16,7 +16,7 @@ from thresher.cli.main import main
 from thresher.data.label_maps import class_numbers, coloured, label_map
 from thresher.errors import DataError, SettingsError
 from thresher.run.folder import Run
-from thresher.segmentation.loop import decided
+from thresher.segmentation.inference import Segmenter
 from thresher.segmentation.trained import TrainedNetwork, trained_network
 from thresher.stages.index import IndexSettings, index
 from thresher.synthetic.dataset import SyntheticSettings, write_dataset
@@ -36,6 +36,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     index(run, IndexSettings((f"cityscapes:{root / 'cityscapes'}",)))
     train(run, TrainSettings(height_px=64, width_px=96, strong_batch=2, epochs=3, name="small"))
     return run
+
+
+def decided(found: TrainedNetwork, pixels: np.ndarray) -> np.ndarray:
+    """What the network decides on an image: by torch, one image after the other."""
+    alone = Segmenter(found.network, found.tree, found.short_side, torch.device("cpu"), 1, 1)
+    return alone.decided(torch.from_numpy(pixels).permute(2, 0, 1)[None])[0].numpy()
 
 
 @pytest.fixture(scope="module")
@@ -59,12 +65,12 @@ def test_masks_read_back_as_what_was_decided(run: Run, found: TrainedNetwork, ph
     numbers = class_numbers(found.taxonomy, "class_index")
     for name in ("one.png", "night/two é.jpg"):
         pixels = np.array(Image.open(photos / name).convert("RGB"))
-        expected = decided(found.network, found.tree, torch.from_numpy(pixels).permute(2, 0, 1), found.short_side)
+        expected = decided(found, pixels)
         mask = (out / "masks" / name).with_suffix(".png")
         with Image.open(mask) as image:
             assert image.mode == "L"
         labels = label_map(mask, numbers)
-        assert (labels == expected.numpy()).mean() >= 0.999
+        assert (labels == expected).mean() >= 0.999
         overlay = np.asarray(Image.open((out / "overlays" / name).with_suffix(".jpg")), np.float32)
         blend = (pixels.astype(np.float32) + coloured(labels, found.taxonomy)) / 2
         assert np.abs(overlay - blend).mean() < 12  # JPEG
@@ -131,7 +137,7 @@ def test_the_exported_network_decides_the_same(run: Run, found: TrainedNetwork, 
 
 
 def test_words_of_errors(run: Run, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="training 'best': none in .* There is: small"):
+    with pytest.raises(SettingsError, match="No training named 'best' in .* Available: small"):
         predict(run, "best", tmp_path, tmp_path / "out")
     with pytest.raises(DataError, match="nowhere: no such image or folder"):
         predict(run, "small", tmp_path / "nowhere", tmp_path / "out")

@@ -1,4 +1,4 @@
-"""Training on made-up streets: it learns, it goes on where it was broken off, and images that judge do not teach."""
+"""Training on made-up streets: it learns, goes on where it was broken off, and validation images do not teach."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from thresher import tables
 from thresher.errors import DataError, SettingsError
 from thresher.run.folder import Record, Run
 from thresher.run.perform import UNFINISHED, untracked
-from thresher.segmentation.loop import validated
+from thresher.segmentation.inference import measured
 from thresher.segmentation.metrics import class_metrics, mean_iou
-from thresher.segmentation.trained import trained_network
+from thresher.segmentation.trained import ready, trained_network
 from thresher.stages.index import IndexSettings, index
 from thresher.synthetic.dataset import SyntheticSettings, write_dataset
-from thresher.training.images import strong_images, training_material
+from thresher.training.images import strong_images, training_images
 from thresher.training.settings import TrainSettings
 from thresher.training.train import is_trained, train
 
@@ -168,9 +168,9 @@ def test_rounding_changes_little_and_no_measurement(run: Run) -> None:
     assert [line["loss"] for line in rounded] == pytest.approx([line["loss"] for line in exact], rel=0.03)
     assert rounded[0]["loss"] != exact[0]["loss"]
     found = trained_network(run.training("bfloat16") / "checkpoint.safetensors")
-    judges = strong_images(training_material(run, given).validation, found.taxonomy)
-    matrix = validated(found.network, found.tree, judges, found.short_side, untracked)
-    assert mean_iou(class_metrics(matrix, found.tree.classes)) == pytest.approx(rounded[-1]["miou"], rel=1e-4)
+    validation = strong_images(training_images(run, given).validation, found.taxonomy)
+    matrix = measured(ready(found), validation, untracked)
+    assert mean_iou(class_metrics(matrix, found.tree.classes)) == rounded[-1]["miou"]
 
 
 def test_it_learns(run: Run) -> None:
@@ -186,7 +186,7 @@ def test_it_learns(run: Run) -> None:
     assert (first["vehicle_weak_pixels"], last["human_weak_pixels"]) == (0, 0)
 
 
-def test_images_that_judge_do_not_teach(run: Run, tmp_path: Path) -> None:
+def test_validation_images_are_not_trained_on(run: Run, tmp_path: Path) -> None:
     def images(settings: TrainSettings, of: Run = run) -> tuple[int, int]:
         summary = train(of, settings, dry_run=True).summary
         return summary["strong_images"], summary["validation_images"]
@@ -244,11 +244,13 @@ def test_a_run_whose_index_was_broken_off_is_not_trained_on(run: Run, tmp_path: 
 
 
 def test_words_of_errors(run: Run, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="mode = strong uses no boxes, but selection = all"):
+    with pytest.raises(
+        SettingsError, match=r"selection must be 'none' \(got 'all'\). Set selection = none, or mode = hier"
+    ):
         TrainSettings(mode="strong", selection="all")
-    with pytest.raises(SettingsError, match="selection 'best': none in .* There is: no selection"):
+    with pytest.raises(SettingsError, match="No selection named 'best' in .* Available: no selection"):
         train(run, dataclasses.replace(SMALL, selection="best"))
-    with pytest.raises(DataError, match="taxonomy.toml: not there. Run index first"):
+    with pytest.raises(DataError, match="taxonomy.toml: not there. Run `thresher index RUN …` first"):
         train(Run(tmp_path / "new"), SMALL)
     with pytest.raises(SettingsError, match="validation_share = 1: expected a share between 0 and 1"):
         TrainSettings(validation_share=1)

@@ -1,2 +1,3 @@
-"""The command line: names, flags and words. Each command imports its stage only when it runs; what a command does is done
-by the same functions that Python users call."""
+"""The command line: names, flags and words. Each command imports its stage only when it runs; what a command does is
+done by the same functions that Python users call.
+"""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,25 +29,17 @@ from thresher.training.settings import TrainSettings
 _SHORT = TrainSettings(height_px=96, width_px=128, decoder_channels=64, epochs=6, weak_batch=4, checkpoint_epochs=6)
 
 
-@dataclass(frozen=True)
-class DemoSettings:
-    """How large the demonstration is."""
-
-    target_images: int = 60
-    """Street scenes with per-pixel labels."""
-    pool_images: int = 400
-    """Scenes to choose from, one in five of them a street."""
-    seed: int = 0
-    """Seed of the scenes."""
-
-
 def demo(
-    folder: Path, settings: DemoSettings, *, dry_run: bool = False, track: Track[Any] = untracked
+    folder: Path,
+    *,
+    target_images: int = 60,
+    pool_images: int = 400,
+    seed: int = 0,
+    dry_run: bool = False,
+    track: Track[Any] = untracked,
 ) -> Iterator[StageResult]:
     """Write the scenes, run every stage on them, and compare the selections with the planted truth."""
-    scenes = SyntheticSettings(
-        seed=settings.seed, target_images=settings.target_images, pool_images=settings.pool_images
-    )
+    scenes = SyntheticSettings(seed=seed, target_images=target_images, pool_images=pool_images)
     summary = {
         "folder": str(folder / "scenes"),
         "target_images": scenes.target_images,

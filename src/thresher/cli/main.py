@@ -1,4 +1,4 @@
-"""The command line: names and one-line helps. What a command does is in `commands`, loaded when it is asked for."""
+"""The command line: its commands, exit codes and the words of errors. A command is loaded when it is asked for."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from cyclopts import App
 
 from thresher import __version__
 from thresher.errors import DataError, SettingsError
+from thresher.run.stages import STAGES
 
 EXIT_OK, EXIT_FAILURE, EXIT_USAGE, EXIT_BAD_DATA, EXIT_SOME_FAILED, EXIT_INTERRUPTED = 0, 1, 2, 3, 4, 130
 
@@ -24,30 +25,26 @@ app = App(
     "(listed in problems.parquet), 130 interrupted (run it again to go on).",
 )
 
-COMMANDS = {
-    "demo": "The whole job on made-up street scenes; ends with a small comparison and a report.",
-    "run": "Every stage, from one TOML file.",
-    "index": "Read annotations and image files of target and pool into tables.",
-    "embed": "Run every image through the backbone and keep its slices.",
-    "merge": "Complete embed from the shards that jobs made apart.",
-    "fit": "Fit the mixture to the target's slices.",
-    "score": "Measure similarity and diversity of every pool image.",
-    "select": "Choose images, and say why each was chosen.",
-    "sheet": "Draw the first images of a selection as one PNG.",
-    "insight": "Show what the mixture learnt and how far the pool is from the target.",
-    "report": "Write one HTML page on all that was done, to look at offline and to send around.",
-    "explore": "Look at a selection in the browser, change it, and save it.",
-    "train": "Train a segmentation network on the target's masks and the boxes of a selection.",
-    "evaluate": "Measure a trained network on images with masks.",
-    "predict": "Draw what a trained network decides on an image or a folder of them: masks and overlays.",
-    "export-network": "Write a trained network as one ONNX file.",
-    "compare": "Train a network for each selection, mode and seed, and say which selection pays.",
-    "export": "Write a selection as a list, as COCO or Open Images, or for other tools to look at.",
-    "doctor": "Show versions, weights, threads and disk.",
+#: What is no stage of a run: what it does, and before which stage it is listed ("" is behind them all).
+_OTHERS = {
+    "demo": ("The whole job on made-up street scenes; ends with a small comparison and a report.", "index"),
+    "run": ("Every stage, from one TOML file.", "index"),
+    "doctor": ("Show versions, weights, threads and disk.", ""),
 }
+
+
+def _commands() -> dict[str, str]:
+    found = {name: words for name, (words, before) in _OTHERS.items() if before}
+    found |= {stage.name: stage.words for stage in STAGES}
+    return found | {name: words for name, (words, before) in _OTHERS.items() if not before}
+
+
+COMMANDS = _commands()
 for _name, _help in COMMANDS.items():
     # As text, so that `thresher --help` imports neither numpy nor polars.
     app.command(f"thresher.cli.commands:{_name.replace('-', '_')}_command", name=_name, help=_help)
+# `thresher --install-completion` writes the completion of the shell that it runs in.
+app.register_install_completion_command(add_to_startup=False)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -14,14 +14,16 @@ from typing import Any, TypeVar
 
 from thresher.comparison.compare import compare
 from thresher.comparison.settings import CompareSettings, refuse_grid_of
+from thresher.data.exports import Format
 from thresher.errors import SettingsError
 from thresher.run.folder import Run
 from thresher.run.perform import StageResult, Track, untracked
+from thresher.selection.methods import check_method
 from thresher.stages.embed import EmbedSettings, embed
 from thresher.stages.export import export
 from thresher.stages.fit import FitSettings, fit
 from thresher.stages.index import IndexSettings, index
-from thresher.stages.score import ScoreSettings, score
+from thresher.stages.score import ScoreSettings, known_methods, score
 from thresher.stages.select import SelectSettings, select
 from thresher.stages.sheet import sheet
 from thresher.training.settings import TrainSettings
@@ -37,7 +39,7 @@ class ExportSettings:
 
     name: str
     """The selection to write."""
-    format: str
+    format: Format
     """csv, txt, parquet, coco, open_images, fiftyone, lightly, atlas or hf."""
     out: Path
     """File or folder to write; relative to the TOML file."""
@@ -160,6 +162,13 @@ def _spelt(kind: Any) -> str:
     return str(getattr(kind, "__name__", kind))
 
 
+def _check_methods(settings: RunFile, run: Run) -> None:
+    """Refuse an unknown method before anything is done, not after hours of embedding."""
+    compared = settings.compare.methods if settings.compare is not None else ()
+    for method in (*(each.method for each in settings.select), *compared):
+        check_method(method, known_methods(run))
+
+
 def run_all(
     settings: RunFile,
     *,
@@ -172,6 +181,7 @@ def run_all(
     A dry run stops before the first stage that needs what has not been made yet.
     """
     run = Run(settings.folder)
+    _check_methods(settings, run)
     steps: list[tuple[Path, Callable[[], StageResult]]] = [
         (run.folder.parent, lambda: index(run, settings.index, dry_run=dry_run, track=track)),
         (run.images, lambda: embed(run, settings.embed, engine=engine, dry_run=dry_run, track=track)),

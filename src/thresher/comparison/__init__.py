@@ -1,2 +1,3 @@
-"""What a selection is worth: a network for each method, budget, mode and seed, trained by workers, and intervals and
-paired differences over the seeds."""
+"""What a selection is worth: workers train one network per method, budget, mode and seed; the results are mIoU with
+confidence intervals, and paired differences, over the seeds.
+"""

@@ -1,4 +1,4 @@
-"""How often each class occurs in the pool, in the target and in each selection: do rare classes survive the choice?"""
+"""How often each class occurs in the pool, in the target and in each selection: are rare classes kept?"""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ import polars as pl
 
 from thresher import tables
 from thresher.data.label_maps import class_numbers, label_map
-from thresher.data.taxonomy import Taxonomy, load_taxonomy
+from thresher.data.taxonomy import Taxonomy
 from thresher.errors import DataError
 from thresher.run.folder import Record, Run
+from thresher.run.opened import OpenedRun
 from thresher.run.perform import StageResult, file_digest, perform
-from thresher.selection.diversity import box_frequencies, class_frequencies
-from thresher.stages.candidates import labelled_pool
-from thresher.training.images import training_material
+from thresher.training.images import training_images
 from thresher.training.settings import TrainSettings
 
 
@@ -34,7 +33,7 @@ class SelectionOf:
 
 @dataclass(frozen=True)
 class _Settings:
-    """What shapes the table, apart from what is read."""
+    """What the table depends on besides the tables that are read."""
 
     selections: tuple[SelectionOf, ...]
     training: TrainSettings
@@ -46,13 +45,13 @@ def write_frequencies(
     """Write table FREQUENCIES, unless it is there and nothing has changed.
 
     Args:
-        record: Where that is recorded.
-        training: Says which strong images teach, and so are the target.
+        record: Where it is recorded what the table was made from.
+        training: Says which images with masks are trained on; those are the target here.
 
     Raises:
         DataError: a table is not there, or the target has no masks.
     """
-    # Of a training only this shapes which strong images there are.
+    # Only these settings of a training decide which strong images there are.
     split = ("strong_limit", "validation", "validation_share")
     strong = TrainSettings(**{name: getattr(training, name) for name in split})
     settings = _Settings(tuple(chosen), strong)
@@ -68,42 +67,24 @@ def write_frequencies(
 
 
 def _frequencies(run: Run, settings: _Settings) -> pl.DataFrame:
-    taxonomy = load_taxonomy(str(run.taxonomy))
-    images = tables.read(run.images, tables.some(tables.INDEXED_IMAGES, "image_id", "dataset", "role"))
-    pool = images.filter(pl.col("role") == "pool").select("image_id", "dataset")
-    counts, labelled = labelled_pool(run, pool)
-    rare = class_frequencies(counts, labelled.height).rare
-    parts = [class_boxes(run, taxonomy, "pool", pool)]
+    opened = OpenedRun(run)
+    parts = [opened.class_boxes("pool", opened.pool)]
     for each in settings.selections:
         ids = tables.read(run.selection(each.selection), tables.some(tables.SELECTION, "image_id"))
-        about = {key: pl.lit(value) for key, value in asdict(each).items() if key != "selection"}
-        parts.append(class_boxes(run, taxonomy, each.selection, ids).with_columns(**about))
-    strong = training_material(run, settings.training).strong
-    parts.append(strong_frequencies(strong, taxonomy))
-    table = pl.concat(parts, how="diagonal_relaxed").with_columns(rare=pl.col("class").is_in(list(rare)))
+        made_by = {key: pl.lit(value) for key, value in asdict(each).items() if key != "selection"}
+        parts.append(opened.class_boxes(each.selection, ids).with_columns(**made_by))
+    parts.append(strong_frequencies(training_images(run, settings.training).strong, opened.taxonomy))
+    rare = pl.col("class").is_in(list(opened.frequencies.rare))
+    table = pl.concat(parts, how="diagonal_relaxed").with_columns(rare=rare)
     missing = [pl.lit(None, kind).alias(name) for name, kind in tables.FREQUENCIES.items() if name not in table.columns]
     types = {name: kind for name, kind in tables.FREQUENCIES.items() if name in table.columns}
     return tables.checked(table.cast(types).with_columns(missing), tables.FREQUENCIES, "frequencies")  # type: ignore[arg-type]
 
 
-def class_boxes(run: Run, taxonomy: Taxonomy, of: str, ids: pl.DataFrame) -> pl.DataFrame:
-    """What table FREQUENCIES says of the boxes of some images: class, boxes, images, of, of_images, boxes_per_image.
-
-    Args:
-        ids: Their `image_id`.
-    """
-    classes = taxonomy.classes_of_interest
-    boxes = tables.scan(run.boxes, tables.BOXES).join(ids.lazy().select("image_id"), on="image_id", how="semi")
-    found = pl.DataFrame({"class": classes}).join(box_frequencies(boxes, classes), on="class", how="left")
-    return found.with_columns(pl.col("boxes", "images").fill_null(0)).with_columns(
-        of=pl.lit(of), of_images=pl.lit(ids.height, pl.Int64), boxes_per_image=pl.col("boxes") / max(1, ids.height)
-    )
-
-
 def strong_frequencies(strong: pl.DataFrame, taxonomy: Taxonomy) -> pl.DataFrame:
-    """The labelled pixels of each class over all masks, their share of all labelled ones, and how many masks have it.
+    """The rows of FREQUENCIES for the target: labelled pixels of each class, their share, and masks that have it.
 
-    A mask that cannot be read is left out here, as it is in training, which lists it.
+    A mask that cannot be read is left out, as it is in training, where it is listed.
 
     Args:
         strong: mask and encoding of each image.
@@ -119,6 +100,5 @@ def strong_frequencies(strong: pl.DataFrame, taxonomy: Taxonomy) -> pl.DataFrame
         found = np.bincount(labels.ravel(), minlength=len(names) + 1)[: len(names)]
         pixels, images, read = pixels + found, images + (found > 0), read + 1
     shares = pixels / max(1, pixels.sum())
-    return pl.DataFrame(
-        {"class": names, "strong_px": pixels, "strong_share": shares, "images": images}
-    ).with_columns(of=pl.lit("target"), of_images=pl.lit(read, pl.Int64))  # fmt: skip
+    columns = {"class": names, "strong_px": pixels, "strong_share": shares, "images": images}
+    return pl.DataFrame(columns).with_columns(of=pl.lit("target"), of_images=pl.lit(read, pl.Int64))

@@ -7,19 +7,22 @@ import importlib.util
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from thresher import tables
-from thresher.comparison import results as comparison_tables
+from thresher.comparison import results
 from thresher.comparison.class_frequencies import SelectionOf, write_frequencies
-from thresher.comparison.crew import Done, crew, workers_of
-from thresher.comparison.job import as_job
+from thresher.comparison.crew import Crew, crew
+from thresher.comparison.job import Job, Outcome, as_job
 from thresher.comparison.pictures import draw_predictions
-from thresher.comparison.settings import ALL, NONE, Cell, CompareSettings, refuse_grid_of
-from thresher.comparison.time_left import Pace, in_words, is_weak
+from thresher.comparison.settings import ALL, NONE, CompareSettings, Trial, refuse_grid_of
+from thresher.comparison.time_left import TimeEstimate, has_weak_images, in_words
 from thresher.errors import DataError, SettingsError
 from thresher.run.folder import Record, Run
 from thresher.run.perform import StageResult, as_json
+from thresher.selection.methods import check_method
+from thresher.stages.score import known_methods
 from thresher.stages.select import SelectSettings, select
 from thresher.training.settings import TrainSettings
 from thresher.training.train import is_trained, train
@@ -38,48 +41,51 @@ def compare(
     engine: EngineSettings | None = None,
     dry_run: bool = False,
 ) -> StageResult:
-    """Train a network for each selection, mode and seed, and say which selection pays.
+    """Train a network for each selection, mode and seed, and measure which selection pays.
 
-    Makes the selections that are missing, then does the trainings that are not done yet, each in a process of its own
-    with one thread; one that fails costs only itself. RUN/comparisons/NAME gets `results`, `summary`, `differences` and
-    `frequencies` (Parquet), and the figures, all anew after each training. Broken off, the same call goes on.
+    Makes the selections that are missing, then does the trainings that are not done yet, each in a worker with one
+    thread; one that fails is listed, and the others go on. After each training RUN/comparisons/NAME gets the tables
+    `results`, `summary`, `differences` and `frequencies` and the figures anew. A comparison that was interrupted goes
+    on when it is called again.
 
     Args:
-        training: What all trainings have in common; selection, mode, seed and name are the grid's.
-        engine: Where they run; changes no result.
+        training: What all trainings have in common; the comparison sets selection, mode, seed and name.
+        engine: Where the trainings run; changes no result.
 
     Raises:
         SettingsError: an unknown method or mode, a budget that asks for too much, or an optional part is not installed.
-        DataError: score has not run, the target has no masks, or another process works on this comparison.
+        DataError: `score` has not run, the target has no masks, or another process works on this comparison.
     """
     settings, training, engine = settings or CompareSettings(), training or TrainSettings(), engine or EngineSettings()
     refuse_grid_of(training)
-    cells = settings.cells()
-    anchor = dataclasses.replace(training, selection=NONE, mode="strong")
-    steps = train(run, anchor, dry_run=True).summary["steps"]  # refuses what no training could work with
+    for method in settings.methods:
+        check_method(method, known_methods(run))
+    comparison = Comparison(run, settings, training)
+    planned = comparison.planned_training()  # refuses what no training could work with
     if dry_run:
-        return _planned(run, settings, training, engine, cells, steps)
+        return _plan(comparison, engine, planned)
     _require()
     started = time.monotonic()
-    record = Record(run.comparison(settings.name))
-    chosen = _made_selections(run, settings, cells)
-    write_frequencies(run, record, chosen, training, record.folder / "frequencies.parquet")
+    record = comparison.record
+    selections = _made_selections(comparison)
+    write_frequencies(run, record, selections, training, record.folder / "frequencies.parquet")
     with record.locked():
-        done = [cell for cell in cells if _is_done(run, settings, training, cell)]
-        todo = [cell for cell in cells if cell not in done]
-        failed = _trained(run, settings, training, engine, record, done, todo)
-        told = comparison_tables.write(run, settings, record, done)
+        done = [trial for trial in comparison.trials if comparison.is_done(trial)]
+        todo = [trial for trial in comparison.trials if trial not in done]
+        failed = _trained(comparison, engine, done, todo)
+        written = results.write(run, settings, record, done)
         if done:
             measured = tables.read(record.folder / "results.parquet", tables.RESULTS)
-            told["predictions"] = len(draw_predictions(run, training, record, done, measured))
-        record.add_problems("compare", comparison_tables.problems(run, failed))
-        told = {"name": settings.name, "trainings": len(cells), "trained_now": len(todo) - len(failed), **told}
+            written["predictions"] = len(draw_predictions(run, training, record, done, measured))
+        record.add_problems("compare", results.problems(run, failed))
+        summary = {"name": settings.name, "trainings": len(comparison.trials), "trained_now": len(todo) - len(failed)}
+        summary |= written
         if failed:
-            told["failed"] = [{"training": name, "reason": reason} for name, reason in failed.items()]
+            summary["failed"] = [{"training": name, "reason": reason} for name, reason in failed.items()]
         seconds = round(time.monotonic() - started, 1)
-        entry = {"settings": as_json(settings), "training": as_json(training), "summary": told, "seconds": seconds}
+        entry = {"settings": as_json(settings), "training": as_json(training), "summary": summary, "seconds": seconds}
         record.note("compare", {**entry, "failed_items": len(failed)})
-    return StageResult("compare", "done", told, len(failed))
+    return StageResult("compare", "done", summary, len(failed), "trainings", str(record.problems))
 
 
 def missing_parts() -> list[str]:
@@ -92,130 +98,146 @@ def _require() -> None:
         raise SettingsError(f"compare: {', '.join(missing)} not installed. Run: pip install 'thresher[train,report]'")
 
 
-def _training_of(training: TrainSettings, cell: Cell) -> TrainSettings:
-    """A cell's own settings."""
-    mode: Any = cell.mode
-    return dataclasses.replace(training, selection=cell.selection, mode=mode, seed=cell.seed, name=cell.training)
+@dataclass(frozen=True)
+class Comparison:
+    """A comparison of a run: its settings, and what its trainings have in common."""
+
+    run: Run
+    settings: CompareSettings
+    training: TrainSettings
+
+    @property
+    def record(self) -> Record:
+        """Its folder: RUN/comparisons/NAME."""
+        return Record(self.run.comparison(self.settings.name))
+
+    @property
+    def trials(self) -> list[Trial]:
+        """Every training of it, in the order in which they start."""
+        return self.settings.trials()
+
+    def training_of(self, trial: Trial) -> TrainSettings:
+        """The settings of one training."""
+        mode: Any = trial.mode
+        return dataclasses.replace(
+            self.training, selection=trial.selection, mode=mode, seed=trial.seed, name=trial.training
+        )
+
+    def job_of(self, trial: Trial) -> Job:
+        """What a worker does for it."""
+        return as_job(self.run, self.training_of(trial), self.settings.test)
+
+    def is_done(self, trial: Trial) -> bool:
+        """Whether the network is trained, and evaluated on the test set if there is one."""
+        if not is_trained(self.run, self.training_of(trial)):
+            return False
+        if not self.settings.test:
+            return True
+        from thresher.training.evaluate import EvaluateSettings, is_evaluated
+
+        return is_evaluated(self.run, EvaluateSettings(trial.training, self.settings.test, "test"))
+
+    def planned_training(self) -> dict[str, Any]:
+        """What a training without weakly labelled images would do: its steps and its images."""
+        strong = dataclasses.replace(self.training, selection=NONE, mode="strong")
+        return train(self.run, strong, dry_run=True).summary
 
 
-def _is_done(run: Run, settings: CompareSettings, training: TrainSettings, cell: Cell) -> bool:
-    own = _training_of(training, cell)
-    if not is_trained(run, own):
-        return False
-    if not settings.test:
-        return True
-    from thresher.training.evaluate import EvaluateSettings, is_evaluated
-
-    return is_evaluated(run, EvaluateSettings(training=cell.training, images=settings.test, name="test"))
-
-
-def _made_selections(run: Run, settings: CompareSettings, cells: Sequence[Cell]) -> list[SelectionOf]:
-    """Every selection of the grid, each made unless it is there and current."""
-    found: dict[str, SelectionOf] = {}
-    for cell in cells:
-        if cell.budget is not None and cell.selection not in found:
-            made = SelectSettings(cell.method, cell.budget, cell.seed if cell.method == "random" else 0)
-            select(run, made)
-            found[cell.selection] = SelectionOf(cell.selection, made.method, made.budget, made.seed)
-    return list(found.values())
+def _made_selections(comparison: Comparison) -> list[SelectionOf]:
+    """Every selection of the comparison, each made unless it is there and current."""
+    made: dict[str, SelectionOf] = {}
+    for trial in comparison.trials:
+        if trial.budget is not None and trial.selection not in made:
+            wanted = SelectSettings(trial.method, trial.budget, trial.seed if trial.method == "random" else 0)
+            select(comparison.run, wanted)
+            made[trial.selection] = SelectionOf(trial.selection, wanted.method, wanted.budget, wanted.seed)
+    return list(made.values())
 
 
 def _trained(
-    run: Run,
-    settings: CompareSettings,
-    training: TrainSettings,
-    engine: EngineSettings,
-    record: Record,
-    done: list[Cell],
-    todo: list[Cell],
+    comparison: Comparison, engine: EngineSettings, done: list[Trial], todo: Sequence[Trial]
 ) -> dict[str, str]:
-    """Train what is to do, and tell of each; adds to `done`. Gives each failed training's reason."""
+    """Do the trainings that are left and log each; adds to `done`. Returns the reason of each that failed."""
     failed: dict[str, str] = {}
-    left = {cell.training: cell for cell in todo}
-    total = len(done) + len(left)
-    jobs = [as_job(run, _training_of(training, cell), settings.test) for cell in todo]
-    if not jobs:
+    if not todo:
         return failed
-    with crew(engine) as work:
-        pace = _pace(run, training, done, todo, work)
-        at_once = _at_once(engine, todo)
-        log.info("compare: %d of %d trainings to do, %d at once: about %s (rough)", len(left), total, at_once,
-                 in_words(pace.left(todo, at_once)))  # fmt: skip
-        for outcome in work(jobs):
-            cell = left.pop(outcome.training)
-            place = f"compare: {total - len(left)} of {total}, {cell.training}"
+    left = {trial.training: trial for trial in todo}
+    total = len(done) + len(left)
+    with crew(engine) as workers:
+        estimate = _time_estimate(comparison, done, todo, workers)
+        about = in_words(estimate.left(todo, workers.at_once))
+        counts = f"{len(left)} of {total} trainings to do, {workers.at_once} at once"
+        log.info("compare: %s: about %s (rough)", counts, about)
+        for outcome in workers.outcomes([comparison.job_of(trial) for trial in todo]):
+            trial = left.pop(outcome.training)
+            place = f"compare: {total - len(left)} of {total}, {trial.training}"
             if outcome.failure:
-                failed[cell.training] = outcome.failure
-                log.error("%s failed: %s%s", place, outcome.failure, f"\n{outcome.trace}" if outcome.trace else "")
+                failed[trial.training] = outcome.failure
+                log.error("%s failed: %s", place, _reason(outcome))
                 continue
-            done.append(cell)
-            pace.add(cell, outcome.seconds)
-            rest = f", about {in_words(pace.left(left.values(), at_once))} left" if left else ""
+            done.append(trial)
+            estimate.add(trial, outcome.seconds)
+            rest = f", about {in_words(estimate.left(left.values(), workers.at_once))} left" if left else ""
             log.info("%s: mIoU %.4f%s", place, outcome.miou or 0.0, rest)
-            comparison_tables.write_numbers(run, settings, record, done)
+            results.write_numbers(comparison.run, comparison.settings, comparison.record, done)
     return failed
 
 
-def _at_once(engine: EngineSettings, todo: Sequence[Cell]) -> int:
-    """How many trainings go on side by side; nobody knows how many fit into a cluster."""
-    return engine.workers or (workers_of(engine) if engine.engine == "local" else len(todo))
+def _reason(outcome: Outcome) -> str:
+    return f"{outcome.failure}\n{outcome.trace}".strip()
 
 
-def _pace(run: Run, training: TrainSettings, done: Sequence[Cell], todo: Sequence[Cell], work: Done) -> Pace:
-    """What is known of the time that trainings take; where nothing is, a few steps are taken.
+def _time_estimate(comparison: Comparison, done: Sequence[Trial], todo: Sequence[Trial], workers: Crew) -> TimeEstimate:
+    """How long trainings take: from those that are done; where there are none, a few steps are taken.
 
     Raises:
         DataError: not even those can be taken.
     """
-    pace = Pace()
-    for cell in done:
-        pace.add(cell, Record(run.training(cell.training)).recorded()["train"]["seconds"])
-    # Whether they see weak images is all that tells trainings apart here; their selections need not exist yet.
-    kinds = {cell.training: is_weak(cell) for cell in pace.unknown(todo).values()}
+    run, training = comparison.run, comparison.training
+    estimate = TimeEstimate()
+    for trial in done:
+        estimate.add(trial, Record(run.training(trial.training)).recorded()["train"]["seconds"])
+    # How long a training takes depends on whether it has weakly labelled images. Selections may not be made yet.
+    kinds = {trial.training: has_weak_images(trial) for trial in estimate.unknown(todo).values()}
     if not kinds:
-        return pace
+        return estimate
     jobs = [
         as_job(run, dataclasses.replace(training, selection=ALL if weak else NONE, name=name), kind="time")
         for name, weak in kinds.items()
     ]
-    anchor = dataclasses.replace(training, selection=NONE, mode="strong")
-    planned = train(run, anchor, dry_run=True).summary
-    images = planned["validation_images"] * -(-training.epochs // training.checkpoint_epochs)
-    for outcome in work(jobs):
+    planned = comparison.planned_training()
+    checkpoints = -(-training.epochs // training.checkpoint_epochs)
+    for outcome in workers.outcomes(jobs):
         if outcome.failure:
-            raise DataError(f"compare: no training can be started: {outcome.failure}\n{outcome.trace}".strip())
-        each = outcome.pace
-        seconds = each["once"] + planned["steps"] * each["step"] + images * each["image"]
-        pace.timed[kinds[outcome.training]] = seconds
-    return pace
+            raise DataError(f"compare: no training can be started: {_reason(outcome)}")
+        each = outcome.times
+        of_checkpoint = each["checkpoint"] + planned["validation_images"] * each["image"]
+        seconds = each["once"] + planned["steps"] * each["step"] + checkpoints * of_checkpoint
+        estimate.timed[kinds[outcome.training]] = seconds
+    return estimate
 
 
-def _planned(
-    run: Run,
-    settings: CompareSettings,
-    training: TrainSettings,
-    engine: EngineSettings,
-    cells: list[Cell],
-    steps: int,
-) -> StageResult:
+def _plan(comparison: Comparison, engine: EngineSettings, planned: dict[str, Any]) -> StageResult:
+    """What there is to do, and how long it takes."""
     _require()
-    missing = [cell for cell in cells if cell.budget is not None and not run.selection(cell.selection).is_file()]
-    unmade = {cell.training for cell in missing}
-    done = [cell for cell in cells if cell.training not in unmade and _is_done(run, settings, training, cell)]
-    todo = [cell for cell in cells if cell not in done]
-    at_once = _at_once(engine, todo)
-    with crew(engine) as work:
-        pace = _pace(run, training, done, todo, work)
-    told: dict[str, Any] = {
-        "name": settings.name,
-        "trainings": len(cells),
+    run, trials = comparison.run, comparison.trials
+    missing = [each for each in trials if each.budget is not None and not run.selection(each.selection).is_file()]
+    done = [trial for trial in trials if trial not in missing and comparison.is_done(trial)]
+    todo = [trial for trial in trials if trial not in done]
+    with crew(engine) as workers:
+        at_once = workers.at_once
+        estimate = _time_estimate(comparison, done, todo, workers)
+    seconds = estimate.left(todo, at_once) if todo else 0
+    summary: dict[str, Any] = {
+        "name": comparison.settings.name,
+        "trainings": len(trials),
         "done": len(done),
-        "selections_to_make": len({cell.selection for cell in missing}),
-        "steps_of_each": steps,
+        "selections_to_make": len({trial.selection for trial in missing}),
+        "steps_of_each": planned["steps"],
         "at_once": at_once,
-        "seconds": round(pace.left(todo, at_once)) if todo else 0,
-        "time": f"about {in_words(pace.left(todo, at_once))} (rough)" if todo else "nothing to do",
-        "time_known_from": "finished trainings" if done and not pace.timed else "a few steps taken for it",
-        "to_do": [{"training": cell.training} for cell in todo],
+        "seconds": round(seconds),
+        "time": f"about {in_words(seconds)} (rough)" if todo else "nothing to do",
+        "time_known_from": "finished trainings" if done and not estimate.timed else "a few steps taken for it",
+        "to_do": [{"training": trial.training} for trial in todo],
     }
-    return StageResult("compare", "planned", told)
+    return StageResult("compare", "planned", summary)

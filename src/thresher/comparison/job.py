@@ -1,7 +1,7 @@
-"""One job of a comparison: a training and its test, or a few steps of one for their time.
+"""One job of a comparison: a training and its test, or a few steps of a training to see how long they take.
 
-A job comes as a line of JSON, and so does its outcome (`python -m thresher.comparison.job`, which does one after the
-other, or a task on Ray); all else goes through the run's folder.
+`thresher.workers` calls `answerer` in a process of its own or in an actor on a cluster. A job is a line of JSON, and so
+is its outcome; everything else goes through the run's folder.
 """
 
 from __future__ import annotations
@@ -9,15 +9,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import os
-import queue
-import sys
 import tempfile
-import threading
 import time
 import traceback
 import typing
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -31,22 +27,22 @@ from thresher.run.perform import as_json
 from thresher.training.settings import TrainSettings
 from thresher.training.train import train
 
-#: Steps taken for their time, after a first one that is not counted, and images validated.
-_STEPS, _JUDGES = 3, 2
-#: Weak images among which the steps draw theirs.
+#: Steps that are timed, after a first one that is not counted, and batches of validation images.
+_STEPS, _VALIDATED = 3, 2
+#: How many weakly labelled images there are to draw from in those steps.
 _WEAK = 64
 
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be trained, where, and on what the network is measured besides."""
+    """A training to be done or timed, and the test set on which its network is evaluated."""
 
     run: str
     """The run's folder, the same on every machine."""
     training: dict[str, Any]
     """`TrainSettings` as plain values."""
     test: str = ""
-    """FORMAT:ROOT[#SPLIT] of images with masks; none if empty."""
+    """FORMAT:ROOT[#SPLIT] of images with masks; empty if there is no test set."""
     kind: Literal["train", "time"] = "train"
 
 
@@ -56,14 +52,15 @@ class Outcome:
 
     training: str
     failure: str = ""
-    """Why it failed, in words; empty if it did not."""
+    """Why the job failed; empty if it did not."""
     trace: str = ""
-    """Where, if that was a bug."""
+    """The stack trace, if a bug made it fail."""
     miou: float | None = None
-    """On the validation images."""
+    """On the validation set, 0..1."""
     seconds: float = 0.0
-    pace: dict[str, float] = dataclasses.field(default_factory=dict)
-    """Of kind time: seconds of a step, of a validated image, and of all that comes once."""
+    times: dict[str, float] = dataclasses.field(default_factory=dict)
+    """Of kind time: seconds of a `step`, of a validated `image`, of a `checkpoint` besides, and of all that comes
+    `once`."""
 
 
 def as_job(run: Run, settings: TrainSettings, test: str = "", kind: Literal["train", "time"] = "train") -> Job:
@@ -81,8 +78,13 @@ def settings_of(job: Job) -> TrainSettings:
     return TrainSettings(**values)
 
 
+def answerer(first_line: str) -> Callable[[str], str]:
+    """What a worker process calls for each job (`thresher.workers.serve`); there is nothing in the first line."""
+    return answer
+
+
 def answer(line: str) -> str:
-    """The outcome of a job, as a line; what goes wrong in it costs this job only, and is its outcome."""
+    """The outcome of a job as a line of JSON; what goes wrong in a job is its outcome, and costs only this job."""
     job = Job(**json.loads(line))
     name = job.training["name"]
     started = time.monotonic()
@@ -90,9 +92,12 @@ def answer(line: str) -> str:
         outcome = WORK[job.kind](job)
     except (ThresherError, OSError) as error:
         outcome = Outcome(name, str(error))
-    except Exception as error:  # a bug, or a library's own words for a device out of memory
+    except Exception as error:  # a bug, or a library's error for a device out of memory
         outcome = Outcome(name, f"{type(error).__name__}: {error}", traceback.format_exc())
-    return json.dumps(dataclasses.asdict(dataclasses.replace(outcome, seconds=time.monotonic() - started))) + "\n"
+    from thresher.segmentation.devices import release_memory
+
+    release_memory()
+    return json.dumps(dataclasses.asdict(dataclasses.replace(outcome, seconds=time.monotonic() - started)))
 
 
 def _trained(job: Job) -> Outcome:
@@ -105,27 +110,55 @@ def _trained(job: Job) -> Outcome:
     return Outcome(settings.training_name, miou=result.summary["miou"])
 
 
-class _Enough(Exception):
-    """Raised into a training whose time is known."""
+class _EnoughError(Exception):
+    """Raised into a training once it is known how long its parts take."""
 
 
-def _timed(job: Job) -> Outcome:
-    """Take a few steps of the very training, on the very images, in a folder that is thrown away."""
-    run, settings = Run(job.run), settings_of(job)
-    limit = (_STEPS + 1) * settings.strong_batch
-    few = dataclasses.replace(settings, epochs=1, strong_limit=min(limit, settings.strong_limit or limit), name="timed")
-    loops: dict[str, list[float]] = {"training": [], "validating": []}
+@dataclass
+class _Stopwatch:
+    """Seconds that a training's loops take for each item; ends the training when enough images are validated."""
 
-    def track(items: Iterable[Any], total: int, what: str) -> Iterable[Any]:
-        seconds = loops.get(what.split(",", maxsplit=1)[0].split(maxsplit=1)[0], [])
+    training: list[float] = dataclasses.field(default_factory=list)
+    validating: list[float] = dataclasses.field(default_factory=list)
+    last_step: float = 0.0
+    """When the last step began."""
+    last_step_and_checkpoint: float = 0.0
+    """From then until the validation began: the last step, and the network made ready for validation."""
+
+    def track(self, items: Iterable[Any], total: int, what: str) -> Iterable[Any]:
+        """The loop, timed."""
+        seconds = {"training": self.training, "validating": self.validating}[what]
         last = time.monotonic()
+        if what == "validating":
+            self.last_step_and_checkpoint = last - self.last_step
         for item in items:
+            if what == "training":
+                self.last_step = time.monotonic()
             yield item
             seconds.append(time.monotonic() - last)
             last = time.monotonic()
-            if len(loops["validating"]) == _JUDGES:
-                raise _Enough
+            if len(self.validating) == _VALIDATED:
+                raise _EnoughError
 
+    def times(self, overall: float, images: int) -> dict[str, float]:
+        """The `times` of an outcome; `images` are validated in one batch."""
+        step = _mean(self.training[1:] or self.training)
+        return {
+            "step": step,
+            "image": _mean(self.validating) / images,
+            "checkpoint": max(0.0, self.last_step_and_checkpoint - step),
+            "once": overall - sum(self.training) - sum(self.validating) - self.last_step_and_checkpoint,
+        }
+
+
+def _timed(job: Job) -> Outcome:
+    """Take a few steps of this very training, on its very images, in a folder that is thrown away."""
+    from thresher.segmentation.inference import batch_size
+
+    run, settings = Run(job.run), settings_of(job)
+    limit = (_STEPS + 1) * settings.strong_batch
+    few = dataclasses.replace(settings, epochs=1, strong_limit=min(limit, settings.strong_limit or limit), name="timed")
+    watch = _Stopwatch()
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="thresher-") as folder:
         other = Run(folder)
@@ -134,15 +167,9 @@ def _timed(job: Job) -> Outcome:
         if settings.selection != "none":
             few = dataclasses.replace(few, selection="some")
             tables.write(_some_weak(run), other.selection("some"))
-        with contextlib.suppress(_Enough):
-            train(other, few, track=track)
-    overall = time.monotonic() - started
-    pace = {
-        "step": _mean(loops["training"][1:] or loops["training"]),
-        "image": _mean(loops["validating"]),
-        "once": overall - sum(loops["training"]) - sum(loops["validating"]),
-    }
-    return Outcome(settings.name, pace=pace)
+        with contextlib.suppress(_EnoughError):
+            train(other, few, track=watch.track)
+    return Outcome(settings.name, times=watch.times(time.monotonic() - started, batch_size()))
 
 
 def _mean(seconds: list[float]) -> float:
@@ -150,7 +177,7 @@ def _mean(seconds: list[float]) -> float:
 
 
 def _some_weak(run: Run) -> pl.DataFrame:
-    """A selection of images of the pool with understood boxes, as a stand-in for one that need not exist yet."""
+    """Some images of the pool with boxes of known classes, in place of a selection that may not be made yet."""
     images = tables.scan(run.images, tables.INDEXED_IMAGES).filter(pl.col("role") == "pool").select("image_id")
     boxed = tables.scan(run.boxes, tables.BOXES).filter(pl.col("class").is_not_null()).select("image_id").unique()
     ids = images.join(boxed, on="image_id", how="semi").sort("image_id").collect()["image_id"]
@@ -160,24 +187,3 @@ def _some_weak(run: Run) -> pl.DataFrame:
 
 
 WORK = {"train": _trained, "time": _timed}
-
-
-def _read(jobs: queue.SimpleQueue[str]) -> None:
-    """Whoever asks has died once stdin ends; a training that nobody waits for would keep its folder locked."""
-    for line in sys.stdin:
-        jobs.put(line)
-    os._exit(1)
-
-
-def main() -> None:
-    """Jobs from stdin, each answered on stdout, until stdin ends."""
-    told, sys.stdout = sys.stdout, sys.stderr  # what libraries print is no outcome
-    jobs: queue.SimpleQueue[str] = queue.SimpleQueue()
-    threading.Thread(target=_read, args=(jobs,), daemon=True).start()
-    while True:
-        told.write(answer(jobs.get()))
-        told.flush()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,29 +1,26 @@
-"""What compare writes: the tables of a comparison, from its finished trainings, and its figures."""
+"""The tables and figures of a comparison, from its finished trainings."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 
 from thresher import tables
-from thresher.comparison.settings import ALL, NONE, Cell
+from thresher.comparison.settings import ALL, NONE, CompareSettings, Trial
 from thresher.comparison.statistics import differences, mean_over_classes, summary
 from thresher.files import replacing
 from thresher.run.folder import Record, Run
 
-if TYPE_CHECKING:
-    from thresher.comparison.settings import CompareSettings
-
-#: Where a training leaves its measures, by the set that they are of.
+#: Where a training has its metrics of each set, in its folder.
 SETS = {"validation": Path("classes.parquet"), "test": Path("evaluations", "test", "classes.parquet")}
 
 
-def write_numbers(run: Run, settings: CompareSettings, record: Record, done: Sequence[Cell]) -> pl.DataFrame:
-    """Write results, summary and differences of the trainings done; gives the results."""
+def write_numbers(run: Run, settings: CompareSettings, record: Record, done: Sequence[Trial]) -> pl.DataFrame:
+    """Write the tables results, summary and differences of the trials that are done; returns the results."""
     measured = results(run, done, [name for name in SETS if name == "validation" or settings.test])
     tables.write(measured, record.folder / "results.parquet")
     tables.write(summary(measured), record.folder / "summary.parquet")
@@ -31,52 +28,61 @@ def write_numbers(run: Run, settings: CompareSettings, record: Record, done: Seq
     return measured
 
 
-def results(run: Run, done: Sequence[Cell], sets: Sequence[str]) -> pl.DataFrame:
-    """Table RESULTS: of each training, on each set, every class and the mean over classes."""
+def results(run: Run, done: Sequence[Trial], sets: Sequence[str]) -> pl.DataFrame:
+    """Table RESULTS: for each trial and each set the metrics of every class, and their mean over classes."""
     parts = [tables.empty(tables.RESULTS)]
-    for cell in done:
-        recorded = Record(run.training(cell.training)).recorded()["train"]
-        about = {
-            "method": cell.method,
-            "mode": cell.mode,
-            "budget": cell.budget,
-            "images": _images(run, cell),
-            "seed": cell.seed,
+    for trial in done:
+        recorded = Record(run.training(trial.training)).recorded()["train"]
+        key = {
+            "method": trial.method,
+            "mode": trial.mode,
+            "budget": trial.budget,
+            "images": _images(run, trial),
+            "seed": trial.seed,
             "weak_images": recorded["summary"]["weak_images"],
             "seconds": recorded["seconds"],
         }
         for name in sets:
-            metrics = tables.read(run.training(cell.training) / SETS[name], tables.CLASS_METRICS)
+            metrics = tables.read(run.training(trial.training) / SETS[name], tables.CLASS_METRICS)
             rows = [*metrics.drop("decided_px").to_dicts(), {"class": None, **mean_over_classes(metrics)}]
-            parts.append(tables.from_rows([{**about, "set": name, **row} for row in rows], tables.RESULTS))
+            parts.append(tables.from_rows([{**key, "set": name, **row} for row in rows], tables.RESULTS))
     return pl.concat(parts)
 
 
-def _images(run: Run, cell: Cell) -> int:
-    """How many weak images were selected for a training."""
-    if cell.selection == NONE:
+def _images(run: Run, trial: Trial) -> int:
+    """How many images the trial's selection holds."""
+    if trial.selection == NONE:
         return 0
-    if cell.selection == ALL:
+    if trial.selection == ALL:
         pool = tables.scan(run.images, tables.INDEXED_IMAGES).filter(pl.col("role") == "pool")
         return int(pool.select(pl.len()).collect().item())
-    return int(tables.scan(run.selection(cell.selection), tables.SELECTION).select(pl.len()).collect().item())
+    return int(tables.scan(run.selection(trial.selection), tables.SELECTION).select(pl.len()).collect().item())
 
 
-def write(run: Run, settings: CompareSettings, record: Record, done: Sequence[Cell]) -> dict[str, Any]:
-    """Write the tables and draw the figures; gives what is told of them."""
-    from thresher.drawings import charts
-    from thresher.drawings import comparison_charts as comparison
-
+def write(run: Run, settings: CompareSettings, record: Record, done: Sequence[Trial]) -> dict[str, Any]:
+    """Write the tables and draw the figures; returns a summary of them."""
     measured = write_numbers(run, settings, record, done)
     if measured.is_empty():
         return {"folder": str(record.folder)}
     means = summary(measured)
-    shown = "test" if settings.test else "validation"
+    _draw(record, measured, means, "test" if settings.test else "validation")
+    return {
+        "miou": _mean_rows(means.filter(pl.col("class").is_null())),
+        "differences": _difference_rows(differences(measured).filter(pl.col("class").is_null())),
+        "folder": str(record.folder),
+        "figure": str(record.folder / "figure.png"),
+    }
+
+
+def _draw(record: Record, measured: pl.DataFrame, means: pl.DataFrame, shown: str) -> None:
+    """Draw the figures, each as JSON (Vega-Lite), SVG and PNG: mIoU on one set, and the frequencies of classes."""
+    from thresher.drawings import charts, comparison_charts
+
     frequencies = tables.read(record.folder / "frequencies.parquet", tables.FREQUENCIES)
     strong = int(frequencies.filter(of="target")["of_images"][0])
     specs = {
-        "figure": comparison.miou_chart(measured.filter(set=shown), means.filter(set=shown), shown, strong),
-        "frequencies": comparison.frequencies_chart(frequencies),
+        "figure": comparison_charts.miou_chart(measured.filter(set=shown), means.filter(set=shown), shown, strong),
+        "frequencies": comparison_charts.frequencies_chart(frequencies),
     }
     for name, spec in specs.items():
         for kind, content in (
@@ -86,16 +92,10 @@ def write(run: Run, settings: CompareSettings, record: Record, done: Sequence[Ce
         ):
             with replacing(record.folder / f"{name}.{kind}") as file:
                 file.write(content)
-    return {
-        "miou": _told(means.filter(pl.col("class").is_null())),
-        "differences": _told_differences(differences(measured).filter(pl.col("class").is_null())),
-        "folder": str(record.folder),
-        "figure": str(record.folder / "figure.png"),
-    }
 
 
-def _told(means: pl.DataFrame) -> list[dict[str, Any]]:
-    """The summary's rows over all classes, best first, in percent: mean, and interval where there is one."""
+def _mean_rows(means: pl.DataFrame) -> list[dict[str, Any]]:
+    """The rows of SUMMARY over all classes, best first, in percent: mean, and interval where there is one."""
     rows = means.sort("set", "iou", descending=[True, True], nulls_last=True).iter_rows(named=True)
     return [
         {key: row[key] for key in ("set", "method", "mode", "budget", "images", "seeds") if row[key] is not None}
@@ -104,7 +104,8 @@ def _told(means: pl.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _told_differences(pairs: pl.DataFrame) -> list[dict[str, Any]]:
+def _difference_rows(pairs: pl.DataFrame) -> list[dict[str, Any]]:
+    """The rows of DIFFERENCES over all classes, largest first, in percentage points."""
     rows = pairs.sort("set", "against", "iou_difference", descending=[True, False, True], nulls_last=True)
     return [
         {key: row[key] for key in ("set", "method", "mode", "budget", "against", "seeds") if row[key] is not None}

@@ -1,22 +1,20 @@
-"""What a comparison trains: its settings, and the grid of trainings that they come to."""
+"""What a comparison trains: its settings, and the grid of trainings that follows from them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import get_args, get_type_hints
 
 from thresher.errors import SettingsError
-from thresher.selection.methods import METHODS
 from thresher.stages.select import SelectSettings
 from thresher.training.settings import TrainSettings
 
-#: The anchors: no weak image, and every one of the pool.
+#: The baselines: no weakly labelled image, and every one of the pool.
 NONE, ALL = "none", "all"
-#: The mode of a training without weak images; one such training per seed is the anchor of every mode.
+#: The mode of a training without weakly labelled images. There is one per seed; every mode is compared with it.
 STRONG = "strong"
-#: Of a training's settings, what the grid says.
+#: The settings of a training that the grid sets.
 GRID = ("selection", "mode", "seed", "name")
 
 
@@ -25,28 +23,29 @@ class CompareSettings:
     """Which selections are compared, and how often each."""
 
     methods: tuple[str, ...] = ("layout_and_diversity", "random")
-    """Methods of `select`, with commas between them."""
+    """Methods of `select`, separated by commas."""
     budgets: tuple[str, ...] = ("10%",)
-    """How many images each chooses: numbers (500) or shares (3%), with commas between them."""
+    """How many images each method chooses: numbers (500) or shares of the pool (3%), separated by commas."""
     modes: tuple[str, ...] = ("hierarchical",)
-    """Modes of `train` that use boxes, with commas between them."""
+    """Modes of `train` that use boxes, separated by commas."""
     seeds: int = 3
-    """How often each is trained, with seeds 0, 1, …; an interval needs two, and is of use from about five."""
+    """How many trainings of each kind, with seeds 0, 1, …; an interval needs two, and is useful from about five."""
     baselines: tuple[str, ...] = (NONE, ALL)
-    """Anchors besides: none (no weak image), all (the whole pool)."""
+    """Trainings to compare with: none (no weakly labelled image), all (the whole pool)."""
     test: str = ""
-    """FORMAT:ROOT[#SPLIT] of images with masks on which each network is measured besides, once it is trained."""
+    """Test set as FORMAT:ROOT[#SPLIT]: images with masks on which each network is evaluated once it is trained.
+    Default: none; the networks are compared on the validation set."""
     name: str = "comparison"
-    """What to call the comparison; stands at the head of its trainings' names."""
+    """Name of the comparison; the names of its trainings begin with it."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot work.
+        """Split texts at commas, and refuse values that cannot work.
 
         Raises:
             SettingsError: names the setting, its value and what is expected.
         """
         modes = tuple(mode for mode in get_args(get_type_hints(TrainSettings)["mode"]) if mode != STRONG)
-        known = {"methods": tuple(METHODS), "budgets": None, "modes": modes, "baselines": (NONE, ALL)}
+        known = {"methods": None, "budgets": None, "modes": modes, "baselines": (NONE, ALL)}
         for name, options in known.items():
             given = getattr(self, name)
             listed = [part.strip() for part in (given if isinstance(given, str) else ",".join(given)).split(",")]
@@ -62,17 +61,47 @@ class CompareSettings:
         if not re.fullmatch(r"[\w][\w+-]*", self.name):
             raise SettingsError(f"name '{self.name}': expected letters, digits, '-', '+' or '_'.")
 
-    def cells(self) -> list[Cell]:
-        """Every training of it, in the order in which they start."""
-        return grid(self.name, self.methods, self.budgets, self.modes, self.seeds, self.baselines, _selection_name)
+    def trials(self) -> list[Trial]:
+        """Every training of the comparison, in the order in which they start.
+
+        They go seed by seed, so that a comparison that is interrupted has whole seeds to show. Within a seed the
+        baselines come first. The one without weakly labelled images is the same in every mode, and is trained once.
+        """
+        trials = []
+        for seed in range(self.seeds):
+            if NONE in self.baselines:
+                trials.append(self._trial(NONE, None, STRONG, seed))
+            if ALL in self.baselines:
+                trials += [self._trial(ALL, None, mode, seed) for mode in self.modes]
+            for mode in self.modes:
+                trials += [
+                    self._trial(method, budget, mode, seed) for budget in self.budgets for method in self.methods
+                ]
+        return trials
+
+    def _trial(self, method: str, budget: str | None, mode: str, seed: int) -> Trial:
+        selection = method if budget is None else SelectSettings(method, budget, seed).selection_name
+        return Trial(method, budget, mode, seed, selection, f"{self.name}.{selection}-{mode}-seed{seed}")
 
 
-def _selection_name(method: str, budget: str, seed: int) -> str:
-    return SelectSettings(method, budget, seed).selection_name
+@dataclass(frozen=True)
+class Trial:
+    """One training of a comparison."""
+
+    method: str
+    """How the weakly labelled images were chosen; none and all are the baselines."""
+    budget: str | None
+    """How many were asked for; None for a baseline."""
+    mode: str
+    seed: int
+    selection: str
+    """Name of the selection that it learns from, or none, or all."""
+    training: str
+    """Name of the training: COMPARISON.SELECTION-MODE-seedSEED."""
 
 
 def refuse_grid_of(training: TrainSettings) -> None:
-    """See to it that what all trainings have in common leaves open what the grid sets.
+    """Refuse settings common to all trainings that set what the grid sets.
 
     Raises:
         SettingsError: names the setting.
@@ -80,59 +109,7 @@ def refuse_grid_of(training: TrainSettings) -> None:
     plain = TrainSettings()
     for name in GRID:
         if getattr(training, name) != getattr(plain, name):
-            raise SettingsError(f"{name} = {getattr(training, name)!r}: a comparison sets it for each training. "
-                                "Leave it out; methods, modes and seeds say what is trained.")  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One training of a comparison."""
-
-    method: str
-    """How the weak images were chosen; none and all are the anchors."""
-    budget: str | None
-    """How many were asked for; None for an anchor."""
-    mode: str
-    seed: int
-    selection: str
-    """The selection that it learns from, none or all."""
-    training: str
-    """What it is called in the run: COMPARISON.SELECTION-MODE-seedSEED."""
-
-
-def grid(
-    name: str,
-    methods: Sequence[str],
-    budgets: Sequence[str],
-    modes: Sequence[str],
-    seeds: int,
-    baselines: Sequence[str],
-    selection_name: Callable[[str, str, int], str],
-) -> list[Cell]:
-    """Every training of a comparison, seed by seed: one that is broken off has whole seeds to show.
-
-    Of a seed the anchors come first. The one without weak images is the same in every mode, and is trained once.
-
-    Args:
-        name: The comparison's, at the head of each training's name.
-        seeds: How many; they are 0, 1, …
-        selection_name: What the selection of a method, a budget and a seed is called.
-    """
-    cells = []
-    for seed in range(seeds):
-        wanted: list[tuple[str, str | None, str, str]] = []
-        if NONE in baselines:
-            wanted.append((NONE, None, STRONG, NONE))
-        if ALL in baselines:
-            wanted += [(ALL, None, mode, ALL) for mode in modes]
-        wanted += [
-            (method, budget, mode, selection_name(method, budget, seed))
-            for mode in modes
-            for budget in budgets
-            for method in methods
-        ]
-        cells += [
-            Cell(method, budget, mode, seed, selection, f"{name}.{selection}-{mode}-seed{seed}")
-            for method, budget, mode, selection in wanted
-        ]
-    return cells
+            raise SettingsError(
+                f"{name} = {getattr(training, name)!r}: a comparison sets it for each training. Leave it out; "
+                "methods, modes and seeds say what is trained."
+            )

@@ -1,4 +1,4 @@
-"""Which trainings a comparison is made of, and what their results say: means, intervals, paired differences."""
+"""What the results of a comparison say: means, intervals, paired differences."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from jaxtyping import Float64
 from thresher.comparison.settings import ALL, NONE
 from thresher.tables import DIFFERENCES, SUMMARY, from_rows
 
-#: Share of comparisons whose interval holds the true mean, if seeds scatter normally.
+#: Probability that an interval contains the true mean, if the results of the seeds are normally distributed.
 CONFIDENCE = 0.95
-#: What a row of results is of, apart from its seed.
+#: What the seeds of a row of SUMMARY or DIFFERENCES have in common.
 _ROW = ["method", "mode", "budget", "set", "class"]
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over seeds, and where the mean over all seeds there could be lies in 95 % of comparisons."""
+    """A mean over seeds and its 95 % confidence interval."""
 
     seeds: int
     mean: float | None
@@ -28,7 +28,7 @@ class Interval:
 
 
 def mean_interval(values: Float64[np.ndarray, " seeds"]) -> Interval:
-    """Mean and Student's t interval; without bounds where fewer than two seeds were measured.
+    """Mean and Student's t interval; the bounds are None for fewer than two seeds.
 
     mean ± t(0.975, n − 1) · s / √n, where s is the standard deviation with n − 1 in its denominator.
 
@@ -51,7 +51,7 @@ def mean_interval(values: Float64[np.ndarray, " seeds"]) -> Interval:
 
 
 def summary(results: pl.DataFrame) -> pl.DataFrame:
-    """Table SUMMARY: of each method, mode, budget, set and class the means over seeds, and the IoU's interval.
+    """Table SUMMARY: for each method, mode, budget, set and class the means over seeds, and the interval of IoU.
 
     Args:
         results: Table RESULTS.
@@ -59,19 +59,17 @@ def summary(results: pl.DataFrame) -> pl.DataFrame:
     rows = []
     for key, group in _groups(results, _ROW):
         interval = mean_interval(_present(group["iou"]))
-        rows.append(
-            {**key, "images": group["images"].max(), "seeds": interval.seeds, "iou": interval.mean,
-             "iou_low": interval.low, "iou_high": interval.high}
-            | {name: group[name].mean() for name in ("precision", "recall", "weak_images", "seconds")}
-        )  # fmt: skip
+        iou = {"iou": interval.mean, "iou_low": interval.low, "iou_high": interval.high}
+        means = {name: group[name].mean() for name in ("precision", "recall", "weak_images", "seconds")}
+        rows.append({**key, "images": group["images"].max(), "seeds": interval.seeds, **iou, **means})
     return from_rows(rows, SUMMARY)
 
 
 def differences(results: pl.DataFrame) -> pl.DataFrame:
-    """Table DIFFERENCES: by how much IoU is above that of random, none and all, seed by seed.
+    """Table DIFFERENCES: IoU minus that of random, of none and of all, paired by seed; mean and interval over seeds.
 
-    A pair has the same seed, set and class; against random also the same budget and mode, against all the same mode.
-    What differs between seeds alone falls out of a pair, so these intervals are narrower than those of `summary`.
+    The two of a pair have the same seed, set and class; with random also the same budget and mode, with all the same
+    mode. What varies with the seed alone cancels out, so these intervals are narrower than those of `summary`.
 
     Args:
         results: Table RESULTS.
@@ -91,17 +89,17 @@ def differences(results: pl.DataFrame) -> pl.DataFrame:
         )
         for key, group in _groups(pairs, _ROW):
             interval = mean_interval(_present(group["difference"]))
-            rows.append(
-                {**key, "against": against, "images": group["images"].max(), "seeds": interval.seeds,
-                 "iou_difference": interval.mean, "low": interval.low, "high": interval.high}
-            )  # fmt: skip
+            counts = {"images": group["images"].max(), "seeds": interval.seeds}
+            difference = {"iou_difference": interval.mean, "low": interval.low, "high": interval.high}
+            rows.append({**key, "against": against, **counts, **difference})
     return from_rows(rows, DIFFERENCES)
 
 
 def mean_over_classes(metrics: pl.DataFrame) -> dict[str, float | int | None]:
-    """The row of RESULTS that stands for all classes, from table CLASS_METRICS: each mean is over those that have one.
+    """The row of RESULTS over all classes: the means of IoU (mIoU), precision and recall, nulls left out.
 
-    Its IoU is the mIoU.
+    Args:
+        metrics: Table CLASS_METRICS.
     """
     means = {name: metrics[name].mean() for name in ("iou", "precision", "recall")}
     found = {name: float(mean) if isinstance(mean, float) else None for name, mean in means.items()}

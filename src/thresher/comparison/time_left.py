@@ -1,45 +1,46 @@
-"""How long the trainings of a comparison will take: by those that have ended, else by a few steps."""
+"""How long the trainings of a comparison will take: from those that have finished, else from a few steps."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from statistics import median_high
 
-from thresher.comparison.settings import NONE, Cell
+from thresher.comparison.settings import NONE, Trial
 
 
 @dataclass
-class Pace:
-    """Seconds of a training, without and with weak images: steps with these do more.
+class TimeEstimate:
+    """Seconds that a training takes, for those with (True) and those without (False) weakly labelled images.
 
-    `timed` is what a few steps let expect, and gives way to what finished trainings took.
+    `timed` is an estimate from a few steps; the median of finished trainings replaces it.
     """
 
     timed: dict[bool, float] = field(default_factory=dict)
     finished: dict[bool, list[float]] = field(default_factory=dict)
 
-    def add(self, cell: Cell, seconds: float) -> None:
-        """Learn from a training that has ended."""
-        self.finished.setdefault(is_weak(cell), []).append(seconds)
+    def add(self, trial: Trial, seconds: float) -> None:
+        """Add a training that has finished."""
+        self.finished.setdefault(has_weak_images(trial), []).append(seconds)
 
-    def unknown(self, cells: Iterable[Cell]) -> dict[bool, Cell]:
-        """Of each kind of training that nobody knows the time of, one."""
-        return {is_weak(cell): cell for cell in cells if self.seconds(cell) is None}
+    def unknown(self, trials: Iterable[Trial]) -> dict[bool, Trial]:
+        """One trial of each kind that there is no estimate for."""
+        return {has_weak_images(trial): trial for trial in trials if self.seconds(trial) is None}
 
-    def seconds(self, cell: Cell) -> float | None:
-        """What this training will take; None if nothing is known of its kind."""
-        known = sorted(self.finished.get(is_weak(cell), []))
-        return known[len(known) // 2] if known else self.timed.get(is_weak(cell))
+    def seconds(self, trial: Trial) -> float | None:
+        """How long this training will take, in seconds; None if there is no estimate."""
+        kind = has_weak_images(trial)
+        return median_high(self.finished[kind]) if kind in self.finished else self.timed.get(kind)
 
-    def left(self, cells: Iterable[Cell], workers: int) -> float:
-        """Seconds until all of these are done, so many at once; rough."""
-        each = [self.seconds(cell) or 0.0 for cell in cells]
+    def left(self, trials: Iterable[Trial], workers: int) -> float:
+        """Seconds until all of these are done, so many at once. A rough estimate."""
+        each = [self.seconds(trial) or 0.0 for trial in trials]
         return max([sum(each) / workers, *each])
 
 
-def is_weak(cell: Cell) -> bool:
-    """Whether the training sees weak images."""
-    return cell.method != NONE
+def has_weak_images(trial: Trial) -> bool:
+    """Whether the training learns from weakly labelled images; its steps then do more."""
+    return trial.method != NONE
 
 
 def in_words(seconds: float) -> str:

@@ -1,2 +1,3 @@
 """What comes in and goes out: data sets and how their annotations are read, images and label maps, taxonomies, and the
-formats that selections are written in."""
+formats that selections are written in.
+"""

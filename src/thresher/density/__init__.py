@@ -1,2 +1,3 @@
-"""How near an image is to the target: mixtures of Gaussians and of directions on the sphere, the layout's query, cosines.
-Pure functions of arrays."""
+"""How near an image is to the target: mixtures of Gaussians and of directions on the sphere, the layout's query,
+cosines. Pure functions of arrays.
+"""

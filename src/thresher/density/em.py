@@ -14,7 +14,12 @@ from scipy.linalg.lapack import dtrtri
 
 from thresher.density.mixture import Covariance, Mixture, log_density
 from thresher.density.moments import Moments, expected_moments, moments_of_owners
-from thresher.density.start import Blocks, kmeans_plus_plus, squared_distances, uniform_sample
+from thresher.density.start import (
+    Blocks,
+    kmeans_plus_plus,
+    squared_distances,
+    uniform_sample,
+)
 from thresher.errors import SettingsError
 
 log = logging.getLogger(__name__)
@@ -182,7 +187,7 @@ def _start(blocks: Blocks, components: int, settings: MixtureSettings, rng: np.r
 
 
 @dataclass(frozen=True)
-class Choice:
+class TriedK:
     """What each number of components reached on slices it was not fitted on; nats per slice."""
 
     components: int
@@ -195,7 +200,7 @@ def choose_components(
     settings: MixtureSettings,
     rng: np.random.Generator,
     candidates: Iterable[int] = CANDIDATES,
-) -> list[Choice]:
+) -> list[TriedK]:
     """Held-out log-likelihood for growing K, until it has fallen twice in a row.
 
     Args:
@@ -203,14 +208,14 @@ def choose_components(
     """
     # The last small gains do not change which K is best.
     coarse = dataclasses.replace(settings, tolerance=settings.tolerance * 10)
-    tried: list[Choice] = []
+    tried: list[TriedK] = []
     for components in candidates:
         large = [(train, held) for train, held in folds if len(train) >= components]
         fits = [(fit_mixture(train, components, coarse, rng), held) for train, held in large]
         if not fits:
             break
         held_out = float(np.mean([log_density(fit.mixture, held).mean() for fit, held in fits]))
-        tried.append(Choice(components, held_out, float(np.mean([fit.log_likelihood for fit, _ in fits]))))
+        tried.append(TriedK(components, held_out, float(np.mean([fit.log_likelihood for fit, _ in fits]))))
         if len(tried) >= 3 and tried[-1].held_out < tried[-2].held_out < tried[-3].held_out:
             break
     return tried

@@ -11,8 +11,8 @@ import polars as pl
 from jaxtyping import Float, Float64, Int64
 
 from thresher import tables
-from thresher.density.map import _unit
 from thresher.errors import DataError
+from thresher.vectors import unit_length
 
 #: Neighbouring ids drawn together by the bootstrap: frames of one drive are no independent draws.
 _RUN_OF_IDS = 10
@@ -36,12 +36,12 @@ def component_sizes(
 
 
 def component_slices(
-    rows: Sequence[Int64[np.ndarray, " rows"]],
+    rows: Sequence[Int64[np.ndarray, " _rows"]],
     image_ids: Sequence[str],
     starts: Int64[np.ndarray, " images_plus_1"],
     grids: Int64[np.ndarray, "images 2"],
-    responsibility: Sequence[Float[np.ndarray, " rows"]],
-    log_density: Sequence[Float[np.ndarray, " rows"]],
+    responsibility: Sequence[Float[np.ndarray, " _rows"]],
+    log_density: Sequence[Float[np.ndarray, " _rows"]],
 ) -> pl.DataFrame:
     """Where the slices most typical of each component lie: image, row and column of its grid.
 
@@ -69,7 +69,7 @@ def similarity_bins(
 
     Shares, not counts: the pool may be a thousand times the target. The bins span the values of all.
     """
-    values = similarities["similarity_nats"].to_numpy()
+    values = similarities["similarity"].to_numpy()
     low, high = float(np.floor(values.min())), float(np.ceil(values.max()))
     # Round widths make bins whose borders a person can read: 1, 2, 5, 10, …
     rough = max(high - low, 1.0) / bins
@@ -79,7 +79,7 @@ def similarity_bins(
     edges = low + width * np.arange(int((high - low) // width) + 2)
     parts = []
     for role in roles:
-        own = similarities.filter(pl.col("role") == role)["similarity_nats"].to_numpy()
+        own = similarities.filter(pl.col("role") == role)["similarity"].to_numpy()
         share = np.histogram(own, edges)[0] / max(1, len(own))
         parts.append(
             pl.DataFrame({"role": [role] * len(share), "from_nats": edges[:-1], "to_nats": edges[1:], "share": share})
@@ -89,9 +89,7 @@ def similarity_bins(
 
 def near_share(similarities: pl.DataFrame) -> tuple[float, float]:
     """The similarity that 95 % of the held-out target reach (nats), and the share of the pool that reaches it, 0..1."""
-    target, pool = (
-        similarities.filter(pl.col("role") == role)["similarity_nats"].to_numpy() for role in ("target", "pool")
-    )
+    target, pool = (similarities.filter(pl.col("role") == role)["similarity"].to_numpy() for role in ("target", "pool"))
     reached = float(np.quantile(target, 0.05))
     return reached, float((pool >= reached).mean())
 
@@ -128,7 +126,7 @@ def domain_gap(
     folds = min(folds, len(target), len(pool))
     if folds < 2:
         raise DataError(f"domain gap: {len(target)} target and {len(pool)} pool images; 2 or more of each are needed.")
-    sides = (_unit(target), _unit(pool))
+    sides = (unit_length(target, np.float64), unit_length(pool, np.float64))
     held_out = [_held_out_values(sides, number, folds) for number in range(folds)]
     auc = float(np.mean([area_under_roc(*pair) for pair in held_out]))
     drawn = [

@@ -10,8 +10,10 @@ from jaxtyping import Float, Float64, Int64
 
 from thresher.density.em import MixtureSettings, fit_mixture
 from thresher.density.mixture import Mixture, log_density
-from thresher.density.similarity import similarity
+from thresher.density.similarity import mean_log_density
+from thresher.density.slice_block import SliceBlock
 from thresher.errors import DataError
+from thresher.vectors import random_rows
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,29 @@ def contiguous_folds(images: int, folds: int) -> Int64[np.ndarray, " borders"]:
         raise DataError(f"held out: {images} images cannot be cut into folds; 2 or more are needed.")
     folds = min(folds, images)
     return np.array([images * number // folds for number in range(folds + 1)], np.int64)
+
+
+def component_folds(
+    block: SliceBlock, folds: int, max_slices: int, rng: np.random.Generator
+) -> list[tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "m d"]]]:
+    """(to fit, held out) slices to choose the number of components by: whole images, in runs of neighbours.
+
+    A lone image is cut into halves.
+
+    Args:
+        max_slices: At most so many are fitted, drawn at random.
+    """
+    if len(block.grids) > 1:
+        borders = block.starts[contiguous_folds(len(block.grids), folds)]
+    else:
+        borders = np.array([0, len(block.slices) // 2, len(block.slices)])
+    pairs = []
+    for first, last in itertools.pairwise(borders):
+        inside = np.zeros(len(block.slices), bool)
+        inside[first:last] = True
+        train = random_rows(block.slices[~inside], max_slices, rng).astype(np.float32)
+        pairs.append((train, block.slices[inside].astype(np.float32)))
+    return pairs
 
 
 def held_out_similarity(
@@ -79,6 +104,6 @@ def held_out_similarity(
             others = others[np.sort(rng.choice(len(others), settings.max_slices, replace=False))]
         mixture = fit_mixture(others.astype(np.float32), components, settings, rng).mixture
         log_densities[inside] = log_density(mixture, slices[inside])
-        similarities[first:last] = similarity(mixture, slices[inside], starts[first : last + 1] - starts[first])
+        similarities[first:last] = mean_log_density(mixture, slices[inside], starts[first : last + 1] - starts[first])
         mixtures.append(mixture)
     return HeldOut(similarities, log_densities, tuple(mixtures))

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Float16, Float32, Float64, Int64
 
-from thresher.density.similarity import directions
 from thresher.errors import DataError, SettingsError
+from thresher.vectors import unit_length
 
 #: Rows of a 224-pixel short side at stride 32: landscape images keep their rows, taller ones are pooled to as many.
 BANDS = 7
@@ -108,7 +108,7 @@ def layouts_of_parts(
 ) -> Float16[np.ndarray, "images wide"]:
     """`layouts` from the `part_sums` of the same images."""
     parts = np.sqrt((1 - pooled_share) / (BANDS * _PARTS)) * _unit_parts(sums)
-    return np.concatenate([parts, np.sqrt(pooled_share) * directions(pooled)], axis=1).astype(np.float16)
+    return np.concatenate([parts, np.sqrt(pooled_share) * unit_length(pooled)], axis=1).astype(np.float16)
 
 
 def bands(
@@ -132,7 +132,7 @@ def bands_of_parts(sums: Float32[np.ndarray, "images bands parts d"]) -> Float16
 
 def _unit_parts(sums: Float32[np.ndarray, "images bands parts d"]) -> Float32[np.ndarray, "images wide"]:
     images, *parts, d = sums.shape
-    unit: Float32[np.ndarray, "images wide"] = directions(sums.reshape(-1, d)).reshape(images, math.prod(parts) * d)
+    unit: Float32[np.ndarray, "images wide"] = unit_length(sums.reshape(-1, d)).reshape(images, math.prod(parts) * d)
     return unit
 
 

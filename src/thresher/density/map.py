@@ -10,6 +10,7 @@ from jaxtyping import Float, Float64
 
 from thresher import tables
 from thresher.errors import DataError
+from thresher.vectors import nearest_rows, unit_length
 
 #: t-SNE's usual number of effective neighbours (van der Maaten & Hinton 2008 found 5 to 50 much alike).
 _PERPLEXITY = 30.0
@@ -36,7 +37,7 @@ def similarity_map(
     # One thread: several add up in whatever order they finish, and the same seed would give another map.
     with threadpool_limits(limits=1):
         model = TSNE(perplexity=perplexity, init="pca", learning_rate="auto", random_state=seed)
-        places = model.fit_transform(_unit(vectors)).astype(np.float64)
+        places = model.fit_transform(unit_length(vectors, np.float64)).astype(np.float64)
     frame = {"image_id": image_ids, "role": roles, "x": places[:, 0], "y": places[:, 1]}
     return pl.DataFrame(frame, schema=dict(tables.MAP)).sort("image_id")
 
@@ -56,19 +57,7 @@ def beside_landmarks(
 
     Source: Poličar et al. 2019 (openTSNE): new points start from the places of their nearest neighbours.
     """
-    known, near = _unit(landmarks).astype(np.float32), min(neighbours, len(landmarks))
-    placed = np.empty((len(vectors), 2), np.float64)
-    for start in range(0, len(vectors), 4096):
-        own = slice(start, start + 4096)
-        cosines = _unit(vectors[own]).astype(np.float32) @ known.T
-        rows = np.argpartition(-cosines, near - 1, axis=1)[:, :near]
-        weights = 1 / np.square(1 - np.take_along_axis(cosines, rows, 1).astype(np.float64) + 1e-3)
-        placed[own] = (places[rows] * weights[..., None]).sum(1) / weights.sum(1, keepdims=True)
+    rows, cosines = nearest_rows(vectors, landmarks, neighbours)
+    weights = 1 / np.square(1 - cosines + 1e-3)
+    placed: Float64[np.ndarray, "n 2"] = (places[rows] * weights[..., None]).sum(1) / weights.sum(1, keepdims=True)
     return placed
-
-
-def _unit(vectors: Float[np.ndarray, "n c"]) -> Float64[np.ndarray, "n c"]:
-    wide = vectors.astype(np.float64)
-    length = np.linalg.norm(wide, axis=1, keepdims=True)
-    unit: Float64[np.ndarray, "n c"] = wide / np.where(length > 0, length, 1)
-    return unit

@@ -21,7 +21,12 @@ from jaxtyping import Float, Float64
 from safetensors.numpy import load_file, save
 from threadpoolctl import ThreadpoolController
 
-from thresher.density.kernels import row_sums, scaled_rows, shift_below_peak, subtract_squares
+from thresher.density.kernels import (
+    row_sums,
+    scaled_rows,
+    shift_below_peak,
+    subtract_squares,
+)
 from thresher.errors import DataError
 from thresher.files import replacing
 

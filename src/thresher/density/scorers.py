@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Float16, Float32, Float64, Int64
+from jaxtyping import Float, Float16, Float32, Float64
 
 from thresher.density import sphere as spherical
 from thresher.density.layout import (
@@ -23,29 +24,19 @@ from thresher.density.layout import (
     uncentred,
 )
 from thresher.density.mixture import Mixture
-from thresher.density.neighbours import nearest_target
-from thresher.density.similarity import cosine_to_mean, mean_of_slices, similarity
+from thresher.density.similarity import cosine_to_mean, mean_log_density, mean_of_slices
+from thresher.density.slice_block import SliceBlock
 from thresher.density.sphere import Sphere
 from thresher.errors import DataError
+from thresher.vectors import nearest_rows
 
 #: Target images whose mean cosine is `nearest`.
 NEIGHBOURS = 5
 
 
 @dataclass(frozen=True)
-class Images:
-    """Some images: their slices as PCA coordinates, image i owning rows `starts[i]` to `starts[i + 1]`."""
-
-    slices: Float[np.ndarray, "n d"]
-    starts: Int64[np.ndarray, " images_plus_1"]
-    grids: Int64[np.ndarray, "images 2"]
-    pooled: Float[np.ndarray, "images c"]
-    """The mean of each image's unit slices before projection."""
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What is known of target and pool before any image is scored. All fields but `pool_mixture` tell of the target."""
+class FittedScorers:
+    """The fitted state of all scorers: what `fit` learns. All fields but `pool_mixture` describe the target."""
 
     mixture: Mixture
     pool_mixture: Mixture
@@ -67,21 +58,21 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class View:
-    """Some images in the light of the evidence; what several scorers need is worked out once, when first asked for."""
+class ScorerInput:
+    """What a scorer works from: fitted state and images; what several scorers need is worked out once, on demand."""
 
-    evidence: Evidence
-    images: Images
+    fitted: FittedScorers
+    images: SliceBlock
 
     @cached_property
-    def likelihood(self) -> Float64[np.ndarray, " images"]:
-        """`similarity` of each image under the target's mixture, in nats."""
-        return similarity(self.evidence.mixture, self.images.slices, self.images.starts)
+    def similarity(self) -> Float64[np.ndarray, " images"]:
+        """Mean log-density of each image's slices under the target's mixture, in nats per slice."""
+        return mean_log_density(self.fitted.mixture, self.images.slices, self.images.starts)
 
     @cached_property
     def uncentred(self) -> Float32[np.ndarray, "n d_plus_1"]:
         """The slices as `layout.uncentred` moves them."""
-        return uncentred(self.images.slices, self.evidence.origin)
+        return uncentred(self.images.slices, self.fitted.origin)
 
     @cached_property
     def parts(self) -> Float32[np.ndarray, "images bands parts d_plus_1"]:
@@ -89,7 +80,7 @@ class View:
         return part_sums(self.uncentred, self.images.starts, self.images.grids)
 
 
-def likelihood(view: View) -> Float64[np.ndarray, " images"]:
+def similarity(given: ScorerInput) -> Float64[np.ndarray, " images"]:
     """The paper's similarity: mean log-density of an image's slices under the target's Gaussian mixture.
 
     Returns:
@@ -100,10 +91,10 @@ def likelihood(view: View) -> Float64[np.ndarray, " images"]:
 
     Source: arXiv 1907.07023 §III-B.
     """
-    return view.likelihood
+    return given.similarity
 
 
-def ratio(view: View) -> Float64[np.ndarray, " images"]:
+def ratio(given: ScorerInput) -> Float64[np.ndarray, " images"]:
     """How much likelier the slices are under the target's mixture than under the pool's.
 
     Returns:
@@ -113,12 +104,12 @@ def ratio(view: View) -> Float64[np.ndarray, " images"]:
 
     Source: Xie et al. 2023 (DSIR, arXiv 2302.03169), there for text.
     """
-    pool = similarity(view.evidence.pool_mixture, view.images.slices, view.images.starts)
-    gained: Float64[np.ndarray, " images"] = view.likelihood - pool
+    pool = mean_log_density(given.fitted.pool_mixture, given.images.slices, given.images.starts)
+    gained: Float64[np.ndarray, " images"] = given.similarity - pool
     return gained
 
 
-def typicality(view: View) -> Float64[np.ndarray, " images"]:
+def typicality(given: ScorerInput) -> Float64[np.ndarray, " images"]:
     """How usual the likelihood is for the target: −|likelihood − median| in spreads of its own held-out images.
 
     Returns:
@@ -132,16 +123,26 @@ def typicality(view: View) -> Float64[np.ndarray, " images"]:
 
     Source: Nalisnick et al. 2019 (arXiv 1906.02994); median and half the interquartile range are ours.
     """
-    held_out = view.evidence.held_out_nats
+    return usualness(given.similarity, given.fitted.held_out_nats)
+
+
+def usualness(
+    similarity: Float64[np.ndarray, " images"], held_out: Float64[np.ndarray, " h"]
+) -> Float64[np.ndarray, " images"]:
+    """`typicality` from similarities and those of the target's own held-out images.
+
+    Raises:
+        DataError: nothing was held out.
+    """
     if not len(held_out):
-        raise DataError("typicality: no held-out similarity of the target was given. Fit with folds.")
+        raise DataError("typicality: the target has too few images to hold any out. It needs 2 or more.")
     low, middle, high = np.quantile(held_out, (0.25, 0.5, 0.75))
     spread = max(float(high - low) / 2, np.finfo(np.float64).tiny)
-    usual: Float64[np.ndarray, " images"] = -np.abs(view.likelihood - middle) / spread
+    usual: Float64[np.ndarray, " images"] = -np.abs(similarity - middle) / spread
     return usual
 
 
-def cosine(view: View) -> Float64[np.ndarray, " images"]:
+def cosine(given: ScorerInput) -> Float64[np.ndarray, " images"]:
     """Cosine of the pooled vector to the target's mean direction: the baseline to beat.
 
     Returns:
@@ -149,10 +150,10 @@ def cosine(view: View) -> Float64[np.ndarray, " images"]:
 
     Fails to tell a street seen from a car from one seen from a pavement: it knows what is shown, not where.
     """
-    return cosine_to_mean(view.images.pooled, view.evidence.pooled)
+    return cosine_to_mean(given.images.pooled, given.fitted.pooled)
 
 
-def nearest(view: View) -> Float64[np.ndarray, " images"]:
+def nearest(given: ScorerInput) -> Float64[np.ndarray, " images"]:
     """Mean cosine of the pooled vector to the five nearest target images.
 
     Returns:
@@ -160,12 +161,12 @@ def nearest(view: View) -> Float64[np.ndarray, " images"]:
 
     Fails where one odd target image draws the pool's odd images to the top; covers rare modes best.
     """
-    cosines = nearest_target(view.images.pooled, view.evidence.pooled, NEIGHBOURS)[1]
+    cosines = nearest_rows(given.images.pooled, given.fitted.pooled, NEIGHBOURS)[1]
     mean: Float64[np.ndarray, " images"] = cosines.mean(axis=1)
     return mean
 
 
-def rows(view: View) -> Float64[np.ndarray, " images"]:
+def rows(given: ScorerInput) -> Float64[np.ndarray, " images"]:
     """Mean cosine of seven bands of rows to the target's mean of each band: layout without learning from the pool.
 
     Returns:
@@ -173,21 +174,21 @@ def rows(view: View) -> Float64[np.ndarray, " images"]:
 
     Fails on streets seen from above, from the side, or in a tight crop. Source: ours (shared measurements).
     """
-    return dots(bands_of_parts(view.parts), view.evidence.rows_query)
+    return dots(bands_of_parts(given.parts), given.fitted.rows_query)
 
 
-def sphere(view: View) -> Float64[np.ndarray, " images"]:
+def sphere(given: ScorerInput) -> Float64[np.ndarray, " images"]:
     """Mean log-density of an image's slices under the target's von Mises–Fisher mixture.
 
     Returns:
         Nats per slice, higher is nearer.
 
-    Fails less on plain pictures than `likelihood` does, otherwise alike. Source: Banerjee et al. 2005.
+    Fails less on plain pictures than `similarity` does, otherwise alike. Source: Banerjee et al. 2005.
     """
-    return mean_of_slices(spherical.log_density(view.evidence.sphere, view.uncentred), view.images.starts)
+    return mean_of_slices(spherical.log_density(given.fitted.sphere, given.uncentred), given.images.starts)
 
 
-def pooled_sphere(view: View) -> Float64[np.ndarray, " images"]:
+def pooled_sphere(given: ScorerInput) -> Float64[np.ndarray, " images"]:
     """Log-density of the pooled vector under a von Mises–Fisher mixture of the target's; one component is the cosine.
 
     Returns:
@@ -195,10 +196,10 @@ def pooled_sphere(view: View) -> Float64[np.ndarray, " images"]:
 
     Fails with few target images: each component needs tens of them. Source: Banerjee et al. 2005.
     """
-    return spherical.log_density(view.evidence.pooled_sphere, view.images.pooled)
+    return spherical.log_density(given.fitted.pooled_sphere, given.images.pooled)
 
 
-def layout(view: View) -> Float64[np.ndarray, " images"]:
+def layout(given: ScorerInput) -> Float64[np.ndarray, " images"]:
     """Nearness in layout to a query that was refined on the pool: the default.
 
     Returns:
@@ -208,27 +209,44 @@ def layout(view: View) -> Float64[np.ndarray, " images"]:
 
     Source: see `layout.layout_query`.
     """
-    share = view.evidence.query_settings.pooled_share
-    return dots(layouts_of_parts(view.parts, view.images.pooled, share), view.evidence.query)
+    share = given.fitted.query_settings.pooled_share
+    return dots(layouts_of_parts(given.parts, given.images.pooled, share), given.fitted.query)
 
 
-Scorer = Callable[[View], Float64[np.ndarray, " images"]]
-#: Each gives one number per image, higher = nearer the target, and needs no more than its block of images.
-SCORERS: dict[str, Scorer] = {
-    "layout": layout,
-    "likelihood": likelihood,
-    "ratio": ratio,
-    "typicality": typicality,
-    "cosine": cosine,
-    "nearest": nearest,
-    "rows": rows,
-    "sphere": sphere,
-    "pooled_sphere": pooled_sphere,
-}
+Scorer = Callable[[ScorerInput], Float64[np.ndarray, " images"]]
+
+
+@dataclass(frozen=True)
+class Score:
+    """A number per image, higher is better; its column in scores.parquet and its method of `select` bear its name."""
+
+    name: str
+    unit: str
+    """Empty for plain numbers such as cosines."""
+    needs: tuple[str, ...]
+    """What it is worked out from: slices, grid (slices in their places), pooled, boxes, network."""
+    function: Callable[..., Any]
+    words: str = ""
+    """What it says, where its function works out several."""
+
+
+#: Similarities to the target; each function needs no more than its block of images.
+SIMILARITIES = (
+    Score("layout", "", ("grid", "pooled"), layout),
+    Score("similarity", "nats per slice", ("slices",), similarity),
+    Score("ratio", "nats per slice", ("slices",), ratio),
+    Score("typicality", "spreads", ("slices",), typicality),
+    Score("cosine", "", ("pooled",), cosine),
+    Score("nearest", "", ("pooled",), nearest),
+    Score("rows", "", ("grid",), rows),
+    Score("sphere", "nats per slice", ("slices",), sphere),
+    Score("pooled_sphere", "nats", ("pooled",), pooled_sphere),
+)
+SCORERS: dict[str, Scorer] = {score.name: score.function for score in SIMILARITIES}
 
 
 def queries(
-    target: Images,
+    target: SliceBlock,
     pool_layouts: Float[np.ndarray, "n wide"],
     origin: Float64[np.ndarray, " d_plus_1"],
     settings: QuerySettings,
@@ -243,11 +261,11 @@ def queries(
 
 
 def layouts_of(
-    images: Images, origin: Float64[np.ndarray, " d_plus_1"], pooled_share: float
+    images: SliceBlock, origin: Float64[np.ndarray, " d_plus_1"], pooled_share: float
 ) -> Float16[np.ndarray, "images wide"]:
     """`layout.layouts` of images whose slices are PCA coordinates."""
     return layouts(uncentred(images.slices, origin), images.starts, images.grids, images.pooled, pooled_share)
 
 
-def _bands_of(images: Images, origin: Float64[np.ndarray, " d_plus_1"]) -> Float16[np.ndarray, "images wide"]:
+def _bands_of(images: SliceBlock, origin: Float64[np.ndarray, " d_plus_1"]) -> Float16[np.ndarray, "images wide"]:
     return bands(uncentred(images.slices, origin), images.starts, images.grids)

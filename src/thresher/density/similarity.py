@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64, Int64
+from jaxtyping import Float, Float64, Int64
 
 from thresher.density.mixture import Mixture, log_density
 from thresher.errors import DataError
+from thresher.vectors import unit_length
 
 
-def similarity(
+def mean_log_density(
     mixture: Mixture, slices: Float[np.ndarray, "n d"], starts: Int64[np.ndarray, " images_plus_1"]
 ) -> Float64[np.ndarray, " images"]:
     """How near each image is to the target: sim(x) = (1/s) Σ_i log p(φ_i).
@@ -25,7 +26,7 @@ def similarity(
 
     Source: arXiv 1907.07023 §III-B.
 
-    >>> similarity(Mixture.standard(d=1), np.array([[0.0], [0.0], [1.0]]), np.array([0, 2, 3])).round(3)
+    >>> mean_log_density(Mixture.standard(d=1), np.array([[0.0], [0.0], [1.0]]), np.array([0, 2, 3])).round(3)
     array([-0.919, -1.419])
     """
     return mean_of_slices(log_density(mixture, slices), starts)
@@ -46,15 +47,8 @@ def mean_of_slices(
     return means
 
 
-def directions(vectors: Float[np.ndarray, "n c"]) -> Float32[np.ndarray, "n c"]:
-    """Each vector at unit length, in float32; a vector of zeros stays zero."""
-    wide = vectors.astype(np.float32)
-    length = np.linalg.norm(wide, axis=1, keepdims=True)
-    return wide / np.where(length > 0, length, 1)
-
-
 def cosine_to_mean(vectors: Float[np.ndarray, "n c"], target: Float[np.ndarray, "m c"]) -> Float64[np.ndarray, " n"]:
     """Cosine of each pooled vector to the target's mean direction: the baseline to beat; −1..1, higher = nearer."""
-    mean = directions(directions(target).mean(axis=0, keepdims=True))
-    cosine: Float64[np.ndarray, " n"] = (directions(vectors) @ mean.T).ravel().astype(np.float64)
+    mean = unit_length(unit_length(target).mean(axis=0, keepdims=True))
+    cosine: Float64[np.ndarray, " n"] = (unit_length(vectors) @ mean.T).ravel().astype(np.float64)
     return cosine

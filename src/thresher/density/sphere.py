@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Float32, Float64
 
-from thresher.density.similarity import directions
 from thresher.errors import DataError
+from thresher.vectors import unit_length
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ def log_density(sphere: Sphere, rows: Float[np.ndarray, "n d"]) -> Float64[np.nd
         raise DataError(f"sphere: rows have {rows.shape[1]} features; it was fitted on {sphere.directions.shape[1]}.")
     density = np.empty(len(rows))
     for start in range(0, len(rows), BLOCK_ROWS):
-        block = directions(rows[start : start + BLOCK_ROWS])
+        block = unit_length(rows[start : start + BLOCK_ROWS])
         density[start : start + BLOCK_ROWS] = _unscaled_shares(sphere, block)[2]
     return density
 
@@ -128,7 +128,7 @@ def fit_sphere(
 def _usable(rows: Float[np.ndarray, "n d"], components: int) -> Float32[np.ndarray, "n d"]:
     if components < 1 or len(rows) < components:
         raise DataError(f"sphere: {len(rows)} rows cannot hold {components} components. Use 1 to {len(rows)}.")
-    unit = directions(rows)
+    unit = unit_length(rows)
     bad = int((~(np.einsum("nd,nd->n", unit, unit) > 0.5)).sum())
     if bad:
         raise DataError(

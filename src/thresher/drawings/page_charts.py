@@ -79,7 +79,7 @@ def places_chart(
         names: What the column holds, the most frequent first, where it holds names; `UNKNOWN` is grey.
     """
     by_set = colour == "set"
-    numeric = colour in ("similarity_nats", "layout", "diversity")
+    numeric = colour in ("similarity", "layout", "diversity")
     kind = "Q" if numeric else "N"
     scale: Any = SETS if by_set else alt.Scale(scheme="viridis") if numeric else _kinds(names)
     key = (

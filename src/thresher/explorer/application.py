@@ -6,8 +6,7 @@ import json
 import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from importlib.resources import files
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
@@ -20,6 +19,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from thresher.errors import DataError, SettingsError
+from thresher.explorer.answers import Answers
 
 #: A page of another origin cannot send this header without asking first, and nobody here answers such a question.
 OWN_HEADER = "x-thresher"
@@ -33,50 +33,6 @@ _HEADERS = {
 }
 _KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
 _FILES = ("explorer.html", "explorer.css", "explorer.js", "gallery.js", "plane.js", "controls.js", "ask.js")
-
-
-class Answers(Protocol):
-    """What the application asks; images are named by numbers, never by paths."""
-
-    def told(self) -> dict[str, Any]:
-        """What the page needs before anything is chosen."""
-        ...
-
-    def points(self) -> bytes:
-        """Where every image lies, as bytes."""
-        ...
-
-    def choose(self, ask: Mapping[str, Any]) -> dict[str, Any]:
-        """What settings choose."""
-        ...
-
-    def gallery(self, ask: Mapping[str, Any]) -> dict[str, Any]:
-        """Cards of a view."""
-        ...
-
-    def details(self, row: int) -> dict[str, Any]:
-        """One image and its nearest of the target."""
-        ...
-
-    def picture(self, row: int, side: int) -> bytes:
-        """An image as JPEG."""
-        ...
-
-    def heat(self, row: int) -> bytes:
-        """As JPEG, where an image looks like the target."""
-        ...
-
-    def mark(self, ask: Mapping[str, Any]) -> None:
-        """Mark an image."""
-        ...
-
-    def save(self, ask: Mapping[str, Any]) -> dict[str, Any]:
-        """Save a choice as a selection."""
-        ...
-
-    def export(self, ask: Mapping[str, Any]) -> tuple[Path, Path]:
-        """A file to download, and the temporary folder that goes with it."""
-        ...
 
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -111,13 +67,13 @@ def application(answers: Answers, hosts: Sequence[str]) -> Starlette:
     async def details(request: Request) -> Response:
         return JSONResponse(await run_in_threadpool(answers.details, int(request.path_params["row"])))
 
-    async def told(request: Request) -> Response:
-        return JSONResponse(await run_in_threadpool(answers.told))
+    async def summary(request: Request) -> Response:
+        return JSONResponse(await run_in_threadpool(answers.summary))
 
     routes = [
         Route("/", _file("explorer.html")),
         *(Route(f"/{name}", _file(name)) for name in _FILES[1:]),
-        Route("/api/told", told),
+        Route("/api/summary", summary),
         Route("/api/points", points),
         Route("/api/details/{row:int}", details),
         Route("/picture/{row:int}/{side:int}", picture),

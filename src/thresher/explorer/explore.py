@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from thresher import tables
 from thresher.errors import SettingsError
-from thresher.explorer.opened_run import workbench
 from thresher.explorer.review import UNMARKED, Review
+from thresher.explorer.rows import run_rows
 from thresher.run.folder import Run
+from thresher.run.opened import OpenedRun
 from thresher.run.perform import StageResult
 from thresher.stages.select import SelectSettings, settings_from
 
@@ -27,7 +30,7 @@ class ExploreSettings:
     """What is shown first, to whom, and where."""
 
     selection: str = ""
-    """Start from the settings, and go on with the review, of this selection; else from select's defaults."""
+    """Open this selection: its settings and, if it has one, its review. Default: select's default settings."""
     person: str = ""
     """Who reviews, as saved reviews will name them; by default the name that you are logged in by."""
     port: int = 8765
@@ -82,28 +85,31 @@ def explorer(run: Run, settings: ExploreSettings) -> Any:
         SettingsError: there is no such selection.
         DataError: score has not run.
     """
-    from thresher.explorer.answers import Desk
+    from thresher.explorer.answers import Answers
     from thresher.explorer.application import application
 
-    start, before = _start(run, settings.selection)
-    bench = workbench(run, settings.roots, start.duplicate_cosine)
+    opened = OpenedRun(run)
+    start, before = _start(opened, settings.selection)
+    rows = run_rows(opened, settings.roots, start.duplicate_cosine)
     review = Review(settings.person or getpass.getuser(), before)
-    gone = review.marks().join(bench.candidates.datasets, on="image_id", how="anti")
+    gone = review.marks().join(rows.candidates.datasets, on="image_id", how="anti")
     for image_id in gone["image_id"]:  # nobody could take these marks back by hand
         review.mark(image_id, UNMARKED)
-    return application(Desk(bench, review, start), _hosts(settings.host))
+    return application(Answers(rows, review, start), _hosts(settings.host))
 
 
-def _start(run: Run, name: str) -> tuple[SelectSettings, Any]:
+def _start(opened: OpenedRun, name: str) -> tuple[SelectSettings, pl.DataFrame | None]:
     """The settings of a selection, and its review if it has one."""
     if not name:
         return SelectSettings(), None
-    entry = run.recorded().get(f"select:{name}", {})
-    if "settings" not in entry:
-        raise SettingsError(f"selection '{name}': {run.manifest} does not say how it was made. Run select again first.")
-    settings = settings_from(entry["settings"])
-    before = tables.read(run.review(settings.review), tables.REVIEW) if settings.review else None
-    return settings, before
+    run, recorded = opened.run, opened.settings_of(f"select:{name}")
+    if not recorded:
+        raise SettingsError(
+            f"selection '{name}': {run.manifest} does not say how it was made. "
+            f"Run `thresher select {run.folder} --name {name} …` again first."
+        )
+    settings = settings_from(recorded)
+    return settings, tables.read(run.review(settings.review), tables.REVIEW) if settings.review else None
 
 
 def _listening(settings: ExploreSettings) -> socket.socket:

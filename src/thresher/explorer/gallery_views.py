@@ -1,4 +1,4 @@
-"""What the explorer's gallery can show of a choice, as rows in the order in which they are shown."""
+"""What the explorer's gallery can show of a selection, as rows in the order in which they are shown."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
 
-from thresher.stages.select import Chosen, SelectSettings
+from thresher.selection.choose import Selection
+from thresher.stages.select import SelectSettings
 
-#: Rows of the workbench, and one flag for each row of the pool.
+#: Rows of a `RunRows`, and one flag for each row of the pool.
 Rows: TypeAlias = Int64[np.ndarray, " n"]
 Flags: TypeAlias = Bool[np.ndarray, " pool"]
 #: The views that need a second selection.
@@ -22,11 +23,12 @@ DRAWN, _SEED = 120, 0
 
 
 @dataclass(frozen=True)
-class Choice:
+class GallerySelection:
     """What settings chose, by rows."""
 
     settings: SelectSettings
-    made: Chosen
+    made: Selection
+    not_ranked: int
     rows: Rows
     """The chosen, best first."""
     next: Rows
@@ -35,7 +37,7 @@ class Choice:
     """Whether each row of the pool is chosen."""
 
 
-def rows_of_view(view: str, choice: Choice, inside: Flags | None = None, other: Flags | None = None) -> Rows:
+def rows_of_view(view: str, shown: GallerySelection, inside: Flags | None = None, other: Flags | None = None) -> Rows:
     """The rows of a view that depends on no marks.
 
     Args:
@@ -43,23 +45,23 @@ def rows_of_view(view: str, choice: Choice, inside: Flags | None = None, other: 
         other: For the views of `COMPARED`: which rows the second selection holds.
     """
     if view in ("chosen", "last"):
-        return choice.rows if view == "chosen" else choice.rows[::-1]
+        return shown.rows if view == "chosen" else shown.rows[::-1]
     if view == "left out":
-        return choice.next
+        return shown.next
     if view == "random":
-        drawn: Rows = np.random.default_rng(_SEED).permutation(len(choice.within))[:DRAWN].astype(np.int64)
+        drawn: Rows = np.random.default_rng(_SEED).permutation(len(shown.within))[:DRAWN].astype(np.int64)
         return drawn
     if view == "rectangle":
         wanted = inside
     elif other is not None:
-        here = choice.within
+        here = shown.within
         wanted = {"only here": here & ~other, "only there": other & ~here, "in both": here & other}[view]
     if wanted is None:
         raise ValueError(f"view {view} needs flags")
     # The chosen first, then the other candidates, each best first; last those that cannot be ranked.
-    rest = np.ones(len(choice.within), bool)
-    rest[choice.rows] = rest[choice.next] = False
-    ordered = np.concatenate([choice.rows, choice.next, np.flatnonzero(rest)])
+    rest = np.ones(len(shown.within), bool)
+    rest[shown.rows] = rest[shown.next] = False
+    ordered = np.concatenate([shown.rows, shown.next, np.flatnonzero(rest)])
     found: Rows = ordered[wanted[ordered]]
     return found
 

@@ -1,2 +1,3 @@
-"""Images as vectors: the backbone that sees them, the projection that shortens its vectors, and the files (shards) that
-hold them. `engine` shares the images out to workers."""
+"""Images as vectors: the backbone that sees them, the projection that shortens its vectors, and the files (shards)
+that hold them. `engine` shares the images out to workers.
+"""

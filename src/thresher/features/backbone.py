@@ -16,7 +16,14 @@ from jaxtyping import Float32, UInt8
 
 from thresher.errors import DataError, SettingsError
 from thresher.files import replacing
-from thresher.pretrained import IMAGENET_MEAN, IMAGENET_STD, pad_statically, pixel_scale, timm_tensors, weights_file
+from thresher.pretrained import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    pad_statically,
+    pixel_scale,
+    timm_tensors,
+    weights_file,
+)
 
 if TYPE_CHECKING:
     import torch

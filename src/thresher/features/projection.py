@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float32
 from safetensors import safe_open
 from safetensors.numpy import load_file, save
 
@@ -33,13 +33,6 @@ class Projection:
             raise DataError(f"projection: slices have {slices.shape[1]} features; it was fitted on {len(self.mean)}.")
         coordinates: Float32[np.ndarray, "n d"] = (slices - self.mean) @ self.axes.T
         return coordinates
-
-
-def unit_length(slices: Float32[np.ndarray, "n c"]) -> Float32[np.ndarray, "n c"]:
-    """Each slice divided by its Euclidean length; a slice of zeros stays zero."""
-    length = np.linalg.norm(slices, axis=1, keepdims=True)
-    unit: Float32[np.ndarray, "n c"] = slices / np.where(length > 0, length, 1)
-    return unit
 
 
 def fit_projection(
@@ -92,10 +85,3 @@ def load_projection(path: Path) -> Projection:
     """The projection written by `save_projection`."""
     arrays = load_file(path)
     return Projection(arrays["mean"], arrays["axes"], float(arrays["explained"][0]))
-
-
-def random_rows(values: Float[np.ndarray, "n d"], most: int, rng: np.random.Generator) -> Float[np.ndarray, "m d"]:
-    """At most `most` rows, drawn without repetition, in their old order."""
-    if len(values) <= most:
-        return values
-    return values[np.sort(rng.choice(len(values), most, replace=False))]

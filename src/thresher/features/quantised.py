@@ -24,7 +24,12 @@ def quantise(network: Path, to: Path, inputs: Iterable[Float32[np.ndarray, "1 3 
     Source: Jacob et al. 2018 (arXiv 1712.05877), as onnxruntime's static quantisation does it.
     """
     import onnx
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization import (
+        CalibrationDataReader,
+        QuantFormat,
+        QuantType,
+        quantize_static,
+    )
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from jaxtyping import Bool, Float16, Int64
+from jaxtyping import Bool, Float16
 
+from thresher.density.slice_block import SliceBlock
 from thresher.errors import DataError
 from thresher.features.projection import Projection
 from thresher.tables import write
@@ -30,18 +31,6 @@ class ImageFeatures:
     height_px: int
     slices: Float16[np.ndarray, "s d"]
     vector: Float16[np.ndarray, " c"]
-
-
-@dataclass(frozen=True)
-class SliceBlock:
-    """Slices of some images, row after row; image i owns rows `starts[i]` to `starts[i + 1]`."""
-
-    image_ids: list[str]
-    starts: Int64[np.ndarray, " images_plus_1"]
-    slices: Float16[np.ndarray, "n d"]
-    grids: Int64[np.ndarray, "images 2"]
-    pooled: Float16[np.ndarray, "images c"]
-    """The mean of each image's unit slices before projection."""
 
 
 def shard_path(folder: Path, number: int) -> Path:
@@ -140,7 +129,7 @@ def read_blocks(folder: Path, order: Sequence[int] | None = None) -> Iterator[Sl
         flat = frame["slices"].rechunk().explode().to_numpy(allow_copy=False)
         starts = np.concatenate([[0], np.cumsum(grids.prod(axis=1))]).astype(np.int64)
         pooled = frame["vector"].rechunk().to_numpy(allow_copy=False)
-        yield SliceBlock(frame["image_id"].to_list(), starts, flat.reshape(-1, width), grids, pooled)
+        yield SliceBlock(flat.reshape(-1, width), starts, grids, pooled, frame["image_id"].to_list())
 
 
 def slices_in_shards(
@@ -178,10 +167,10 @@ def slices_of(folder: Path, wanted: set[str]) -> SliceBlock:
     )
     order = sorted(range(len(image_ids)), key=image_ids.__getitem__)
     if order == list(range(len(order))):  # as embed writes them; putting them in order would copy all slices
-        return SliceBlock(image_ids, starts, slices, grids, pooled)
+        return SliceBlock(slices, starts, grids, pooled, image_ids)
     rows = np.concatenate([np.arange(starts[image], starts[image + 1]) for image in order])
     sorted_starts = np.concatenate([[0], np.cumsum(lengths[order])]).astype(np.int64)
-    return SliceBlock([image_ids[image] for image in order], sorted_starts, slices[rows], grids[order], pooled[order])
+    return SliceBlock(slices[rows], sorted_starts, grids[order], pooled[order], [image_ids[image] for image in order])
 
 
 def owned(block: SliceBlock, mine: Sequence[bool] | Bool[np.ndarray, " images"]) -> SliceBlock:
@@ -189,11 +178,11 @@ def owned(block: SliceBlock, mine: Sequence[bool] | Bool[np.ndarray, " images"])
     kept = np.asarray(mine, bool)
     lengths = np.diff(block.starts)
     return SliceBlock(
-        list(itertools.compress(block.image_ids, kept)),
-        np.concatenate([[0], np.cumsum(lengths[kept])]).astype(np.int64),
         block.slices[np.repeat(kept, lengths)],
+        np.concatenate([[0], np.cumsum(lengths[kept])]).astype(np.int64),
         block.grids[kept],
         block.pooled[kept],
+        list(itertools.compress(block.image_ids, kept)),
     )
 
 

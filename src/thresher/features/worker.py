@@ -1,18 +1,18 @@
-"""What one worker does with one task: images through the backbone, and the result into one file.
+"""What a worker of `embed` does with one task: it runs images through the backbone and writes the result to one file.
 
-A worker is a process of its own (`python -m thresher.features.worker`), or an actor on a cluster. Tasks and reports are
-plain values, and all else goes through files, so that nothing is pickled and any machine that sees the files can work.
+`thresher.workers` calls `answerer` in a process of its own or in an actor on a cluster. Tasks and reports are lines of
+JSON; everything else goes through files, so that nothing is pickled and any machine that sees the files can work.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
-import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -25,9 +25,10 @@ from safetensors.numpy import save
 from thresher.errors import DataError
 from thresher.features.backbone import Backbone, open_backbone
 from thresher.features.pixels import network_pixels
-from thresher.features.projection import Projection, load_projection, unit_length
+from thresher.features.projection import Projection, load_projection
 from thresher.features.shards import ImageFeatures, shard_is_current, write_shard
 from thresher.files import replacing
+from thresher.vectors import unit_length
 from thresher.workers.store import exists, fetch, is_url, local_copy, written
 
 #: (image id, path)
@@ -36,7 +37,7 @@ Image = tuple[str, str]
 
 @dataclass(frozen=True)
 class WorkerSettings:
-    """What every task of a stage has in common; paths must mean the same to every worker."""
+    """What all tasks have in common. Paths must mean the same to every worker."""
 
     backbone: str
     """The ONNX file."""
@@ -48,7 +49,7 @@ class WorkerSettings:
 
 @dataclass(frozen=True)
 class Task:
-    """Some images, and the file that is to hold them."""
+    """Some images, and the file to which their features are written."""
 
     kind: Literal["sample", "shard"]
     number: int
@@ -56,16 +57,16 @@ class Task:
     path: str
     fingerprint: str = ""
     projection: str = ""
-    """Where the projection of a shard lies."""
+    """The projection's file; only for a shard."""
     samples: Sequence[str] = ()
-    """Files of images that have been through the backbone already."""
+    """Files with features of images that have been through the backbone already."""
     fatal: Sequence[str] = ()
-    """Ids of images that ended the worker which read them: listed as unreadable, not tried again."""
+    """Ids of images that killed the workers reading them: listed as unreadable, not tried again."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What became of a task."""
+    """The result of a task: how many images were embedded and how many could not be read."""
 
     number: int
     images: int
@@ -77,7 +78,7 @@ class Report:
 
 @dataclass(frozen=True)
 class UnitSlices:
-    """The slices of one image at unit length, before any projection."""
+    """The slices of one image, at unit length and not yet projected."""
 
     grid_h: int
     grid_w: int
@@ -87,7 +88,7 @@ class UnitSlices:
 
 
 class Worker:
-    """Holds a network in memory from task to task. One thread: as many workers as processors are to work."""
+    """Holds the network in memory from task to task. It uses one thread; open as many workers as processors."""
 
     def __init__(self, settings: WorkerSettings) -> None:
         """Open the backbone."""
@@ -99,7 +100,7 @@ class Worker:
         self.sampled = _Samples(())
 
     def done(self, task: Task) -> Report:
-        """Do a task and say what became of it."""
+        """Do a task; returns its report."""
         started = time.perf_counter()
         if task.kind == "shard" and _is_current(task):
             return Report(task.number, 0, 0, 0.0, made=False)
@@ -148,7 +149,7 @@ def _is_current(task: Task) -> bool:
 
 
 def projected_features(image_id: str, unit: UnitSlices, projection: Projection) -> ImageFeatures:
-    """What is kept of an image: projected slices, and the mean of the unprojected ones."""
+    """What is stored of an image: projected slices, and the mean of the unprojected ones."""
     return ImageFeatures(
         image_id,
         unit.grid_h,
@@ -170,7 +171,7 @@ def _write_sample(path: Path, found: dict[str, UnitSlices]) -> None:
 
 
 class _Samples:
-    """Images in sample files, read one by one as they are asked for."""
+    """Images in sample files, read one by one on request."""
 
     def __init__(self, paths: Iterable[str]) -> None:
         self.paths = tuple(paths)
@@ -183,7 +184,7 @@ class _Samples:
             }
 
     def get(self, image_id: str) -> UnitSlices | None:
-        """The image's slices; None if it was not sampled."""
+        """The image's slices; None if it is in no sample file."""
         if image_id not in self._where:
             return None
         file, name, sizes = self._where[image_id]
@@ -207,26 +208,35 @@ def from_json(kind: type[Any], text: str) -> Any:
 
 def as_line(value: Any) -> str:
     """A dataclass of plain values as one line of JSON."""
-    return json.dumps(dataclasses.asdict(value)) + "\n"
+    return json.dumps(dataclasses.asdict(value))
+
+
+def answerer(first_line: str) -> Callable[[str], str]:
+    """What a worker process calls for each task (`thresher.workers.serve`); the first line holds `WorkerSettings`."""
+    return functools.partial(answer, Worker(from_json(WorkerSettings, first_line)))
 
 
 def answer(worker: Worker, line: str) -> str:
-    """The report on a task as a line, or what went wrong: a full disk is no reason to take the images for broken."""
+    """The report on a task as a line of JSON, or what went wrong. A full disk is not blamed on the images.
+
+    Raises:
+        MemoryError: ends the process, as the system would have done.
+    """
     try:
         return as_line(worker.done(from_json(Task, line)))
     except OSError as error:
-        if error.errno is None:  # not the system's word, but a library's
-            return json.dumps({"failed": {"trace": traceback.format_exc()}}) + "\n"
+        if error.errno is None:  # raised by a library, not by the system
+            return json.dumps({"failed": {"trace": traceback.format_exc()}})
         failed = {"errno": error.errno, "reason": error.strerror, "file": str(error.filename or "")}
     except MemoryError:
-        raise  # as if the system had ended this process for it
+        raise
     except Exception:
         failed = {"trace": traceback.format_exc()}
-    return json.dumps({"failed": failed}) + "\n"
+    return json.dumps({"failed": failed})
 
 
-def answered(line: str) -> Report:
-    """The report that a line holds.
+def report_of(line: str) -> Report:
+    """The report that an answer holds.
 
     Raises:
         OSError: the worker could not write.
@@ -239,15 +249,3 @@ def answered(line: str) -> Report:
     if "trace" in failed:
         raise RuntimeError(f"a worker failed:\n{failed['trace']}")
     raise OSError(failed["errno"], failed["reason"], failed["file"])
-
-
-def main() -> None:
-    """Serve tasks from stdin, a line each, until it ends, as it does when the process that asked is gone."""
-    worker = Worker(from_json(WorkerSettings, sys.stdin.readline()))
-    for line in sys.stdin:
-        sys.stdout.write(answer(worker, line))
-        sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    main()

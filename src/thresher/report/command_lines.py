@@ -9,36 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from thresher.comparison.settings import GRID, CompareSettings
-from thresher.stages.embed import EmbedSettings
-from thresher.stages.fit import FitSettings
-from thresher.stages.index import IndexSettings
-from thresher.stages.insight import InsightSettings
-from thresher.stages.score import ScoreSettings
-from thresher.stages.select import SelectSettings
+from thresher.run.stages import STAGES
 from thresher.training.settings import TrainSettings
 
-#: The stages of a run in the order in which they are done.
-SETTINGS = {
-    "index": IndexSettings,
-    "embed": EmbedSettings,
-    "fit": FitSettings,
-    "score": ScoreSettings,
-    "select": SelectSettings,
-    "insight": InsightSettings,
-}
-
+#: The stages that the run's own manifest records, in the order in which they are done.
+RECORDED = {stage.name: stage for stage in STAGES if stage.version and stage.home.startswith("thresher.stages.")}
 #: Longer lines are broken.
 _WIDTH = 100
 
 
 def in_order(recorded: Mapping[str, Any]) -> dict[str, Any]:
     """The manifest's stages that are known and ended, in the order in which they are done."""
-    places = list(SETTINGS)
+    places = list(RECORDED)
     known = {
-        stage: entry
-        for stage, entry in recorded.items()
-        if stage.partition(":")[0] in SETTINGS and "settings" in entry
-    }  # fmt: skip
+        stage: entry for stage, entry in recorded.items() if stage.partition(":")[0] in RECORDED and "settings" in entry
+    }
     return dict(sorted(known.items(), key=lambda each: (places.index(each[0].partition(":")[0]), each[0])))
 
 
@@ -52,7 +37,7 @@ def command_lines(folder: Path, recorded: Mapping[str, Any], comparisons: Mappin
     lines = []
     for stage, entry in in_order(recorded).items():
         name = stage.partition(":")[0]
-        lines.append(_line(name, folder, _flags(SETTINGS[name], entry["settings"])))
+        lines.append(_line(name, folder, _flags(RECORDED[name].settings, entry["settings"])))
     for entry in comparisons.values():
         shared = {name: value for name, value in entry["training"].items() if name not in GRID}
         flags = _flags(CompareSettings, entry["settings"]) + _flags(TrainSettings, shared)

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from thresher import tables
 from thresher.data.images import rgb_image
 from thresher.drawings.thumbnails import LARGE, SMALL, WIDE, Shown, jpeg, thumbnail
 from thresher.errors import DataError
 from thresher.features.shards import with_slices
 from thresher.files import replacing
-from thresher.run.folder import Run
+from thresher.run.opened import OpenedRun
 from thresher.run.perform import Track
 
 if TYPE_CHECKING:
@@ -29,15 +28,19 @@ Keep = Callable[[str, bytes], str]
 _OURS = re.compile(r"[0-9a-f]{20}-\d+\.jpg")
 
 
-def boxes_of(run: Run, frames: Sequence[pl.DataFrame], classes: Mapping[str, int]) -> dict[str, list[dict[str, Any]]]:
+def boxes_of(
+    opened: OpenedRun, frames: Sequence[pl.DataFrame], classes: Mapping[str, int]
+) -> dict[str, list[dict[str, Any]]]:
     """The boxes of these classes on the images that the frames name and on their nearest target images, by image."""
     ids: set[str] = set()
     for frame in frames:
         ids |= set(frame["image_id"])
         ids |= {each for why in frame["why"] if why for each in why["nearest_ids"] or ()}
-    columns = tables.some(tables.BOXES, "image_id", "class", "x0", "y0", "x1", "y1")
-    own = tables.scan(run.boxes, columns).filter(
-        pl.col("image_id").is_in(sorted(ids)) & pl.col("class").is_in(sorted(classes))
+    columns = ("image_id", "class", "x0", "y0", "x1", "y1")
+    own = (
+        opened.lazy_boxes()
+        .select(columns)
+        .filter(pl.col("image_id").is_in(sorted(ids)) & pl.col("class").is_in(sorted(classes)))
     )
     found: dict[str, list[dict[str, Any]]] = {}
     for row in own.collect(engine="streaming").sort("image_id", "class", "x0", "y0", "x1", "y1").iter_rows(named=True):
@@ -45,21 +48,22 @@ def boxes_of(run: Run, frames: Sequence[pl.DataFrame], classes: Mapping[str, int
     return found
 
 
-def heat_of(run: Run, frames: Sequence[pl.DataFrame]) -> dict[str, Heat]:
+def heat_of(opened: OpenedRun, frames: Sequence[pl.DataFrame]) -> dict[str, Heat]:
     """What the run's mixture says of the slices of the frames' images; of none, where it has no mixture of them."""
     from thresher.report.blocks import heat
-    from thresher.stages.heat import Looks, mixture_fits
+    from thresher.stages.heat import HeatMaps, mixture_fits
 
+    run = opened.run
     ids = with_slices(run.slices, {name for frame in frames for name in frame["image_id"]})
     if not mixture_fits(run, ids):
         return {}
-    looks = Looks(run)
-    found = looks.densities(ids)
-    return {name: heat(values, looks.scale.low, looks.scale.high) for name, values in found.items()}
+    maps = HeatMaps(opened)
+    found = maps.densities(ids)
+    return {name: heat(values, maps.scale.low, maps.scale.high) for name, values in found.items()}
 
 
 def pictures_of(
-    run: Run, sections: Sequence[Section], images: pl.DataFrame, out: Path, single_file: bool, track: Track[Any]
+    opened: OpenedRun, sections: Sequence[Section], out: Path, single_file: bool, track: Track[Any]
 ) -> tuple[Pictures, int]:
     """Make every picture that the sections show; gives them and the number of images that could not be read."""
     from thresher.report.blocks import Chart, Drawing, Drawings, Gallery, Strips
@@ -77,15 +81,16 @@ def pictures_of(
     kept: set[str] = set()
     folder = out.parent / f"{out.stem}_files"
     keep = _inside if single_file else _beside(folder, kept)
-    paths = dict(images.filter(pl.col("image_id").is_in(sorted(large | small))).select("image_id", "path").iter_rows())
+    wanted = pl.col("image_id").is_in(sorted(large | small))
+    paths = dict(opened.images.filter(wanted).select("image_id", "path").iter_rows())
     shown: dict[int, dict[str, Shown]] = {LARGE: {}, SMALL: {}}
     for image_id in track(sorted(large | small), len(large | small), "drawing thumbnails"):
-        wanted = [side for side, ids in ((LARGE, large), (SMALL, small)) if image_id in ids]
-        for side, one in _thumbnails(Path(paths.get(image_id, "")), image_id, wanted, keep).items():
+        sides = [side for side, ids in ((LARGE, large), (SMALL, small)) if image_id in ids]
+        for side, one in _thumbnails(Path(paths.get(image_id, "")), image_id, sides, keep).items():
             shown[side][image_id] = one
     drawn = [block for block in blocks if isinstance(block, Drawing)]
     drawn += [each for block in blocks if isinstance(block, Drawings) for each in block.drawings]
-    drawings = {one.file: _thumbnails(run.folder / one.file, one.file, [WIDE], keep)[WIDE] for one in drawn}
+    drawings = {one.file: _thumbnails(opened.run.folder / one.file, one.file, [WIDE], keep)[WIDE] for one in drawn}
     _sweep(folder, kept)
     unreadable = {name for each in shown.values() for name, one in each.items() if not one.source}
     return Pictures(shown[LARGE], shown[SMALL], drawings, sorted(brushed)), len(unreadable)

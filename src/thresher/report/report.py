@@ -10,29 +10,29 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from thresher import __version__, tables
-from thresher.data.taxonomy import load_taxonomy
+from thresher import __version__
 from thresher.errors import SettingsError
 from thresher.files import replacing
 from thresher.report.command_lines import command_lines, in_order
 from thresher.report.pictures import boxes_of, heat_of, pictures_of
 from thresher.report.tables import (
-    choice,
     comparisons,
     findings,
     frequencies,
     held_out_target,
     map_places,
     redundant,
+    reported_selection,
     sizes,
 )
-from thresher.run.contents import scores_of, selection_names
 from thresher.run.folder import Record, Run
+from thresher.run.opened import OpenedRun
 from thresher.run.perform import StageResult, Track, untracked
 from thresher.stages.select import SelectSettings
 
 if TYPE_CHECKING:
     from thresher.report.blocks import Section
+    from thresher.report.sections.chosen import ReportedSelection
 
 _NEEDED = ("altair", "jinja2", "vl_convert", "sklearn")
 
@@ -76,21 +76,22 @@ def write_report(
     settings = settings or ReportSettings()
     if missing := missing_report_parts():
         raise SettingsError(f"report: {', '.join(missing)} not installed. Run: pip install 'thresher[report]'")
-    images = tables.read(run.images, tables.INDEXED_IMAGES, key="image_id")
-    name = _selection(run, settings.selection)
+    opened = OpenedRun(run)
+    name = _selection(opened, settings.selection)
     out = settings.out or run.folder / "report.html"
-    told: dict[str, Any] = {"path": str(out), "selection": name or "none", "images": images.height}
+    summary: dict[str, Any] = {"path": str(out), "selection": name or "none", "images": opened.images.height}
     if dry_run:
-        return StageResult("report", "planned", told)
+        return StageResult("report", "planned", summary)
     from thresher.report.page import page
 
-    sections = _sections(run, settings, images, name)
-    pictures, unreadable = pictures_of(run, sections, images, out, settings.single_file, track)
+    _ = opened.boxes  # read whole and kept, since nearly every section asks for some of them
+    sections = _sections(opened, settings, name)
+    pictures, unreadable = pictures_of(opened, sections, out, settings.single_file, track)
     html = page(f"thresher: {run.folder.absolute().name}", str(run.folder), sections, pictures, __version__)
     with replacing(out) as file:
         file.write(html.encode())
-    told |= {"sections": len(sections), "pictures_unreadable": unreadable, "html_bytes": out.stat().st_size}
-    return StageResult("report", "done", told)
+    summary |= {"sections": len(sections), "pictures_unreadable": unreadable, "html_bytes": out.stat().st_size}
+    return StageResult("report", "done", summary)
 
 
 def missing_report_parts() -> list[str]:
@@ -98,75 +99,76 @@ def missing_report_parts() -> list[str]:
     return [name for name in _NEEDED if importlib.util.find_spec(name) is None]
 
 
-def _selection(run: Run, asked: str) -> str | None:
+def _selection(opened: OpenedRun, asked: str) -> str | None:
     """The selection's name; None where none was asked for and there is none."""
-    names = selection_names(run)
-    if asked and asked not in names:
-        raise SettingsError(
-            f"selection '{asked}': none in {run.folder}. There is: {', '.join(names) or 'no selection'}."
-        )
+    if asked:
+        opened.selection(asked)  # refuses a name that is not there
+    names = opened.selection_names
     if asked or not names:
         return asked or None
     default = [name for name in names if name.startswith(SelectSettings.method)]
     return (default or names)[0]
 
 
-def _sections(run: Run, settings: ReportSettings, images: pl.DataFrame, name: str | None) -> list[Section]:
-    from thresher.report.blocks import Missing, Section
-    from thresher.report.sections.chosen import EDGE, FIRST, Look, chosen_section
+def _sections(opened: OpenedRun, settings: ReportSettings, name: str | None) -> list[Section]:
     from thresher.report.sections.compared import comparison_section
-    from thresher.report.sections.distributions import Material, distributions_section
+    from thresher.report.sections.distributions import (
+        DistributionsInput,
+        distributions_section,
+    )
     from thresher.report.sections.mapped import map_section
     from thresher.report.sections.mixture import mixture_section
     from thresher.report.sections.problems import problems_section
 
-    pool = images.filter(role="pool").select("image_id", "dataset")
-    scores = scores_of(run)
-    found = choice(run, name, scores, pool) if name and scores is not None else None
+    scores = opened.scores if opened.has_scores else None
+    found = reported_selection(opened, name) if name and scores is not None else None
     taken = found.taken.select("image_id") if found else None
-    if found is None:
-        chosen = Section("selection", "The selection", [Missing("Nothing has been selected.", "thresher select RUN")])
-    else:
-        frames = [frame for frame in (found.taken, found.left_out, found.drawn) if frame is not None]
-        colours = {each: number for number, each in enumerate(load_taxonomy(str(run.taxonomy)).classes_of_interest)}
-        shown = [found.taken.head(FIRST), found.taken.tail(EDGE), *frames[1:]]
-        look = Look(boxes_of(run, frames, colours), colours, heat_of(run, shown))
-        chosen = chosen_section(found, pool, look)
-    material = Material(
-        images, scores, taken, held_out_target(run), frequencies(run, pool, found), sizes(run)
-    )  # fmt: skip
+    run = opened.run
+    given = DistributionsInput(
+        opened.images, scores, taken, held_out_target(run), frequencies(opened, found), sizes(opened)
+    )
     return [
-        _done(run, images, name),
-        chosen,
-        distributions_section(material),
-        map_section(map_places(run, images, taken, settings.map_images), scores, settings.map_images == 0),
+        _done(opened, name),
+        _chosen(opened, found),
+        distributions_section(given),
+        map_section(map_places(opened, taken, settings.map_images), scores, settings.map_images == 0),
         mixture_section(findings(run)),
         problems_section(
-            tables.read(run.problems, tables.PROBLEMS) if run.problems.is_file() else None,
-            tables.read(run.labels, tables.LABELS) if run.labels.is_file() else None,
-            redundant(run, pool, taken, settings.duplicate_cosine),
+            opened.problems if run.problems.is_file() else None,
+            opened.labels if run.labels.is_file() else None,
+            redundant(opened, taken, settings.duplicate_cosine),
         ),
         comparison_section(comparisons(run)),
     ]
 
 
-def _done(run: Run, images: pl.DataFrame, selection: str | None) -> Section:
+def _chosen(opened: OpenedRun, found: ReportedSelection | None) -> Section:
+    from thresher.report.blocks import Missing, Section
+    from thresher.report.sections.chosen import EDGE, FIRST, Look, chosen_section
+
+    if found is None:
+        return Section("selection", "The selection", [Missing("Nothing has been selected.", "thresher select RUN")])
+    frames = [frame for frame in (found.taken, found.left_out, found.drawn) if frame is not None]
+    colours = {each: number for number, each in enumerate(opened.classes)}
+    shown = [found.taken.head(FIRST), found.taken.tail(EDGE), *frames[1:]]
+    look = Look(boxes_of(opened, frames, colours), colours, heat_of(opened, shown))
+    return chosen_section(found, opened.pool.select("image_id", "dataset"), look)
+
+
+def _done(opened: OpenedRun, selection: str | None) -> Section:
     from thresher.report.sections.done import done_section
 
-    recorded = in_order(run.recorded())
+    run, recorded = opened.run, in_order(opened.recorded)
     counted = (
-        tables.scan(run.boxes, tables.some(tables.BOXES, "image_id", "class"))
-        .group_by("image_id").agg(boxes=pl.len(), mapped=pl.col("class").is_not_null().sum())
+        opened.lazy_boxes()
+        .group_by("image_id")
+        .agg(boxes=pl.len(), mapped=pl.col("class").is_not_null().sum())
         .collect(engine="streaming")
-    )  # fmt: skip
-    masks = tables.read(run.masks, tables.some(tables.MASKS, "image_id")).unique()
-    read = tables.read(run.pooled, tables.some(tables.POOLED, "image_id")) if run.pooled.is_file() else None
-    problems = tables.read(run.problems, tables.PROBLEMS) if run.problems.is_file() else tables.empty(tables.PROBLEMS)
-    broken = (
-        problems.filter(pl.col("problem").is_in(["image_unreadable", "image_missing", "archive_broken"]))
-        .select("image_id")
-        .unique()
     )
+    masks = opened.masks.select("image_id").unique()
+    read = opened.pooled.select("image_id") if opened.has_vectors else None
+    unreadable = pl.col("problem").is_in(["image_unreadable", "image_missing", "archive_broken"])
+    broken = opened.problems.filter(unreadable).select("image_id").unique()
     compared = {
         folder.name: entry
         for folder in sorted((run.folder / "comparisons").glob("*"))
@@ -174,7 +176,8 @@ def _done(run: Run, images: pl.DataFrame, selection: str | None) -> Section:
     }
     # Of other selections, of which a comparison makes dozens, the command lines are enough.
     shown = {stage: entry for stage, entry in recorded.items() if stage.partition(":")[2] in ("", selection)}
-    return done_section(shown, images, counted, masks, read, broken, command_lines(run.folder, recorded, compared))
+    lines = command_lines(run.folder, recorded, compared)
+    return done_section(shown, opened.images, counted, masks, read, broken, lines)
 
 
 def _compare_entry(folder: Path) -> Mapping[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,20 @@ from typing import Any
 import polars as pl
 
 from thresher import tables
-from thresher.errors import DataError
+from thresher.errors import DataError, SettingsError
 from thresher.files import replacing
+
+_NAME = re.compile(r"[\w][\w.+-]*")
+
+
+def check_name(name: str, what: str = "name") -> None:
+    """Refuse a name of a selection, review, training or comparison that is no plain file name.
+
+    Raises:
+        SettingsError: it holds something else than letters, digits, '.', '-', '+' and '_', or starts with a mark.
+    """
+    if not _NAME.fullmatch(name):
+        raise SettingsError(f"{what} '{name}': expected letters, digits, '.', '-', '+' or '_'.")
 
 
 class Record:

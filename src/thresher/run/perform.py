@@ -16,38 +16,14 @@ from typing import Any, Literal, TypeVar
 from thresher.errors import DataError, ThresherError
 from thresher.files import sweep
 from thresher.run.folder import Record, Run
+from thresher.run.stages import stage_named
+from thresher.run_files import missing
 
 Item = TypeVar("Item")
 #: Wraps a loop of known length so that someone can watch it: track(items, total, what is done).
 Track = Callable[[Iterable[Item], int, str], Iterable[Item]]
-#: Raise it for a stage when its result changes for the same settings and inputs.
-STAGE_VERSIONS = {
-    "index": 1,
-    "embed": 2,
-    "fit": 3,
-    "score": 4,
-    "select": 1,
-    "insight": 1,
-    "train": 3,
-    "evaluate": 1,
-    "frequencies": 1,
-    "map": 1,
-}
 #: What the manifest says of a stage from its start to its end.
 UNFINISHED = {"unfinished": True}
-#: The stages whose tables a stage reads.
-UPSTREAM = {
-    "index": (),
-    "embed": ("index",),
-    "fit": ("index", "embed"),
-    "score": ("index", "embed", "fit"),
-    "select": ("index", "score"),
-    "insight": ("index", "embed", "fit", "score"),
-    "train": ("index",),
-    "frequencies": ("index",),
-    "evaluate": ("index",),
-    "map": ("index", "embed"),
-}
 
 
 def untracked(items: Iterable[Item], total: int, what: str) -> Iterable[Item]:
@@ -63,7 +39,11 @@ class StageResult:
     status: Literal["done", "unchanged", "planned"]
     summary: dict[str, Any] = field(default_factory=dict)
     failed_items: int = 0
-    """Images that cost themselves: unreadable, missing. They are listed in problems.parquet."""
+    """Images that cost themselves: unreadable, missing."""
+    items: str = "images"
+    """What the failed items are."""
+    problems_in: str = "problems.parquet"
+    """The table that lists them, each with its reason."""
 
 
 def file_digest(path: Path) -> str:
@@ -76,7 +56,7 @@ def file_digest(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
-        raise DataError(f"{path}: not there. Run the stage that writes it first.") from None
+        raise missing(path) from None
 
 
 def folder_digest(root: Path) -> str:
@@ -105,7 +85,7 @@ def fingerprint(stage: str, settings: object, inputs: dict[str, str]) -> str:
     """A hash of all that shapes a stage's output: its version, its settings, its inputs' digests."""
     shaped_by = {
         "stage": stage,
-        "version": STAGE_VERSIONS[stage.partition(":")[0]],
+        "version": stage_named(stage).version,
         "settings": as_json(settings),
         "inputs": inputs,
     }
@@ -150,7 +130,7 @@ def perform(
     record = record or run
     shaped_by = fingerprint(stage, settings, inputs)
     with record.locked():
-        _refuse_unfinished(run, UPSTREAM[stage.partition(":")[0]])
+        _refuse_unfinished(run, stage_named(stage).reads)
         if is_current(record, stage, shaped_by, outputs):
             last = record.recorded()[stage]
             return StageResult(stage, "unchanged", last["summary"], last["failed_items"])
@@ -192,5 +172,6 @@ def _refuse_unfinished(run: Run, stages: Sequence[str]) -> None:
     for stage in stages:
         if recorded.get(stage) == UNFINISHED:
             raise DataError(
-                f"{run.folder}: {stage} was broken off, so its tables may be of two settings. Run {stage} again first."
+                f"{run.folder}: {stage} did not finish, so its tables may mix old and new settings. "
+                f"Run `thresher {stage} {run.folder} …` again first."
             )

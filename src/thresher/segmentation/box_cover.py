@@ -1,4 +1,4 @@
-"""Where boxes lie, class by class: what an auxiliary head learns from drawn boxes and from boxes around masks."""
+"""Where boxes lie, class by class: the targets of the auxiliary head, from drawn boxes and from boxes around masks."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from thresher.segmentation.weak_labels import covered
 
 @dataclass(frozen=True)
 class BoxCover:
-    """For each node that has boxes and each pixel: whether it lies inside one, and whether that is known."""
+    """For each boxed node of the tree and each pixel: whether it lies inside a box, and whether that is known."""
 
     inside: Bool[torch.Tensor, "*images boxed h w"]
     known: Bool[torch.Tensor, "*images boxed h w"]
 
     def to(self, device: torch.device) -> BoxCover:
-        """The same on a device."""
+        """The same on another device."""
         return BoxCover(self.inside.to(device), self.known.to(device))
 
 
@@ -33,15 +33,15 @@ def drawn_cover(
     tree: ClassTree,
     size: tuple[int, int],
 ) -> BoxCover:
-    """What the boxes of a weak image say: a child's box is also its group's.
+    """The cover by the boxes of a weakly labelled image. A child's box is also its group's.
 
-    Unknown are nodes that nobody looked for, pixels in boxes to be ignored, and for children those in boxes that name
-    only their group, unless a box of that very child is there.
+    It is unknown for nodes that are not labelled in the image, in boxes to be ignored, and, for a child, in boxes that
+    name only its group, unless a box of that very child is there too.
 
     Args:
-        corners: x0, y0, x1, y1 in pixels of this size.
-        nodes: Of each box, as the tree numbers its nodes.
-        labelled: The nodes that were looked for in this image.
+        corners: x0, y0, x1, y1 in pixels.
+        nodes: The node of each box, as the tree numbers them.
+        labelled: For each of the tree's boxed nodes, whether it is labelled in this image.
         size: Height and width in pixels.
     """
     height, width = size
@@ -64,9 +64,9 @@ def drawn_cover(
 
 
 def mask_cover(labels: Int64[torch.Tensor, "h w"], tree: ClassTree) -> BoxCover:
-    """What boxes around the things of a label map would say: each connected part of a class has one.
+    """The cover by boxes around the things of a label map: one around each connected part of a class.
 
-    Things that touch have one box together. Pixels without label are unknown.
+    Objects of a class that touch share a box. It is unknown where pixels have no label.
     """
     numbers = labels.numpy()
     inside = np.zeros((len(tree.boxed), *numbers.shape), np.bool_)

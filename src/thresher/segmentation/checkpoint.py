@@ -1,4 +1,4 @@
-"""The state from which a training goes on: weights, what the optimiser keeps of each, what is said of them."""
+"""Checkpoints: weights, what the optimiser keeps for each of them, and metadata, in one safetensors file."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from thresher.segmentation.network import SegmentationNetwork
 
 
 def save_checkpoint(
-    path: Path, network: SegmentationNetwork, optimiser: torch.optim.Optimizer, about: dict[str, Any]
+    path: Path, network: SegmentationNetwork, optimiser: torch.optim.Optimizer, metadata: dict[str, Any]
 ) -> None:
-    """Everything that a training goes on from, in one file that is either the old one or the whole new one."""
+    """Write all that a training needs to go on. The file is replaced at once: it is whole, the old one or the new."""
     tensors = {f"network/{name}": tensor for name, tensor in network.state_dict().items()}
     for name, weight in network.named_parameters():
         for key, value in optimiser.state.get(weight, {}).items():
             if value is not None:
                 tensors[f"optimiser/{key}/{name}"] = value
     content = safetensors.torch.save(
-        {name: tensor.contiguous() for name, tensor in tensors.items()}, {"about": json.dumps(about)}
+        {name: tensor.contiguous() for name, tensor in tensors.items()}, {"about": json.dumps(metadata)}
     )
     with replacing(path) as file:
         file.write(content)
 
 
-def checkpoint_about(path: Path) -> dict[str, Any] | None:
-    """What was said of a checkpoint when it was saved; None where there is none."""
+def checkpoint_metadata(path: Path) -> dict[str, Any] | None:
+    """The metadata that a checkpoint was saved with; None if there is no file."""
     if not path.is_file():
         return None
     with safetensors.safe_open(path, "pt") as file:
-        about: dict[str, Any] = json.loads(file.metadata()["about"])
-    return about
+        metadata: dict[str, Any] = json.loads(file.metadata()["about"])
+    return metadata
 
 
 def load_checkpoint(path: Path, network: SegmentationNetwork, optimiser: torch.optim.Optimizer | None = None) -> None:
-    """Put a checkpoint's weights, and what its optimiser kept of each, into the network and its optimiser."""
+    """Load a checkpoint's weights into the network, and what its optimiser kept for them into the optimiser."""
     tensors = safetensors.torch.load_file(path)
     network.load_state_dict({name: tensors[f"network/{name}"] for name in network.state_dict()})
     if optimiser is not None:
@@ -49,5 +49,5 @@ def load_checkpoint(path: Path, network: SegmentationNetwork, optimiser: torch.o
             kind, _, rest = key_of_all.partition("/")
             if kind == "optimiser":
                 key, _, name = rest.partition("/")
-                # AdamW counts its steps on the CPU, wherever the weights are.
+                # AdamW keeps its step count on the CPU, wherever the weights are.
                 optimiser.state[weights[name]][key] = value if key == "step" else value.to(weights[name].device)

@@ -1,4 +1,4 @@
-"""What the network is trained on: images with their labels or boxes, cut and turned together, gathered to batches."""
+"""Training examples: random crops of images, together with their labels or boxes, gathered into batches."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from thresher.segmentation.weak_labels import box_shares
 
 @dataclass(frozen=True)
 class Cut:
-    """Which window of an image is taken (pixels of the image), to what size it is scaled, and whether mirrored."""
+    """A crop: the window of the image, in its pixels; the size the window is resized to; whether it is mirrored."""
 
     top: int
     left: int
@@ -32,10 +32,14 @@ class Cut:
 
 
 def drawn_cut(image: tuple[int, int], size: tuple[int, int], zoom: float, rng: np.random.Generator) -> Cut:
-    """A random cut of this size, wholly inside the image; heights before widths, in pixels.
+    """A random crop of this size that lies wholly inside the image.
 
-    As if the image were scaled until it just covers the cut, and then by a factor drawn from 1 to `zoom`; but only the
-    window that becomes the cut is scaled, of whole pixels of the image.
+    The image is scaled until it just covers the crop, and then by a random factor from 1 to `zoom`. In effect: only the
+    window that becomes the crop is resized, and it consists of whole pixels of the image.
+
+    Args:
+        image: Height and width in pixels.
+        size: Height and width of the crop in pixels.
     """
     scale = max(size[0] / image[0], size[1] / image[1]) * rng.uniform(1, zoom)
     height, width = (min(whole, max(1, round(part / scale))) for whole, part in zip(image, size, strict=True))
@@ -44,10 +48,10 @@ def drawn_cut(image: tuple[int, int], size: tuple[int, int], zoom: float, rng: n
 
 
 def cut_out(part: tv_tensors.TVTensor, cut: Cut) -> torch.Tensor:
-    """The cut of an image, a mask or boxes; of one picture, they stay over one another."""
+    """The crop of an image, a mask or boxes; those of one image still match afterwards."""
     part = functional.crop(part, cut.top, cut.left, *cut.window)
     if isinstance(part, tv_tensors.Mask):
-        # torchvision's masks are half a pixel off: its "nearest" takes no centres.
+        # torchvision resizes masks by "nearest", which is off by half a pixel: it does not take pixels' centres.
         exact = functional.resize_image(part, list(cut.size), interpolation=InterpolationMode.NEAREST_EXACT)
         part = tv_tensors.Mask(exact)
     else:
@@ -58,7 +62,7 @@ def cut_out(part: tv_tensors.TVTensor, cut: Cut) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class StrongImage:
-    """Where an image and its mask lie, and what the mask's values mean (`data.label_maps.class_numbers`)."""
+    """The files of an image and its mask, and the class of each value of the mask (`data.label_maps.class_numbers`)."""
 
     path: Path
     mask: Path
@@ -67,45 +71,48 @@ class StrongImage:
 
 @dataclass(frozen=True)
 class WeakImage:
-    """Where an image lies, and its boxes: corners as shares of its sides, nodes as the tree numbers them.
-
-    `labelled` says of the tree's boxed nodes which ones were looked for in it.
-    """
+    """The file of a weakly labelled image, and its boxes."""
 
     path: Path
     corners: Float32[np.ndarray, "boxes 4"]
+    """x0, y0, x1, y1 as shares of the image's sides, 0..1."""
     nodes: Int64[np.ndarray, " boxes"]
+    """The node of each box, as the tree numbers them."""
     labelled: Bool[np.ndarray, " boxed"]
+    """For each of the tree's boxed nodes, whether its objects have boxes in this image wherever there are any."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Images, the strong ones first; the labels of those; and what the boxes of the others say to each group.
-
-    `cover` is where boxes lie in all of them, where an auxiliary head is to learn it.
-    """
+    """The images of a step with their targets."""
 
     images: UInt8[torch.Tensor, "images 3 h w"]
+    """The strong ones first, then the weakly labelled ones."""
     labels: Int64[torch.Tensor, "strong h w"]
+    """Classes of the strong images."""
     shares: tuple[Float32[torch.Tensor, "weak _ h w"], ...]
+    """For each group, what the boxes of the weakly labelled images say (`box_shares`)."""
     cover: BoxCover | None = None
+    """Where boxes lie in all images; None without an auxiliary head to learn it."""
 
 
 def pixels_and_labels(strong: StrongImage) -> tuple[UInt8[torch.Tensor, "3 h w"], UInt8[torch.Tensor, "h w"]]:
-    """An image as it is, and its labels.
+    """An image at its own size, and its labels.
 
     Raises:
         DataError: either cannot be read, or they differ in size.
     """
     pixels, labels = pixels_of(strong.path), torch.from_numpy(label_map(strong.mask, strong.numbers))
     if pixels.shape[1:] != labels.shape:
-        raise DataError(f"{strong.mask}: {labels.shape[1]} × {labels.shape[0]} pixels; its image {strong.path} has "
-                        f"{pixels.shape[2]} × {pixels.shape[1]}.")  # fmt: skip
+        raise DataError(
+            f"{strong.mask}: {labels.shape[1]} × {labels.shape[0]} pixels; its image {strong.path} has "
+            f"{pixels.shape[2]} × {pixels.shape[1]}."
+        )
     return pixels, labels
 
 
 def pixels_of(path: Path) -> UInt8[torch.Tensor, "3 h w"]:
-    """An image as it is.
+    """An image at its own size.
 
     Raises:
         DataError: it cannot be read.
@@ -116,7 +123,7 @@ def pixels_of(path: Path) -> UInt8[torch.Tensor, "3 h w"]:
 def strong_example(
     strong: StrongImage, size: tuple[int, int], zoom: float, rng: np.random.Generator
 ) -> tuple[UInt8[torch.Tensor, "3 h w"], Int64[torch.Tensor, "h w"]]:
-    """A random cut of a strong image and of its labels.
+    """A random crop of a strong image and of its labels.
 
     Raises:
         DataError: as `pixels_and_labels`.
@@ -130,8 +137,10 @@ def strong_example(
 def weak_example(
     weak: WeakImage, tree: ClassTree, size: tuple[int, int], zoom: float, rng: np.random.Generator
 ) -> tuple[UInt8[torch.Tensor, "3 h w"], tuple[Float32[torch.Tensor, "_ h w"], ...], BoxCover | None]:
-    """A random cut of a weak image, what the boxes left in it say to each group of the tree, and where they lie, if
-    there is a head to learn it.
+    """A random crop of a weakly labelled image, and the targets that its boxes give.
+
+    Returns:
+        The crop; for each group of the tree its `box_shares`; and where boxes lie, if there is a head to learn it.
 
     Raises:
         DataError: the image cannot be read.
@@ -158,7 +167,7 @@ def gathered(
     tree: ClassTree,
     size: tuple[int, int],
 ) -> Batch:
-    """Examples as one batch; at least one of them must be strong."""
+    """Examples as one batch; at least one must be strong."""
     images = torch.stack([image for image, _ in strong] + [image for image, *_ in weak])
     labels = torch.stack([labels for _, labels in strong])
     shares = tuple(
@@ -173,12 +182,13 @@ def gathered(
 
 
 def places(step: int, batch: int, count: int, seed: int, stream: int) -> list[int]:
-    """Which of `count` items a step takes: random orders, one after the other without end, cut into batches.
+    """The numbers of the items that a step takes, out of `count`: random orders, one after another, cut into batches.
 
-    A pure function of its arguments, so that a run that goes on takes what it would have taken.
+    A pure function of its arguments, so that a training that was interrupted goes on with the same images.
 
     Args:
-        stream: Tells apart draws of one seed.
+        batch: Items per step.
+        stream: Makes different draws from one seed.
     """
     orders: dict[int, np.ndarray] = {}
     chosen = []

@@ -14,25 +14,25 @@ from thresher.errors import SettingsError
 from thresher.segmentation.network import SegmentationNetwork
 from thresher.segmentation.tree import ClassTree
 
-#: The logits of each classifier for a batch of images of one size.
+#: Gives the logits of each classifier for a batch of images of one size.
 Logits = Callable[[UInt8[torch.Tensor, "n 3 h w"]], Sequence[Float[torch.Tensor, "n _ h w"]]]
 _OPSET = 17
 
 
 def is_exportable(network: SegmentationNetwork) -> bool:
-    """Whether ONNX can say what the network does to images of any size: not if it pools them to 2 × 2, say."""
+    """Whether ONNX can express the network for images of any size. It cannot if features are pooled to, say, 2 × 2."""
     pools = [module for module in network.modules() if isinstance(module, torch.nn.AdaptiveAvgPool2d)]
     return all(pool.output_size in (1, (1, 1)) for pool in pools)
 
 
 def onnx_network(network: SegmentationNetwork, tree: ClassTree, metadata: Mapping[str, str] | None = None) -> bytes:
-    """The network as an ONNX file's bytes: `image` (n 3 h w, 8-bit RGB) → the logits of each classifier, by its name.
+    """The network as the bytes of an ONNX file: `image` (n 3 h w, 8-bit RGB) → the logits of each classifier, by name.
 
-    Batch, height and width are free; height and width are multiples of 32.
+    Any batch size, height and width will do, as long as height and width are multiples of 32.
 
     Args:
-        network: In eval mode; its encoder should be padded statically, or the padding is worked out at every call.
-        metadata: Texts to keep beside the network (`metadata_props`).
+        network: In eval mode. Apply `pad_statically` to its encoder first, or padding is computed at every call.
+        metadata: Stored in the file (`metadata_props`).
 
     Raises:
         SettingsError: the network is not exportable.
@@ -40,13 +40,15 @@ def onnx_network(network: SegmentationNetwork, tree: ClassTree, metadata: Mappin
     import onnx
 
     if not is_exportable(network):
-        raise SettingsError("this decoder pools to a grid of fixed size, which ONNX cannot say for images of any size. "
-                            "Train one that does not: fpn, deeplabv3plus or unet.")  # fmt: skip
+        raise SettingsError(
+            "this decoder pools to a grid of fixed size, which ONNX cannot express for images of any size. Train one "
+            "that does not: decoder = fpn, deeplabv3plus or unet."
+        )
     names = [classifier.name for classifier in tree.classifiers]
     axes = {0: "batch", 2: "height", 3: "width"}
     content = io.BytesIO()
     with warnings.catch_warnings():
-        # The newer exporter takes minutes where this one takes a second (decisions/0003).
+        # The newer exporter takes minutes where this one takes a second (docs/decisions/0003).
         warnings.simplefilter("ignore")
         torch.onnx.export(
             network,
@@ -66,7 +68,7 @@ def onnx_network(network: SegmentationNetwork, tree: ClassTree, metadata: Mappin
 
 
 def onnx_logits(content: bytes) -> Logits:
-    """The network in an ONNX file's bytes, run by onnxruntime on the caller's own thread; threads may share it."""
+    """The network in the bytes of an ONNX file, run by onnxruntime on the calling thread; threads may share it."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

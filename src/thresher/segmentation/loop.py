@@ -1,40 +1,31 @@
-"""The training loop, and what a network is worth on images that it never saw."""
+"""The training loop: steps on batches that are read ahead, and the optimiser and learning rate they take."""
 
 from __future__ import annotations
 
 import os
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
-from jaxtyping import Int64
-from torch.nn import functional
 
-from thresher.data.images import network_size
-from thresher.run.perform import Track
 from thresher.segmentation.devices import mixed
-from thresher.segmentation.examples import Batch, StrongImage, pixels_and_labels
-from thresher.segmentation.losses import Losses, decision, hierarchical_loss, with_box_loss
-from thresher.segmentation.metrics import confusion
+from thresher.segmentation.examples import Batch
+from thresher.segmentation.losses import Losses, hierarchical_loss, with_box_loss
 from thresher.segmentation.network import SegmentationNetwork
-from thresher.segmentation.settings import TrainingSettings
+from thresher.segmentation.settings import NetworkSettings
 from thresher.segmentation.tree import ClassTree
 
 Made = TypeVar("Made")
 
 
-def fastest_device() -> torch.device:
-    """A GPU where there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def new_optimiser(network: SegmentationNetwork, settings: NetworkSettings) -> torch.optim.Optimizer:
+    """SGD with momentum and weight decay (arXiv 1907.07023 §V), or AdamW (arXiv 1711.05101), which needs fewer steps.
 
-
-def new_optimiser(network: SegmentationNetwork, settings: TrainingSettings) -> torch.optim.Optimizer:
-    """SGD with momentum and weight decay (arXiv 1907.07023 §V), or AdamW (arXiv 1711.05101), which goes further in
-    few steps. The encoder's weights, which have learnt before, have a rate of their own.
+    The encoder, which is pretrained, has a learning rate of its own: `share` times that of the other weights.
     """
     named = dict(network.named_parameters())
     encoder = [weight for name, weight in named.items() if name.startswith("body.encoder.")]
@@ -45,94 +36,115 @@ def new_optimiser(network: SegmentationNetwork, settings: TrainingSettings) -> t
     return torch.optim.SGD(groups, settings.learning_rate, settings.momentum, weight_decay=settings.weight_decay)
 
 
-def learning_rate(settings: TrainingSettings, step: int, steps: int) -> float:
-    """The rate of a step: halved after half of the steps and again after three quarters (when is ours)."""
+def learning_rate(settings: NetworkSettings, step: int, steps: int) -> float:
+    """The learning rate of a step: halved after half of all steps, and again after three quarters (our choice)."""
     return settings.learning_rate * 0.5 ** ((2 * step >= steps) + (4 * step >= 3 * steps))
 
 
-def train(
-    network: torch.nn.Module,
-    optimiser: Any,
-    here: Any,
-    batch_of: Callable[[int], Batch | None],
-    tree: ClassTree,
-    settings: TrainingSettings,
-    todo: range,
-    steps: int,
-    watched: Iterator[int],
-) -> dict[str, float]:
-    """Take some of a training's `steps`; changes network and optimiser.
+@dataclass(frozen=True)
+class Training:
+    """All that a step of a training needs."""
+
+    network: torch.nn.Module
+    """Prepared by `accelerator`, as is the optimiser."""
+    optimiser: Any
+    accelerator: Any
+    """accelerate's (`devices.accelerator`): the device, and this process among those that train."""
+    batches: Callable[[int], Batch | None]
+    """The batch of a step, by its number alone; None if none of its images can be read, and then no step is taken."""
+    tree: ClassTree
+    settings: NetworkSettings
+    steps: int
+    """Of the whole training; the learning rate depends on it."""
+
+
+def take_steps(training: Training, numbers: range, watched: Iterator[int]) -> dict[str, float]:
+    """Take some of a training's steps; changes its network and optimiser.
 
     Args:
-        network: Prepared by `here`, as the optimiser.
-        here: accelerate's view of this process (`devices.accelerator`).
-        batch_of: The batch of a step, by its number alone; None where nothing of it can be read: then none is taken.
-        watched: Is asked for an item before each step, so that someone can watch.
+        watched: Asked for an item before each step, so that someone can watch.
 
     Returns:
-        Means over the steps taken: loss, those of root, boxes and each group in nats per pixel, and for each group the
-        weak pixels per step that taught it.
+        Means over the steps taken: the loss and its parts (root, boxes, each group) in nats per pixel, and for each
+        group the weakly labelled pixels per step that it learnt from.
     """
-    told: list[torch.Tensor] = []
-    batches = ahead(batch_of, todo, threads=min(4, os.cpu_count() or 1))
-    network.train()
+    taken: list[torch.Tensor] = []
+    batches = ahead(training.batches, numbers, threads=min(4, os.cpu_count() or 1))
+    training.network.train()
     with torch.random.fork_rng(), warnings.catch_warnings():
-        # Several processes: a gradient of 1 × 1 weights may lie in another order in memory, which is slower by nothing.
+        # Several processes: a gradient of 1 × 1 weights may lie in another order in memory, which costs no time.
         warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
-        for step, batch, _ in zip(todo, batches, watched, strict=False):
-            if not _in_every_process(here, batch is not None) or batch is None:
-                continue
-            # Decoders drop out: the same, wherever a run goes on, and another in each process.
-            torch.manual_seed(settings.seed * 1_000_003 + step + here.process_index * 1_000_003**2)
-            for group in optimiser.param_groups:
-                group["lr"] = group["share"] * learning_rate(settings, step, steps)
-            shares = [part.to(here.device) for part in batch.shares]
-            images = batch.images.to(here.device).contiguous(memory_format=torch.channels_last)
-            with mixed(here, settings.precision):
-                outputs = [part.float() for part in network(images)]
-            logits = outputs[: len(tree.classifiers)]
-            losses = hierarchical_loss(logits, batch.labels.to(here.device), shares, tree, settings.group_weight)
-            if batch.cover is not None:
-                losses = with_box_loss(losses, outputs[-1], batch.cover.to(here.device), settings.box_weight)
-            optimiser.zero_grad()
-            here.backward(losses.total)
-            optimiser.step()
-            told.append(_told(losses))
-    return _means(told, tree, here)
+        for step, batch, _ in zip(numbers, batches, watched, strict=False):
+            if _in_every_process(training.accelerator, batch is not None) and batch is not None:
+                taken.append(_values(_step(training, step, batch)))
+    return _means(taken, training.tree, training.accelerator)
 
 
-def _in_every_process(here: Any, ready: bool) -> bool:
-    if here.num_processes == 1:
+def _step(training: Training, step: int, batch: Batch) -> Losses:
+    """One step on one batch: loss, gradients, new weights."""
+    accelerator, optimiser, settings = training.accelerator, training.optimiser, training.settings
+    # Decoders have dropout: the same in a training that was interrupted and goes on, and another in each process.
+    torch.manual_seed(settings.seed * 1_000_003 + step + accelerator.process_index * 1_000_003**2)
+    for group in optimiser.param_groups:
+        group["lr"] = group["share"] * learning_rate(settings, step, training.steps)
+    losses = _losses(training, batch)
+    optimiser.zero_grad()
+    accelerator.backward(losses.total)
+    optimiser.step()
+    return losses
+
+
+def _losses(training: Training, batch: Batch) -> Losses:
+    """The network on a batch, and its losses there."""
+    tree, settings, device = training.tree, training.settings, training.accelerator.device
+    shares = [part.to(device) for part in batch.shares]
+    images = batch.images.to(device).contiguous(memory_format=torch.channels_last)
+    with mixed(training.accelerator, settings.precision):
+        outputs = [part.float() for part in training.network(images)]
+    logits = outputs[: len(tree.classifiers)]
+    losses = hierarchical_loss(logits, batch.labels.to(device), shares, tree, settings.group_weight)
+    if batch.cover is None:
+        return losses
+    box_logits = outputs[-1]
+    return with_box_loss(losses, box_logits, batch.cover.to(device), settings.box_weight)
+
+
+def _in_every_process(accelerator: Any, ready: bool) -> bool:
+    """Whether all processes are ready; every process must call it."""
+    if accelerator.num_processes == 1:
         return ready
-    count = int(here.reduce(torch.tensor(float(ready), device=here.device), "sum"))
-    all_of_them: int = here.num_processes
+    count = int(accelerator.reduce(torch.tensor(float(ready), device=accelerator.device), "sum"))
+    all_of_them: int = accelerator.num_processes
     return count == all_of_them
 
 
-def _told(losses: Losses) -> torch.Tensor:
-    """Loss, those of root and boxes, and of each group its loss and weak pixels; left on the device, which works on."""
+def _values(losses: Losses) -> torch.Tensor:
+    """Loss, those of root and boxes, and of each group its loss and weak pixels, as `_means` names them.
+
+    They stay on the device, so that a GPU need not be waited for.
+    """
     parts = [losses.total, losses.root, losses.boxes]
     for loss, pixels in zip(losses.groups, losses.weak_pixels, strict=True):
         parts += [loss, pixels]
     return torch.stack([part.detach() for part in parts])
 
 
-def _means(told: list[torch.Tensor], tree: ClassTree, here: Any) -> dict[str, float]:
-    """The means by name, over all processes; weak pixels are of a whole step, which processes share."""
+def _means(taken: list[torch.Tensor], tree: ClassTree, accelerator: Any) -> dict[str, float]:
+    """The means over steps and processes, by name; weak pixels are of a whole step, which processes share."""
     names = ["loss", "root_loss", "box_loss"]
     for classifier in tree.groups:
         names += [f"{classifier.name}_loss", f"{classifier.name}_weak_pixels"]
-    if not told:
+    if not taken:
         return {}
-    means = torch.stack(told).cpu().double().mean(0)
-    if here.num_processes > 1:
-        means = here.reduce(means.to(here.device, torch.float32), "mean").cpu().double()
-    pixels = [here.num_processes if name.endswith("_weak_pixels") else 1 for name in names]
+    means = torch.stack(taken).cpu().double().mean(0)
+    if accelerator.num_processes > 1:
+        means = accelerator.reduce(means.to(accelerator.device, torch.float32), "mean").cpu().double()
+    pixels = [accelerator.num_processes if name.endswith("_weak_pixels") else 1 for name in names]
     return dict(zip(names, (means * torch.tensor(pixels)).tolist(), strict=True))
 
 
 def ahead(make: Callable[[int], Made], numbers: Iterable[int], threads: int = 1) -> Iterator[Made]:
-    """Each number's result in turn, as many of the next as there are threads being made while one is used."""
+    """`make` of each number, in order. While one result is used, the next are made: one in each thread."""
     pool = ThreadPoolExecutor(threads)
     waiting: deque[Future[Made]] = deque()
     try:
@@ -144,33 +156,3 @@ def ahead(make: Callable[[int], Made], numbers: Iterable[int], threads: int = 1)
             yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def decided(network: SegmentationNetwork, tree: ClassTree, pixels: torch.Tensor, short_side: int) -> torch.Tensor:
-    """The class of each pixel of one image (3 h w, 8 bits), at its own size.
-
-    The network sees it with this short side; its logits, not its decisions, are scaled back.
-    """
-    height, width = pixels.shape[1:]
-    wide, high = network_size(width, height, short_side, multiple=32)
-    with torch.inference_mode():
-        image = pixels[None].to(network.mean.device).float()
-        seen = functional.interpolate(image, (high, wide), mode="bilinear", antialias=True)
-        logits = network.eval()(seen.round().clamp(0, 255).to(torch.uint8))
-        whole = [functional.interpolate(part, (height, width), mode="bilinear") for part in logits]
-        return decision(whole, tree)[0].cpu()
-
-
-def validated(
-    network: SegmentationNetwork, tree: ClassTree, images: Sequence[StrongImage], short_side: int, track: Track[Any]
-) -> Int64[np.ndarray, "classes classes"]:
-    """The confusion matrix over all images, each at its own size: rows are labels, columns what the network decides.
-
-    Raises:
-        DataError: an image or mask cannot be read: a measure over less than the whole set is another measure.
-    """
-    total = np.zeros((len(tree.classes),) * 2, np.int64)
-    for strong in track(images, len(images), "validating"):
-        pixels, labels = pixels_and_labels(strong)
-        total += confusion(labels.numpy(), decided(network, tree, pixels, short_side).numpy(), len(tree.classes))
-    return total

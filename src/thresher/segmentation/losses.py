@@ -1,4 +1,4 @@
-"""The loss of a tree of classifiers on strong and weak pixels together, and the class that the tree decides on."""
+"""The loss of a tree of classifiers on strong pixels (with a label) and weak ones (under boxes), and its decision."""
 
 from __future__ import annotations
 
@@ -12,23 +12,21 @@ from torch.nn import functional
 from thresher.segmentation.box_cover import BoxCover
 from thresher.segmentation.tree import Classifier, ClassTree
 
-#: λ, what the groups' losses weigh beside the root's. Source: arXiv 1903.03462 §III-C.
+#: λ, the weight of each group's loss; the root's is 1. Source: arXiv 1903.03462 §III-C.
 GROUP_WEIGHT = 0.1
 
 
 @dataclass(frozen=True)
 class Losses:
-    """The loss and what it is made of, in nats per pixel; `weak_pixels` counts those that taught each group (tensors,
-    so that a GPU need not be waited for).
-
-    `boxes` is that of the auxiliary head; 0 where there is none.
-    """
+    """The loss and its parts, in nats per pixel; all are tensors, so that nothing waits for the GPU."""
 
     total: Float[torch.Tensor, ""]
     root: Float[torch.Tensor, ""]
     groups: tuple[Float[torch.Tensor, ""], ...]
     weak_pixels: tuple[Float[torch.Tensor, ""], ...]
+    """How many weak pixels each group learnt from."""
     boxes: Float[torch.Tensor, ""]
+    """Loss of the auxiliary head; 0 without one."""
 
 
 def hierarchical_loss(
@@ -38,27 +36,28 @@ def hierarchical_loss(
     tree: ClassTree,
     group_weight: float = GROUP_WEIGHT,
 ) -> Losses:
-    """Root cross-entropy on strong pixels + `group_weight` · Σ of the groups', each on strong pixels and on those weak
-    ones that the root, as it is now, gives to the group.
+    """Cross-entropy of the root on strong pixels + `group_weight` · Σ cross-entropies of the groups.
 
-    A classifier's cross-entropy is the mean over the pixels that it has a label for. Void is no label: neither what
-    nobody annotated, nor, to a group, what is not of it, nor what no box covers, teaches anything (the papers leave it
-    open; ours, since boxes are incomplete and the measure leaves void out as well). Where no pixel is left it is 0.
+    A group learns from strong pixels, and from those weak pixels that the root currently assigns to the group. A
+    classifier's cross-entropy is the mean over the pixels that have a label in it; 0 if none has. Void is no label, so
+    nothing is learnt from pixels without annotation, from pixels of other classes (in a group), or from pixels that no
+    box covers. (The papers leave this open. It is our choice, as boxes are incomplete and IoU ignores void as well.)
 
     Args:
-        logits: Of each classifier of the tree, the strong images first, then the weak ones.
-        labels: Classes of the strong images, `tree.void` where there is none.
-        shares: Of each group, from `box_shares`.
+        logits: Of each classifier of the tree, for the strong images and then the weak ones.
+        labels: Classes of the strong images; `tree.void` where there is none.
+        shares: For each group, those of `box_shares`.
 
     Source: arXiv 1907.07023 §IV, arXiv 1903.03462 §III-C.
     """
     strong = len(labels)
-    root_sum, root_pixels = _on_labels(logits[0][:strong], labels, tree, tree.root)
+    root_logits, *group_logits = logits
+    root_sum, root_pixels = _on_labels(root_logits[:strong], labels, tree, tree.root)
     root = root_sum / root_pixels.clamp(min=1)
-    given_to = highest(logits[0][strong:].detach())
+    assigned = highest(root_logits[strong:].detach())
     groups, counts = [], []
-    for group, outputs, weak in zip(tree.groups, logits[1:], shares, strict=True):
-        agreed = given_to == tree.root.outputs.index(group.name)
+    for group, outputs, weak in zip(tree.groups, group_logits, shares, strict=True):
+        agreed = assigned == tree.root.outputs.index(group.name)
         strong_sum, strong_pixels = _on_labels(outputs[:strong], labels, tree, group)
         weak_sum, weak_pixels = _on_shares(outputs[strong:], weak, agreed)
         groups.append((strong_sum + weak_sum) / (strong_pixels + weak_pixels).clamp(min=1))
@@ -73,10 +72,11 @@ def with_box_loss(
     cover: BoxCover,
     box_weight: float,
 ) -> Losses:
-    """The losses, and `box_weight` times what the auxiliary head lacks: where the boxes of each node lie (ours).
+    """The losses with that of the auxiliary head added, `box_weight` times (our addition to the papers).
 
-    Binary cross-entropy, the mean over pixels and nodes of which it is known whether a box is there; 0 if there is
-    none. Features learn from it what things look like; the root does not learn that all of a box is the thing.
+    It is the binary cross-entropy of where the boxes of each node lie: the mean over the pixels and nodes for which
+    that is known, 0 if there are none. The encoder's features learn from it what objects look like, while the root does
+    not learn that every pixel in a box belongs to the object.
     """
     each = functional.binary_cross_entropy_with_logits(logits, cover.inside.to(logits.dtype), reduction="none")
     boxes = (each * cover.known).sum() / cover.known.sum().clamp(min=1)
@@ -89,10 +89,10 @@ def _on_labels(
     tree: ClassTree,
     classifier: Classifier,
 ) -> tuple[Float[torch.Tensor, ""], Float[torch.Tensor, ""]]:
-    """The sum of cross-entropy over the pixels that have a label, and how many those are."""
-    spelt = torch.from_numpy(tree.outputs_of_classes(classifier)).to(labels.device)[labels]
-    total = functional.cross_entropy(logits, spelt, ignore_index=classifier.void, reduction="sum")
-    return total, (spelt != classifier.void).sum().to(total.dtype)
+    """The sum of the cross-entropy over the pixels that have a label in a classifier, and how many those are."""
+    targets = torch.from_numpy(tree.outputs_of_classes(classifier)).to(labels.device)[labels]
+    total = functional.cross_entropy(logits, targets, ignore_index=classifier.void, reduction="sum")
+    return total, (targets != classifier.void).sum().to(total.dtype)
 
 
 def _on_shares(
@@ -100,17 +100,17 @@ def _on_shares(
     shares: Float[torch.Tensor, "n outputs h w"],
     counted: torch.Tensor,
 ) -> tuple[Float[torch.Tensor, ""], Float[torch.Tensor, ""]]:
-    """The same against shares, over the pixels that are counted and under a box that tells a class."""
-    said = shares[:, :-1]
-    taught = counted & (said.sum(1) > 0)
-    surprise = -(said * functional.log_softmax(logits, 1)[:, :-1]).sum(1)
-    return torch.where(taught, surprise, 0).sum(), taught.sum().to(logits.dtype)
+    """The same for targets that are shares, over the pixels in `counted` that lie in a box of a class."""
+    of_classes = shares[:, :-1]
+    labelled = counted & (of_classes.sum(1) > 0)
+    cross_entropy = -(of_classes * functional.log_softmax(logits, 1)[:, :-1]).sum(1)
+    return torch.where(labelled, cross_entropy, 0).sum(), labelled.sum().to(logits.dtype)
 
 
 def highest(logits: Float[torch.Tensor, "images outputs h w"]) -> Int64[torch.Tensor, "images h w"]:
-    """The output that is highest at each pixel, the first of equals.
+    """The highest output at each pixel; the first of equal ones.
 
-    As argmax over the outputs, whose strides a CPU walks through at a tenth of the speed.
+    The same as argmax over outputs, which is ten times as slow on a CPU because of its memory access pattern.
     """
     best, chosen = logits[:, 0], torch.zeros_like(logits[:, 0], dtype=torch.int64)
     for number in range(1, logits.shape[1]):
@@ -123,16 +123,17 @@ def highest(logits: Float[torch.Tensor, "images outputs h w"]) -> Int64[torch.Te
 def decision(
     logits: Sequence[Float[torch.Tensor, "images _ h w"]], tree: ClassTree
 ) -> Int64[torch.Tensor, "images h w"]:
-    """The class of each pixel: the root's best output; where that is a group, the best of its children.
+    """The class of each pixel: the root's highest output; where that is a group, the highest of its children.
 
-    Void is never decided on: no pixel that counts has it (ours).
+    Void is never chosen, as IoU ignores pixels labelled void (our choice).
 
     Source: arXiv 1903.03462 §III-A.
     """
-    chosen = highest(logits[0][:, :-1])
+    root_logits, *group_logits = logits
+    chosen = highest(root_logits[:, :-1])
     device = chosen.device
     decided = torch.from_numpy(tree.classes_of_outputs(tree.root)).to(device)[chosen]
-    for group, outputs in zip(tree.groups, logits[1:], strict=True):
+    for group, outputs in zip(tree.groups, group_logits, strict=True):
         child = torch.from_numpy(tree.classes_of_outputs(group)).to(device)[highest(outputs[:, :-1])]
         decided = torch.where(chosen == tree.root.outputs.index(group.name), child, decided)
     return decided

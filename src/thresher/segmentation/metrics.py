@@ -1,4 +1,4 @@
-"""How well classes are told apart: everything from one confusion matrix over the whole set."""
+"""Metrics of a segmentation, all from one confusion matrix over the whole set."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from thresher.tables import CLASS_METRICS, CONFUSION, from_rows
 def confusion(
     labels: Integer[np.ndarray, "*pixels"], decided: Integer[np.ndarray, "*pixels"], classes: int
 ) -> Integer[np.ndarray, "classes classes"]:
-    """How many pixels of each class (rows) were taken for each class (columns); those labelled void do not count.
+    """How many pixels of each class (rows) were taken for each class (columns). Pixels labelled void are ignored.
 
-    Matrices of parts of a set add up to that of the whole.
+    The matrices of the parts of a set add up to that of the set.
 
     Args:
-        labels: 0 to `classes`, which is void.
-        decided: 0 to `classes` − 1.
+        labels: The true class of each pixel; `classes` is void.
+        decided: The network's class of each pixel, 0 to `classes` − 1.
     """
     counted = labels != classes
     pairs = labels[counted].astype(np.int64) * classes + decided[counted]
@@ -28,9 +28,9 @@ def confusion(
 
 
 def class_metrics(matrix: Integer[np.ndarray, "classes classes"], names: Sequence[str]) -> pl.DataFrame:
-    """Table CLASS_METRICS: IoU, precision and recall, 0..1, higher is better, and the pixels they stand on.
+    """Table CLASS_METRICS: IoU, precision and recall (0..1, higher is better) and the pixels they are computed from.
 
-    IoU and recall of a class without one labelled pixel are null, and so is the precision of one never decided on.
+    IoU and recall of a class without labelled pixels are null, and so is the precision of a class never decided on.
 
     Source: Everingham et al. 2015 (PASCAL VOC), §4.1: IoU = TP / (TP + FP + FN).
     """
@@ -50,7 +50,7 @@ def class_metrics(matrix: Integer[np.ndarray, "classes classes"], names: Sequenc
 
 
 def confusion_table(matrix: Integer[np.ndarray, "classes classes"], names: Sequence[str]) -> pl.DataFrame:
-    """Table CONFUSION: the matrix with its classes' names."""
+    """Table CONFUSION: the matrix, with a row per pair of classes, by name."""
     rows: list[dict[str, object]] = [
         {"class": label, "decided_class": decided, "pixels": int(matrix[row, column])}
         for row, label in enumerate(names)
@@ -60,6 +60,6 @@ def confusion_table(matrix: Integer[np.ndarray, "classes classes"], names: Seque
 
 
 def mean_iou(metrics: pl.DataFrame) -> float | None:
-    """mIoU, 0..1: the mean over the classes that occur; null if none does."""
+    """mIoU, 0..1: the mean IoU over the classes that have labelled pixels; None if none has."""
     mean = metrics["iou"].mean()
     return float(mean) if isinstance(mean, float) else None

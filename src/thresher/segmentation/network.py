@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from functools import partial
 
 import torch
 from jaxtyping import Float, UInt8
 
 from thresher.errors import SettingsError
+from thresher.pretrained import PretrainedWeights
 from thresher.segmentation.pyramid import folded_pyramid
-from thresher.segmentation.settings import TrainingSettings
+from thresher.segmentation.settings import NetworkSettings
 from thresher.segmentation.tree import ClassTree
 
 
 class SegmentationNetwork(torch.nn.Module):
-    """Encoder, decoder, and for each classifier of the tree its logits at every pixel.
+    """Encoder and decoder, and for each classifier of the tree a head: its logits at every pixel.
 
-    The heads are layers of one convolution: each classifier has filters of its own, and none sees another's.
+    The heads are channels of one convolution. Each has filters of its own, so none learns from another's loss.
     """
 
     mean: torch.Tensor
     std: torch.Tensor
 
     def __init__(
-        self, tree: ClassTree, settings: TrainingSettings, mean: tuple[float, ...], std: tuple[float, ...]
+        self, tree: ClassTree, settings: NetworkSettings, mean: tuple[float, ...], std: tuple[float, ...]
     ) -> None:
-        """A network without training; `mean` and `std` scale pixels of 0..1 for the encoder."""
+        """An untrained network; `mean` and `std` scale pixels of 0..1 for the encoder."""
         super().__init__()
         import segmentation_models_pytorch
 
@@ -45,12 +45,12 @@ class SegmentationNetwork(torch.nn.Module):
         self.register_buffer("std", torch.tensor(std)[:, None, None] * 255)
 
     def forward(self, images: UInt8[torch.Tensor, "n 3 h w"]) -> tuple[Float[torch.Tensor, "n _ h w"], ...]:
-        """The logits of each classifier, in the tree's order; height and width are multiples of 32.
+        """The logits of each classifier, in the tree's order. Height and width are multiples of 32.
 
-        In training, those of the auxiliary head for boxes come last, if there is one.
+        While training, those of the auxiliary head for boxes come last, if there is one.
         """
         features = self.body.encoder((images.float() - self.mean) / self.std)
-        # By torch, one image costs as much either way; onnxruntime works the folded weights out once and for all.
+        # Evaluated by torch, one image takes as long either way; onnxruntime computes the folded weights only once.
         folding = self.folded and (self.training or torch.onnx.is_in_onnx_export())
         decoder = partial(folded_pyramid, self.body.decoder) if folding else self.body.decoder
         logits: torch.Tensor = self.body.segmentation_head(decoder(features))
@@ -68,33 +68,31 @@ def _widths(decoder: str, channels: int) -> dict[str, object]:
     return {"decoder_channels": channels}
 
 
-def new_network(
-    tree: ClassTree,
-    settings: TrainingSettings,
-    tensors: Mapping[str, torch.Tensor],
-    mean: tuple[float, ...],
-    std: tuple[float, ...],
-) -> SegmentationNetwork:
-    """A network whose encoder holds these weights, and whose decoder and heads start from the settings' seed.
+def new_network(tree: ClassTree, settings: NetworkSettings, weights: PretrainedWeights) -> SegmentationNetwork:
+    """A network whose encoder has pretrained weights; its decoder and heads start from the settings' seed.
 
     Args:
-        tensors: Of the timm model `settings.encoder`, by timm's names; more than needed may be there.
+        weights: Of the timm model `settings.encoder`, by timm's names. Tensors that the encoder does not have, such as
+            those of a classification layer, are left out.
 
     Raises:
         SettingsError: segmentation_models_pytorch is not installed, or the weights do not fit.
     """
     try:
         with torch.random.fork_rng(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # timm says that classifier layers are left out
+            warnings.simplefilter("ignore")  # timm says that classification layers are left out
             torch.manual_seed(settings.seed)
-            network = SegmentationNetwork(tree, settings, mean, std)
+            network = SegmentationNetwork(tree, settings, weights.mean, weights.std)
     except ModuleNotFoundError as error:
         raise SettingsError(f"training needs {error.name}: pip install 'thresher[train]'.") from error
     inner = network.body.encoder.model
     wanted = inner.state_dict()
+    tensors = weights.tensors
     unfit = [key for key, value in wanted.items() if key not in tensors or tensors[key].shape != value.shape]
     if unfit:
-        raise SettingsError(f"weights of '{settings.encoder}': {len(unfit)} of {len(wanted)} tensors are missing or of "
-                            f"another shape (first: {unfit[0]}). Is it a checkpoint of this model?")  # fmt: skip
+        raise SettingsError(
+            f"weights of '{settings.encoder}': {len(unfit)} of {len(wanted)} tensors are missing or of another shape "
+            f"(first: {unfit[0]}). Is it a checkpoint of this model?"
+        )
     inner.load_state_dict({key: tensors[key] for key in wanted})
     return network

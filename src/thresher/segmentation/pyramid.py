@@ -1,28 +1,27 @@
-"""The FPN decoder, to the same values with less than half of its multiplications."""
+"""The FPN decoder, computed with less than half of its multiplications; the results differ only by rounding."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch.nn import functional
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-#: What the three weights of a row or column say to a pixel of an enlarged image, where most neighbours are equal: their
-#: sum to the pixel itself, the first to the step from the pixel before it, the last to the step to the one behind it.
+#: A row or column of three weights on an enlarged image, where most neighbours are equal: their sum applies to the
+#: pixel itself, the first weight to the difference from the pixel before it, the last to the difference to the next
+#: one.
 _STEPS = ((-1.0, 0.0, 0.0), (1.0, 1.0, 1.0), (0.0, 0.0, 1.0))
 
 
 def folded_pyramid(decoder: Any, features: Sequence[Float[torch.Tensor, "n _ _ _"]]) -> Float[torch.Tensor, "n c h w"]:
-    """What segmentation_models_pytorch's `FPNDecoder` makes of an encoder's features; equal but for rounding.
+    """The output of segmentation_models_pytorch's `FPNDecoder` for an encoder's features, but for rounding.
 
-    The decoder's costliest layers are 3 × 3 convolutions of pyramid levels, and a level is the doubled coarser one plus
-    a 1 × 1 convolution of few channels of the encoder. All of that is linear, so a level's convolution is the sum of
-    one for each thing that it is made of: the encoder's features at its own size (`_own`), those of the next coarser
-    level, doubled (`_doubled`), and the level below that one, four times as large (`_quadrupled`).
+    The decoder's costliest layers are 3 × 3 convolutions of pyramid levels. A level is the coarser level, enlarged
+    twice, plus a 1 × 1 convolution of few channels of the encoder. All of that is linear, so the convolution of a level
+    is the sum of the convolutions of its parts: the encoder's features of its own size (`_own`), those of the next
+    coarser level, enlarged twice (`_doubled`), and the level below that one, enlarged four times (`_quadrupled`).
 
     Source: Lin et al. 2017 (FPN), Kirillov et al. 2019 (the decoder); the folding is ours.
     """
@@ -40,12 +39,12 @@ def folded_pyramid(decoder: Any, features: Sequence[Float[torch.Tensor, "n _ _ _
     for level, segmentation in zip(convolved, decoder.seg_blocks[1:], strict=True):
         first, *others = segmentation.block
         _, norm, activation = first.block
-        found = activation(norm(level))
+        features_here = activation(norm(level))
         if first.upsample:
-            found = functional.interpolate(found, scale_factor=2.0, mode="bilinear", align_corners=True)
+            features_here = functional.interpolate(features_here, scale_factor=2.0, mode="bilinear", align_corners=True)
         for block in others:
-            found = block(found)
-        merged = merged + found
+            features_here = block(features_here)
+        merged = merged + features_here
     dropped: torch.Tensor = decoder.dropout(merged)
     return dropped
 
@@ -53,30 +52,30 @@ def folded_pyramid(decoder: Any, features: Sequence[Float[torch.Tensor, "n _ _ _
 def _own(
     feature: Float[torch.Tensor, "n c h w"], skip: torch.nn.Conv2d, weight: Float[torch.Tensor, "out m 3 3"]
 ) -> Float[torch.Tensor, "n out h w"]:
-    """The 3 × 3 convolution of `skip` of `feature`."""
+    """The 3 × 3 convolution with `weight` of the 1 × 1 convolution `skip` of `feature`."""
     return functional.conv2d(*_through(feature, skip, weight), padding=1)
 
 
 def _through(
     feature: Float[torch.Tensor, "n c h w"], skip: torch.nn.Conv2d, weight: Float[torch.Tensor, "out m 3 3"]
 ) -> tuple[Float[torch.Tensor, "n d h w"], Float[torch.Tensor, "out d 3 3"]]:
-    """Features and weights that give without `skip`, a 1 × 1 convolution, what `weight` gives behind it.
+    """Features and weights of one convolution that equals `skip`, a 1 × 1 convolution, followed by `weight`.
 
-    The bias of `skip` counts inside the picture only, hence as a channel of ones, which the padding leaves out.
+    The bias of `skip` applies only inside the image. So it becomes a channel of ones, which padding surrounds by zeros.
     """
     assert skip.bias is not None
     through = torch.cat([skip.weight[:, :, 0, 0], skip.bias[:, None]], 1)
-    ones = torch.ones_like(feature[:, :1])  # of whatever size an exported network is given
+    ones = torch.ones_like(feature[:, :1])  # of any size, also in an exported network
     return torch.cat([feature, ones], 1), torch.einsum("omhw,mc->ochw", weight, through)
 
 
 def _doubled(
     coarse: Float[torch.Tensor, "n m h w"], weight: Float[torch.Tensor, "out m 3 3"]
 ) -> Float[torch.Tensor, "n out 2*h 2*w"]:
-    """The 3 × 3 convolution of `coarse` made twice as large by nearest.
+    """The 3 × 3 convolution of `coarse` enlarged twice (nearest neighbour).
 
-    Doubling is a transposed convolution with 2 × 2 ones, so that both together are one with 4 × 4: 4 products for each
-    output where there were 9.
+    Enlarging is a transposed convolution with a kernel of 2 × 2 ones, so both together are one transposed convolution
+    with a kernel of 4 × 4: 4 products per output in place of 9.
     """
     out, middle = weight.shape[:2]
     turned = weight.flip(2, 3).transpose(0, 1).reshape(-1, 1, 3, 3)
@@ -87,10 +86,10 @@ def _doubled(
 def _quadrupled(
     coarse: Float[torch.Tensor, "n m h w"], weight: Float[torch.Tensor, "out m 3 3"]
 ) -> Float[torch.Tensor, "n out 4*h 4*w"]:
-    """The 3 × 3 convolution of `coarse` made four times as large by nearest; 9 products for 16 outputs, not 144.
+    """The 3 × 3 convolution of `coarse` enlarged four times (nearest neighbour): 9 products per 16 outputs, not 144.
 
-    Of four rows that are equal, the two inner ones have equal neighbours; the outer ones differ from them only by the
-    step to the next row of `coarse`. So it is with columns.
+    Of four equal rows the two inner ones have equal neighbours. The outer two differ from them only by the difference
+    to the next row of `coarse`. The same holds for columns.
     """
     turn = weight.new_tensor(_STEPS)
     parts = torch.einsum("ik,omkl,jl->ijom", turn, weight, turn)[..., None, None]
@@ -114,6 +113,6 @@ def _in_turn(maps: Sequence[Float[torch.Tensor, "n c h w"]], axis: int) -> Float
     """The first row (axis 2) or column (axis 3) of each map, then the second of each, and so on."""
     if not maps[0].is_contiguous(memory_format=torch.channels_last):
         return torch.stack([*maps], axis + 1).flatten(axis, axis + 1)
-    # So that channels stay last in memory, which they would not by themselves.
+    # Keeps the channels last in memory; stacking alone would not.
     turned = torch.stack([each.movedim(1, 3) for each in maps], axis).flatten(axis - 1, axis)
     return turned.movedim(3, 1)

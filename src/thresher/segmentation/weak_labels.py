@@ -1,4 +1,4 @@
-"""Boxes as labels of pixels: at each pixel, the share of each class among the boxes that cover it."""
+"""Boxes as targets of pixels: at each pixel, the share of each class among the boxes that cover it."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from thresher.segmentation.tree import ABSENT, UNSAID
 def box_shares(
     corners: Float[torch.Tensor, "boxes 4"], outputs: Int64[torch.Tensor, " boxes"], count: int, size: tuple[int, int]
 ) -> Float32[torch.Tensor, "count h w"]:
-    """What the boxes of one image say to one classifier: two cars and a bus over a pixel make 2/3 car and 1/3 bus.
+    """The targets that the boxes of one image give one classifier: a pixel in two cars and a bus is 2/3 car, 1/3 bus.
 
-    A pixel lies in a box if its centre does; a box too thin for any centre has the pixels of its middle line, and one
-    without area has none. What reaches over the border is cut off there. A box of a crowd counts once, like any other:
-    shares tell how likely a class is, not how many objects there are (ours).
+    A pixel lies in a box if its centre does. A box too thin for any centre covers the pixels of its middle line, and
+    one without area covers none; parts outside the image are ignored. A box of a crowd counts once, like any other:
+    shares are probabilities of classes, not numbers of objects (our choice).
 
     Args:
         corners: x0, y0, x1, y1 in pixels; edges of pixels lie on whole numbers.
-        outputs: What each box is to the classifier: an output other than void, `ABSENT` or `UNSAID`.
-        count: Outputs of the classifier, the last of which is void.
+        outputs: Each box's output in the classifier (not void), or `ABSENT`, or `UNSAID`.
+        count: Number of outputs of the classifier, the last of which is void.
         size: Height and width in pixels.
 
     Returns:
-        Shares from 0 to 1 that sum to 1 at each pixel: void where no box is; but all 0, hence no label at all, where
-        the only boxes are `UNSAID` ("Vehicle" does not say which, and is no evidence of void either; ours).
+        Shares, 0..1, that sum to 1 at each pixel, with void 1 where no box is. Where the only boxes are `UNSAID` all
+        are 0, which is no label: "Vehicle" does not say which class, and does not speak for void either (our choice).
 
     Source: arXiv 1903.03462 §III-B.
 
@@ -38,19 +38,24 @@ def box_shares(
     height, width = size
     columns, rows = covered(corners[:, 0::2], width), covered(corners[:, 1::2], height)
     kept = (outputs != ABSENT) & (corners[:, :2] < corners[:, 2:]).all(1)
-    # Void's layer is free for the unsaid, as no box is of void.
+    # No box is of void, so its layer can count the unsaid ones.
     layer = torch.where(outputs == UNSAID, count - 1, outputs)[kept]
     layers = functional.one_hot(layer, count).to(torch.float32)
-    # A box is its rows times its columns, so one product of matrices counts the boxes over every pixel.
+    # A box is the outer product of its rows and columns, so one matrix product counts the boxes over every pixel.
     over = (layers[:, :, None] * rows[kept][:, None]).flatten(1).T @ columns[kept]
     over = over.reshape(count, height, width)
-    said = over[:-1]
-    shares = said / said.sum(0).clamp(min=1)
+    of_classes = over[:-1]
+    shares = of_classes / of_classes.sum(0).clamp(min=1)
     return torch.cat([shares, (over.sum(0, keepdim=True) == 0).to(shares.dtype)])
 
 
 def covered(ends: Float[torch.Tensor, "boxes 2"], length: int) -> Float32[torch.Tensor, "boxes length"]:
-    """1 for the pixels along one axis that a box covers, 0 for the others."""
+    """1 for the pixels along one axis that a box covers, 0 for the others.
+
+    Args:
+        ends: Where each box begins and ends along the axis, in pixels.
+        length: Of the axis, in pixels.
+    """
     first, behind = (ends - 0.5).ceil().unbind(1)
     thin = first == behind
     middle = ends.mean(1).floor()
@@ -59,29 +64,29 @@ def covered(ends: Float[torch.Tensor, "boxes 2"], length: int) -> Float32[torch.
     return ((first[:, None] <= places) & (places < behind[:, None])).to(torch.float32)
 
 
-def box_yield(
+def yield_area(
     probabilities: Float32[np.ndarray, "outputs h w"],
     corners: Float32[np.ndarray, "boxes 4"],
     parents: Int64[np.ndarray, " boxes"],
 ) -> float:
-    """How much supervision the boxes of an image would give: Σ over boxes of area × P(parent class inside the box).
+    """How much a network would learn from the boxes of an image: Σ over boxes of area × P(parent class inside the box).
 
-    P is the mean over the pixels whose centres lie in the box (of a box too thin for any, those of its middle line). A
-    box of a crowd counts once, as it does in `box_shares`; what overlaps counts each time (ours).
+    P is the mean probability over the pixels whose centres lie in the box (of a box too thin for any, over its middle
+    line). A box of a crowd counts once, as in `box_shares`; overlapping boxes count each (our choice).
 
     Args:
         probabilities: Of the root's outputs at each pixel, 0..1.
-        corners: x0, y0, x1, y1 as shares of the picture's sides, 0..1.
-        parents: The root's output for each box: its class's group, or its class itself where that has none; below 0 if
-            the root does not know it, and then the box counts nothing.
+        corners: x0, y0, x1, y1 as shares of the image's sides, 0..1.
+        parents: The root's output for each box: the group of its class, or the class itself if it has no group. Below 0
+            if it is outside the root; such a box counts nothing.
 
     Returns:
-        Shares of the picture, 0 or more; above 1 only where boxes overlap. Higher teaches more.
+        Area as a share of the image, 0 or more; above 1 only where boxes overlap. Higher means more to learn from.
 
     Source: ours (METHOD §3), after the condition under which arXiv 1907.07023 §IV learns from a weak pixel.
 
     >>> half = np.array([[[1, 0]], [[0, 1]]], np.float32)  # left: the first class, right: the second
-    >>> box_yield(half, np.array([[0, 0, 1, 0.5]], np.float32), np.array([0]))
+    >>> yield_area(half, np.array([[0, 0, 1, 0.5]], np.float32), np.array([0]))
     0.25
     """
     height, width = probabilities.shape[1:]

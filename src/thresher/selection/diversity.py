@@ -35,25 +35,44 @@ def counted_boxes(boxes: pl.LazyFrame, classes: Sequence[str]) -> pl.LazyFrame:
     Depictions (a drawing of a car) and what lies inside a car or building do not count; a group box counts as
     `GROUP_COUNTS_AS`.
     """
+    return _counting(boxes, classes).filter(pl.col("count") > 0)
+
+
+def _counting(boxes: pl.LazyFrame, classes: Sequence[str]) -> pl.LazyFrame:
+    """All boxes, with how many objects of interest each stands for; 0 for those that do not count."""
     real = pl.col("is_depiction").ne_missing(True) & pl.col("is_inside").ne_missing(True)
-    return boxes.filter(pl.col("class").is_in(list(classes)) & real).with_columns(
-        count=pl.when(pl.col("is_group").eq_missing(True)).then(GROUP_COUNTS_AS).otherwise(1).cast(pl.Int32)
-    )
+    counts = pl.col("class").is_in(list(classes)).fill_null(False) & real
+    number = pl.when(pl.col("is_group").eq_missing(True)).then(GROUP_COUNTS_AS).otherwise(1)
+    return boxes.with_columns(count=pl.when(counts).then(number).otherwise(0).cast(pl.Int32))
 
 
-def class_counts(boxes: pl.LazyFrame, classes: Sequence[str]) -> pl.DataFrame:
-    """How many objects of each class an image holds: image_id, and one column for each class of interest.
+def boxed_counts(boxes: pl.LazyFrame, classes: Sequence[str]) -> pl.DataFrame:
+    """How many objects of each class every image with a box holds: image_id, and one column for each class of interest.
 
-    One pass over the boxes, in which nothing but this table is kept: a row per image, not per box. Images without
-    objects of interest are not in it.
+    One pass over the boxes, in which nothing but this table is kept: a row per image, not per box.
 
     Args:
         boxes: Table BOXES, of which only image_id, class and three flags are read.
     """
-    count = pl.col("count")
-    each = [pl.when(pl.col("class") == name).then(count).otherwise(0).alias(name) for name in classes]
-    counted = counted_boxes(boxes, classes).select("image_id", *each)
-    return counted.group_by("image_id").agg(pl.col(list(classes)).sum()).collect(engine="streaming")
+    counted = _counting(boxes, classes)
+    each = [pl.when(pl.col("class") == name).then(pl.col("count")).otherwise(0).alias(name) for name in classes]
+    return (
+        counted.select("image_id", *each)
+        .group_by("image_id")
+        .agg(pl.col(list(classes)).sum())
+        .collect(engine="streaming")
+    )
+
+
+def with_objects(counts: pl.DataFrame) -> pl.DataFrame:
+    """The rows of `boxed_counts` that hold an object of interest."""
+    classes = counts.drop("image_id").columns
+    return counts.filter(pl.any_horizontal(pl.col(classes) > 0)) if classes else counts.clear()
+
+
+def class_counts(boxes: pl.LazyFrame, classes: Sequence[str]) -> pl.DataFrame:
+    """As `boxed_counts`, of the images alone that hold an object of interest."""
+    return with_objects(boxed_counts(boxes, classes))
 
 
 def box_frequencies(boxes: pl.LazyFrame, classes: Sequence[str]) -> pl.DataFrame:

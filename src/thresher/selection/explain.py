@@ -22,7 +22,7 @@ def with_reasons(
         "image_id",
         "nearest_ids",
         pl.col("layout").rank("min", descending=True).cast(pl.Int64).alias("layout_rank"),
-        pl.col("similarity_nats").rank("min", descending=True).cast(pl.Int64).alias("similarity_rank"),
+        pl.col("similarity").rank("min", descending=True).cast(pl.Int64).alias("similarity_rank"),
         pl.col("diversity").rank("min", descending=True).cast(pl.Int64).alias("diversity_rank"),
     )
     held = counts.join(chosen, on="image_id", how="semi")

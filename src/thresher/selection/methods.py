@@ -1,8 +1,11 @@
-"""The ways to rank the pool. Each is a function from the scores table to one number per image, higher first."""
+"""The ways to rank the pool: by a column of the scores, by a mean of ranks, or at random; higher first."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import difflib
+import functools
+import operator
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,80 +13,19 @@ import polars as pl
 
 from thresher.errors import SettingsError
 
-#: Needs the columns, in a table sorted by image_id, and a generator; gives a Float64 series, null = no candidate.
-Method = Callable[[pl.DataFrame, np.random.Generator], pl.Series]
 #: What the rank by diversity weighs in a mean of ranks, unless something else is asked for.
 DIVERSITY_WEIGHT = 0.5
-
-
-def random(scores: pl.DataFrame, rng: np.random.Generator) -> pl.Series:
-    """A uniformly random order: what any other method must beat."""
-    return pl.Series(rng.permutation(scores.height).astype(np.float64))
-
-
-def diversity(scores: pl.DataFrame, rng: np.random.Generator) -> pl.Series:
-    """The most, and the rarest, objects of interest first. Source: arXiv 1907.07023 §III-A."""
-    return scores["diversity"]
-
-
-def similarity(scores: pl.DataFrame, rng: np.random.Generator) -> pl.Series:
-    """The most likely under the target's mixture first. Source: arXiv 1907.07023 §III-B."""
-    return scores["similarity_nats"]
-
-
-def cosine(scores: pl.DataFrame, rng: np.random.Generator) -> pl.Series:
-    """Nearest to the target's mean vector first: the simple baseline that any similarity must beat."""
-    return scores["cosine"]
-
-
-def layout(scores: pl.DataFrame, rng: np.random.Generator) -> pl.Series:
-    """Laid out most like the target first: the default similarity, since it finds scenes best (docs/results.md)."""
-    return scores["layout"]
-
-
-def ratio(scores: pl.DataFrame, rng: np.random.Generator) -> pl.Series:
-    """Likelier under the target's mixture than under the pool's first."""
-    return scores["ratio_nats"]
-
-
-def typicality(scores: pl.DataFrame, rng: np.random.Generator) -> pl.Series:
-    """As likely as the target's own images first, neither more nor less."""
-    return scores["typicality"]
-
-
-def nearest(scores: pl.DataFrame, rng: np.random.Generator) -> pl.Series:
-    """Nearest to single target images first."""
-    return scores["nearest_cosine"]
-
-
-def rows(scores: pl.DataFrame, rng: np.random.Generator) -> pl.Series:
-    """Nearest to the target's mean band by band of rows first."""
-    return scores["rows"]
-
-
-def sphere(scores: pl.DataFrame, rng: np.random.Generator) -> pl.Series:
-    """Likeliest under the target's von Mises–Fisher mixture of slices first."""
-    return scores["sphere_nats"]
-
-
-def pooled_sphere(scores: pl.DataFrame, rng: np.random.Generator) -> pl.Series:
-    """Likeliest under the target's von Mises–Fisher mixture of pooled vectors first."""
-    return scores["pooled_sphere_nats"]
-
-
-def yield_area(scores: pl.DataFrame, rng: np.random.Generator) -> pl.Series:
-    """The most area under boxes that a network already takes for the box's kind first; needs `score --network`."""
-    return scores["yield_area"]
-
-
-def both(scores: pl.DataFrame, rng: np.random.Generator) -> pl.Series:
-    """The best mean of the ranks by diversity and by similarity first (the mean of ranks is ours)."""
-    return mean_rank(scores, "similarity_nats", DIVERSITY_WEIGHT)
-
-
-def layout_and_diversity(scores: pl.DataFrame, rng: np.random.Generator) -> pl.Series:
-    """As `both`, with the default similarity in place of the paper's."""
-    return mean_rank(scores, "layout", DIVERSITY_WEIGHT)
+#: The methods that are a mean of two ranks, and the similarity in it. The mean of ranks is ours; `both` is the paper's
+#: heuristics + GMM, the other takes the default similarity in place of the paper's.
+MEAN_RANKS = {"both": "similarity", "layout_and_diversity": "layout"}
+#: The methods that are more than one column of the scores, and what each ranks by.
+COMBINED_WORDS = {
+    "random": "A uniformly random order of a seed: what any other method must beat.",
+    "both": "The mean of the ranks by diversity and by similarity: the paper's heuristics + GMM; the mean is ours.",
+    "layout_and_diversity": "As `both`, with the default similarity in place of the paper's: the default.",
+    "similar_among_diverse": "Similarity, among the images of at least median diversity.",
+}
+COMBINED = tuple(COMBINED_WORDS)
 
 
 def mean_rank(scores: pl.DataFrame, similarity: str, diversity_weight: float) -> pl.Series:
@@ -95,39 +37,58 @@ def mean_rank(scores: pl.DataFrame, similarity: str, diversity_weight: float) ->
         similarity: The column to rank by besides diversity.
         diversity_weight: What the rank by diversity weighs, 0..1; the other weighs the rest.
     """
-    complete = scores["diversity"].is_not_null() & scores[similarity].is_not_null()
-    diverse, similar = (
-        scores[name].set(~complete, None).rank("average", descending=True) for name in ("diversity", similarity)
+    return weighted_ranks(
+        {"diversity": scores["diversity"], similarity: scores[similarity]},
+        {"diversity": diversity_weight, similarity: 1 - diversity_weight},
     )
-    return -(diversity_weight * diverse + (1 - diversity_weight) * similar)
 
 
-def similar_among_diverse(scores: pl.DataFrame, rng: np.random.Generator) -> pl.Series:
+def weighted_ranks(columns: Mapping[str, pl.Series], weights: Mapping[str, float]) -> pl.Series:
+    """Minus the weighted mean of the ranks by several columns: −1 is first by all of them, null where one is null.
+
+    Equal scores share the mean of their ranks. Ranks, not values, since scores have units that cannot be added.
+
+    Args:
+        columns: Scores of the same images in the same order, higher first.
+        weights: Of each column, 0 or more; they are divided by their sum.
+
+    >>> near, rich = pl.Series([0.9, 0.5, 0.1]), pl.Series([1.0, 3.0, 2.0])
+    >>> weighted_ranks({"near": near, "rich": rich}, {"near": 0.5, "rich": 0.5}).to_list()
+    [-2.0, -1.5, -2.5]
+    """
+    complete = pl.Series(np.logical_and.reduce([each.is_not_null().to_numpy() for each in columns.values()]))
+    total = sum(weights[name] for name in columns)
+    parts = [
+        (weights[name] / total) * values.cast(pl.Float64).set(~complete, None).rank("average", descending=True)
+        for name, values in columns.items()
+    ]
+    return -functools.reduce(operator.add, parts)
+
+
+def similar_among_diverse(scores: pl.DataFrame) -> pl.Series:
     """By similarity, among the images of at least median diversity (the paper's other reading of heuristics + GMM)."""
     richness = scores["diversity"]
-    middle = richness.filter(scores["similarity_nats"].is_not_null()).median()
-    return scores["similarity_nats"].set((richness < middle).fill_null(True) | richness.is_null(), None)
+    middle = richness.filter(scores["similarity"].is_not_null()).median()
+    return scores["similarity"].set((richness < middle).fill_null(True) | richness.is_null(), None)
 
 
-METHODS: dict[str, Method] = {
-    "random": random,
-    "diversity": diversity,
-    "yield": yield_area,
-    "similarity": similarity,
-    "layout": layout,
-    "ratio": ratio,
-    "typicality": typicality,
-    "cosine": cosine,
-    "nearest": nearest,
-    "rows": rows,
-    "sphere": sphere,
-    "pooled_sphere": pooled_sphere,
-    "both": both,
-    "layout_and_diversity": layout_and_diversity,
-    "similar_among_diverse": similar_among_diverse,
-}
-#: The methods that are a mean of two ranks, and the column of the similarity in it.
-MEAN_RANKS = {"both": "similarity_nats", "layout_and_diversity": "layout"}
+def rankable(scores: pl.DataFrame) -> list[str]:
+    """What the table can be ranked by: the combined methods, then each of its numeric columns."""
+    return [*COMBINED, *(name for name, kind in scores.schema.items() if kind.is_numeric() and name not in COMBINED)]
+
+
+def check_method(method: str, known: Collection[str]) -> None:
+    """Refuse a method that is neither one of ours nor a numeric column of the scores.
+
+    Raises:
+        SettingsError: names the close ones, and all.
+    """
+    if method not in known:
+        close = difflib.get_close_matches(method, known, n=1)
+        hint = f" Did you mean '{close[0]}'?" if close else ""
+        raise SettingsError(
+            f"method '{method}': unknown.{hint} Known: {', '.join(known)}; or any numeric column of scores.parquet."
+        )
 
 
 @dataclass(frozen=True)
@@ -147,16 +108,23 @@ def ranking(scores: pl.DataFrame, method: str, seed: int, diversity_weight: floa
     Args:
         diversity_weight: For the methods that are a mean of two ranks (`MEAN_RANKS`); the others have no use for it.
 
+    Args:
+        method: One of `COMBINED`, or a numeric column of the scores, higher first.
+        seed: Of `random`; the others draw nothing.
+
     Raises:
-        SettingsError: no such method.
+        SettingsError: no such method and no such column.
     """
-    if method not in METHODS:
-        raise SettingsError(f"method '{method}': unknown. Known: {', '.join(METHODS)}.")
+    check_method(method, rankable(scores))
     by_id = scores.sort("image_id")
-    if method in MEAN_RANKS:
+    if method == "random":
+        values = pl.Series(np.random.default_rng(seed).permutation(by_id.height).astype(np.float64))
+    elif method in MEAN_RANKS:
         values = mean_rank(by_id, MEAN_RANKS[method], diversity_weight)
+    elif method == "similar_among_diverse":
+        values = similar_among_diverse(by_id)
     else:
-        values = METHODS[method](by_id, np.random.default_rng(seed))
+        values = by_id[method]
     frame = by_id.select("image_id").with_columns(values.cast(pl.Float64).alias("score"))
     order = frame.drop_nulls("score").sort("score", "image_id", descending=[True, False])
     return Ranking(
@@ -165,8 +133,8 @@ def ranking(scores: pl.DataFrame, method: str, seed: int, diversity_weight: floa
     )
 
 
-def budget_count(budget: str, candidates: int) -> int:
-    """The number of images that "500" or "10%" asks for; a share is of the candidates, rounded, one at least.
+def budget_count(budget: str | int | float, candidates: int) -> int:
+    """The number of images that "500", 500, "10%" or 0.1 asks for; a share is of the candidates, rounded, one at least.
 
     Raises:
         SettingsError: not a number, or outside 1..candidates or 0..100 %.
@@ -174,7 +142,7 @@ def budget_count(budget: str, candidates: int) -> int:
     >>> budget_count("10%", 3410), budget_count("48", 3410)
     (341, 48)
     """
-    text = budget.strip()
+    text = f"{budget:%}" if isinstance(budget, float) and 0 < budget < 1 else str(budget).strip()
     try:
         share = text.endswith("%")
         count = max(1, round(candidates * float(text[:-1]) / 100)) if share else int(text)
@@ -182,7 +150,7 @@ def budget_count(budget: str, candidates: int) -> int:
     except ValueError:
         valid = False
     if not valid:
-        raise SettingsError(f"budget {budget!r}: expected a number of images (500) or a share (10%), more than 0.")
+        raise SettingsError(f"budget {budget!r}: expected a number of images (500) or a share of them (10% or 0.1).")
     if count > candidates:
         raise SettingsError(f"budget {budget}: only {candidates} images can be chosen. Ask for fewer, or for 100%.")
     return count

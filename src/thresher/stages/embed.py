@@ -17,12 +17,29 @@ import polars as pl
 
 from thresher import tables
 from thresher.errors import DataError, SettingsError
-from thresher.features.backbone import BackboneFile, BackboneSettings, backbone_digest, backbone_file, scaled
+from thresher.features.backbone import (
+    BackboneFile,
+    BackboneSettings,
+    backbone_digest,
+    backbone_file,
+    scaled,
+)
 from thresher.features.engine import Work, workers
 from thresher.features.pixels import network_pixels
-from thresher.features.projection import fit_projection, load_projection, projection_is_current, save_projection
+from thresher.features.projection import (
+    fit_projection,
+    load_projection,
+    projection_is_current,
+    save_projection,
+)
 from thresher.features.quantised import quantise
-from thresher.features.shards import shard_files, shard_is_current, shard_path, shard_problems, shard_row
+from thresher.features.shards import (
+    shard_files,
+    shard_is_current,
+    shard_path,
+    shard_problems,
+    shard_row,
+)
 from thresher.features.worker import Image, Task, Worker, WorkerSettings, sampled_slices
 from thresher.run.folder import Run
 from thresher.run.perform import StageResult, Track, file_digest, perform, untracked

@@ -8,10 +8,10 @@ from typing import Literal
 import polars as pl
 
 from thresher import tables
-from thresher.data.exports import FORMATS, WITH_POOL, WITH_SCORES
+from thresher.data.exports import FORMATS, WITH_POOL, WITH_SCORES, Format
 from thresher.errors import DataError, SettingsError
-from thresher.run.contents import selected
 from thresher.run.folder import Run
+from thresher.run.opened import OpenedRun
 from thresher.run.perform import StageResult
 from thresher.selection.explain import sentence
 
@@ -19,7 +19,7 @@ from thresher.selection.explain import sentence
 def export(
     run: Run,
     name: str,
-    format: str,
+    format: Format,
     out: Path,
     *,
     images: Literal["link", "copy", "none"] = "link",
@@ -29,8 +29,11 @@ def export(
     """Write a selection in the given format; where there is a reader of the format, it reads back the same table.
 
     Args:
-        images: For formats that hold images: link the image files, copy them, or only name them.
-        pool: Write the images of the pool that were not chosen as well, for formats that tell the two apart.
+        name: The selection's name.
+        format: What to write.
+        out: File (csv, txt, parquet, atlas) or folder (all others) to write.
+        images: Link the image files, copy them (atlas: small ones), or only name them, for formats that hold images.
+        pool: For atlas: write the images of the pool that were not chosen as well.
 
     Raises:
         SettingsError: no such selection or format, or a format that cannot hold the pool.
@@ -40,24 +43,28 @@ def export(
         raise SettingsError(f"format '{format}': unknown. Known: {', '.join(FORMATS)}.")
     if pool and format not in WITH_POOL:
         raise SettingsError(f"pool: format '{format}' holds the chosen images alone. Use {', '.join(WITH_POOL)}.")
-    chosen = selected(run, name)
+    opened = OpenedRun(run)
+    chosen = opened.selection(name)
     if dry_run:
-        rows = _and_pool(run, chosen) if pool else chosen
+        rows = _and_pool(opened, chosen) if pool else chosen
         return StageResult("export", "planned", {"images": rows.height, "format": format, "out": str(out)})
-    recorded = run.recorded().get(f"select:{name}", {})
-    if "settings" not in recorded:
-        raise DataError(f"selection '{name}': {run.manifest} does not say how it was made. Run select again first.")
-    method = recorded["settings"]["method"]
+    settings = opened.settings_of(f"select:{name}")
+    if not settings:
+        raise DataError(
+            f"selection '{name}': {run.manifest} does not say how it was made. "
+            f"Run `thresher select {run.folder} --name {name} …` again first."
+        )
+    method = settings["method"]
     words = [sentence(row["why"], row["score"], method) for row in chosen.iter_rows(named=True)]
     chosen = chosen.with_columns(why_text=pl.Series(words, dtype=pl.String))
     if pool:
-        chosen = _and_pool(run, chosen)
+        chosen = _and_pool(opened, chosen)
     if format in WITH_SCORES:
-        chosen = _beside(chosen, tables.read(run.scores, tables.SCORES, key="image_id"))
+        chosen = _beside(chosen, opened.scores.select(list(tables.SCORES)))
     if format in WITH_POOL:
-        chosen = _with_places(run, chosen)
-    boxes = tables.read(run.boxes, tables.BOXES).join(chosen.select("image_id"), on="image_id", how="semi")
-    labels = tables.read(run.labels, tables.LABELS).drop_nulls("name")
+        chosen = _with_places(opened, chosen)
+    boxes = opened.boxes_of(chosen)
+    labels = opened.labels.drop_nulls("name")
     names = dict(zip(labels["label"].to_list(), labels["name"].to_list(), strict=True))
     FORMATS[format](chosen, boxes, names, out, images)
     return StageResult("export", "done", {"images": chosen.height, "boxes": boxes.height, "out": str(out)})
@@ -67,20 +74,17 @@ def _beside(chosen: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
     return chosen.join(table, on="image_id", how="left", maintain_order="left")
 
 
-def _and_pool(run: Run, chosen: pl.DataFrame) -> pl.DataFrame:
+def _and_pool(opened: OpenedRun, chosen: pl.DataFrame) -> pl.DataFrame:
     """The chosen and behind them, without rank, score and reason, the images of the pool that were scored and not."""
-    images = tables.read(run.images, tables.INDEXED_IMAGES, key="image_id")
-    scored = tables.read(run.scores, tables.some(tables.SCORES, "image_id"), key="image_id")
-    rest = images.join(scored, on="image_id", how="semi").join(chosen, on="image_id", how="anti")
-    return pl.concat([chosen, rest], how="diagonal")
+    scored = opened.images.join(opened.scores.select("image_id"), on="image_id", how="semi")
+    return pl.concat([chosen, scored.join(chosen, on="image_id", how="anti")], how="diagonal")
 
 
-def _with_places(run: Run, chosen: pl.DataFrame) -> pl.DataFrame:
+def _with_places(opened: OpenedRun, chosen: pl.DataFrame) -> pl.DataFrame:
     """The same with each image's pooled vector and, where insight has drawn its map, the place in it."""
-    pooled = tables.read(run.pooled, tables.some(tables.POOLED, "image_id", "vector"), key="image_id")
-    vectors = pooled.select("image_id", pl.col("vector").cast(pl.List(pl.Float32)))
+    vectors = opened.pooled.select("image_id", pl.col("vector").cast(pl.List(pl.Float32)))
     chosen = _beside(chosen, vectors)
-    drawn = run.insight / "map.parquet"
+    drawn = opened.run.insight / "map.parquet"
     if not drawn.is_file():
         return chosen
     places = tables.read(drawn, tables.MAP, key="image_id")

@@ -2,39 +2,45 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from dataclasses import asdict, dataclass
 from typing import Any, Literal  # noqa: F401 - the inherited settings' annotations name it
 
 import numpy as np
-import polars as pl
 from jaxtyping import Float16, Float64
 
-from thresher import tables
 from thresher.density.em import (
     CANDIDATES,
-    Choice,
     Fit,
     MixtureSettings,
+    TriedK,
     choose_components,
     fit_blocks,
     fit_mixture,
     fit_stepwise,
 )
-from thresher.density.evidence import save_evidence
-from thresher.density.held_out import contiguous_folds, held_out_similarity
+from thresher.density.fitted_scorers import save_fitted_scorers
+from thresher.density.held_out import component_folds, held_out_similarity
 from thresher.density.layout import QuerySettings, layouts, origin_of, uncentred
 from thresher.density.mixture import Covariance, save_mixture  # noqa: F401 - as above
-from thresher.density.scorers import Evidence, Images, queries
+from thresher.density.scorers import FittedScorers, queries
+from thresher.density.slice_block import SliceBlock
 from thresher.density.sphere import fit_sphere
 from thresher.errors import SettingsError
-from thresher.features.projection import load_projection, random_rows
-from thresher.features.shards import SliceBlock, owned, read_blocks, shard_files, slices_in_shards, slices_of
+from thresher.features.projection import load_projection
+from thresher.features.shards import (
+    owned,
+    read_blocks,
+    shard_files,
+    slices_in_shards,
+    slices_of,
+)
 from thresher.files import replacing
 from thresher.run.folder import Run
+from thresher.run.opened import OpenedRun
 from thresher.run.perform import StageResult, Track, file_digest, perform, untracked
 from thresher.stages.plan import Plan, fit_plan
+from thresher.vectors import random_rows
 
 #: Parts that the target is cut into to choose K: each is held out once.
 _FOLDS = 3
@@ -73,12 +79,11 @@ def fit(
         DataError: embed has not run, or the target has fewer slices than components.
     """
     settings = settings or FitSettings()
-    needed = tables.some(tables.INDEXED_IMAGES, "image_id", "role")
-    images = tables.read(run.images, needed, key="image_id")
-    target = images.filter(pl.col("role") == "target")
+    opened = OpenedRun(run)
+    images, target = opened.images, opened.target
     if dry_run:
-        told = {"target_images": target.height, "components": settings.components}
-        return StageResult("fit", "planned", told | _plan(run, settings, target.height, images.height).told(run))
+        sizes = {"target_images": target.height, "components": settings.components}
+        return StageResult("fit", "planned", sizes | _plan(run, settings, target.height, images.height).summary(run))
     inputs = {
         name: file_digest(path)
         for name, path in (("images", run.images), ("pooled", run.pooled), ("projection", run.projection))
@@ -88,21 +93,23 @@ def fit(
         rng = np.random.default_rng(settings.seed)
         wanted = set(target["image_id"].to_list())
         block = slices_of(run.slices, wanted)
-        tried: list[Choice] = []
+        tried: list[TriedK] = []
         if settings.components == "auto":
             candidates = track(CANDIDATES, len(CANDIDATES), "choosing the number of components")
-            tried = choose_components(_folds(block, settings, rng), settings, rng, candidates)
+            tried = choose_components(
+                component_folds(block, _FOLDS, settings.max_slices, rng), settings, rng, candidates
+            )
             components = max(tried, key=lambda choice: choice.held_out).components
         else:
             components = int(settings.components)
         for chosen in track([components], 1, "fitting the mixture"):
             fitted, slices = _fitted(run, block, chosen, settings, rng)
         save_mixture(fitted.mixture, run.mixture)
-        _tell(fitted, tried, run)
-        pool = images.filter(pl.col("role") == "pool")["image_id"].sort()
+        _write_description(fitted, tried, run)
+        pool = opened.pool["image_id"].sort()
         drawn = pool.gather(rng.permutation(len(pool))[: settings.pool_images])
         for ids in track([set(drawn.to_list())], 1, "learning from the pool"):
-            save_evidence(_evidence(run, block, ids, fitted, settings, rng), run.evidence)
+            save_fitted_scorers(_fitted_scorers(run, block, ids, fitted, settings, rng), run.evidence)
         return {
             "slices": slices,
             "data": settings.data,
@@ -141,23 +148,22 @@ def _fitted(
     return fit_all(lambda: slices_in_shards(run.slices, wanted, order), components, settings, rng), len(block.slices)
 
 
-def _evidence(
+def _fitted_scorers(
     run: Run, target: SliceBlock, pool: set[str], fitted: Fit, settings: FitSettings, rng: np.random.Generator
-) -> Evidence:
+) -> FittedScorers:
     """What the scorers need besides the mixture: models of the pool and on the sphere, the layout's query, folds."""
     projection = load_projection(run.projection)
     origin = origin_of(projection.mean, projection.axes)
-    images = Images(target.slices, target.starts, target.grids, target.pooled)
     slices = random_rows(target.slices, settings.max_slices, rng).astype(np.float32)
     components = len(fitted.mixture.weights)
     pool_slices, pool_layouts = _pool_sample(run, pool, origin, settings, rng)
-    rows_query, query = queries(images, pool_layouts, origin, settings)
+    rows_query, query = queries(target, pool_layouts, origin, settings)
     enough = max(1, min(settings.slice_directions, len(slices)))
     pool_fit = fit_mixture(pool_slices, min(components, len(pool_slices)), settings, rng) if len(pool_slices) else None
     held_out = np.empty(0)
     if len(target.image_ids) > 1:
         held_out = held_out_similarity(target.slices, target.starts, components, settings, rng, _FOLDS).similarities
-    return Evidence(
+    return FittedScorers(
         mixture=fitted.mixture,
         pool_mixture=(pool_fit or fitted).mixture,
         sphere=fit_sphere(uncentred(slices, origin), enough, rng).sphere,
@@ -185,9 +191,9 @@ def _pool_sample(
     return np.concatenate(slices), np.concatenate(found)
 
 
-def _tell(fitted: Fit, tried: list[Choice], run: Run) -> None:
+def _write_description(fitted: Fit, tried: list[TriedK], run: Run) -> None:
     """How the mixture came about, as JSON beside it."""
-    told = {
+    description = {
         "components": len(fitted.mixture.weights),
         "covariance": fitted.mixture.covariance,
         "log_likelihood_nats": fitted.log_likelihood,
@@ -196,21 +202,4 @@ def _tell(fitted: Fit, tried: list[Choice], run: Run) -> None:
         "tried": [asdict(choice) for choice in tried],
     }
     with replacing(run.mixture.with_suffix(".json")) as file:
-        file.write((json.dumps(told, indent=1) + "\n").encode())
-
-
-def _folds(
-    block: SliceBlock, settings: MixtureSettings, rng: np.random.Generator
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(fitted on, held out) slices: whole images, in runs of neighbours; the halves of a lone image."""
-    if len(block.image_ids) > 1:
-        borders = block.starts[contiguous_folds(len(block.image_ids), _FOLDS)]
-    else:
-        borders = np.array([0, len(block.slices) // 2, len(block.slices)])
-    pairs = []
-    for first, last in itertools.pairwise(borders):
-        inside = np.zeros(len(block.slices), bool)
-        inside[first:last] = True
-        train = random_rows(block.slices[~inside], settings.max_slices, rng).astype(np.float32)
-        pairs.append((train, block.slices[inside].astype(np.float32)))
-    return pairs
+        file.write((json.dumps(description, indent=1) + "\n").encode())

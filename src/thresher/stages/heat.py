@@ -6,34 +6,33 @@ import json
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 from jaxtyping import Float
 from PIL import Image
 
-from thresher import tables
 from thresher.data.images import rgb_image
 from thresher.density.mixture import Mixture, load_mixture, log_density
 from thresher.drawings.heat_map import HeatScale, heat_map, heat_scale
 from thresher.errors import DataError
 from thresher.features.shards import slices_of
 from thresher.run.folder import Run
+from thresher.run.opened import OpenedRun
 
 #: The scale is of so many of the target's images, where insight has not measured it.
 _SCALE_IMAGES, _SEED = 200, 0
 
 
-class Looks:
-    """The run's mixture, kept in memory, and what it says of single images."""
+class HeatMaps:
+    """Heat maps on demand: the run's mixture, kept in memory, and log p of single images' slices."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, opened: OpenedRun) -> None:
         """Read the mixture.
 
         Raises:
             DataError: fit has not run.
         """
-        self._run = run
-        self._mixture: Mixture = load_mixture(run.mixture)
-        self.scale: HeatScale = _told_scale(run) or _fitted_scale(run, self._mixture)
+        self._run = opened.run
+        self._mixture: Mixture = load_mixture(self._run.mixture)
+        self.scale: HeatScale = _held_out_scale(self._run) or _fitted_scale(opened, self._mixture)
         """The log-densities between which colours tell images apart."""
 
     def heat(self, image_id: str, path: Path) -> Image.Image:
@@ -66,7 +65,7 @@ def mixture_fits(run: Run, image_ids: set[str]) -> bool:
     return bool(width == load_mixture(run.mixture).means.shape[1])
 
 
-def _told_scale(run: Run) -> HeatScale | None:
+def _held_out_scale(run: Run) -> HeatScale | None:
     """Insight's: of the target's held-out slices."""
     path = run.insight / "summary.json"
     if not path.is_file():
@@ -74,11 +73,10 @@ def _told_scale(run: Run) -> HeatScale | None:
     return HeatScale(*json.loads(path.read_text("utf-8"))["heat_scale_nats"])
 
 
-def _fitted_scale(run: Run, mixture: Mixture) -> HeatScale:
+def _fitted_scale(opened: OpenedRun, mixture: Mixture) -> HeatScale:
     """Of target slices that the mixture was fitted to, which it finds a little likelier than others."""
-    images = tables.read(run.images, tables.some(tables.INDEXED_IMAGES, "image_id", "role"))
-    ids = images.filter(pl.col("role") == "target")["image_id"].sort()
+    ids = opened.target["image_id"].sort()
     drawn = ids.gather(np.sort(np.random.default_rng(_SEED).permutation(len(ids))[:_SCALE_IMAGES]))
     if not len(drawn):
-        raise DataError(f"{run.folder}: the target has no images.")
-    return heat_scale(log_density(mixture, slices_of(run.slices, set(drawn)).slices))
+        raise DataError(f"{opened.run.folder}: the target has no images.")
+    return heat_scale(log_density(mixture, slices_of(opened.run.slices, set(drawn)).slices))

@@ -14,11 +14,25 @@ from thresher import tables
 from thresher.data.dataset import Dataset
 from thresher.data.readers import READERS
 from thresher.data.source_text import Source, parsed_sources
-from thresher.data.taxonomy import BUILT_IN, LabelMap, Taxonomy, load_label_map, load_taxonomy, with_classes
+from thresher.data.taxonomy import (
+    BUILT_IN,
+    LabelMap,
+    Taxonomy,
+    load_label_map,
+    load_taxonomy,
+    with_classes,
+)
 from thresher.errors import DataError, SettingsError
 from thresher.files import replacing
 from thresher.run.folder import Run
-from thresher.run.perform import StageResult, Track, file_digest, folder_digest, perform, untracked
+from thresher.run.perform import (
+    StageResult,
+    Track,
+    file_digest,
+    folder_digest,
+    perform,
+    untracked,
+)
 from thresher.stages.plan import index_plan
 
 #: Problems that cost a whole image.
@@ -67,7 +81,7 @@ def index(run: Run, settings: IndexSettings, *, dry_run: bool = False, track: Tr
             raise DataError(f"{source.role} {source.format}:{source.root}: no such folder or file.")
     if dry_run:
         plan = index_plan([(source.format, source.root) for source in sources])
-        return StageResult("index", "planned", {"sources": [_described(s) for s in sources]} | plan.told(run))
+        return StageResult("index", "planned", {"sources": [_described(s) for s in sources]} | plan.summary(run))
     taxonomy_file = BUILT_IN / f"{settings.taxonomy}.toml"
     taxonomy_file = taxonomy_file if taxonomy_file.is_file() else Path(settings.taxonomy)
     inputs = {str(source.root): folder_digest(source.root) for source in sources}

@@ -18,13 +18,20 @@ from thresher.density.components import component_shares, typical_slices
 from thresher.density.em import MixtureSettings
 from thresher.density.held_out import HeldOut, held_out_similarity
 from thresher.density.map import similarity_map
-from thresher.density.mixture import Mixture, load_mixture, log_density, responsibilities
-from thresher.density.similarity import similarity
+from thresher.density.mixture import (
+    Mixture,
+    load_mixture,
+    log_density,
+    responsibilities,
+)
+from thresher.density.similarity import mean_log_density
+from thresher.density.slice_block import SliceBlock
 from thresher.drawings.heat_map import heat_scale
 from thresher.errors import DataError, SettingsError
-from thresher.features.shards import SliceBlock, slices_of
+from thresher.features.shards import slices_of
 from thresher.files import replacing
 from thresher.run.folder import Run
+from thresher.run.opened import OpenedRun
 from thresher.run.perform import StageResult, Track, file_digest, perform, untracked
 from thresher.stages.insight_pictures import draw_components, draw_heat_maps
 
@@ -78,12 +85,13 @@ def insight(
     """
     settings = settings or InsightSettings()
     _require_report()
+    opened = OpenedRun(run)
     read = {name: getattr(run, name) for name in ("images", "pooled", "projection", "mixture", "scores")}
     inputs = {name: file_digest(path) for name, path in read.items()}
-    told = run.mixture.with_suffix(".json")
-    inputs["mixture_json"] = file_digest(told)
-    tried = findings.components_tried(json.loads(told.read_text("utf-8"))["tried"])
-    drawn = _drawn(run, settings)
+    description = run.mixture.with_suffix(".json")
+    inputs["mixture_json"] = file_digest(description)
+    tried = findings.components_tried(json.loads(description.read_text("utf-8"))["tried"])
+    drawn = _drawn(opened, settings)
     if dry_run:
         count = {role: len(ids) for role, ids in (("target_images", drawn.target), ("pool_images", drawn.pool))}
         return StageResult("insight", "planned", {**count, "heat_maps": len(drawn.heat), "folder": str(run.insight)})
@@ -94,7 +102,7 @@ def insight(
     outputs += [run.insight / "heat" / f"{name}.png" for name in drawn.heat]
 
     def work() -> tuple[dict[str, Any], int]:
-        return _work(run, settings, drawn, tried, track)
+        return _work(opened, settings, drawn, tried, track)
 
     return perform(run, "insight", settings, inputs, outputs, work)
 
@@ -116,14 +124,12 @@ class _Drawn:
     paths: dict[str, Path]
 
 
-def _drawn(run: Run, settings: InsightSettings) -> _Drawn:
-    images = tables.read(run.images, tables.INDEXED_IMAGES, key="image_id")
-    pooled = tables.read(run.pooled, tables.POOLED, key="image_id").select("image_id")
-    readable = images.join(pooled, on="image_id", how="semi").sort("image_id")
-    target, pool = (readable.filter(pl.col("role") == role)["image_id"].to_list() for role in ("target", "pool"))
+def _drawn(opened: OpenedRun, settings: InsightSettings) -> _Drawn:
+    readable = opened.images.join(opened.pooled.select("image_id"), on="image_id", how="semi").sort("image_id")
+    target, pool = (readable.filter(role=role)["image_id"].to_list() for role in ("target", "pool"))
     for role, ids in (("target", target), ("pool", pool)):
         if len(ids) < 2:
-            raise DataError(f"{run.folder}: the {role} has {len(ids)} readable images; insight needs 2 or more.")
+            raise DataError(f"{opened.run.folder}: the {role} has {len(ids)} readable images; insight needs 2 or more.")
     paths = {name: Path(path) for name, path in readable.select("image_id", "path").iter_rows()}
     unknown = [image_id for image_id in settings.heat_ids if image_id not in paths]
     if unknown:
@@ -131,8 +137,7 @@ def _drawn(run: Run, settings: InsightSettings) -> _Drawn:
             f"heat_ids: no readable image '{unknown[0]}' in this run. Ids look like '{target[0]}'; "
             "images.parquet lists them, problems.parquet those that could not be read."
         )
-    scores = tables.read(run.scores, tables.SCORES, key="image_id")
-    ranked = scores.sort(["similarity_nats", "image_id"], descending=[True, False])["image_id"].to_list()
+    ranked = opened.scores.sort(["similarity", "image_id"], descending=[True, False])["image_id"].to_list()
     heat = _ranked_places(ranked, settings.heat_maps)
     heat |= {f"asked-{number}": image_id for number, image_id in enumerate(settings.heat_ids, 1)}
     ranks = {image_id: rank for rank, image_id in enumerate(ranked, 1)}
@@ -170,18 +175,19 @@ _TABLES = {
 
 
 def _work(
-    run: Run, settings: InsightSettings, drawn: _Drawn, tried: pl.DataFrame, track: Track[Any]
+    opened: OpenedRun, settings: InsightSettings, drawn: _Drawn, tried: pl.DataFrame, track: Track[Any]
 ) -> tuple[dict[str, Any], int]:
+    run = opened.run
     rng = np.random.default_rng(settings.seed)
     mixture = load_mixture(run.mixture)
     target = slices_of(run.slices, set(drawn.target))
     pool = slices_of(run.slices, set(drawn.pool))
     held_out = held_out_similarity(
-        target.slices, target.starts, len(mixture.weights), _fit_settings(run), rng, settings.folds
+        target.slices, target.starts, len(mixture.weights), _fit_settings(opened), rng, settings.folds
     )
     similarities = _similarities(mixture, held_out, target, pool)
     shares = component_shares(mixture, target.slices), component_shares(mixture, pool.slices)
-    vectors = _vectors(run, drawn)
+    vectors = _vectors(opened, drawn)
     gap = findings.domain_gap(
         vectors["target"], vectors["pool"], rng, folds=settings.folds, resamples=settings.resamples
     )
@@ -210,21 +216,21 @@ def _work(
     return {**summary, "folder": str(run.insight)}, len(rows)
 
 
-def _fit_settings(run: Run) -> MixtureSettings:
-    """What the run's mixture was fitted with, as the manifest tells it."""
-    told = run.recorded().get("fit", {}).get("settings", {})
+def _fit_settings(opened: OpenedRun) -> MixtureSettings:
+    """What the run's mixture was fitted with, as the manifest says."""
+    recorded = opened.settings_of("fit")
     known = {field.name for field in dataclasses.fields(MixtureSettings)}
-    return MixtureSettings(**{name: value for name, value in told.items() if name in known})
+    return MixtureSettings(**{name: value for name, value in recorded.items() if name in known})
 
 
 def _similarities(mixture: Mixture, held_out: HeldOut, target: SliceBlock, pool: SliceBlock) -> pl.DataFrame:
     """Target and pool by mixtures that saw neither, so that they stand on the same footing; and by the run's own."""
-    unseen = np.mean([similarity(fold, pool.slices, pool.starts) for fold in held_out.mixtures], axis=0)
+    unseen = np.mean([mean_log_density(fold, pool.slices, pool.starts) for fold in held_out.mixtures], axis=0)
     columns = {
-        "image_id": target.image_ids + pool.image_ids,
+        "image_id": [*target.image_ids, *pool.image_ids],
         "role": ["target"] * len(target.image_ids) + ["pool"] * len(pool.image_ids),
-        "similarity_nats": np.concatenate([held_out.similarities, unseen]),
-        "fitted_nats": np.concatenate([similarity(mixture, b.slices, b.starts) for b in (target, pool)]),
+        "similarity": np.concatenate([held_out.similarities, unseen]),
+        "fitted_nats": np.concatenate([mean_log_density(mixture, b.slices, b.starts) for b in (target, pool)]),
     }
     return pl.DataFrame(columns, schema=dict(tables.SIMILARITIES)).sort("image_id")
 
@@ -236,11 +242,10 @@ def _component_slices(mixture: Mixture, target: SliceBlock, count: int) -> pl.Da
     return findings.component_slices(rows, target.image_ids, target.starts, target.grids, shares, densities)
 
 
-def _vectors(run: Run, drawn: _Drawn) -> dict[str, np.ndarray]:
+def _vectors(opened: OpenedRun, drawn: _Drawn) -> dict[str, np.ndarray]:
     """Pooled vectors in the order of the drawn ids."""
-    pooled = tables.read(run.pooled, tables.POOLED, key="image_id").select("image_id", "vector").sort("image_id")
     return {
-        role: pooled.filter(pl.col("image_id").is_in(ids))["vector"].rechunk().to_numpy(allow_copy=False)
+        role: opened.vectors(pl.DataFrame({"image_id": ids}, schema={"image_id": pl.String}))[1]
         for role, ids in (("target", drawn.target), ("pool", drawn.pool))
     }
 
@@ -270,9 +275,9 @@ def _summary(
         "pool_images": pool.height,
         "components": sizes.height,
         "median_nats": {
-            "target_held_out": _median(target, "similarity_nats"),
+            "target_held_out": _median(target, "similarity"),
             "target_fitted": _median(target, "fitted_nats"),
-            "pool": _median(pool, "similarity_nats"),
+            "pool": _median(pool, "similarity"),
             "pool_fitted": _median(pool, "fitted_nats"),
         },
         "nats_reached_by_95_percent_of_target": reached,

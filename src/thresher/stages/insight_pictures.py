@@ -14,10 +14,16 @@ from thresher import tables
 from thresher.data.images import rgb_image
 from thresher.density.held_out import HeldOut
 from thresher.density.mixture import Mixture, log_density
-from thresher.drawings.component_sheet import ComponentRow, Crop, component_sheet, slice_crop
+from thresher.density.slice_block import SliceBlock
+from thresher.drawings.component_sheet import (
+    ComponentRow,
+    Crop,
+    component_sheet,
+    slice_crop,
+)
 from thresher.drawings.heat_map import heat_map, heat_scale
 from thresher.errors import DataError
-from thresher.features.shards import SliceBlock, slices_of
+from thresher.features.shards import slices_of
 from thresher.files import replacing
 from thresher.run.folder import Run
 from thresher.run.perform import Track

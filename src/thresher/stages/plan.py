@@ -13,7 +13,8 @@ from typing import Any
 import polars as pl
 
 from thresher.data.dataset import IMAGE_SUFFIXES
-from thresher.features.shards import SliceBlock, read_blocks
+from thresher.density.slice_block import SliceBlock
+from thresher.features.shards import read_blocks
 from thresher.run.folder import Run
 
 #: The libraries and small tables that every stage holds.
@@ -43,7 +44,7 @@ class Plan:
     memory_bytes: int
     seconds: float | None
 
-    def told(self, run: Run) -> dict[str, Any]:
+    def summary(self, run: Run) -> dict[str, Any]:
         """The plan beside what the machine has."""
         return {
             "images": self.images,

@@ -9,15 +9,20 @@ from typing import Any
 import polars as pl
 
 from thresher import tables
-from thresher.data.taxonomy import load_taxonomy
-from thresher.density.evidence import load_evidence
+from thresher.density.fitted_scorers import load_fitted_scorers
 from thresher.density.mixture import load_mixture
-from thresher.density.neighbours import nearest_target
-from thresher.density.scorers import SCORERS, Evidence, Images, View
+from thresher.density.scorers import (
+    SCORERS,
+    SIMILARITIES,
+    FittedScorers,
+    Score,
+    ScorerInput,
+)
+from thresher.density.slice_block import SliceBlock
 from thresher.errors import DataError, SettingsError
-from thresher.features.shards import SliceBlock, read_blocks, shard_files, slices_of
-from thresher.run.contents import checkpoint_of
+from thresher.features.shards import read_blocks, shard_files, slices_of
 from thresher.run.folder import Run
+from thresher.run.opened import OpenedRun
 from thresher.run.perform import StageResult, Track, file_digest, perform, untracked
 from thresher.selection.diversity import (
     ClassFrequencies,
@@ -26,28 +31,38 @@ from thresher.selection.diversity import (
     covered_areas,
     diversity_scores,
 )
-from thresher.stages.candidates import labelled_pool
+from thresher.selection.methods import COMBINED
 from thresher.stages.plan import Plan, score_plan
-from thresher.stages.score_yield import yields
+from thresher.stages.score_yield import yield_areas
+from thresher.vectors import nearest_rows
 
-#: Where each scorer's number stands in the scores table.
-COLUMNS = {
-    "layout": "layout",
-    "likelihood": "similarity_nats",
-    "ratio": "ratio_nats",
-    "typicality": "typicality",
-    "cosine": "cosine",
-    "nearest": "nearest_cosine",
-    "rows": "rows",
-    "sphere": "sphere_nats",
-    "pooled_sphere": "pooled_sphere_nats",
-}
+#: Every score, by the name that its column in scores.parquet and its method of select bear.
+SCORES = (
+    *SIMILARITIES,
+    Score("objects", "objects", ("boxes",), diversity_scores, "How many objects of interest its boxes hold."),
+    Score("classes", "classes", ("boxes",), diversity_scores, "Of how many classes."),
+    Score("class_entropy_bits", "bits", ("boxes",), diversity_scores, "How evenly they are of those classes."),
+    Score("covered_area", "share of the picture", ("boxes",), diversity_scores, "What lies under at least one box."),
+    Score("diversity", "", ("boxes",), diversity_scores, "How many objects of how many, and how rare, classes."),
+    Score(
+        "yield_area",
+        "shares of the picture",
+        ("boxes", "network"),
+        yield_areas,
+        "How much of its boxes a network already takes for their kind; needs `score --network`.",
+    ),
+)
+#: What the default methods, the report and the paper's method need.
+DEFAULT_SCORES = ("layout", "similarity", "cosine", "nearest")
 
 
 @dataclass(frozen=True)
 class ScoreSettings:
     """What is measured of each pool image."""
 
+    scores: tuple[str, ...] = DEFAULT_SCORES
+    """Similarities to work out, or all: layout, similarity, ratio, typicality, cosine, nearest, rows, sphere,
+    pooled_sphere. What the boxes say (diversity, objects, …) is always worked out."""
     neighbours: int = 3
     """Name this many nearest target images."""
     class_scores: Path | None = None
@@ -59,10 +74,19 @@ class ScoreSettings:
         """Refuse what cannot work.
 
         Raises:
-            SettingsError: no neighbours asked for.
+            SettingsError: an unknown score, or no neighbours asked for.
         """
+        for name in self.scores:
+            if name not in (*SCORERS, "all"):
+                raise SettingsError(f"scores: '{name}' is unknown. Known: all, {', '.join(SCORERS)}.")
         if self.neighbours < 1:
             raise SettingsError(f"neighbours = {self.neighbours}: expected 1 or more.")
+
+    @property
+    def similarities(self) -> tuple[str, ...]:
+        """The similarities asked for, in the table's order, and those that the report and `why` need."""
+        wanted = {*self.scores, "layout", "similarity"}
+        return tuple(name for name in SCORERS if name in wanted or "all" in wanted)
 
 
 def score(
@@ -75,10 +99,9 @@ def score(
         DataError: an earlier stage has not run, or the pool is empty.
     """
     settings = settings or ScoreSettings()
-    needed = tables.some(tables.INDEXED_IMAGES, "image_id", "dataset", "role")
-    images = tables.read(run.images, needed, key="image_id")
+    opened = OpenedRun(run)
     if dry_run:
-        return StageResult("score", "planned", _plan(run, images, settings).told(run))
+        return StageResult("score", "planned", _plan(opened, settings).summary(run))
     read = {
         "images": run.images,
         "boxes": run.boxes,
@@ -91,20 +114,19 @@ def score(
     if settings.class_scores is not None:
         inputs["class_scores"] = file_digest(settings.class_scores)
     if settings.network:
-        inputs["network"] = file_digest(checkpoint_of(run, settings.network))
+        inputs["network"] = file_digest(opened.checkpoint(settings.network))
 
     def work() -> tuple[dict[str, Any], int]:
-        pool = _with_role(images, "pool")
-        evidence, names = _known(run, images)
+        fitted, names = _fitted(opened)
         blocks = track(read_blocks(run.slices), len(shard_files(run.slices)), "scoring")
         # The parts have no name of their own, so that they are gone before diversity needs the room.
-        near = pl.concat([_near(evidence, names, block, settings.neighbours) for block in blocks])
-        near = near.join(pool, on="image_id", how="semi")
+        near = pl.concat([_near(fitted, names, block, settings) for block in blocks])
+        near = near.join(opened.pool.select("image_id", "dataset"), on="image_id", how="semi")
         if near.is_empty():
             raise DataError(f"{run.folder}: the pool holds no readable image. Index it with --pool FORMAT:ROOT.")
-        diverse, frequencies = _diversities(run, pool, settings)
-        yields, failed = _yields(run, near, diverse, settings, track)
-        scores = near.join(diverse, on="image_id", how="left").join(yields, on="image_id", how="left")
+        diverse, frequencies = _diversities(opened, settings)
+        areas, failed = _yield_areas(run, near, diverse, settings, track)
+        scores = near.join(diverse, on="image_id", how="left").join(areas, on="image_id", how="left")
         scores = scores.sort("image_id").select(list(tables.SCORES))
         tables.write(tables.checked(scores, tables.SCORES, "scores", key="image_id"), run.scores)
         return _summary(scores, frequencies), failed
@@ -112,63 +134,64 @@ def score(
     return perform(run, "score", settings, inputs, [run.scores], work)
 
 
-def _plan(run: Run, images: pl.DataFrame, settings: ScoreSettings) -> Plan:
-    pool = images.filter(pl.col("role") == "pool").height
+def known_methods(run: Run) -> list[str]:
+    """What the pool can be ranked by: the combined methods, every score, other numeric columns of its scores."""
+    others = pl.read_parquet_schema(run.scores) if run.scores.is_file() else {}
+    numeric = [name for name, kind in others.items() if kind.is_numeric()]
+    return list(dict.fromkeys([*COMBINED, *(score.name for score in SCORES), *numeric]))
+
+
+def _plan(opened: OpenedRun, settings: ScoreSettings) -> Plan:
+    run, pool = opened.run, opened.pool.height
     if not run.evidence.is_file() or not run.slices.is_dir():
         return score_plan(run, pool, None)
-    evidence, names = _known(run, images)
-    return score_plan(run, pool, lambda block: _near(evidence, names, block, settings.neighbours))
+    fitted, names = _fitted(opened)
+    return score_plan(run, pool, lambda block: _near(fitted, names, block, settings))
 
 
-def _known(run: Run, images: pl.DataFrame) -> tuple[Evidence, pl.Series]:
+def _fitted(opened: OpenedRun) -> tuple[FittedScorers, pl.Series]:
     """What fit left, and the ids of the target's images in the order of its pooled vectors."""
-    target = slices_of(run.slices, set(_with_role(images, "target")["image_id"].to_list()))
-    evidence = load_evidence(run.evidence, load_mixture(run.mixture), target.pooled)
-    return evidence, pl.Series(target.image_ids, dtype=pl.String)
+    run = opened.run
+    target = slices_of(run.slices, set(opened.target["image_id"].to_list()))
+    fitted = load_fitted_scorers(run.evidence, load_mixture(run.mixture), target.pooled)
+    return fitted, pl.Series(target.image_ids, dtype=pl.String)
 
 
-def _with_role(images: pl.DataFrame, role: str) -> pl.DataFrame:
-    return images.filter(pl.col("role") == role).select("image_id", "dataset")
-
-
-def _near(evidence: Evidence, target_ids: pl.Series, block: SliceBlock, neighbours: int) -> pl.DataFrame:
-    """Every scorer's column for the images of one shard, and the target images nearest to each."""
-    view = View(evidence, Images(block.slices, block.starts, block.grids, block.pooled))
-    columns: dict[str, object] = {
-        COLUMNS[name]: scorer(view)
-        for name, scorer in SCORERS.items()
-        if name != "typicality" or len(evidence.held_out_nats)
-    }
+def _near(fitted: FittedScorers, target_ids: pl.Series, block: SliceBlock, settings: ScoreSettings) -> pl.DataFrame:
+    """The similarities of one shard's images, null where not asked for, and the target images nearest to each."""
+    given = ScorerInput(fitted, block)
     # A target of one image leaves nothing to hold out, so nobody knows what is typical of it.
-    columns.setdefault("typicality", pl.Series([None] * len(block.image_ids), dtype=pl.Float64))
-    rows, _ = nearest_target(block.pooled, evidence.pooled, neighbours)
+    known = [name for name in settings.similarities if name != "typicality" or len(fitted.held_out_nats)]
+    columns = {name: pl.Series(SCORERS[name](given)) for name in known}
+    absent = {name: pl.lit(None, pl.Float64) for name in SCORERS if name not in known}
+    rows, _ = nearest_rows(block.pooled, fitted.pooled, settings.neighbours)
     nearest = target_ids.gather(rows.ravel()).reshape(rows.shape).arr.to_list()
-    return pl.DataFrame({"image_id": block.image_ids, **columns, "nearest_ids": nearest})
+    frame = pl.DataFrame({"image_id": block.image_ids, **columns, "nearest_ids": nearest})
+    return frame.with_columns(**absent).select("image_id", *SCORERS, "nearest_ids")
 
 
-def _diversities(run: Run, pool: pl.DataFrame, settings: ScoreSettings) -> tuple[pl.DataFrame, ClassFrequencies]:
-    counts, labelled = labelled_pool(run, pool)
-    classes = load_taxonomy(str(run.taxonomy)).classes_of_interest
-    areas = covered_areas(counted_boxes(tables.scan(run.boxes, tables.BOXES), classes))
-    frequencies = class_frequencies(counts, labelled.height, _class_scores(settings.class_scores, run))
-    return diversity_scores(counts, areas, labelled, frequencies.weights), frequencies
+def _diversities(opened: OpenedRun, settings: ScoreSettings) -> tuple[pl.DataFrame, ClassFrequencies]:
+    areas = covered_areas(counted_boxes(opened.lazy_boxes(), opened.classes))
+    worths = _class_scores(settings.class_scores, opened.classes)
+    frequencies = class_frequencies(opened.counts, opened.labelled.height, worths)
+    return diversity_scores(opened.counts, areas, opened.labelled, frequencies.weights), frequencies
 
 
-def _yields(
+def _yield_areas(
     run: Run, near: pl.DataFrame, diverse: pl.DataFrame, settings: ScoreSettings, track: Track[Any]
 ) -> tuple[pl.DataFrame, int]:
     """image_id and yield_area of the labelled images, and how many could not be read; no rows without a network."""
     if not settings.network:
         return tables.empty(tables.some(tables.SCORES, "image_id", "yield_area")), 0
-    return yields(run, settings.network, near.join(diverse, on="image_id", how="semi").select("image_id"), track)
+    labelled = near.join(diverse, on="image_id", how="semi").select("image_id")
+    return yield_areas(run, settings.network, labelled, track)
 
 
-def _class_scores(path: Path | None, run: Run) -> dict[str, float] | None:
+def _class_scores(path: Path | None, known: tuple[str, ...]) -> dict[str, float] | None:
     if path is None:
         return None
     import tomllib
 
-    known = load_taxonomy(str(run.taxonomy)).classes_of_interest
     worths = tomllib.loads(path.read_text("utf-8"))
     for name, worth in worths.items():
         if name not in known or not isinstance(worth, int | float) or worth < 0:
@@ -180,7 +203,7 @@ def _class_scores(path: Path | None, run: Run) -> dict[str, float] | None:
 def _summary(scores: pl.DataFrame, frequencies: ClassFrequencies) -> dict[str, Any]:
     quantiles = {
         name: [round(float(scores[name].quantile(q) or 0.0), 4) for q in (0.05, 0.5, 0.95)]
-        for name in ("layout", "similarity_nats", "cosine", "diversity")
+        for name in ("layout", "similarity", "cosine", "diversity")
         if scores[name].null_count() < scores.height
     }
     return {

@@ -1,4 +1,4 @@
-"""What the boxes of the pool would teach a network: the yield column of score."""
+"""How much a network would learn from the boxes of the pool's images: the yield column of `score`."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from thresher.errors import DataError
 from thresher.run.contents import checkpoint_of
 from thresher.run.folder import Run
 from thresher.run.perform import Track
-from thresher.segmentation.inference import ready
 
 
-def yields(run: Run, training: str, labelled: pl.DataFrame, track: Track[Any]) -> tuple[pl.DataFrame, int]:
-    """image_id and yield_area of each labelled image, null for those that cannot be read; and how many those are.
+def yield_areas(run: Run, training: str, labelled: pl.DataFrame, track: Track[Any]) -> tuple[pl.DataFrame, int]:
+    """image_id and yield_area of each labelled image that can be read, and how many could not.
 
-    Depictions, and what lies inside a car or building, do not count. An image without boxes yields 0 and is not read.
+    Boxes of depictions, and of what lies inside a car or building, do not count. An image without boxes has 0 and is
+    not read.
 
     Args:
         labelled: image_id of the images whose source labels boxes at all.
@@ -28,13 +28,13 @@ def yields(run: Run, training: str, labelled: pl.DataFrame, track: Track[Any]) -
         SettingsError: there is no such training.
     """
     from thresher.segmentation.examples import pixels_of
-    from thresher.segmentation.inference import segmented
-    from thresher.segmentation.trained import trained_network
-    from thresher.segmentation.weak_labels import box_yield
+    from thresher.segmentation.inference import Images, segmented
+    from thresher.segmentation.trained import ready, trained_network
+    from thresher.segmentation.weak_labels import yield_area
 
-    found = trained_network(checkpoint_of(run, training))
-    boxed = _boxed(run, labelled, found.tree.nodes)
-    parents = found.tree.outputs_of_nodes(found.tree.root)
+    trained = trained_network(checkpoint_of(run, training))
+    boxed = _boxed(run, labelled, trained.tree.nodes)
+    parents = trained.tree.outputs_of_nodes(trained.tree.root)
     rows = boxed.select("image_id", "path", "corners", "nodes").rows()
     problems: list[dict[str, object]] = []
 
@@ -45,11 +45,14 @@ def yields(run: Run, training: str, labelled: pl.DataFrame, track: Track[Any]) -
 
     def use(number: int, _: np.ndarray, __: object, probabilities: np.ndarray) -> tuple[str, float]:
         name, _path, corners, nodes = rows[number]
-        return name, box_yield(probabilities, np.array(corners, np.float32), parents[nodes])
+        return name, yield_area(probabilities, np.array(corners, np.float32), parents[nodes])
 
-    network = ready(found)
-    measured = segmented(network, len(rows), lambda number: (pixels_of(Path(rows[number][1])), None), use, track,
-                         unreadable, network.root_probabilities)  # fmt: skip
+    def read(number: int) -> tuple[Any, None]:
+        return pixels_of(Path(rows[number][1])), None
+
+    network = ready(trained)
+    images = Images(len(rows), read, unreadable)
+    measured = segmented(network, images, use, track, network.root_probabilities)
     run.add_problems("score", tables.from_rows(problems, tables.PROBLEMS))
     columns = tables.some(tables.SCORES, "image_id", "yield_area")
     known = pl.DataFrame(measured, schema=dict(columns), orient="row")

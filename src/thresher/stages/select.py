@@ -7,18 +7,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from thresher import tables
-from thresher.errors import DataError, SettingsError
-from thresher.run.contents import NAME, pool_of
-from thresher.run.folder import Run
+from thresher.density.scorers import SCORERS
+from thresher.errors import SettingsError
+from thresher.run.folder import Run, check_name
+from thresher.run.opened import OpenedRun
 from thresher.run.perform import StageResult, file_digest, perform
-from thresher.selection.constraints import Constrained, constrained, parsed_quotas
+from thresher.selection.choose import Selection, Wishes, chosen_from, refuse_unknown
+from thresher.selection.constraints import parsed_quotas
 from thresher.selection.explain import with_reasons
-from thresher.selection.methods import DIVERSITY_WEIGHT, MEAN_RANKS, METHODS, Ranking, budget_count, ranking
-from thresher.stages.candidates import LIKE_TARGET, Candidates, read_candidates
+from thresher.selection.methods import (
+    DIVERSITY_WEIGHT,
+    MEAN_RANKS,
+    budget_count,
+    ranking,
+)
+from thresher.stages.candidates import Candidates, candidates_of
 from thresher.stages.plan import select_plan
 
 #: What a person can mark an image as: looked at and good, never to be taken, always to be taken.
@@ -30,7 +36,7 @@ class SelectSettings:
     """Which images are taken, and how many."""
 
     method: str = "layout_and_diversity"
-    """How the pool is ranked: layout (the best similarity), diversity, similarity and both (the paper's), …"""
+    """How the pool is ranked: layout_and_diversity, both, random, or any score: layout, similarity, diversity, …"""
     budget: str = "10%"
     """How many: a number (500), or a share of the images that can be ranked (10%)."""
     seed: int = 0
@@ -44,7 +50,8 @@ class SelectSettings:
     datasets: tuple[str, ...] = ()
     """Choose from these data sets of the pool alone."""
     duplicate_cosine: float = 0.0
-    """Take one of images whose pooled vectors have this cosine or more, and none so like the target; 0: take all."""
+    """Drop near-duplicates: keep the best image of each cluster with cosine >= this, and drop images that
+    near-duplicate a target image. 0 = off, 0.95 = same photo re-encoded or re-cropped."""
     review: str = ""
     """A review saved by the explorer: what was rejected there is left out, what was pinned is always taken."""
 
@@ -54,8 +61,6 @@ class SelectSettings:
         Raises:
             SettingsError: unknown method, a weight that it does not have, or a name that is no plain file name.
         """
-        if self.method not in METHODS:
-            raise SettingsError(f"method '{self.method}': unknown. Known: {', '.join(METHODS)}.")
         if not 0 <= self.diversity_weight <= 1:
             raise SettingsError(f"diversity_weight = {self.diversity_weight}: expected 0 to 1.")
         if self.method not in MEAN_RANKS and self.diversity_weight != DIVERSITY_WEIGHT:
@@ -63,8 +68,7 @@ class SelectSettings:
         if not 0 <= self.duplicate_cosine <= 1:
             raise SettingsError(f"duplicate_cosine = {self.duplicate_cosine}: expected 0 (off) to 1, such as 0.95.")
         for name in filter(None, (self.selection_name, self.review)):
-            if not NAME.fullmatch(name):
-                raise SettingsError(f"name '{name}': expected letters, digits, '.', '-', '+' or '_'.")
+            check_name(name)
 
     @property
     def selection_name(self) -> str:
@@ -74,63 +78,46 @@ class SelectSettings:
 
 
 @dataclass(frozen=True)
-class Chosen(Constrained):
-    """The chosen images, out of how many, and how many had no score to be ranked by."""
+class _Ranked:
+    """The candidates in the order of the method, and how many images have no score to be ranked by."""
 
-    candidates: pl.DataFrame
-    """All that could be chosen, best first: image_id, rank, score."""
+    order: pl.DataFrame
     not_ranked: int
-    duplicates: int = 0
-    """How many images were left out for being like a better one, or like the target."""
 
 
-def chosen(candidates: Candidates, settings: SelectSettings, marks: pl.DataFrame) -> Chosen:
-    """What the settings choose.
+def choose(candidates: Candidates, settings: SelectSettings, marks: pl.DataFrame) -> tuple[Selection, int]:
+    """What the settings choose, and how many images have no score to be ranked by.
 
     Args:
         marks: image_id and mark, from `marks_of`.
 
     Raises:
-        SettingsError: an unknown data set or class, no candidate, or a budget for which there are too few.
+        SettingsError: an unknown method, data set or class, no candidate, or a budget for which there are too few.
         DataError: an image that is not in the pool is pinned.
     """
     quotas = parsed_quotas(settings.quotas, candidates.classes)
-    pinned = marks.filter(mark="pinned")["image_id"]
     found = _ranked(candidates.scores, candidates.datasets, settings, marks)
-    order, before = found.order, found.order.height
-    if candidates.clusters is not None:
-        order = _once(order, candidates.clusters, pinned)
-    order = order.with_columns(rank=pl.int_range(1, order.height + 1, dtype=pl.Int64))
-    unranked = int((~pinned.is_in(order["image_id"].implode())).sum())
-    count = budget_count(settings.budget, order.height + unranked)
-    made = constrained(order, count, _holders(order, candidates.counts, quotas), quotas, pinned.to_list())
-    return Chosen(made.chosen, made.unmet, order, found.not_ranked, before - order.height)
+    wishes = Wishes(settings.budget, quotas, marks.filter(mark="pinned")["image_id"].to_list())
+    return chosen_from(found.order, wishes, candidates.counts, candidates.clusters), found.not_ranked
 
 
-def _ranked(scores: pl.DataFrame, datasets: pl.DataFrame, settings: SelectSettings, marks: pl.DataFrame) -> Ranking:
+def _ranked(scores: pl.DataFrame, datasets: pl.DataFrame, settings: SelectSettings, marks: pl.DataFrame) -> _Ranked:
     """The ranking without what is rejected or of another data set than asked for; near-duplicates are still in it."""
-    pinned, rejected = (marks.filter(mark=mark)["image_id"] for mark in ("pinned", "rejected"))
-    gone = pinned.filter(~pinned.is_in(datasets["image_id"].implode()))
-    if len(gone):
-        raise DataError(f"review: {len(gone)} pinned images are not in the pool (first: {gone[0]}). Review it again.")
+    pinned, rejected = (marks.filter(mark=mark)["image_id"].to_list() for mark in ("pinned", "rejected"))
+    refuse_unknown(pinned, datasets["image_id"], "pinned", "Review the selection again in `thresher explore`.")
     found = ranking(scores, settings.method, settings.seed, settings.diversity_weight)
     if found.order.is_empty():
-        needed = " Run score --network TRAINING first." if settings.method == "yield" else ""
-        raise SettingsError(f"method '{settings.method}': no image has what it ranks by.{needed}")
-    order = found.order.filter(~pl.col("image_id").is_in(rejected.implode()))
+        raise SettingsError(f"method '{settings.method}': no image has what it ranks by.{_remedy(settings.method)}")
+    order = found.order.filter(~pl.col("image_id").is_in(rejected))
     if settings.datasets:
         order = _of_datasets(order, datasets, settings.datasets)
-    return Ranking(order, found.not_ranked)
+    return _Ranked(order, found.not_ranked)
 
 
-def _once(order: pl.DataFrame, clusters: pl.DataFrame, pinned: pl.Series) -> pl.DataFrame:
-    """The order with one image of each cluster, the best, or those that are pinned; none of what is like the target."""
-    own = order.join(clusters, on="image_id", how="left", maintain_order="left")
-    by_hand = pl.col("image_id").is_in(pinned.implode())
-    first = by_hand | (~by_hand.any().over("cluster") & (pl.col("rank") == pl.col("rank").min().over("cluster")))
-    # An image that embed could not read is in no cluster.
-    kept = pl.when(pl.col("cluster") == LIKE_TARGET).then(by_hand).otherwise(pl.col("cluster").is_null() | first)
-    return own.filter(kept).drop("cluster")
+def _remedy(method: str) -> str:
+    if method == "yield_area":
+        return " Run `thresher score RUN --network TRAINING` first."
+    return f" Run `thresher score RUN --scores {method}` first." if method in SCORERS else ""
 
 
 def _of_datasets(order: pl.DataFrame, owners: pl.DataFrame, datasets: tuple[str, ...]) -> pl.DataFrame:
@@ -140,14 +127,6 @@ def _of_datasets(order: pl.DataFrame, owners: pl.DataFrame, datasets: tuple[str,
             raise SettingsError(f"datasets '{name}': no such data set in the pool. Known: {', '.join(known)}.")
     own = owners.filter(pl.col("dataset").is_in(list(datasets)))
     return order.join(own, on="image_id", how="semi", maintain_order="left")
-
-
-def _holders(order: pl.DataFrame, counts: pl.DataFrame, quotas: Mapping[str, int]) -> dict[str, np.ndarray]:
-    """Of each class with a quota, which rows of the order hold an object of it."""
-    if not quotas:
-        return {}
-    held = order.select("image_id").join(counts, on="image_id", how="left", maintain_order="left")
-    return {name: (held[name].fill_null(0) > 0).to_numpy() for name in quotas}
 
 
 def marks_of(review: pl.DataFrame) -> pl.DataFrame:
@@ -168,10 +147,10 @@ def review_marks(run: Run, name: str) -> pl.DataFrame:
 def settings_from(recorded: Mapping[str, Any]) -> SelectSettings:
     """The settings that a manifest recorded; those younger than it are at their default."""
     known = {field.name for field in dataclasses.fields(SelectSettings)}
-    told: dict[str, Any] = {
+    values: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in recorded.items() if name in known
     }
-    return SelectSettings(**told)
+    return SelectSettings(**values)
 
 
 def select(run: Run, settings: SelectSettings | None = None, *, dry_run: bool = False) -> StageResult:
@@ -183,11 +162,12 @@ def select(run: Run, settings: SelectSettings | None = None, *, dry_run: bool = 
     """
     settings = settings or SelectSettings()
     name = settings.selection_name
+    opened = OpenedRun(run)
     if dry_run:
-        scores = tables.read(run.scores, tables.SCORES, key="image_id")
-        candidates = _ranked(scores, pool_of(run), settings, review_marks(run, settings.review)).order.height
-        plan = select_plan(run, scores.height, budget_count(settings.budget, candidates))
-        return StageResult("select", "planned", {"name": name, "candidates": candidates} | plan.told(run))
+        marks = review_marks(run, settings.review)
+        candidates = _ranked(opened.scores, opened.pool, settings, marks).order.height
+        plan = select_plan(run, opened.scores.height, budget_count(settings.budget, candidates))
+        return StageResult("select", "planned", {"name": name, "candidates": candidates} | plan.summary(run))
     read = {"scores": run.scores, "images": run.images, "boxes": run.boxes, "taxonomy": run.taxonomy}
     if settings.review:
         read["review"] = run.review(settings.review)
@@ -196,24 +176,24 @@ def select(run: Run, settings: SelectSettings | None = None, *, dry_run: bool = 
     inputs = {key: file_digest(path) for key, path in read.items()}
 
     def work() -> tuple[dict[str, Any], int]:
-        candidates = read_candidates(run, settings.duplicate_cosine)
-        made = chosen(candidates, settings, review_marks(run, settings.review))
+        candidates = candidates_of(opened, settings.duplicate_cosine)
+        made, not_ranked = choose(candidates, settings, review_marks(run, settings.review))
         taken = with_reasons(made.chosen, candidates.scores, candidates.counts, candidates.frequencies)
         tables.write(tables.checked(taken, tables.SELECTION, f"selection {name}", key="image_id"), run.selection(name))
         sets = candidates.datasets.join(taken, on="image_id", how="semi")["dataset"].value_counts(sort=True)
-        told = {
+        summary = {
             "name": name,
             "method": settings.method,
             "images": taken.height,
             "candidates": made.candidates.height,
-            "not_ranked": made.not_ranked,
+            "not_ranked": not_ranked,
             "datasets": dict(sets.sort(["count", "dataset"], descending=[True, False]).iter_rows()),
             "rare_classes": sorted(candidates.frequencies.rare),
         }
         if settings.duplicate_cosine:
-            told["near_duplicates_left_out"] = made.duplicates
+            summary["near_duplicates_left_out"] = made.duplicates
         if made.unmet:
-            told["quotas_not_met"] = {each: f"{there} of {asked}" for each, (there, asked) in made.unmet.items()}
-        return told, 0
+            summary["quotas_not_met"] = {each: f"{there} of {asked}" for each, (there, asked) in made.unmet.items()}
+        return summary, 0
 
     return perform(run, f"select:{name}", settings, inputs, [run.selection(name)], work)

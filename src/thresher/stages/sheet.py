@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from thresher.drawings.contact_sheet import Cell, contact_sheet, save_sheet
-from thresher.run.contents import selected
 from thresher.run.folder import Run
+from thresher.run.opened import selected
 from thresher.run.perform import StageResult
 
 
@@ -14,19 +14,22 @@ def sheet(run: Run, name: str, *, images: int = 48, columns: int = 8, out: Path 
     """Draw the first images of a selection, best first.
 
     Args:
-        out: Where to write; RUN/sheets/NAME.png by default.
+        name: The selection's name.
+        images: How many to draw, best first.
+        columns: Images in one row.
+        out: The PNG to write; RUN/sheets/NAME.png by default.
 
     Raises:
         SettingsError: there is no such selection.
     """
-    chosen = selected(run, name).head(images)
+    chosen = selected(run, name)
+    shown = chosen.head(images)
     cells = [
         Cell(Path(row["path"]), f"{row['rank']}  {row['dataset']}", _detail(row["score"], row["why"]["rare_classes"]))
-        for row in chosen.iter_rows(named=True)
+        for row in shown.iter_rows(named=True)
     ]
     path = out or run.folder / "sheets" / f"{name}.png"
-    total = selected(run, name).height
-    save_sheet(contact_sheet(cells, f"{name}: the first {len(cells)} of {total}", columns), path)
+    save_sheet(contact_sheet(cells, f"{name}: the first {len(cells)} of {chosen.height}", columns), path)
     return StageResult("sheet", "done", {"name": name, "images": len(cells), "path": str(path)})
 
 

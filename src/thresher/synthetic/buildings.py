@@ -9,7 +9,15 @@ from PIL import Image, ImageDraw
 
 from thresher.synthetic.camera import Camera
 from thresher.synthetic.canvas import Canvas, Point
-from thresher.synthetic.palette import BUS_COLOURS, WALL_COLOURS, Colour, mixed, picked, shaded, varied
+from thresher.synthetic.palette import (
+    BUS_COLOURS,
+    WALL_COLOURS,
+    Colour,
+    mixed,
+    picked,
+    shaded,
+    varied,
+)
 
 _ROOF_COLOURS: tuple[Colour, ...] = ((120, 66, 52), (92, 58, 50), (70, 72, 78), (104, 96, 90), (140, 84, 60))
 _LIT_WINDOW: Colour = (236, 196, 120)

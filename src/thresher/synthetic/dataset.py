@@ -18,7 +18,12 @@ from thresher.errors import DataError, SettingsError
 from thresher.synthetic.canvas import LEAST_PIXELS, Scene
 from thresher.synthetic.decoys import KINDS, decoy
 from thresher.synthetic.duplicates import near_duplicate
-from thresher.synthetic.open_images import annotation_rows, boxes_csv, descriptions_csv, hierarchy_json
+from thresher.synthetic.open_images import (
+    annotation_rows,
+    boxes_csv,
+    descriptions_csv,
+    hierarchy_json,
+)
 from thresher.synthetic.palette import TRAIN_IDS
 from thresher.synthetic.street import street_scene
 from thresher.synthetic.weather import DAY_WEATHERS

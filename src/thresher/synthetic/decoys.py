@@ -29,7 +29,13 @@ from thresher.synthetic.palette import (
 from thresher.synthetic.people import draw_person
 from thresher.synthetic.roadside import draw_bush, draw_tree
 from thresher.synthetic.vehicles import draw_vehicle
-from thresher.synthetic.weather import DAY_WEATHERS, Weather, draw_sky, drawn_weather, photographed
+from thresher.synthetic.weather import (
+    DAY_WEATHERS,
+    Weather,
+    draw_sky,
+    drawn_weather,
+    photographed,
+)
 
 _TINTS = WALL_COLOURS + BUS_COLOURS + CLOTH_COLOURS
 

@@ -11,7 +11,14 @@ from PIL import Image
 from thresher.synthetic.buildings import Plot, draw_building, draw_wall
 from thresher.synthetic.camera import Camera, Pose
 from thresher.synthetic.canvas import Canvas, Scene, rectangle
-from thresher.synthetic.palette import GRASS_COLOURS, LEAF_COLOURS, WALL_COLOURS, mixed, picked, varied
+from thresher.synthetic.palette import (
+    GRASS_COLOURS,
+    LEAF_COLOURS,
+    WALL_COLOURS,
+    mixed,
+    picked,
+    varied,
+)
 from thresher.synthetic.road import Road, draw_road
 from thresher.synthetic.roadside import (
     draw_bush,
@@ -23,7 +30,13 @@ from thresher.synthetic.roadside import (
     draw_tree,
 )
 from thresher.synthetic.traffic import Later, add_traffic
-from thresher.synthetic.weather import DAY_WEATHERS, Weather, draw_sky, drawn_weather, photographed
+from thresher.synthetic.weather import (
+    DAY_WEATHERS,
+    Weather,
+    draw_sky,
+    drawn_weather,
+    photographed,
+)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,15 @@ import numpy as np
 
 from thresher.synthetic.camera import Pose, faces_camera
 from thresher.synthetic.canvas import Canvas, Point, bar, mean
-from thresher.synthetic.palette import BUS_COLOURS, CAR_COLOURS, Colour, mixed, picked, shaded, varied
+from thresher.synthetic.palette import (
+    BUS_COLOURS,
+    CAR_COLOURS,
+    Colour,
+    mixed,
+    picked,
+    shaded,
+    varied,
+)
 
 GLASS: Colour = (44, 54, 64)
 RED_LAMP: Colour = (196, 28, 30)

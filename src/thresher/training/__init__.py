@@ -1,2 +1,3 @@
-"""Training, measuring and using a segmentation network from a run's tables: which images teach and validate, the batches,
-the loop from checkpoint to checkpoint, evaluation, prediction and export."""
+"""Train, evaluate and use a segmentation network with the tables of a run: training and validation images, batches,
+training from checkpoint to checkpoint, evaluation, prediction and export.
+"""

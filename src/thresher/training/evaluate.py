@@ -1,9 +1,8 @@
-"""evaluate: a trained network, images and their masks → trainings/NAME/evaluations/SET: what it is worth there."""
+"""evaluate: a trained network, images and their masks → trainings/NAME/evaluations/SET: its metrics there."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,8 +29,7 @@ from thresher.run.perform import (
     perform,
     untracked,
 )
-from thresher.segmentation.inference import ready
-from thresher.segmentation.metrics import class_metrics, confusion, confusion_table, mean_iou
+from thresher.segmentation.metrics import class_metrics, confusion_table, mean_iou
 from thresher.training.images import strong_images, validation_images
 from thresher.training.settings import TrainSettings
 
@@ -41,19 +39,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EvaluateSettings:
-    """Which network is measured, and on what."""
+    """Which network is evaluated, and on what."""
 
     training: str
-    """The training's name."""
+    """Name of the training."""
     images: str = ""
-    """FORMAT:ROOT[#SPLIT] of images with masks; without it the images that the training was validated with."""
+    """Images with masks as FORMAT:ROOT[#SPLIT]. Default: the validation set of the training."""
     name: str = ""
-    """What to call the evaluation; made from the images' place by default."""
+    """Name of the evaluation. Default: FOLDER[-SPLIT] of the images, or validation."""
     pictures: int = 0
-    """Draw this many images, evenly spread: the image, its labels and what the network decides, side by side."""
+    """Draw this many images, evenly spread: the image, its labels and the network's decisions, side by side."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot work.
+        """Refuse values that cannot work.
 
         Raises:
             SettingsError: names the setting, its value and what is expected.
@@ -76,53 +74,74 @@ class EvaluateSettings:
 def evaluate(
     run: Run, settings: EvaluateSettings, *, dry_run: bool = False, track: Track[Any] = untracked
 ) -> StageResult:
-    """Measure a trained network on images with masks: IoU of each class, and which class is taken for which.
+    """Evaluate a trained network on images with masks: IoU of each class, and which class is taken for which.
 
     RUN/trainings/NAME/evaluations/SET gets `classes.parquet`, `confusion.parquet` and, if asked for, `pictures/`.
 
     Raises:
         SettingsError: no such training.
-        DataError: an image or mask cannot be read (a measure over less than the whole set is another measure), or the
-            images have no masks.
+        DataError: an image or mask cannot be read (metrics over a part of the set would not be those of the set), or
+            the images have no masks.
     """
     from thresher.segmentation.trained import trained_network
 
     checkpoint = checkpoint_of(run, settings.training)
-    found = trained_network(checkpoint)
-    images = _images(run, settings, found)
+    trained = trained_network(checkpoint)
+    images = _images(run, settings, trained)
     name = settings.evaluation_name
-    told = {"training": settings.training, "name": name, "images": images.height}
+    summary = {"training": settings.training, "name": name, "images": images.height}
     if dry_run:
-        return StageResult("evaluate", "planned", told)
-    outputs = _outputs(run, settings)
+        return StageResult("evaluate", "planned", summary)
+    files = _files(run, settings)
 
     def work() -> tuple[dict[str, Any], int]:
-        shown = {n * images.height // settings.pictures for n in range(min(settings.pictures, images.height))}
-        matrix = _measured(found, images, shown, outputs[0].parent / "pictures", track)
-        classes = class_metrics(matrix, found.tree.classes)
-        tables.write(classes, outputs[0])
-        tables.write(confusion_table(matrix, found.tree.classes), outputs[1])
-        return told | _summary(classes), 0
+        matrix = _measured(trained, images, _Pictures(files.pictures, settings.pictures), track)
+        classes = class_metrics(matrix, trained.tree.classes)
+        tables.write(classes, files.classes)
+        tables.write(confusion_table(matrix, trained.tree.classes), files.confusion)
+        return summary | _summary(classes), 0
 
     record = Record(run.training(settings.training))
-    return perform(run, f"evaluate:{name}", settings, _inputs(run, settings, checkpoint), outputs, work, record)
+    return perform(run, f"evaluate:{name}", settings, _inputs(run, settings, checkpoint), files.outputs, work, record)
 
 
 def is_evaluated(run: Run, settings: EvaluateSettings) -> bool:
-    """Whether just this network was measured on just these images, and what that wrote is still there.
+    """Whether this evaluation is done, with a network and images that have not changed, and its files are there.
 
     Raises:
         SettingsError: no such training.
     """
-    shaped_by = fingerprint(f"evaluate:{settings.evaluation_name}", settings,
-                            _inputs(run, settings, checkpoint_of(run, settings.training)))  # fmt: skip
+    stage = f"evaluate:{settings.evaluation_name}"
+    inputs = _inputs(run, settings, checkpoint_of(run, settings.training))
     record = Record(run.training(settings.training))
-    return is_current(record, f"evaluate:{settings.evaluation_name}", shaped_by, _outputs(run, settings))
+    return is_current(record, stage, fingerprint(stage, settings, inputs), _files(run, settings).outputs)
 
 
-def _outputs(run: Run, settings: EvaluateSettings) -> list[Path]:
-    folder = run.training(settings.training) / "evaluations" / settings.evaluation_name
-    return [folder / "classes.parquet", folder / "confusion.parquet"]
+@dataclass(frozen=True)
+class _Files:
+    """What an evaluation writes."""
+
+    folder: Path
+
+    @property
+    def classes(self) -> Path:
+        return self.folder / "classes.parquet"
+
+    @property
+    def confusion(self) -> Path:
+        return self.folder / "confusion.parquet"
+
+    @property
+    def pictures(self) -> Path:
+        return self.folder / "pictures"
+
+    @property
+    def outputs(self) -> list[Path]:
+        return [self.classes, self.confusion]
+
+
+def _files(run: Run, settings: EvaluateSettings) -> _Files:
+    return _Files(run.training(settings.training) / "evaluations" / settings.evaluation_name)
 
 
 def _inputs(run: Run, settings: EvaluateSettings, checkpoint: Path) -> dict[str, str]:
@@ -132,11 +151,11 @@ def _inputs(run: Run, settings: EvaluateSettings, checkpoint: Path) -> dict[str,
     return inputs | {"images": file_digest(run.images), "masks": file_digest(run.masks)}
 
 
-def _images(run: Run, settings: EvaluateSettings, found: TrainedNetwork) -> pl.DataFrame:
-    """image_id, path, mask and encoding of the images to measure on, in the order of their ids."""
+def _images(run: Run, settings: EvaluateSettings, trained: TrainedNetwork) -> pl.DataFrame:
+    """image_id, path, mask and encoding of the images to evaluate on, in the order of their ids."""
     if not settings.images:
-        trained = {key: value for key, value in found.about["settings"].items() if key != "weights"}
-        return validation_images(run, TrainSettings(**trained))
+        given = {key: value for key, value in trained.metadata["settings"].items() if key != "weights"}
+        return validation_images(run, TrainSettings(**given))
     read = read_source(settings.images)
     images = read.images.join(read.masks.rename({"path": "mask"}), on="image_id").sort("image_id")
     if images.is_empty():
@@ -144,33 +163,34 @@ def _images(run: Run, settings: EvaluateSettings, found: TrainedNetwork) -> pl.D
     return images
 
 
-def _measured(
-    found: TrainedNetwork, images: pl.DataFrame, shown: set[int], folder: Path, track: Track[Any]
-) -> np.ndarray:
-    """The confusion matrix over all images; those to be shown are drawn into the folder, in place of older ones."""
-    from thresher.segmentation.examples import pixels_and_labels
-    from thresher.segmentation.inference import segmented
+@dataclass(frozen=True)
+class _Pictures:
+    """Pictures of an evaluation: where they are drawn, and of how many images, evenly spread."""
 
-    ids, strong = images["image_id"].to_list(), strong_images(images, found.taxonomy)
-    classes = len(found.tree.classes)
-    if folder.is_dir():
-        _remove(folder.glob("*.png"))
+    folder: Path
+    count: int
 
-    def use(number: int, pixels: np.ndarray, labels: Any, decided: np.ndarray) -> np.ndarray:
+    def numbers(self, images: int) -> set[int]:
+        """Which of so many images are drawn."""
+        return {n * images // self.count for n in range(min(self.count, images))}
+
+
+def _measured(trained: TrainedNetwork, images: pl.DataFrame, pictures: _Pictures, track: Track[Any]) -> np.ndarray:
+    """The confusion matrix over all images; pictures are drawn into their folder in place of older ones."""
+    from thresher.segmentation.inference import measured
+    from thresher.segmentation.trained import ready
+
+    ids, shown = images["image_id"].to_list(), pictures.numbers(images.height)
+    for stale in pictures.folder.glob("*.png"):
+        stale.unlink()
+
+    def show(number: int, pixels: np.ndarray, labels: np.ndarray, decided: np.ndarray) -> None:
         if number in shown:
-            picture = _side_by_side(pixels, labels.numpy(), decided, found.taxonomy)
-            with replacing(folder / f"{ids[number].replace('/', '-')}.png") as file:
+            picture = _side_by_side(pixels, labels, decided, trained.taxonomy)
+            with replacing(pictures.folder / f"{ids[number].replace('/', '-')}.png") as file:
                 Image.fromarray(picture).save(file, "PNG")
-        return confusion(labels.numpy(), decided, classes)
 
-    parts = segmented(ready(found), len(strong), lambda number: pixels_and_labels(strong[number]), use, track)
-    matrix: np.ndarray = np.sum(parts, axis=0)
-    return matrix
-
-
-def _remove(paths: Iterable[Path]) -> None:
-    for path in paths:
-        path.unlink()
+    return measured(ready(trained), strong_images(images, trained.taxonomy), track, show)
 
 
 def _side_by_side(pixels: np.ndarray, labels: np.ndarray, decided: np.ndarray, taxonomy: Taxonomy) -> np.ndarray:

@@ -15,8 +15,12 @@ from thresher.run.perform import StageResult
 def export_network(run: Run, training: str, out: Path) -> StageResult:
     """Write a trained network as ONNX: 8-bit RGB images in, the logits of each classifier out, by its name.
 
-    Number, height and width of images are free; height and width are multiples of 32. What the outputs mean stands in
-    the file's metadata: `classes`, `tree`, `void_id`, `short_side` and `thresher_version`, as JSON.
+    The batch may have any number of images of any height and width that are multiples of 32. The file's metadata says
+    what the outputs mean: `classes`, `tree`, `void_id`, `short_side` and `thresher_version`, as JSON.
+
+    Args:
+        training: The training's name.
+        out: The .onnx file to write.
 
     Raises:
         SettingsError: no such training, a network that ONNX cannot express, or `out` does not end in .onnx.
@@ -27,11 +31,11 @@ def export_network(run: Run, training: str, out: Path) -> StageResult:
 
     if out.suffix != ".onnx":
         raise SettingsError(f"out = {out}: expected a file name that ends in .onnx.")
-    found = trained_network(checkpoint_of(run, training))
-    pad_statically(found.network)
-    metadata = onnx_metadata(found) | {"thresher_version": __version__}
-    content = onnx_network(found.network, found.tree, metadata)
+    trained = trained_network(checkpoint_of(run, training))
+    pad_statically(trained.network)
+    metadata = onnx_metadata(trained) | {"thresher_version": __version__}
+    content = onnx_network(trained.network, trained.tree, metadata)
     with replacing(out) as file:
         file.write(content)
-    outputs = [classifier.name for classifier in found.tree.classifiers]
+    outputs = [classifier.name for classifier in trained.tree.classifiers]
     return StageResult("export-network", "done", {"out": str(out), "outputs": outputs, "file_bytes": len(content)})

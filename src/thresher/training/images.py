@@ -1,4 +1,4 @@
-"""Which images a network is trained on and which ones judge it: from a run's tables and a training's settings."""
+"""Which images a network is trained on and which validate it: from a run's tables and a training's settings."""
 
 from __future__ import annotations
 
@@ -23,25 +23,28 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Material:
-    """What a training reads, as tables: image_id, path and mask; of the weak images image_id and path."""
+class TrainingImages:
+    """The images of a training, as tables."""
 
     taxonomy: Taxonomy
     tree: ClassTree
     strong: pl.DataFrame
+    """image_id, path, mask and encoding of the images with masks to train on."""
     validation: pl.DataFrame
+    """The same of the validation set."""
     weak: pl.DataFrame
+    """image_id, path, corners, nodes and labelled of the weakly labelled images (`WeakImage` says what they are)."""
 
 
-def training_material(run: Run, settings: TrainSettings) -> Material:
-    """The images of a training, each with what it teaches or judges by.
+def training_images(run: Run, settings: TrainSettings) -> TrainingImages:
+    """The images on which a training with these settings trains and validates.
 
     Raises:
-        DataError: the target has no masks, or none are left to train on or to validate with.
+        DataError: the target has no masks, or no image is left to train on or to validate with.
         SettingsError: no such selection.
     """
     if not run.taxonomy.is_file():
-        raise DataError(f"{run.taxonomy}: not there. Run index first.")
+        raise DataError(f"{run.taxonomy}: not there. Run `thresher index RUN …` first.")
     taxonomy = load_taxonomy(str(run.taxonomy))
     images = tables.read(run.images, tables.INDEXED_IMAGES, key="image_id")
     target = _labelled_target(run, images)
@@ -49,22 +52,27 @@ def training_material(run: Run, settings: TrainSettings) -> Material:
     if settings.strong_limit is not None and strong.height > settings.strong_limit:
         strong = strong[[n * strong.height // settings.strong_limit for n in range(settings.strong_limit)]]
     if strong.is_empty() or validation.is_empty():
-        raise DataError(f"train: {strong.height} images to train on and {validation.height} to validate with; "
-                        "expected some of both. Change validation or validation_share.")  # fmt: skip
+        raise DataError(
+            f"train: {strong.height} images to train on and {validation.height} to validate with; expected some of "
+            "both. Change validation or validation_share."
+        )
     tree = class_tree(taxonomy, settings.has_box_head)
-    return Material(taxonomy, tree, strong, validation, _weak_images(run, settings, images, tree))
+    return TrainingImages(taxonomy, tree, strong, validation, _weak_images(run, settings, images, tree))
 
 
 def _labelled_target(run: Run, images: pl.DataFrame) -> pl.DataFrame:
     masks = tables.read(run.masks, tables.MASKS, key="image_id").rename({"path": "mask"})
     target = images.filter(pl.col("role") == "target").join(masks, on="image_id").sort("image_id")
     if target.is_empty():
-        raise DataError(f"{run.masks}: no image of the target has a mask; training needs per-pixel labels.")
+        raise DataError(
+            f"{run.masks}: no image of the target has a mask; training needs per-pixel labels. Index a target with "
+            "masks, for example --target masks:ROOT."
+        )
     return target
 
 
 def validation_images(run: Run, settings: TrainSettings) -> pl.DataFrame:
-    """image_id, path, mask and encoding of the images by which a training with these settings is judged.
+    """image_id, path, mask and encoding of the validation set of a training with these settings.
 
     Raises:
         DataError: the target has no masks.
@@ -74,10 +82,10 @@ def validation_images(run: Run, settings: TrainSettings) -> pl.DataFrame:
 
 
 def _split(target: pl.DataFrame, settings: TrainSettings) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Images to train on and to validate with.
+    """Images to train on, and the validation set.
 
-    Neighbouring frames of a video are nearly alike, and have neighbouring ids: so what is held out is one block at the
-    end of their order, not a random draw (ours).
+    Neighbouring frames of a video are nearly alike and have neighbouring ids. So one block at the end of their order is
+    held out, not a random draw (our choice).
     """
     if settings.validation:
         read = read_source(settings.validation)
@@ -92,12 +100,12 @@ def _split(target: pl.DataFrame, settings: TrainSettings) -> tuple[pl.DataFrame,
 
 
 def _weak_images(run: Run, settings: TrainSettings, images: pl.DataFrame, tree: ClassTree) -> pl.DataFrame:
-    """image_id, path and lists of corners and nodes of the images that have at least one box that teaches.
+    """image_id, path, and lists of corners, nodes and labelled, of the images with at least one box to learn from.
 
-    In mode hierarchical those are boxes of a group's child; an auxiliary head learns from any thing or group.
-    `labelled` says of each of the tree's boxed nodes whether the image's data set has boxes of it: what a set labels
-    anywhere, it is taken to label everywhere (ours). Depictions, and what lies inside a car or building, show no
-    street's objects, as for diversity.
+    In mode hierarchical that is a box of a group's child; in mode box_head a box of any thing or group. `labelled` says
+    for each of the tree's boxed nodes whether the image's data set has boxes of it: a class that a data set labels in
+    one image is taken to be labelled in all of them (our choice). Boxes of depictions, and of what lies inside a car or
+    building, are left out, as they are for diversity.
     """
     if settings.selection == "none":
         images = images.clear()
@@ -129,7 +137,7 @@ def _weak_images(run: Run, settings: TrainSettings, images: pl.DataFrame, tree: 
 
 
 def _labelled(run: Run, tree: ClassTree) -> pl.DataFrame:
-    """dataset, and which of the tree's boxed nodes it has boxes of; a child's box is one of its group too."""
+    """dataset, and for each of the tree's boxed nodes whether it has boxes of it; a child's box is also its group's."""
     images = tables.scan(run.images, tables.INDEXED_IMAGES).select("image_id", "dataset")
     boxes = tables.scan(run.boxes, tables.BOXES).join(images, on="image_id")
     children = {group.name: group.outputs[:-1] for group in tree.groups}
@@ -138,7 +146,7 @@ def _labelled(run: Run, tree: ClassTree) -> pl.DataFrame:
 
 
 def strong_images(frame: pl.DataFrame, taxonomy: Taxonomy) -> list[StrongImage]:
-    """The images of a table with path, mask and encoding, as the trainer reads them."""
+    """The images of a table with path, mask and encoding, ready to be read."""
     from thresher.segmentation.examples import StrongImage
 
     numbers = {encoding: class_numbers(taxonomy, encoding) for encoding in frame["encoding"].unique()}

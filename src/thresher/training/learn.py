@@ -1,134 +1,189 @@
-"""A training from its last checkpoint to its end: steps, then a checkpoint with all that tells how it stands."""
+"""A training from its last checkpoint to its end: steps, then a validation and a checkpoint, and so on."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import polars as pl
 
 from thresher import tables
 from thresher.files import replacing
 from thresher.run.perform import Track
 from thresher.segmentation.metrics import class_metrics, mean_iou
-from thresher.training.images import Material, strong_images
+from thresher.training.images import TrainingImages, strong_images
 
 if TYPE_CHECKING:
+    from thresher.pretrained import PretrainedWeights
     from thresher.segmentation.examples import Batch
+    from thresher.segmentation.loop import Training
     from thresher.segmentation.network import SegmentationNetwork
     from thresher.training.settings import TrainSettings
 
 
-def learnt(
-    material: Material,
-    settings: TrainSettings,
-    start: Any,
-    batch_of: Callable[[int], Batch | None],
-    steps: int,
-    outputs: list[Path],
-    said: dict[str, Any],
-    here: Any,
+@dataclass(frozen=True)
+class TrainingFiles:
+    """What a training writes."""
+
+    folder: Path
+
+    @property
+    def checkpoint(self) -> Path:
+        """The network, and all that the training needs to go on."""
+        return self.folder / "checkpoint.safetensors"
+
+    @property
+    def metrics(self) -> Path:
+        """A line of JSON per checkpoint: step, epoch, losses and mIoU."""
+        return self.folder / "metrics.jsonl"
+
+    @property
+    def classes(self) -> Path:
+        """Table CLASS_METRICS of the last validation."""
+        return self.folder / "classes.parquet"
+
+    @property
+    def tensorboard(self) -> Path:
+        """The folder that TensorBoard reads."""
+        return self.folder / "tensorboard"
+
+    @property
+    def outputs(self) -> list[Path]:
+        """Those without which a training is not done."""
+        return [self.checkpoint, self.metrics, self.classes]
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What is trained on what, for how long, and where that is written."""
+
+    images: TrainingImages
+    settings: TrainSettings
+    files: TrainingFiles
+    metadata: dict[str, Any]
+    """The checkpoint's. A checkpoint with another `fingerprint` is not continued; the training starts anew."""
+
+    @property
+    def steps(self) -> int:
+        """How many steps the training takes."""
+        return steps_of(self.settings, self.images)
+
+    def epoch(self, step: int) -> float:
+        """How often the strong images have been seen after so many steps."""
+        return round(step * self.settings.strong_batch / self.images.strong.height, 3)
+
+    def next_checkpoint(self, step: int) -> int:
+        """The step at which the next checkpoint is due: every few epochs, and at the end."""
+        each, strong, batch = self.settings.checkpoint_epochs, self.images.strong.height, self.settings.strong_batch
+        due = [-(-epoch * strong // batch) for epoch in range(each, self.settings.epochs, each)]
+        return next((end for end in due if end > step), self.steps)
+
+
+def steps_of(settings: TrainSettings, images: TrainingImages) -> int:
+    """How many steps a training takes: as many as see each strong image `epochs` times."""
+    return -(-settings.epochs * images.strong.height // settings.strong_batch)
+
+
+#: Of a checkpoint: its step, its epoch, the mean losses since the last one, and mIoU.
+Metrics = dict[str, Any]
+
+
+def train_to_end(
+    plan: TrainingPlan,
+    weights: PretrainedWeights,
+    batches: Callable[[int], Batch | None],
+    accelerator: Any,
     track: Track[Any],
-) -> list[dict[str, Any]]:
-    """Train to the end, with a checkpoint and a line of metrics every few epochs; the lines of all of them.
+) -> list[Metrics]:
+    """Train to the end, with a validation and a checkpoint every few epochs; returns the metrics of all checkpoints.
 
     Of several processes the first validates and writes; the others wait for it at their next step.
 
     Args:
-        start: Weights of the encoder (`features.backbone.pretrained_weights`).
-        outputs: Where the checkpoint, the metrics and the table of classes are written.
-        said: What the checkpoint is to say of itself; another fingerprint than a checkpoint's starts anew.
-        here: accelerate's view of this process (`segmentation.devices.accelerator`).
+        weights: Of the encoder; the training starts from them unless there is a checkpoint to go on from.
+        batches: This process's share of the batch of a step (`training.batches`).
+        accelerator: accelerate's (`segmentation.devices.accelerator`).
     """
-    from thresher.segmentation import loop as training
-    from thresher.segmentation.checkpoint import checkpoint_about, load_checkpoint, save_checkpoint
-    from thresher.segmentation.devices import placed, restore_scaler, scaler_state
+    from thresher.segmentation.checkpoint import save_checkpoint
+    from thresher.segmentation.devices import placed, scaler_state
+    from thresher.segmentation.loop import Training, learning_rate, new_optimiser, take_steps
     from thresher.segmentation.network import new_network
 
-    checkpoint, _, classes = outputs
-    tree, first = material.tree, here.is_main_process
-    network = placed(new_network(tree, settings, start.tensors, start.mean, start.std), here)
-    optimiser = training.new_optimiser(network, settings)
-    about = checkpoint_about(checkpoint)
-    history: list[dict[str, Any]] = []
-    if about is not None and about["fingerprint"] == said["fingerprint"]:
-        history = about["history"]
-        load_checkpoint(checkpoint, network, optimiser)
-        restore_scaler(here, about.get("scaler"))
-    learner, stepper = here.prepare(network, optimiser)
+    tree, settings = plan.images.tree, plan.settings
+    network = placed(new_network(tree, settings, weights), accelerator)
+    optimiser = new_optimiser(network, settings)
+    history = _continued(plan, network, optimiser, accelerator)
+    learner, stepper = accelerator.prepare(network, optimiser)
+    training = Training(learner, stepper, accelerator, batches, tree, settings, plan.steps)
     step = history[-1]["step"] if history else 0
-    ends = _checkpoint_steps(settings, material.strong.height, steps)
-    watched = iter(track(range(step, steps), steps - step, "training"))
-    with _shown(material, settings, batch_of, outputs, step) if first else contextlib.nullcontext() as show:
-        while step < steps or (first and not classes.exists()):
-            todo = range(step, next((end for end in ends if end > step), steps))
-            means = training.train(learner, stepper, here, batch_of, tree, settings, todo, steps, watched)
-            step = todo.stop
-            if todo:
-                history.append({"step": step, "epoch": _epoch(step, settings, material.strong.height), **means})
-            if show is not None:
-                history[-1]["miou"] = show(network, history, training.learning_rate(settings, step - 1, steps), track)
-                whole = said | {"history": history, "scaler": scaler_state(here)}
-                save_checkpoint(checkpoint, network, optimiser, whole)
+    watched = iter(track(range(step, plan.steps), plan.steps - step, "training"))
+    with _validation(plan, training, step, track) as validate:
+        while step < plan.steps or (validate is not None and not plan.files.classes.exists()):
+            numbers = range(step, plan.next_checkpoint(step))
+            losses = take_steps(training, numbers, watched)
+            if numbers:
+                step = numbers.stop
+                history.append({"step": step, "epoch": plan.epoch(step), **losses})
+            if validate is not None:
+                history[-1]["miou"] = validate(network, history, learning_rate(settings, step - 1, plan.steps))
+                metadata = plan.metadata | {"history": history, "scaler": scaler_state(accelerator)}
+                save_checkpoint(plan.files.checkpoint, network, optimiser, metadata)
     next(watched, None)  # so that whoever watches sees the end
     return history
 
 
+def _continued(plan: TrainingPlan, network: SegmentationNetwork, optimiser: Any, accelerator: Any) -> list[Metrics]:
+    """Load the checkpoint of this very training into network and optimiser, if there is one; returns its metrics."""
+    from thresher.segmentation.checkpoint import checkpoint_metadata, load_checkpoint
+    from thresher.segmentation.devices import restore_scaler
+
+    metadata = checkpoint_metadata(plan.files.checkpoint)
+    if metadata is None or metadata["fingerprint"] != plan.metadata["fingerprint"]:
+        return []
+    load_checkpoint(plan.files.checkpoint, network, optimiser)
+    restore_scaler(accelerator, metadata.get("scaler"))
+    history: list[Metrics] = metadata["history"]
+    return history
+
+
+#: Validates a network, given the metrics so far and the learning rate, and writes what it finds; returns mIoU.
+Validate = Callable[["SegmentationNetwork", list[Metrics], float], float | None]
+
+
 @contextlib.contextmanager
-def _shown(
-    material: Material,
-    settings: TrainSettings,
-    batch_of: Callable[[int], Batch | None],
-    outputs: list[Path],
-    step: int,
-) -> Iterator[Callable[[SegmentationNetwork, list[dict[str, Any]], float, Track[Any]], float | None]]:
-    """What validates a network and writes how it stands, for tables and for TensorBoard; it gives mIoU."""
+def _validation(plan: TrainingPlan, training: Training, step: int, track: Track[Any]) -> Iterator[Validate | None]:
+    """Context manager yielding what validates a network and writes tables and TensorBoard's curves; None in all
+    processes but the first.
+    """
+    if not training.accelerator.is_main_process:
+        yield None
+        return
     from thresher.segmentation import board
-    from thresher.segmentation import loop as training
+    from thresher.segmentation.inference import measured
+    from thresher.segmentation.trained import segmenter_of
 
-    checkpoint, metrics, classes = outputs
-    judges = strong_images(material.validation, material.taxonomy)
-    short_side = min(settings.height_px, settings.width_px)
-    tree = material.tree
+    tree, taxonomy = plan.images.tree, plan.images.taxonomy
+    validation = strong_images(plan.images.validation, taxonomy)
 
-    def show(
-        network: SegmentationNetwork, history: list[dict[str, Any]], rate: float, track: Track[Any]
-    ) -> float | None:
-        table = class_metrics(training.validated(network, tree, judges, short_side, track), tree.classes)
-        miou = mean_iou(table)
-        line = history[-1] | {"miou": miou}
-        with replacing(metrics) as file:
-            file.write("".join(json.dumps(each) + "\n" for each in [*history[:-1], line]).encode())
-        tables.write(table, classes)
-        _on_board(writer, line, table, rate, network)
+    def watched(items: Iterable[Any], total: int, what: str) -> Iterable[Any]:
+        return track(items, total, "validating")
+
+    def validate(network: SegmentationNetwork, history: list[Metrics], rate: float) -> float | None:
+        segmenter = segmenter_of(network, tree, plan.settings)
+        classes = class_metrics(measured(segmenter, validation, watched), tree.classes)
+        miou = mean_iou(classes)
+        metrics = history[-1] | {"miou": miou}
+        with replacing(plan.files.metrics) as file:
+            file.write("".join(json.dumps(each) + "\n" for each in [*history[:-1], metrics]).encode())
+        tables.write(classes, plan.files.classes)
+        board.add_scalars(writer, metrics, classes, rate)
+        board.add_decisions(writer, metrics["step"], segmenter, validation, taxonomy)
+        if plan.images.weak.height and (batch := training.batches(metrics["step"] - 1)) is not None:
+            board.add_weak_image(writer, metrics["step"], batch, tree, taxonomy)
+        writer.flush()
         return miou
 
-    def _on_board(writer: Any, line: dict[str, Any], table: pl.DataFrame, rate: float, network: Any) -> None:
-        board.add_scalars(writer, line, table, rate)
-        batch = batch_of(line["step"] - 1) if material.weak.height else None
-        board.add_pictures(
-            writer,
-            line["step"],
-            judges,
-            lambda pixels: training.decided(network, tree, pixels, short_side),
-            batch,
-            tree,
-            material.taxonomy,
-        )
-        writer.flush()
-
-    with contextlib.closing(board.opened_board(checkpoint.parent / "tensorboard", step)) as writer:
-        yield show
-
-
-def _epoch(step: int, settings: TrainSettings, strong: int) -> float:
-    return round(step * settings.strong_batch / strong, 3)
-
-
-def _checkpoint_steps(settings: TrainSettings, strong: int, steps: int) -> list[int]:
-    """The steps by which every so many epochs are done, and the last."""
-    each = settings.checkpoint_epochs
-    return [-(-epoch * strong // settings.strong_batch) for epoch in range(each, settings.epochs, each)] + [steps]
+    with contextlib.closing(board.opened_board(plan.files.tensorboard, step)) as writer:
+        yield validate

@@ -4,42 +4,43 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal  # noqa: F401 - the inherited settings' annotations name it
+from pathlib import Path  # noqa: F401 - the annotations of inherited settings are read in this module
+from typing import Literal  # noqa: F401 - likewise
 
 from thresher.errors import SettingsError
-from thresher.segmentation.settings import TrainingSettings
-
-if TYPE_CHECKING:
-    pass
+from thresher.segmentation.settings import NetworkSettings
 
 
 @dataclass(frozen=True)
-class TrainSettings(TrainingSettings):
-    """Which images a network is trained on and which ones judge it."""
+class TrainSettings(NetworkSettings):
+    """Which images a network is trained on and which validate it."""
 
     selection: str = "none"
-    """Weak images: a selection's name, none, or all of the pool."""
+    """Weakly labelled images to learn from: the name of a selection, none, or all of the pool."""
     strong_limit: int | None = None
-    """Train on at most this many strong images, evenly spread over the order of their ids."""
+    """Train on at most this many strong images (those with masks), evenly spread over their image ids in order."""
     validation: str = ""
-    """FORMAT:ROOT[#SPLIT] of the images that judge; without it the target's split val, or its last ids."""
+    """Validation set as FORMAT:ROOT[#SPLIT]. Default: the target's `val` split, else its last 20 % by image id."""
     validation_share: float = 0.2
-    """Share of the target's images, the last in the order of their ids, that are held out where nothing else judges."""
+    """Share of the target's images, the last by image id, that is held out for validation where neither `validation`
+    nor a `val` split gives a validation set."""
     checkpoint_epochs: int = 5
-    """Epochs between checkpoints, each of which is validated."""
+    """Epochs between checkpoints; the network is validated at each."""
     name: str = ""
-    """What to call the training; SELECTION[-strongN]-seedN by default."""
+    """Name of the training. Default: SELECTION[-strongN]-seedN."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot work.
+        """Refuse values that cannot work.
 
         Raises:
             SettingsError: names the setting, its value and what is expected.
         """
         super().__post_init__()
         if self.mode == "strong" and self.selection != "none":
-            raise SettingsError(f"mode = strong uses no boxes, but selection = {self.selection}. Give none, "
-                                "or a mode that uses them.")  # fmt: skip
+            raise SettingsError(
+                f"mode = strong ignores boxes, so selection must be 'none' (got '{self.selection}'). "
+                "Set selection = none, or mode = hierarchical or box_head."
+            )
         for name in ("strong_limit", "checkpoint_epochs"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise SettingsError(f"{name} = {getattr(self, name)}: expected 1 or more.")

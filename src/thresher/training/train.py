@@ -1,10 +1,10 @@
-"""train: masks of the target and boxes of a selection → trainings/NAME: a network, and what it is worth."""
+"""train: masks of the target and boxes of a selection → trainings/NAME: a network and its metrics."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal  # noqa: F401 - the inherited settings' annotations name it
+from typing import Any
 
 from thresher.data.source_text import parsed_source
 from thresher.errors import SettingsError
@@ -22,121 +22,131 @@ from thresher.run.perform import (
 )
 from thresher.segmentation.settings import NEEDS_TWO_IMAGES
 from thresher.training.batches import Problems, batches
-from thresher.training.images import training_material
-from thresher.training.learn import learnt
+from thresher.training.images import training_images
+from thresher.training.learn import TrainingFiles, TrainingPlan, steps_of, train_to_end
 from thresher.training.settings import TrainSettings
-
-if TYPE_CHECKING:
-    pass
-
-#: What a training leaves in its folder.
-OUTPUTS = ("checkpoint.safetensors", "metrics.jsonl", "classes.parquet")
 
 
 def train(
     run: Run, settings: TrainSettings | None = None, *, dry_run: bool = False, track: Track[Any] = untracked
 ) -> StageResult:
-    """Train a segmentation network on the target's masks and the boxes of a selection, and measure it.
+    """Train a segmentation network on the target's masks and the boxes of a selection, and validate it.
 
-    RUN/trainings/NAME gets `checkpoint.safetensors` (the network, and all that a training goes on from),
-    `metrics.jsonl` (a line per checkpoint) and `classes.parquet` (the last validation). A training that was broken off
-    goes on from its last checkpoint, and on a CPU ends with the weights that it would have had. It locks and records
-    in its own folder: several trainings of one run may go on at once.
+    RUN/trainings/NAME gets `checkpoint.safetensors` (the network, and all that the training needs to go on),
+    `metrics.jsonl` (a line per checkpoint) and `classes.parquet` (the last validation). A training that was interrupted
+    goes on from its last checkpoint; on a CPU it ends with the weights that it would have had. It locks and records
+    only its own folder, so several trainings of one run may go on at the same time.
 
     Raises:
         SettingsError: no such selection or encoder, or segmentation_models_pytorch is not installed.
-        DataError: the target has no masks, none are left to train on or to validate with, or one of the validation
+        DataError: the target has no masks, none are left to train on or to validate with, or an image of the validation
             set cannot be read.
     """
     settings = settings or TrainSettings()
-    material = training_material(run, settings)
-    steps = -(-settings.epochs * material.strong.height // settings.strong_batch)
-    told = {
+    images = training_images(run, settings)
+    summary = {
         "name": settings.training_name,
-        "strong_images": material.strong.height,
-        "weak_images": material.weak.height,
-        "validation_images": material.validation.height,
-        "steps": steps,
+        "strong_images": images.strong.height,
+        "weak_images": images.weak.height,
+        "validation_images": images.validation.height,
+        "steps": steps_of(settings, images),
     }
     inputs = _inputs(run, settings)
     if dry_run:
-        return StageResult("train", "planned", told)
-    from thresher.segmentation.devices import accelerator, chosen_precision
+        return StageResult("train", "planned", summary)
+    from thresher.segmentation.devices import accelerator as new_accelerator
 
     record = Record(run.training(settings.training_name))
-    outputs = [record.folder / name for name in OUTPUTS]
+    files = TrainingFiles(record.folder)
 
     def work() -> tuple[dict[str, Any], int]:
-        from thresher.segmentation.devices import told_by_all
         from thresher.segmentation.trained import rebuilt_from
 
-        here = accelerator(settings.precision)
-        start = pretrained_weights(settings.encoder, settings.weights)
-        about = {"fingerprint": fingerprint("train", settings, inputs)}
-        about |= rebuilt_from(settings, run.taxonomy.read_text("utf-8"))
-        problems = Problems()
-        watch = track if here.is_main_process else untracked
-        batch_of = batches(material, settings, problems, here.process_index, here.num_processes)
-        history = learnt(material, settings, start, batch_of, steps, outputs, about, here, watch)
-        problems.found |= {str(row["path"]): row for row in told_by_all(here, [*problems.found.values()])}
-        if here.is_main_process:
-            problems.write(record)
-        last = {key: value for key, value in history[-1].items() if key in ("loss", "miou")}
-        return told | {"precision": chosen_precision(settings.precision)} | last, len(problems.found)
+        metadata = {"fingerprint": fingerprint("train", settings, inputs)}
+        metadata |= rebuilt_from(settings, run.taxonomy.read_text("utf-8"))
+        plan = TrainingPlan(images, settings, files, metadata)
+        measured, failed = _trained(plan, record, track)
+        return summary | measured, failed
+
+    def performed(work: Work) -> StageResult:
+        return perform(run, "train", settings, inputs, files.outputs, work, record)
 
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     if processes == 1:
-        return perform(run, "train", settings, inputs, outputs, work, record)
+        return performed(work)
     _refuse_indivisible(settings, processes)
-    here = accelerator(settings.precision)
-    return _as_one_of_many(here, lambda first: perform(run, "train", settings, inputs, outputs, first, record), work)
+    return _as_one_of_many(new_accelerator(settings.precision), performed, work)
+
+
+#: Does the work of a stage; returns its summary and how many images failed.
+Work = Callable[[], tuple[dict[str, Any], int]]
+
+
+def _trained(plan: TrainingPlan, record: Record, track: Track[Any]) -> tuple[dict[str, Any], int]:
+    """Train; returns what was measured, and how many images could not be read."""
+    from thresher.segmentation.devices import accelerator as new_accelerator
+    from thresher.segmentation.devices import chosen_precision, gather
+
+    settings = plan.settings
+    accelerator = new_accelerator(settings.precision)
+    weights = pretrained_weights(settings.encoder, settings.weights)
+    problems = Problems()
+    share = batches(plan.images, settings, problems, accelerator.process_index, accelerator.num_processes)
+    watch = track if accelerator.is_main_process else untracked
+    history = train_to_end(plan, weights, share, accelerator, watch)
+    problems.rows |= {str(row["path"]): row for row in gather(accelerator, [*problems.rows.values()])}
+    if accelerator.is_main_process:
+        problems.write(record)
+    last = {key: value for key, value in history[-1].items() if key in ("loss", "miou")}
+    return {"precision": chosen_precision(settings.precision)} | last, len(problems.rows)
 
 
 def _refuse_indivisible(settings: TrainSettings, processes: int) -> None:
+    """Refuse batches that so many processes cannot share evenly."""
     for name in ("strong_batch", "weak_batch"):
         if getattr(settings, name) % processes:
-            raise SettingsError(f"{name} = {getattr(settings, name)}: expected a multiple of {processes}, as so many "
-                                "processes share each step's images.")  # fmt: skip
+            raise SettingsError(
+                f"{name} = {getattr(settings, name)}: expected a multiple of {processes}, as so many processes share "
+                "each step's images."
+            )
     if settings.decoder in NEEDS_TWO_IMAGES and settings.strong_batch < 2 * processes:
-        raise SettingsError(f"strong_batch = {settings.strong_batch}: expected {2 * processes} or more for "
-                            f"{settings.decoder}, two images in each of {processes} processes.")  # fmt: skip
+        raise SettingsError(
+            f"strong_batch = {settings.strong_batch}: expected {2 * processes} or more for {settings.decoder}, two "
+            f"images in each of {processes} processes."
+        )
 
 
-def _as_one_of_many(
-    here: Any,
-    performed: Callable[[Callable[[], tuple[dict[str, Any], int]]], StageResult],
-    work: Callable[[], tuple[dict[str, Any], int]],
-) -> StageResult:
+def _as_one_of_many(accelerator: Any, performed: Callable[[Work], StageResult], work: Work) -> StageResult:
     """The first process locks, records and writes, and tells the others whether there is anything to train."""
-    from thresher.segmentation.devices import told_to_all
+    from thresher.segmentation.devices import broadcast
 
-    if here.is_main_process:
+    if accelerator.is_main_process:
 
         def first() -> tuple[dict[str, Any], int]:
-            told_to_all(here, True)
+            broadcast(accelerator, True)
             return work()
 
         result = performed(first)
         if result.status == "unchanged":
-            told_to_all(here, False)
-    elif told_to_all(here, None):
+            broadcast(accelerator, False)
+    elif broadcast(accelerator, None):
         summary, failed = work()
         result = StageResult("train", "done", summary, failed)
     else:
         result = StageResult("train", "unchanged")
-    here.end_training()
+    accelerator.end_training()
     return result
 
 
 def is_trained(run: Run, settings: TrainSettings) -> bool:
-    """Whether just this training is done, and what it wrote is still there.
+    """Whether the training with these settings is done, on tables that have not changed, and its files are there.
 
     Raises:
         DataError: a table that it reads is not there.
     """
     record = Record(run.training(settings.training_name))
     inputs = _inputs(run, settings)
-    outputs = [record.folder / name for name in OUTPUTS]
+    outputs = TrainingFiles(record.folder).outputs
     return is_current(record, "train", fingerprint("train", settings, inputs), outputs)
 
 

@@ -1,2 +1,5 @@
-"""Work in processes of our own or on a Ray cluster: lines of text in and out, files for all else, so that a worker may die
-without taking anyone with it."""
+"""Workers: processes of this machine or actors on a Ray cluster, which embed images and train the networks of a
+comparison. Tasks and answers are lines of text and everything else goes through files, so that a worker that dies costs
+only its task. `pool` hands out the lines, `serve` answers them in a process, `store` exchanges files where machines
+share no folder.
+"""

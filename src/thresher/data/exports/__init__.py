@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 from thresher.data.exports.atlas import write_atlas
 from thresher.data.exports.coco import write_coco
@@ -13,8 +14,10 @@ from thresher.data.exports.lightly import write_lightly
 from thresher.data.exports.lists import write_csv, write_parquet, write_txt
 from thresher.data.exports.open_images import write_open_images
 
-__all__ = ["FORMATS", "MARKER", "WITH_POOL", "WITH_SCORES", "Exporter", "Images"]
+__all__ = ["FORMATS", "MARKER", "WITH_POOL", "WITH_SCORES", "Exporter", "Format", "Images"]
 
+#: The keys of `FORMATS`, for type checkers and the command line.
+Format = Literal["csv", "txt", "parquet", "coco", "open_images", "fiftyone", "lightly", "atlas", "hf"]
 FORMATS: Mapping[str, Exporter] = {
     "csv": write_csv,
     "txt": write_txt,

@@ -8,7 +8,13 @@ from pathlib import Path
 
 import polars as pl
 
-from thresher.data.exports.folders import Images, free_file, ordered, readable_labels, score_columns
+from thresher.data.exports.folders import (
+    Images,
+    free_file,
+    ordered,
+    readable_labels,
+    score_columns,
+)
 from thresher.data.images import rgb_image
 from thresher.files import replacing
 

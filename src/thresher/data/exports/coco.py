@@ -7,7 +7,14 @@ from pathlib import Path
 
 import polars as pl
 
-from thresher.data.exports.folders import Images, ordered, placed, replaced_folder, upright_size, write_json
+from thresher.data.exports.folders import (
+    Images,
+    ordered,
+    placed,
+    replaced_folder,
+    upright_size,
+    write_json,
+)
 
 #: Attributes of a COCO annotation as `readers.coco` understands them, and their columns.
 ATTRIBUTES = {

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from thresher.data.dataset import Dataset, contents, existing_folder, image_files, images_table, source_id_of
+from thresher.data.dataset import (
+    Dataset,
+    contents,
+    existing_folder,
+    image_files,
+    images_table,
+    source_id_of,
+)
 from thresher.errors import DataError
 from thresher.tables import PROBLEMS, from_rows
 

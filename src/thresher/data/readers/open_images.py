@@ -12,7 +12,14 @@ from pathlib import Path
 import polars as pl
 
 from thresher.data.boxes import clean_boxes
-from thresher.data.dataset import IMAGE_SUFFIXES, Dataset, contents, existing_folder, image_paths, images_table
+from thresher.data.dataset import (
+    IMAGE_SUFFIXES,
+    Dataset,
+    contents,
+    existing_folder,
+    image_paths,
+    images_table,
+)
 from thresher.data.readers.open_images_classes import vocabulary
 from thresher.data.readers.open_images_csv import box_rows
 from thresher.errors import DataError

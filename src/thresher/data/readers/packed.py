@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from thresher.data.boxes import clean_boxes
-from thresher.data.dataset import Dataset, contents, images_table, problem, qualified_id, size_px
+from thresher.data.dataset import (
+    Dataset,
+    contents,
+    images_table,
+    problem,
+    qualified_id,
+    size_px,
+)
 from thresher.errors import DataError
 from thresher.tables import BOXES, PROBLEMS, from_rows
 

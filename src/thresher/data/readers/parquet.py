@@ -13,7 +13,13 @@ from typing import Any
 
 import polars as pl
 
-from thresher.data.dataset import IMAGE_SUFFIXES, Dataset, existing_place, problem, qualified_id
+from thresher.data.dataset import (
+    IMAGE_SUFFIXES,
+    Dataset,
+    existing_place,
+    problem,
+    qualified_id,
+)
 from thresher.data.readers.packed import (
     Row,
     Sample,

@@ -12,7 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from thresher.data.dataset import IMAGE_SUFFIXES, Dataset, existing_place, problem, qualified_id
+from thresher.data.dataset import (
+    IMAGE_SUFFIXES,
+    Dataset,
+    existing_place,
+    problem,
+    qualified_id,
+)
 from thresher.data.readers.packed import (
     Row,
     Sample,

@@ -9,7 +9,15 @@ import math
 from pathlib import Path
 
 from thresher.data.boxes import clean_boxes
-from thresher.data.dataset import Dataset, contents, existing_folder, image_files, images_table, problem, qualified_id
+from thresher.data.dataset import (
+    Dataset,
+    contents,
+    existing_folder,
+    image_files,
+    images_table,
+    problem,
+    qualified_id,
+)
 from thresher.data.readers import yolo_names
 from thresher.errors import DataError
 from thresher.tables import BOXES, PROBLEMS, from_rows

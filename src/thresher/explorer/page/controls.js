@@ -14,13 +14,13 @@ const share = (value, kind) => {
 };
 
 export class Controls {
-  constructor(told, changed) {
-    this.told = told;
+  constructor(summary, changed) {
+    this.summary = summary;
     this.changed = changed;
-    at('method').replaceChildren(...options(told.methods));
-    this.against(told.selections);
+    at('method').replaceChildren(...options(summary.methods));
+    this.against(summary.selections);
     this.rows();
-    this.start(told.start);
+    this.start(summary.start);
     let waiting = 0;
     const soon = () => { clearTimeout(waiting); waiting = setTimeout(changed, 60); };
     at('controls').addEventListener('submit', (event) => event.preventDefault());
@@ -35,11 +35,11 @@ export class Controls {
   }
 
   rows() {
-    at('classes').tBodies[0].replaceChildren(...this.told.classes.map((each, number) => make('tr', {},
+    at('classes').tBodies[0].replaceChildren(...this.summary.classes.map((each, number) => make('tr', {},
       make('th', { scope: 'row', className: each.rare ? 'rare' : '', textContent: each.name, title: each.rare ? 'rare in the pool' : '' }),
       ...[1, 2, 3, 4].map(() => make('td')),
       make('td', {}, make('input', { type: 'number', min: 0, step: 1, className: 'quota', 'data-number': number, ariaLabel: `At least so many images with ${each.name}` })))));
-    at('datasets').tBodies[0].replaceChildren(...this.told.datasets.map((each, number) => make('tr', {},
+    at('datasets').tBodies[0].replaceChildren(...this.summary.datasets.map((each, number) => make('tr', {},
       make('th', { scope: 'row' }, make('label', {}, make('input', { type: 'checkbox', className: 'set', checked: true, 'data-number': number }), ` ${each.name}`)),
       ...[1, 2, 3].map(() => make('td')))));
   }
@@ -47,37 +47,37 @@ export class Controls {
   start(settings) {
     at('method').value = settings.method;
     at('weight').value = settings.diversity_weight;
-    const count = settings.budget.endsWith('%') ? Math.round(this.told.pool * parseFloat(settings.budget) / 100) : Number(settings.budget);
-    at('budget').max = this.told.pool;
+    const count = settings.budget.endsWith('%') ? Math.round(this.summary.pool * parseFloat(settings.budget) / 100) : Number(settings.budget);
+    at('budget').max = this.summary.pool;
     at('budget').value = Math.max(1, count);
     this.seed = settings.seed;
     for (const box of document.querySelectorAll('.set')) {
-      box.checked = !settings.datasets.length || settings.datasets.includes(this.told.datasets[box.dataset.number].name);
+      box.checked = !settings.datasets.length || settings.datasets.includes(this.summary.datasets[box.dataset.number].name);
     }
     const quotas = Object.fromEntries(settings.quotas.map((text) => {
       const cut = text.lastIndexOf('=');
       return [text.slice(0, cut), text.slice(cut + 1)];
     }));
-    for (const box of document.querySelectorAll('.quota')) box.value = quotas[this.told.classes[box.dataset.number].name] || '';
+    for (const box of document.querySelectorAll('.quota')) box.value = quotas[this.summary.classes[box.dataset.number].name] || '';
     this.follow(at('budget'));
   }
 
   // Slider and number of the budget say the same, the slider by its logarithm.
   follow(target) {
-    const most = Math.log(this.told.pool);
+    const most = Math.log(this.summary.pool);
     if (target === at('budget-slider')) at('budget').value = Math.round(Math.exp(Number(target.value) * most));
     else at('budget-slider').value = Math.log(Math.max(1, Number(at('budget').value))) / most;
     at('budget-slider').setAttribute('aria-valuetext', `${at('budget').value} images`);
     at('weight-value').textContent = Number(at('weight').value).toFixed(2);
-    at('weight-field').hidden = !this.told.weighted.includes(at('method').value);
+    at('weight-field').hidden = !this.summary.weighted.includes(at('method').value);
   }
 
   ask() {
     const boxes = [...document.querySelectorAll('.set')];
-    const sets = boxes.filter((box) => box.checked).map((box) => this.told.datasets[box.dataset.number].name);
+    const sets = boxes.filter((box) => box.checked).map((box) => this.summary.datasets[box.dataset.number].name);
     const quotas = {};
     for (const box of document.querySelectorAll('.quota')) {
-      if (Number(box.value) > 0) quotas[this.told.classes[box.dataset.number].name] = Number(box.value);
+      if (Number(box.value) > 0) quotas[this.summary.classes[box.dataset.number].name] = Number(box.value);
     }
     return {
       method: at('method').value,
@@ -93,9 +93,9 @@ export class Controls {
   show(answer) {
     const { other } = answer;
     for (const cell of document.querySelectorAll('th.other')) cell.hidden = !other;
-    this.told.classes.forEach((each, number) => {
+    this.summary.classes.forEach((each, number) => {
       const row = at('classes').tBodies[0].rows[number];
-      const cells = [share(each.pool / this.told.pool, 'pool'), share(answer.class_images[number] / answer.count, 'chosen'),
+      const cells = [share(each.pool / this.summary.pool, 'pool'), share(answer.class_images[number] / answer.count, 'chosen'),
         share(other ? other.class_images[number] / other.count : null, 'other'), share(each.target, 'target')];
       cells[2].hidden = !other;
       const missed = answer.unmet[each.name];
@@ -103,9 +103,9 @@ export class Controls {
       row.cells[5].firstChild.title = missed ? `only ${missed[0]} images hold it` : '';
       cells.forEach((cell, place) => row.replaceChild(cell, row.cells[place + 1]));
     });
-    this.told.datasets.forEach((each, number) => {
+    this.summary.datasets.forEach((each, number) => {
       const row = at('datasets').tBodies[0].rows[number];
-      const cells = [share(each.pool / this.told.pool, 'pool'), share((answer.datasets[each.name] || 0) / answer.count, 'chosen'),
+      const cells = [share(each.pool / this.summary.pool, 'pool'), share((answer.datasets[each.name] || 0) / answer.count, 'chosen'),
         share(other ? (other.datasets[each.name] || 0) / other.count : null, 'other')];
       cells[2].hidden = !other;
       cells.forEach((cell, place) => row.replaceChild(cell, row.cells[place + 1]));

@@ -5,9 +5,9 @@ import { Gallery } from './gallery.js';
 import { Plane } from './plane.js';
 
 const at = (id) => document.getElementById(id);
-const told = await get('api/told');
-document.title = `${told.title} – thresher explorer`;
-at('title').textContent = told.title;
+const summary = await get('api/summary');
+document.title = `${summary.title} – thresher explorer`;
+at('title').textContent = summary.title;
 
 let bounds = null;
 let number = 0;
@@ -32,9 +32,9 @@ const choose = async ({ gallery: also = true } = {}) => {
   }
 };
 
-const controls = new Controls(told, () => choose());
-const gallery = new Gallery(told, ask, () => choose({ gallery: false }));
-const plane = new Plane(told, (within) => {
+const controls = new Controls(summary, () => choose());
+const gallery = new Gallery(summary, ask, () => choose({ gallery: false }));
+const plane = new Plane(summary, (within) => {
   bounds = within;
   at('view').value = within ? 'rectangle' : 'chosen';
   gallery.load();
@@ -45,7 +45,7 @@ const dialog = (name, open) => {
   at(name).querySelectorAll('[data-close]').forEach((button) => button.addEventListener('click', () => at(name).close()));
 };
 const selections = (names) => {
-  told.selections = names;
+  summary.selections = names;
   controls.against(names);
   at('export-name').replaceChildren(...names.map((name) => make('option', { value: name, textContent: name })));
 };
@@ -54,8 +54,8 @@ const failed = (name, error) => { at(name).querySelector('.error').textContent =
 dialog('help');
 dialog('save', () => failed('save'));
 dialog('export', () => failed('export'));
-selections(told.selections);
-at('export-format').replaceChildren(...told.formats.map((name) => make('option', { value: name, textContent: name.replaceAll('_', ' ') })));
+selections(summary.selections);
+at('export-format').replaceChildren(...summary.formats.map((name) => make('option', { value: name, textContent: name.replaceAll('_', ' ') })));
 
 at('save-form').addEventListener('submit', async (event) => {
   event.preventDefault();

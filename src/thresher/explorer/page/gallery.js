@@ -14,8 +14,8 @@ const SVG = 'http://www.w3.org/2000/svg';
 const round = (value) => (Number.isInteger(value) ? value.toLocaleString() : value.toPrecision(4));
 
 export class Gallery {
-  constructor(told, ask, marked) {
-    this.told = told;
+  constructor(summary, ask, marked) {
+    this.summary = summary;
     this.ask = ask;
     this.marked = marked;
     this.list = at('gallery');
@@ -64,7 +64,7 @@ export class Gallery {
     for (const [x0, y0, x1, y1, number] of each.boxes.slice(0, 60)) {
       const rect = document.createElementNS(SVG, 'rect');
       const title = document.createElementNS(SVG, 'title');
-      title.textContent = this.told.classes[number].name;
+      title.textContent = this.summary.classes[number].name;
       rect.setAttribute('class', `k${number % 12}`);
       for (const [name, value] of [['x', x0], ['y', y0], ['width', x1 - x0], ['height', y1 - y0]]) rect.setAttribute(name, value);
       rect.append(title);
@@ -76,7 +76,7 @@ export class Gallery {
   held(each) {
     const counts = new Map();
     for (const box of each.boxes) counts.set(box[4], (counts.get(box[4]) || 0) + 1);
-    return [...counts].sort((a, b) => b[1] - a[1]).map(([number, count]) => `${count} ${this.told.classes[number].name}`).join(', ');
+    return [...counts].sort((a, b) => b[1] - a[1]).map(([number, count]) => `${count} ${this.summary.classes[number].name}`).join(', ');
   }
 
   card(each) {

@@ -18,8 +18,8 @@ export const unpacked = (text, count) => {
 };
 
 export class Plane {
-  constructor(told, brushed) {
-    this.told = told;
+  constructor(summary, brushed) {
+    this.summary = summary;
     this.brushed = brushed;
     this.canvas = at('canvas');
     this.bounds = null;
@@ -41,7 +41,7 @@ export class Plane {
   async load() {
     try {
       const buffer = await points();
-      const { rows, pool } = this.told;
+      const { rows, pool } = this.summary;
       const floats = (start, count) => new Float32Array(buffer, start * 4, count);
       this.x = floats(0, rows);
       this.y = floats(rows, rows);
@@ -56,8 +56,8 @@ export class Plane {
   }
 
   show(answer) {
-    this.chosen = unpacked(answer.rows, this.told.pool);
-    this.other = answer.other ? unpacked(answer.other.rows, this.told.pool) : null;
+    this.chosen = unpacked(answer.rows, this.summary.pool);
+    this.other = answer.other ? unpacked(answer.other.rows, this.summary.pool) : null;
     this.draw();
   }
 
@@ -72,7 +72,7 @@ export class Plane {
   colours() {
     const by = at('colour').value;
     const ink = inks();
-    const { pool } = this.told;
+    const { pool } = this.summary;
     if (by === 'set') {
       return [(row) => {
         if (row >= pool) return ink.target;
@@ -82,7 +82,7 @@ export class Plane {
       }, [['target', ink.target], ['pool', ink.pool], ['chosen', ink.chosen], ...(this.other ? [['only in the other', ink.other], ['in both', ink.both]] : [])]];
     }
     if (by === 'dataset') {
-      const names = this.told.datasets.map((each) => each.name);
+      const names = this.summary.datasets.map((each) => each.name);
       return [(row) => (this.dataset[row] < 0 ? ink.target : CATEGORIES[this.dataset[row] % CATEGORIES.length]),
         [['target', ink.target], ...names.map((name, n) => [name, CATEGORIES[n % CATEGORIES.length]])]];
     }
@@ -211,7 +211,7 @@ export class Plane {
     if (nearest < 0 || nearest === this.over) return;
     this.over = nearest;
     box.querySelector('img').src = `picture/${nearest}/320`;
-    const where = nearest >= this.told.pool ? 'target' : this.told.datasets[this.dataset[nearest]].name;
+    const where = nearest >= this.summary.pool ? 'target' : this.summary.datasets[this.dataset[nearest]].name;
     box.querySelector('span').textContent = `${where}${this.chosen?.[nearest] ? ', chosen' : ''}`;
     box.style.left = px > this.canvas.clientWidth / 2 ? `${px - 220}px` : `${px + 16}px`;
     box.style.top = `${Math.max(0, py - 80)}px`;

@@ -35,7 +35,7 @@ _OTHERS = 8
 
 
 @dataclass(frozen=True)
-class Choice:
+class ReportedSelection:
     """A selection and what stands beside it, each with the columns of SELECTION, dataset and the scores.
 
     `left_out` holds the images ranked just after the last one taken; None where the ranking cannot be told any more.
@@ -74,7 +74,7 @@ class Look:
         return Picture(image_id, f"Image {image_id}{of}; {f'boxes: {said}' if said else 'no boxes'}", outlines)
 
 
-def chosen_section(choice: Choice, pool: pl.DataFrame, look: Look) -> Section:
+def chosen_section(choice: ReportedSelection, pool: pl.DataFrame, look: Look) -> Section:
     """The section of one selection.
 
     Args:
@@ -109,7 +109,7 @@ def chosen_section(choice: Choice, pool: pl.DataFrame, look: Look) -> Section:
     return Section("selection", f"The selection {choice.name}", blocks)
 
 
-def _facts(choice: Choice) -> list[tuple[str, Cell | Sequence[Cell]]]:
+def _facts(choice: ReportedSelection) -> list[tuple[str, Cell | Sequence[Cell]]]:
     more = len(choice.others) - _OTHERS
     rows: list[tuple[str, Cell | Sequence[Cell]]] = [
         ("Images taken", number(choice.taken.height, column="taken")),
@@ -145,7 +145,7 @@ def _gallery(name: str, title: str, text: str, rows: pl.DataFrame, look: Look) -
 _NUMBERS = (
     ("score", "score", 3, ""),
     ("layout", "layout", 3, "layout_rank"),
-    ("similarity", "similarity_nats", 1, "similarity_rank"),
+    ("similarity", "similarity", 1, "similarity_rank"),
     ("diversity", "diversity", 2, "diversity_rank"),
 )
 

@@ -8,7 +8,16 @@ from dataclasses import dataclass
 import polars as pl
 
 from thresher.drawings import comparison_charts as comparison
-from thresher.report.blocks import Block, Cell, Chart, Drawing, Grid, Missing, Number, Section
+from thresher.report.blocks import (
+    Block,
+    Cell,
+    Chart,
+    Drawing,
+    Grid,
+    Missing,
+    Number,
+    Section,
+)
 
 
 @dataclass(frozen=True)

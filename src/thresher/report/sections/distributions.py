@@ -10,11 +10,21 @@ import polars as pl
 from thresher.density.findings import similarity_bins
 from thresher.drawings import page_charts
 from thresher.drawings.comparison_charts import frequencies_chart
-from thresher.report.blocks import Block, Cell, Chart, Grid, Missing, Section, Words, number, percent
+from thresher.report.blocks import (
+    Block,
+    Cell,
+    Chart,
+    Grid,
+    Missing,
+    Section,
+    Words,
+    number,
+    percent,
+)
 
 #: Points of the scatter plot, at most.
 MOST_POINTS = 20_000
-_ACROSS = {"layout": "layout", "similarity_nats": "similarity (nats per slice)"}
+_ACROSS = {"layout": "layout", "similarity": "similarity (nats per slice)"}
 #: Cells a side of the grid of which each brings a picture of every set.
 _CELLS = 13
 #: Folders listed at most.
@@ -22,7 +32,7 @@ _FOLDERS = 60
 
 
 @dataclass(frozen=True)
-class Material:
+class DistributionsInput:
     """What the section is made from; None where a stage has not run.
 
     `scores` has the columns of SCORES that the run has; `target` is table SIMILARITIES of insight, its target rows;
@@ -38,31 +48,31 @@ class Material:
     sizes: pl.DataFrame | None
 
 
-def distributions_section(material: Material, seed: int = 0) -> Section:
+def distributions_section(given: DistributionsInput, seed: int = 0) -> Section:
     """The section; `seed` draws the points of the scatter plot where there are too many."""
     blocks: list[Block] = []
-    if material.scores is None:
+    if given.scores is None:
         blocks.append(Missing("No image has been scored.", "thresher score RUN"))
     else:
-        blocks += _similarity(material.scores, material.chosen, material.target)
-        blocks += _scatter(material.scores, material.chosen, seed)
-    if material.frequencies is not None:
-        blocks += _classes(material.frequencies)
-    if material.chosen is not None:
-        blocks.append(_datasets(material.images, material.chosen))
-    blocks += _folders(material.images, material.chosen)
-    if material.sizes is not None and material.sizes.height:
-        blocks.append(_sizes(material.images, material.sizes))
+        blocks += _similarity(given.scores, given.chosen, given.target)
+        blocks += _scatter(given.scores, given.chosen, seed)
+    if given.frequencies is not None:
+        blocks += _classes(given.frequencies)
+    if given.chosen is not None:
+        blocks.append(_datasets(given.images, given.chosen))
+    blocks += _folders(given.images, given.chosen)
+    if given.sizes is not None and given.sizes.height:
+        blocks.append(_sizes(given.images, given.sizes))
     return Section("distributions", "Distributions", blocks)
 
 
 def _similarity(scores: pl.DataFrame, chosen: pl.DataFrame | None, target: pl.DataFrame | None) -> list[Block]:
-    rows = [scores.select("similarity_nats", role=pl.lit("pool"))]
+    rows = [scores.select("similarity", role=pl.lit("pool"))]
     if chosen is not None:
         own = scores.join(chosen, on="image_id", how="semi")
-        rows.append(own.select("similarity_nats", role=pl.lit("selection")))
+        rows.append(own.select("similarity", role=pl.lit("selection")))
     if target is not None:
-        rows.append(target.select("similarity_nats", role=pl.lit("target")))
+        rows.append(target.select("similarity", role=pl.lit("target")))
     values = pl.concat(rows).drop_nulls()
     if values.is_empty():
         return []
@@ -70,7 +80,7 @@ def _similarity(scores: pl.DataFrame, chosen: pl.DataFrame | None, target: pl.Da
     bins = similarity_bins(values, roles=roles)
     quantiles: list[list[Cell]] = []
     for role in roles:
-        column = values.filter(role=role)["similarity_nats"]
+        column = values.filter(role=role)["similarity"]
         at = np.quantile(column.to_numpy(), [0.05, 0.25, 0.5, 0.75, 0.95])
         quantiles.append([role, number(column.len(), column="images"), *(number(float(value), 1) for value in at)])
     words = ["Shares of each. Pool and selection as score ranks them, by the run's mixture."]
@@ -105,7 +115,7 @@ def _scatter(scores: pl.DataFrame, chosen: pl.DataFrame | None, seed: int) -> li
         )
         for name in across
     }
-    digits = {"layout": 4, "similarity_nats": 3, "diversity": 3}
+    digits = {"layout": 4, "similarity": 3, "diversity": 3}
     points = {name: shown[name].round(digits[name]).to_list() for name in (*across, "diversity")}
     points |= {name: shown[name].to_list() for name in ("image_id", "set")}
     alt = "Scatter plot of similarity against diversity, a dot for each pool image. Give bounds below to list images."

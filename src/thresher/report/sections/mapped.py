@@ -29,9 +29,7 @@ def map_section(places: pl.DataFrame | None, scores: pl.DataFrame | None, left_o
         return Section("map", title, [Words("Left out: no image was to be placed (map_images = 0).")])
     if places is None or places.is_empty():
         return Section("map", title, [Missing("No image has been embedded.", "thresher embed RUN")])
-    columns = [
-        name for name in ("similarity_nats", "layout", "diversity") if scores is not None and name in scores.columns
-    ]
+    columns = [name for name in ("similarity", "layout", "diversity") if scores is not None and name in scores.columns]
     if scores is not None:
         places = places.join(scores.select("image_id", *columns), on="image_id", how="left")
     order = {"pool": 0, "target": 1, "selection": 2}
@@ -63,7 +61,7 @@ def _frequent_first(names: pl.Series) -> list[str]:
 
 
 def _choices(columns: Sequence[str]) -> dict[str, str]:
-    words = {"similarity_nats": "similarity", "layout": "layout", "diversity": "diversity"}
+    words = {"similarity": "similarity", "layout": "layout", "diversity": "diversity"}
     kinds = {
         "set": "set",
         "data set": "dataset",

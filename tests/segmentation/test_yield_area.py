@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from thresher.data.taxonomy import load_taxonomy
 from thresher.segmentation.tree import class_tree
-from thresher.segmentation.weak_labels import box_yield
+from thresher.segmentation.weak_labels import yield_area
 
 TREE = class_tree(load_taxonomy("camvid"))
 ROOT, NODES = TREE.root.outputs, TREE.nodes
@@ -25,7 +25,7 @@ def sure(columns: int, vehicle_columns: int) -> np.ndarray:
 
 def measured(probabilities: np.ndarray, *boxes: tuple[str, tuple[float, float, float, float]]) -> float:
     corners = np.array([corners for _, corners in boxes], np.float32).reshape(-1, 4)
-    return box_yield(probabilities, corners, PARENTS[[NODES.index(name) for name, _ in boxes]])
+    return yield_area(probabilities, corners, PARENTS[[NODES.index(name) for name, _ in boxes]])
 
 
 def test_a_box_half_filled_counts_half() -> None:
@@ -70,7 +70,8 @@ def test_never_more_than_the_area_and_as_a_loop_counts(x: list[float], y: list[f
     area = (x[1] - x[0]) * (y[1] - y[0])
     # Areas below the smallest normal number are rounded coarsely.
     assert 0 <= found <= area * (1 + 1e-5) + np.finfo(np.float32).tiny
-    inside = [probabilities[VEHICLE, row, column] for row in range(5) for column in range(7)
-              if x[0] * 7 <= column + 0.5 < x[1] * 7 and y[0] * 5 <= row + 0.5 < y[1] * 5]  # fmt: skip
+    rows = [row for row in range(5) if y[0] * 5 <= row + 0.5 < y[1] * 5]
+    columns = [column for column in range(7) if x[0] * 7 <= column + 0.5 < x[1] * 7]
+    inside = [probabilities[VEHICLE, row, column] for row in rows for column in columns]
     if inside:
         assert found == pytest.approx(area * np.mean(inside), rel=1e-4, abs=1e-7)

@@ -44,13 +44,14 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
         [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], stdout=log, stderr=log
     )
     environment = {
-        "AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any", "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "any",
+        "AWS_SECRET_ACCESS_KEY": "any",
+        "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-    }  # fmt: skip
-    made = "import fsspec, sys; fs = fsspec.filesystem('s3'); fs.mkdir('pool')"
+    }
+    making = [sys.executable, "-c", "import fsspec, sys; fs = fsspec.filesystem('s3'); fs.mkdir('pool')"]
     deadline = time.time() + 60
-    while subprocess.run([sys.executable, "-c", made], env=os.environ | environment, check=False,
-                         capture_output=True).returncode:  # fmt: skip
+    while subprocess.run(making, env=os.environ | environment, check=False, capture_output=True).returncode:
         assert time.time() < deadline
         time.sleep(0.5)
     yield environment
@@ -82,9 +83,9 @@ def test_through_a_bucket_the_run_gets_the_bytes_of_a_local_one(
     assert done.stdout.strip() == "70", done.stderr[-2000:]
     for name in ["pooled.parquet", "shards.parquet", *(f"slices/{path.name}" for path in local.slices.iterdir())]:
         assert (run.folder / name).read_bytes() == (local.folder / name).read_bytes(), name
-    listed = "import fsspec; print(*sorted(fsspec.filesystem('s3').find('pool')))"
-    left = subprocess.run([sys.executable, "-c", listed], env=os.environ | bucket, check=True, capture_output=True,
-                          text=True).stdout.split()  # fmt: skip
+    listing = [sys.executable, "-c", "import fsspec; print(*sorted(fsspec.filesystem('s3').find('pool')))"]
+    listed = subprocess.run(listing, env=os.environ | bucket, check=True, capture_output=True, text=True)
+    left = listed.stdout.split()
     assert [path for path in left if "sample" in path] == []
     assert sum("/slices/part-" in path for path in left) == 5
     # Lost here but still in the bucket, a shard comes back from there.

@@ -1,4 +1,4 @@
-"""Everything that scorers know, on disk: one file beside the mixture."""
+"""The fitted state of all scorers on disk: one file beside the mixture."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from safetensors.numpy import load_file, save
 
 from thresher.density.layout import QuerySettings
 from thresher.density.mixture import Mixture
-from thresher.density.scorers import Evidence
+from thresher.density.scorers import FittedScorers
 from thresher.density.sphere import Sphere
-from thresher.errors import DataError
 from thresher.files import replacing
+from thresher.run_files import existing
 
 _PARTS: dict[str, Any] = {"pool_mixture": Mixture, "sphere": Sphere, "pooled_sphere": Sphere}
 _ARRAYS = ("origin", "rows_query", "query", "held_out_nats")
 
 
-def save_evidence(evidence: Evidence, path: Path) -> None:
+def save_fitted_scorers(fitted: FittedScorers, path: Path) -> None:
     """Write all but what lies elsewhere: the target's mixture and its pooled vectors."""
-    arrays = {name: getattr(evidence, name) for name in _ARRAYS}
+    arrays = {name: getattr(fitted, name) for name in _ARRAYS}
     for part in _PARTS:
-        arrays |= {f"{part}.{name}": value for name, value in vars(getattr(evidence, part)).items()}
+        arrays |= {f"{part}.{name}": value for name, value in vars(getattr(fitted, part)).items()}
     for field in fields(QuerySettings):
-        arrays[f"query_settings.{field.name}"] = np.array([getattr(evidence.query_settings, field.name)], np.float64)
+        arrays[f"query_settings.{field.name}"] = np.array([getattr(fitted.query_settings, field.name)], np.float64)
     with replacing(path) as file:
         file.write(save({name: np.ascontiguousarray(value) for name, value in arrays.items()}))
 
 
-def load_evidence(path: Path, mixture: Mixture, pooled: Float[np.ndarray, "m c"]) -> Evidence:
-    """The evidence written by `save_evidence`, with the two parts that lie elsewhere.
+def load_fitted_scorers(path: Path, mixture: Mixture, pooled: Float[np.ndarray, "m c"]) -> FittedScorers:
+    """The state written by `save_fitted_scorers`, with the two parts that lie elsewhere.
 
     Args:
         pooled: Pooled vectors of the target's images.
@@ -41,14 +41,12 @@ def load_evidence(path: Path, mixture: Mixture, pooled: Float[np.ndarray, "m c"]
     Raises:
         DataError: there is none.
     """
-    if not path.is_file():
-        raise DataError(f"{path}: not there. Run fit first.")
-    arrays = load_file(path)
+    arrays = load_file(existing(path))
 
     def part(name: str) -> dict[str, np.ndarray]:
         return {key.partition(".")[2]: value for key, value in arrays.items() if key.startswith(f"{name}.")}
 
     settings = QuerySettings(**{name: float(value[0]) for name, value in part("query_settings").items()})
-    fitted: dict[str, Any] = {name: kind(**part(name)) for name, kind in _PARTS.items()}
+    models: dict[str, Any] = {name: kind(**part(name)) for name, kind in _PARTS.items()}
     plain = {name: arrays[name] for name in _ARRAYS}
-    return Evidence(mixture=mixture, pooled=pooled, query_settings=settings, **fitted, **plain)  # type: ignore[arg-type]
+    return FittedScorers(mixture=mixture, pooled=pooled, query_settings=settings, **models, **plain)  # type: ignore[arg-type]

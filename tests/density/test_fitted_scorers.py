@@ -6,18 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from thresher.density.evidence import load_evidence, save_evidence
+from thresher.density.fitted_scorers import load_fitted_scorers, save_fitted_scorers
 from thresher.density.layout import QuerySettings
 from thresher.density.mixture import Mixture
-from thresher.density.scorers import Evidence
+from thresher.density.scorers import FittedScorers
 from thresher.density.sphere import Sphere
 from thresher.errors import DataError
 
 
-def evidence() -> Evidence:
+def evidence() -> FittedScorers:
     rng = np.random.default_rng(0)
     sphere = Sphere(np.ones(1), rng.normal(size=(1, 5)), np.ones(1))
-    return Evidence(
+    return FittedScorers(
         mixture=Mixture.standard(d=4),
         pool_mixture=Mixture(np.ones(1), rng.normal(size=(1, 4)), np.ones((1, 4))),
         sphere=sphere,
@@ -33,10 +33,10 @@ def evidence() -> Evidence:
 
 def test_saved_evidence_comes_back_as_it_was(tmp_path: Path) -> None:
     saved = evidence()
-    save_evidence(saved, tmp_path / "evidence.safetensors")
-    back = load_evidence(tmp_path / "evidence.safetensors", saved.mixture, saved.pooled)
+    save_fitted_scorers(saved, tmp_path / "evidence.safetensors")
+    back = load_fitted_scorers(tmp_path / "evidence.safetensors", saved.mixture, saved.pooled)
     assert back.query_settings == saved.query_settings
-    for field in fields(Evidence):
+    for field in fields(FittedScorers):
         ours, theirs = getattr(saved, field.name), getattr(back, field.name)
         if isinstance(ours, np.ndarray):
             np.testing.assert_array_equal(theirs, ours)
@@ -46,5 +46,5 @@ def test_saved_evidence_comes_back_as_it_was(tmp_path: Path) -> None:
 
 
 def test_words_where_there_is_none(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="evidence.safetensors: not there. Run fit first"):
-        load_evidence(tmp_path / "evidence.safetensors", Mixture.standard(d=4), np.ones((1, 6)))
+    with pytest.raises(DataError, match="evidence.safetensors: no such file. .fit. writes it: run .thresher fit"):
+        load_fitted_scorers(tmp_path / "evidence.safetensors", Mixture.standard(d=4), np.ones((1, 6)))

@@ -1,4 +1,4 @@
-"""A run's tables in memory for the explorer: read once, then asked by row number."""
+"""A run's images by row number, as the explorer's page names them."""
 
 from __future__ import annotations
 
@@ -14,17 +14,12 @@ from jaxtyping import Float32, Int16, Int32, Int64
 from thresher import tables
 from thresher.data.source_text import parsed_sources
 from thresher.data.sources import split_address
-from thresher.data.taxonomy import load_taxonomy
 from thresher.errors import DataError
-from thresher.run.folder import Record, Run
-from thresher.run.perform import file_digest, perform
-from thresher.stages.candidates import Candidates, read_candidates
+from thresher.run.opened import OpenedRun
+from thresher.stages.candidates import Candidates, candidates_of
 
-#: The map's landmarks: so many images of the target and of the pool are placed by t-SNE, the others beside them.
-TARGET_LANDMARKS, POOL_LANDMARKS = 700, 1300
-_SEED = 0
 #: Where `why` and the explorer rank an image among the pool, and by what.
-RANKED = {"layout_rank": "layout", "similarity_rank": "similarity_nats", "diversity_rank": "diversity"}
+RANKED = {"layout_rank": "layout", "similarity_rank": "similarity", "diversity_rank": "diversity"}
 
 
 @dataclass(frozen=True)
@@ -45,12 +40,12 @@ class RowBoxes:
 
 
 @dataclass(frozen=True)
-class Workbench:
-    """What a choice is made from and shown with. Rows are the pool's images in the order of their ids, then the
+class RunRows:
+    """What a selection is made from and shown with. Rows are the pool's images in the order of their ids, then the
     target's.
     """
 
-    run: Run
+    opened: OpenedRun
     candidates: Candidates
     images: pl.DataFrame
     """row, image_id, path, dataset, role."""
@@ -85,8 +80,8 @@ class Workbench:
         return Path(path)
 
 
-def workbench(run: Run, roots: Sequence[Path] = (), duplicate_cosine: float = 0.0) -> Workbench:
-    """Read the tables of a run.
+def run_rows(opened: OpenedRun, roots: Sequence[Path] = (), duplicate_cosine: float = 0.0) -> RunRows:
+    """Read what the explorer needs of a run.
 
     Args:
         roots: Folders whose pictures may be shown besides those that index was given.
@@ -95,49 +90,49 @@ def workbench(run: Run, roots: Sequence[Path] = (), duplicate_cosine: float = 0.
     Raises:
         DataError: score has not run.
     """
-    candidates = read_candidates(run, duplicate_cosine)
-    images = _images(run)
+    candidates = candidates_of(opened, duplicate_cosine)
+    images = _images(opened)
     pool = images.filter(role="pool")
     classes = list(candidates.classes)
     ranks = [pl.col(name).rank("min", descending=True).cast(pl.Int64).alias(place) for place, name in RANKED.items()]
     scores = pool.select("image_id").join(candidates.scores, on="image_id", how="left", maintain_order="left")
     counts = pool.select("image_id").join(candidates.counts, on="image_id", how="left", maintain_order="left")
     numbers = counts.select(pl.col(classes).fill_null(0).cast(pl.Int32)).to_numpy() if classes else np.zeros((0, 0))
-    allowed = [*_source_roots(run), *roots]
-    return Workbench(
-        run,
+    allowed = [*_source_roots(opened), *roots]
+    return RunRows(
+        opened,
         candidates,
         images,
         pool.height,
         scores.with_columns(ranks),
         numbers.reshape(pool.height, len(classes)).astype(np.int32),
-        _row_boxes(run, images, classes),
+        _row_boxes(opened, images, classes),
         tuple(root.expanduser().resolve() for root in allowed),
     )
 
 
-def _images(run: Run) -> pl.DataFrame:
-    columns = tables.some(tables.INDEXED_IMAGES, "image_id", "path", "dataset", "role")
-    images = tables.read(run.images, columns, key="image_id")
-    ordered = pl.concat([images.filter(role=role).sort("image_id") for role in ("pool", "target")])
-    return ordered.with_row_index("row").with_columns(pl.col("row").cast(pl.Int64))
+def _images(opened: OpenedRun) -> pl.DataFrame:
+    ordered = pl.concat([part.sort("image_id") for part in (opened.pool, opened.target)])
+    columns = ordered.select("image_id", "path", "dataset", "role")
+    return columns.with_row_index("row").with_columns(pl.col("row").cast(pl.Int64))
 
 
-def _source_roots(run: Run) -> list[Path]:
+def _source_roots(opened: OpenedRun) -> list[Path]:
     """The folders that index was given; of a file, such as a list of images, the folder that holds it."""
-    told = run.recorded().get("index", {}).get("settings", {})
-    sources = parsed_sources(told.get("target", ()), told.get("pool", ()))
+    settings = opened.settings_of("index")
+    sources = parsed_sources(settings.get("target", ()), settings.get("pool", ()))
     return [source.root.parent if source.root.is_file() else source.root for source in sources]
 
 
-def _row_boxes(run: Run, images: pl.DataFrame, classes: Sequence[str]) -> RowBoxes:
+def _row_boxes(opened: OpenedRun, images: pl.DataFrame, classes: Sequence[str]) -> RowBoxes:
     numbers = pl.DataFrame(
         {"class": classes, "number": range(len(classes))}, schema={"class": pl.String, "number": pl.Int16}
     )
     corners = ("x0", "y0", "x1", "y1")
     area = (pl.col("x1") - pl.col("x0")) * (pl.col("y1") - pl.col("y0"))
     found = (
-        tables.scan(run.boxes, tables.some(tables.BOXES, "image_id", "class", *corners))
+        opened.lazy_boxes()
+        .select("image_id", "class", *corners)
         .join(numbers.lazy(), on="class")
         .join(images.lazy().select("image_id", "row"), on="image_id")
         .select("row", "number", *corners, area=area)
@@ -148,79 +143,23 @@ def _row_boxes(run: Run, images: pl.DataFrame, classes: Sequence[str]) -> RowBox
     return RowBoxes(starts, found.select(corners).to_numpy().astype(np.float32), found["number"].to_numpy())
 
 
-def places(bench: Workbench) -> Float32[np.ndarray, "rows 2"]:
-    """Where the map puts each row; NaN for images that embed could not read. Kept in RUN/explorer/map.parquet.
-
-    Raises:
-        DataError: embed has not run, or fewer than four images were read.
-    """
-    run = bench.run
-    record = Record(run.folder / "explorer")
-    path = record.folder / "map.parquet"
-    inputs = {"images": file_digest(run.images), "pooled": file_digest(run.pooled)}
-
-    def work() -> tuple[dict[str, Any], int]:
-        found = _placed(bench)
-        tables.write(tables.checked(found, tables.MAP, "map", key="image_id"), path)
-        return {"images": found.height}, 0
-
-    perform(run, "map", MapSettings(), inputs, [path], work, record)
-    found = bench.images.select("image_id").join(
-        tables.read(path, tables.MAP), on="image_id", how="left", maintain_order="left"
-    )
-    placed: Float32[np.ndarray, "rows 2"] = found.select("x", "y").to_numpy().astype(np.float32)
-    return placed
-
-
-@dataclass(frozen=True)
-class MapSettings:
-    """What shapes the map apart from the vectors."""
-
-    target_landmarks: int = TARGET_LANDMARKS
-    pool_landmarks: int = POOL_LANDMARKS
-    seed: int = _SEED
-
-
-def _placed(bench: Workbench) -> pl.DataFrame:
-    from thresher.density.map import beside_landmarks, similarity_map
-
-    pooled = tables.read(bench.run.pooled, tables.some(tables.POOLED, "image_id", "vector"), key="image_id")
-    rows = bench.images.join(pooled, on="image_id", maintain_order="left")
-    vectors = rows["vector"].rechunk().to_numpy(allow_copy=False)
-    rng = np.random.default_rng(_SEED)
-    marks = np.sort(
-        np.concatenate(
-            [
-                rng.permutation(np.flatnonzero((rows["role"] == role).to_numpy()))[:most]
-                for role, most in (("target", TARGET_LANDMARKS), ("pool", POOL_LANDMARKS))
-            ]
-        )
-    )
-    known = rows[marks]
-    drawn = similarity_map(known["image_id"].to_list(), known["role"].to_list(), vectors[marks], _SEED)
-    at = known.select("image_id").join(drawn, on="image_id", maintain_order="left").select("x", "y").to_numpy()
-    placed = beside_landmarks(vectors[marks], at, vectors)
-    placed[marks] = at
-    return rows.select("image_id", "role").with_columns(x=pl.Series(placed[:, 0]), y=pl.Series(placed[:, 1]))
-
-
-def classes_shown(bench: Workbench) -> list[dict[str, Any]]:
+def classes_shown(rows: RunRows) -> list[dict[str, Any]]:
     """Each class of interest: its name, whether it is rare, and on how many of the pool's images it is."""
-    on_images = (bench.counts > 0).sum(0).tolist()
-    rare = bench.candidates.frequencies.rare
+    on_images = (rows.counts > 0).sum(0).tolist()
+    rare = rows.candidates.frequencies.rare
     return [
         {"name": name, "rare": name in rare, "pool": images, "target": share}
-        for name, images, share in zip(bench.candidates.classes, on_images, _target_shares(bench), strict=True)
+        for name, images, share in zip(rows.candidates.classes, on_images, _target_shares(rows), strict=True)
     ]
 
 
-def _target_shares(bench: Workbench) -> list[float | None]:
+def _target_shares(rows: RunRows) -> list[float | None]:
     """The share of the target's masks that each class is on, where a comparison has counted them; a group is on those
     of no class of its own.
     """
     shares: dict[str, float] = {}
-    for path in sorted(bench.run.folder.glob("comparisons/*/frequencies.parquet"))[:1]:
+    for path in sorted(rows.opened.run.folder.glob("comparisons/*/frequencies.parquet"))[:1]:
         counted = tables.read(path, tables.FREQUENCIES).filter(of="target")
         shares = {row["class"]: row["images"] / max(1, row["of_images"]) for row in counted.iter_rows(named=True)}
-    groups = load_taxonomy(str(bench.run.taxonomy)).groups
-    return [None if name in groups else shares.get(name) for name in bench.candidates.classes]
+    groups = rows.opened.taxonomy.groups
+    return [None if name in groups else shares.get(name) for name in rows.candidates.classes]

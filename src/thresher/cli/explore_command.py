@@ -1,0 +1,23 @@
+"""The command explore, which tells its address as soon as it answers."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+from thresher.cli.main import EXIT_OK
+from thresher.cli.stage_command import FLAT, RunFolder
+from thresher.explorer.explore import ExploreSettings, explore, is_loopback
+from thresher.run.folder import Run
+
+
+def explore_command(run: RunFolder, *, settings: Annotated[ExploreSettings, FLAT] = ExploreSettings()) -> int:
+    """Look at a selection in the browser, change it by sliders and by hand, save it and export it; Ctrl-C ends it."""
+
+    def opened(address: str) -> None:
+        if not is_loopback(settings.host):
+            print(f"Anyone who can reach {settings.host} sees these images and can save selections.", file=sys.stderr)
+        print(f"explore: {address}", flush=True)
+
+    explore(Run(run), settings, opened=opened)
+    return EXIT_OK

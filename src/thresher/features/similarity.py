@@ -1,0 +1,226 @@
+"""How near images are to a target, from arrays of one's own: no run, no files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Float32, Float64
+
+from thresher.density import sphere as spherical
+from thresher.density.em import CANDIDATES, MixtureSettings, choose_components, fit_mixture
+from thresher.density.held_out import component_folds, held_out_similarity
+from thresher.density.layout import (
+    QuerySettings,
+    bands,
+    dots,
+    layout_query,
+    layouts,
+    mean_direction,
+    origin_of,
+    uncentred,
+)
+from thresher.density.mixture import Mixture
+from thresher.density.scorers import NEIGHBOURS, usualness
+from thresher.density.similarity import cosine_to_mean, mean_log_density, mean_of_slices
+from thresher.density.slice_block import SliceBlock
+from thresher.errors import DataError, SettingsError
+from thresher.features.projection import fit_projection
+from thresher.vectors import nearest_rows, random_rows, unit_length
+
+#: As `embed` and `fit` do by default: axes kept, images that the PCA is fitted on, folds, directions on the sphere.
+_WIDTH, _PROJECTION_IMAGES, _FOLDS, _SLICE_DIRECTIONS, _POOLED_DIRECTIONS = 64, 512, 3, 32, 4
+
+
+def similarity(
+    pool: Any, target: Any, method: str = "cosine", *, components: str | int = "auto", seed: int = 0
+) -> Float64[np.ndarray, " n"]:
+    """How near each image of the pool is to the target.
+
+    The functions are those that `thresher score` calls. Vectors are brought to unit length first, as features are.
+
+    Args:
+        pool: n images as an array: one vector each (n, c), a set of slices each (n, s, c), or a grid of them
+            (n, h, w, c). Anything that `numpy.asarray` takes, such as a tensor on the CPU.
+        target: m images in the same form, with the same c.
+        method: `cosine` to the target's mean; `nearest`: mean cosine to the five nearest target images; `similarity`
+            (the paper's): mean log-density under a Gaussian mixture of the target; `ratio`: that minus the same under
+            a mixture of the pool; `typicality`; `sphere` and `pooled_sphere`: von Mises–Fisher mixtures; `layout`
+            (`thresher`'s default) and `rows` compare regions of the picture and need grids.
+        components: Of the Gaussian mixtures: a number, or "auto": chosen by held-out log-likelihood.
+        seed: Of the draws and starts of the fits; `cosine` and `nearest` draw nothing.
+
+    Returns:
+        One number per image of the pool; higher is nearer. cosine, nearest, rows and layout lie in −1..1; similarity,
+        ratio and sphere are nats per slice, pooled_sphere is nats, typicality is spreads of the target, at most 0.
+
+    Raises:
+        SettingsError: an unknown method, or one that needs another form of images.
+        DataError: forms or widths that differ, no image, or numbers that are not finite.
+
+    Source: arXiv 1907.07023 §III for `similarity`; the others as their functions in `thresher.density.scorers` say.
+
+    >>> target = np.array([[1.0, 0.0], [0.9, 0.1]])
+    >>> similarity([[2.0, 0.1], [0.0, 3.0], [1.0, 1.0]], target).round(2)
+    array([1.  , 0.06, 0.75])
+    """
+    if method not in METHODS:
+        raise SettingsError(f"method '{method}': unknown. Known: {', '.join(METHODS)}.")
+    given, known = _images(pool, "pool"), _images(target, "target")
+    if given.ndim != known.ndim or given.shape[-1] != known.shape[-1]:
+        raise DataError(f"pool has shape {given.shape}, target {known.shape}: expected the same form and width.")
+    if method in _NEED_GRIDS and given.ndim != 4:
+        raise SettingsError(
+            f"method '{method}' compares regions of the picture: it needs grids of shape (n, h, w, c), got "
+            f"{given.shape}. For vectors use method='cosine' or 'nearest'."
+        )
+    found: Float64[np.ndarray, " n"] = METHODS[method](_Pair(given, known, str(components), seed))
+    return found.astype(np.float64)
+
+
+def _images(values: Any, name: str) -> Float32[np.ndarray, ...]:
+    images = np.asarray(values, dtype=np.float32)
+    if not 2 <= images.ndim <= 4 or not images.size:
+        raise DataError(
+            f"{name}: got an array of shape {images.shape}; expected (n, c) vectors, (n, s, c) slices or (n, h, w, c) "
+            "grids."
+        )
+    wrong = ~np.isfinite(images).reshape(len(images), -1).all(axis=1)
+    if wrong.any():
+        raise DataError(f"{name}: {int(wrong.sum())} images hold NaN or infinity (first: row {int(wrong.argmax())}).")
+    return images
+
+
+class _Pair:
+    """Pool and target as the cores take them; each step is worked out once, when a method asks for it."""
+
+    def __init__(self, pool: np.ndarray, target: np.ndarray, components: str, seed: int) -> None:
+        self._pool, self._target = pool, target
+        self.settings = MixtureSettings(components=components, seed=seed)
+        self.query_settings = QuerySettings()
+
+    @property
+    def rng(self) -> np.random.Generator:
+        """A stream of chance of its own for each step, so that none depends on which others were asked for."""
+        return np.random.default_rng(self.settings.seed)
+
+    @cached_property
+    def units(self) -> tuple[Float32[np.ndarray, ...], Float32[np.ndarray, ...]]:
+        """Unit slices of pool and target, as images × slices × width."""
+        pool, target = (
+            unit_length(each.reshape(-1, each.shape[-1])).reshape(len(each), -1, each.shape[-1])
+            for each in (self._pool, self._target)
+        )
+        return pool, target
+
+    @property
+    def pooled(self) -> tuple[Float[np.ndarray, "n c"], Float[np.ndarray, "m c"]]:
+        """The mean of each image's unit slices."""
+        pool, target = self.units
+        return pool.mean(axis=1), target.mean(axis=1)
+
+    @cached_property
+    def blocks(self) -> tuple[SliceBlock, SliceBlock, Float64[np.ndarray, " d_plus_1"]]:
+        """Pool and target as PCA coordinates, and where the features' true zero lies."""
+        pool, target = self.units
+        sample = [random_rows(each, _PROJECTION_IMAGES, self.rng).reshape(-1, each.shape[2]) for each in (target, pool)]
+        projection = fit_projection(sample[0], sample[1], _WIDTH)
+        found = []
+        for each, pooled, form in zip((pool, target), self.pooled, (self._pool, self._target), strict=True):
+            images, slices = each.shape[:2]
+            grid = form.shape[1:3] if form.ndim == 4 else (slices, 1)
+            found.append(
+                SliceBlock(
+                    projection.projected(each.reshape(-1, each.shape[2])),
+                    np.arange(images + 1, dtype=np.int64) * slices,
+                    np.tile(np.array(grid, np.int64), (images, 1)),
+                    pooled,
+                )
+            )
+        return found[0], found[1], origin_of(projection.mean, projection.axes)
+
+    @cached_property
+    def components(self) -> int:
+        """K of the mixtures."""
+        if self.settings.components != "auto":
+            return int(self.settings.components)
+        target, rng = self.blocks[1], self.rng
+        folds = component_folds(target, _FOLDS, self.settings.max_slices, rng)
+        enough = [each for each in CANDIDATES if each <= min(len(train) for train, _ in folds)] or [1]
+        tried = choose_components(folds, self.settings, rng, enough)
+        return max(tried, key=lambda each: each.held_out).components
+
+    def mixture(self, block: SliceBlock) -> Mixture:
+        """Fitted to a sample of the slices of some images."""
+        slices = random_rows(block.slices, self.settings.max_slices, self.rng).astype(np.float32)
+        return fit_mixture(slices, min(self.components, len(slices)), self.settings, self.rng).mixture
+
+    @cached_property
+    def similarity(self) -> Float64[np.ndarray, " n"]:
+        """Mean log-density of each pool image's slices under the target's mixture."""
+        pool, target, _ = self.blocks
+        return mean_log_density(self.mixture(target), pool.slices, pool.starts)
+
+    def uncentred(self, block: SliceBlock) -> Float32[np.ndarray, "n d_plus_1"]:
+        """The slices as the features were before the PCA moved them."""
+        return uncentred(block.slices, self.blocks[2])
+
+
+def _nearest(pair: _Pair) -> Any:
+    return nearest_rows(*pair.pooled, NEIGHBOURS)[1].mean(axis=1)
+
+
+def _ratio(pair: _Pair) -> Any:
+    pool = pair.blocks[0]
+    return pair.similarity - mean_log_density(pair.mixture(pool), pool.slices, pool.starts)
+
+
+def _typicality(pair: _Pair) -> Any:
+    target = pair.blocks[1]
+    if len(target.grids) < 2:
+        return usualness(pair.similarity, np.empty(0))
+    held_out = held_out_similarity(target.slices, target.starts, pair.components, pair.settings, pair.rng, _FOLDS)
+    return usualness(pair.similarity, held_out.similarities)
+
+
+def _sphere(pair: _Pair) -> Any:
+    pool, target, _ = pair.blocks
+    rows = random_rows(pair.uncentred(target), pair.settings.max_slices, pair.rng)
+    sphere = spherical.fit_sphere(rows, max(1, min(_SLICE_DIRECTIONS, len(rows))), pair.rng).sphere
+    return mean_of_slices(spherical.log_density(sphere, pair.uncentred(pool)), pool.starts)
+
+
+def _pooled_sphere(pair: _Pair) -> Any:
+    pool, target = pair.pooled
+    sphere = spherical.fit_sphere(target, min(_POOLED_DIRECTIONS, len(target)), pair.rng).sphere
+    return spherical.log_density(sphere, pool)
+
+
+def _rows(pair: _Pair) -> Any:
+    pool, target = (bands(pair.uncentred(each), each.starts, each.grids) for each in pair.blocks[:2])
+    return dots(pool, mean_direction(target))
+
+
+def _layout(pair: _Pair) -> Any:
+    share = pair.query_settings.pooled_share
+    pool, target = (
+        layouts(pair.uncentred(each), each.starts, each.grids, each.pooled, share) for each in pair.blocks[:2]
+    )
+    return dots(pool, layout_query(target, pool, pair.query_settings))
+
+
+#: Each takes a `_Pair` and gives one number per image of the pool.
+METHODS: dict[str, Callable[[_Pair], Any]] = {
+    "cosine": lambda pair: cosine_to_mean(*pair.pooled),
+    "nearest": _nearest,
+    "similarity": lambda pair: pair.similarity,
+    "ratio": _ratio,
+    "typicality": _typicality,
+    "sphere": _sphere,
+    "pooled_sphere": _pooled_sphere,
+    "rows": _rows,
+    "layout": _layout,
+}
+_NEED_GRIDS = ("rows", "layout")

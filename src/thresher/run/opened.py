@@ -1,0 +1,254 @@
+"""The reading side of a run: its tables, each read once, when first asked for, and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from jaxtyping import Float16
+
+from thresher import tables
+from thresher.data.taxonomy import Taxonomy, load_taxonomy
+from thresher.errors import SettingsError
+from thresher.run.folder import Run
+from thresher.run_files import existing
+from thresher.selection.diversity import (
+    ClassFrequencies,
+    box_frequencies,
+    boxed_counts,
+    class_frequencies,
+    with_objects,
+)
+
+#: Of the boxes what pictures and counts need; `boxes_of` gives all columns of some images' boxes.
+_BOX_COLUMNS = ("image_id", "class", "x0", "y0", "x1", "y1", "is_group", "is_depiction", "is_inside")
+
+
+class OpenedRun:
+    """What a run holds. Tables that are not asked for are not read; a table that changes on disk is not read again."""
+
+    def __init__(self, run: Run) -> None:
+        """Read nothing yet."""
+        self.run = run
+        self._selections: dict[str, pl.DataFrame] = {}
+
+    @cached_property
+    def recorded(self) -> dict[str, Any]:
+        """The manifest: what each stage left there."""
+        return self.run.recorded()
+
+    def settings_of(self, stage: str) -> dict[str, Any]:
+        """The settings that a stage was last done with, as plain values; empty if it has not ended."""
+        settings: dict[str, Any] = self.recorded.get(stage, {}).get("settings", {})
+        return settings
+
+    @cached_property
+    def taxonomy(self) -> Taxonomy:
+        """The classes of the target.
+
+        Raises:
+            DataError: index has not run.
+        """
+        return load_taxonomy(str(existing(self.run.taxonomy)))
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """The classes of interest: things and their groups."""
+        return self.taxonomy.classes_of_interest
+
+    @cached_property
+    def images(self) -> pl.DataFrame:
+        """Table INDEXED_IMAGES.
+
+        Raises:
+            DataError: index has not run.
+        """
+        return tables.read(self.run.images, tables.INDEXED_IMAGES, key="image_id")
+
+    @cached_property
+    def target(self) -> pl.DataFrame:
+        """The rows of `images` that are the target's."""
+        return self.images.filter(role="target")
+
+    @cached_property
+    def pool(self) -> pl.DataFrame:
+        """The rows of `images` that are the pool's."""
+        return self.images.filter(role="pool")
+
+    @cached_property
+    def masks(self) -> pl.DataFrame:
+        """Table MASKS."""
+        return tables.read(self.run.masks, tables.MASKS, key="image_id")
+
+    @cached_property
+    def labels(self) -> pl.DataFrame:
+        """Table LABELS; empty where index has left none."""
+        return tables.read_if_there(self.run.labels, tables.LABELS)
+
+    @cached_property
+    def problems(self) -> pl.DataFrame:
+        """Table PROBLEMS; empty where no stage has left any."""
+        return tables.read_if_there(self.run.problems, tables.PROBLEMS)
+
+    @cached_property
+    def boxes(self) -> pl.DataFrame:
+        """The boxes of all images in memory (70 bytes each): image_id, class, corners and the flags that count."""
+        return tables.read(self.run.boxes, tables.some(tables.BOXES, *_BOX_COLUMNS))
+
+    def lazy_boxes(self) -> pl.LazyFrame:
+        """The same to be streamed: from memory once `boxes` has been asked for, else from disk."""
+        if "boxes" in vars(self):
+            return self.boxes.lazy()
+        return tables.scan(self.run.boxes, tables.some(tables.BOXES, *_BOX_COLUMNS))
+
+    def boxes_of(self, ids: pl.DataFrame) -> pl.DataFrame:
+        """Table BOXES, the rows of the images named in column image_id; of the others nothing is kept in memory."""
+        wanted = ids.lazy().select("image_id")
+        return tables.scan(self.run.boxes, tables.BOXES).join(wanted, on="image_id", how="semi").collect()
+
+    @cached_property
+    def _boxed(self) -> pl.DataFrame:
+        return boxed_counts(self.lazy_boxes(), self.classes)
+
+    @cached_property
+    def counts(self) -> pl.DataFrame:
+        """Objects of each class of interest of the pool's images that hold any (`selection.diversity.class_counts`)."""
+        return with_objects(self._boxed).join(self.pool, on="image_id", how="semi")
+
+    @cached_property
+    def labelled(self) -> pl.DataFrame:
+        """image_id of the pool's labelled images.
+
+        A data set without a single box was not labelled at all: its images have no diversity, rather than none to
+        offer.
+        """
+        datasets = self._boxed.select("image_id").join(self.pool, on="image_id")["dataset"].unique()
+        return self.pool.filter(pl.col("dataset").is_in(datasets.implode())).select("image_id")
+
+    @cached_property
+    def frequencies(self) -> ClassFrequencies:
+        """How many labelled images of the pool hold each class, and how rare that makes it."""
+        return class_frequencies(self.counts, self.labelled.height)
+
+    def class_boxes(self, of: str, ids: pl.DataFrame) -> pl.DataFrame:
+        """The rows of table FREQUENCIES on the boxes of some images, without method, budget, seed and pixels.
+
+        Args:
+            of: What these images are called in the table.
+            ids: Their `image_id`.
+        """
+        boxes = self.lazy_boxes().join(ids.lazy().select("image_id"), on="image_id", how="semi")
+        found = pl.DataFrame({"class": self.classes}).join(box_frequencies(boxes, self.classes), on="class", how="left")
+        return found.with_columns(pl.col("boxes", "images").fill_null(0)).with_columns(
+            of=pl.lit(of), of_images=pl.lit(ids.height, pl.Int64), boxes_per_image=pl.col("boxes") / max(1, ids.height)
+        )
+
+    @cached_property
+    def scores(self) -> pl.DataFrame:
+        """Table SCORES, with whatever further columns somebody has added; columns of a later release are null.
+
+        Raises:
+            DataError: score has not run, or has left another table.
+        """
+        return _read_scores(self.run.scores)
+
+    @property
+    def has_scores(self) -> bool:
+        """Whether score has run."""
+        return "scores" in vars(self) or self.run.scores.is_file()
+
+    @cached_property
+    def pooled(self) -> pl.DataFrame:
+        """Table POOLED: an image's pooled vector, its grid and its true size.
+
+        Raises:
+            DataError: embed has not run.
+        """
+        return tables.read(self.run.pooled, tables.POOLED, key="image_id")
+
+    @property
+    def has_vectors(self) -> bool:
+        """Whether embed has run."""
+        return "pooled" in vars(self) or self.run.pooled.is_file()
+
+    def vectors(self, ids: pl.DataFrame) -> tuple[pl.DataFrame, Float16[np.ndarray, "n c"]]:
+        """Those of the images that embed could read: image_id, in the order of the ids, and their pooled vectors."""
+        own = self.pooled.join(ids.select("image_id"), on="image_id", how="semi").sort("image_id")
+        return own.select("image_id"), own["vector"].rechunk().to_numpy(allow_copy=False)
+
+    @property
+    def selection_names(self) -> list[str]:
+        """The run's selections, by name."""
+        return sorted(file.stem for file in (self.run.folder / "selections").glob("*.parquet"))
+
+    def selection(self, name: str) -> pl.DataFrame:
+        """The selection of that name with the images' columns beside it, rank 1 first.
+
+        Raises:
+            SettingsError: there is no such selection.
+        """
+        if name not in self._selections:
+            path = self.run.selection(name)
+            if not path.is_file():
+                raise SettingsError(_none_of("selection", name, self.run, self.selection_names))
+            chosen = tables.read(path, tables.SELECTION, key="image_id")
+            self._selections[name] = chosen.join(self.images, on="image_id", how="left", maintain_order="left").sort(
+                "rank"
+            )
+        return self._selections[name]
+
+    @property
+    def training_names(self) -> list[str]:
+        """The run's trainings that have left a network, by name."""
+        return sorted(path.parent.name for path in (self.run.folder / "trainings").glob("*/checkpoint.safetensors"))
+
+    def checkpoint(self, training: str) -> Path:
+        """Where the network of that training lies.
+
+        Raises:
+            SettingsError: there is no such training.
+        """
+        path = self.run.training(training) / "checkpoint.safetensors"
+        if not path.is_file():
+            raise SettingsError(_none_of("training", training, self.run, self.training_names))
+        return path
+
+
+def _read_scores(path: Path) -> pl.DataFrame:
+    """Table SCORES and whatever numbers somebody has put beside it; scores that an older release lacks are null.
+
+    Raises:
+        DataError: no such file, not Parquet, or without a column that no release was without.
+    """
+    found = tables.schema_of(path)
+    tables.check_columns(
+        found,
+        {name: kind for name, kind in tables.SCORES.items() if name in found or name in tables.OLDEST_SCORES},
+        str(path),
+    )
+    frame = pl.read_parquet(path)
+    later = [pl.lit(None, kind).alias(name) for name, kind in tables.SCORES.items() if name not in found]
+    others = [name for name in frame.columns if name not in tables.SCORES]
+    columns = tables.checked(frame.with_columns(later), tables.SCORES, str(path), key="image_id")
+    return columns.with_columns(frame[name] for name in others)
+
+
+def _none_of(what: str, name: str, run: Run, there: Iterable[str]) -> str:
+    command = {"selection": f"thresher select {run.folder}", "training": f"thresher train {run.folder}"}[what]
+    known = ", ".join(there)
+    return f"No {what} named '{name}' in {run.folder}. " + (
+        f"Available: {known}." if known else f"There is none yet: run `{command}`."
+    )
+
+
+def selected(run: Run, name: str) -> pl.DataFrame:
+    """The selection of that name with the images' columns beside it, rank 1 first.
+
+    Raises:
+        SettingsError: there is no such selection.
+    """
+    return OpenedRun(run).selection(name)

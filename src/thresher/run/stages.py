@@ -1,0 +1,192 @@
+"""The stages of a run and the other commands, each once: what it is called, reads and writes, and where it is.
+
+The command line, the run file, the command lines in the report, the reference and the package's public names are all
+made from this table. Functions and settings are named as text, so that reading the table imports none of them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import Any
+
+from thresher.run_files import WRITTEN_BY
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Something that is done to a run."""
+
+    name: str
+    """As on the command line."""
+    home: str
+    """The module that holds its function and settings."""
+    words: str
+    """What it does, in a line."""
+    version: int = 0
+    """Raise it when the result changes for the same settings and inputs; 0: it leaves no record in the manifest."""
+    reads: tuple[str, ...] = ()
+    """The stages whose tables it reads."""
+    settings_name: str = ""
+    """The class of its settings; empty if it has none."""
+    function_name: str = ""
+    """Its function, where that is not called as the stage is."""
+    named: bool = False
+    """Whether it is done many times, each under a name of its own, as select is."""
+
+    @property
+    def run_name(self) -> str:
+        """The name of its function."""
+        return self.function_name or self.name.replace("-", "_")
+
+    @property
+    def run(self) -> Any:
+        """Its function; imports its module."""
+        return getattr(importlib.import_module(self.home), self.run_name)
+
+    @property
+    def settings(self) -> Any:
+        """The class of its settings, None if it has none; imports its module."""
+        return getattr(importlib.import_module(self.settings_home), self.settings_name) if self.settings_name else None
+
+    @property
+    def settings_home(self) -> str:
+        """The module that holds its settings."""
+        room = self.home.rpartition(".")[0]
+        return f"{room}.settings" if self.name in ("train", "compare") else self.home
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """The files in the run's folder that it writes."""
+        return tuple(file for file, stage in WRITTEN_BY.items() if stage == self.name)
+
+
+#: In the order in which they are done.
+STAGES = (
+    Stage(
+        "index",
+        "thresher.stages.index",
+        "Read annotations and image files of target and pool into tables.",
+        version=1,
+        settings_name="IndexSettings",
+    ),
+    Stage(
+        "embed",
+        "thresher.stages.embed",
+        "Run every image through the backbone and keep its feature vectors.",
+        version=2,
+        reads=("index",),
+        settings_name="EmbedSettings",
+    ),
+    Stage(
+        "merge",
+        "thresher.stages.embed",
+        "Finish `embed` once all `--shard I/N` jobs are done.",
+        settings_name="EmbedSettings",
+    ),
+    Stage(
+        "fit",
+        "thresher.stages.fit",
+        "Fit the models of the target that the scores need.",
+        version=3,
+        reads=("index", "embed"),
+        settings_name="FitSettings",
+    ),
+    Stage(
+        "score",
+        "thresher.stages.score",
+        "Measure similarity and diversity of every pool image.",
+        version=5,
+        reads=("index", "embed", "fit"),
+        settings_name="ScoreSettings",
+    ),
+    Stage(
+        "select",
+        "thresher.stages.select",
+        "Choose images, and say why each was chosen.",
+        version=1,
+        reads=("index", "score"),
+        settings_name="SelectSettings",
+        named=True,
+    ),
+    Stage("sheet", "thresher.stages.sheet", "Draw the first images of a selection as one PNG."),
+    Stage(
+        "insight",
+        "thresher.stages.insight",
+        "Show what the mixture learnt and how far the pool is from the target.",
+        version=1,
+        reads=("index", "embed", "fit", "score"),
+        settings_name="InsightSettings",
+    ),
+    Stage(
+        "export",
+        "thresher.stages.export",
+        "Write a selection as a list, as COCO or Open Images, or for other tools to look at.",
+    ),
+    Stage(
+        "train",
+        "thresher.training.train",
+        "Train a segmentation network on the target's masks and the boxes of a selection, and measure it.",
+        version=3,
+        reads=("index",),
+        settings_name="TrainSettings",
+        named=True,
+    ),
+    Stage(
+        "evaluate",
+        "thresher.training.evaluate",
+        "Measure a trained network on images with masks: IoU of each class, and which class is taken for which.",
+        version=1,
+        reads=("index",),
+        settings_name="EvaluateSettings",
+        named=True,
+    ),
+    Stage(
+        "predict",
+        "thresher.training.predict",
+        "Draw what a trained network decides on an image or a folder of them: masks and overlays.",
+    ),
+    Stage("export-network", "thresher.training.export_network", "Write a trained network as one ONNX file."),
+    Stage(
+        "compare",
+        "thresher.comparison.compare",
+        "Train a network for each selection, mode and seed, and say which selection pays.",
+        settings_name="CompareSettings",
+    ),
+    Stage(
+        "report",
+        "thresher.report.report",
+        "Write one HTML page on all that was done; it opens offline.",
+        settings_name="ReportSettings",
+        function_name="write_report",
+    ),
+    Stage(
+        "explore",
+        "thresher.explorer.explore",
+        "Look at a selection in the browser, change it, and save it.",
+        settings_name="ExploreSettings",
+    ),
+)
+#: Tables that are made on the way to another: of a comparison, and of the explorer's map.
+PARTS = (
+    Stage(
+        "frequencies",
+        "thresher.comparison.class_frequencies",
+        "How often each class occurs.",
+        version=1,
+        reads=("index",),
+    ),
+    Stage(
+        "map", "thresher.explorer.map", "Where the explorer's map puts each image.", version=1, reads=("index", "embed")
+    ),
+)
+_BY_NAME = {stage.name: stage for stage in (*STAGES, *PARTS)}
+
+
+def stage_named(name: str) -> Stage:
+    """The stage of a record's name: "select" and "select:first" are both the stage select.
+
+    >>> stage_named("select:first").name
+    'select'
+    """
+    return _BY_NAME[name.partition(":")[0]]

@@ -1,0 +1,52 @@
+"""Which stage writes which file of a run, and the error that names its command where the file is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from thresher.errors import DataError
+
+#: Which stage writes each file of a run's folder.
+WRITTEN_BY = {
+    "images.parquet": "index",
+    "boxes.parquet": "index",
+    "masks.parquet": "index",
+    "labels.parquet": "index",
+    "taxonomy.toml": "index",
+    "slices": "embed",
+    "shards.parquet": "embed",
+    "pooled.parquet": "embed",
+    "projection.safetensors": "embed",
+    "mixture.safetensors": "fit",
+    "mixture.json": "fit",
+    "evidence.safetensors": "fit",
+    "scores.parquet": "score",
+    "selections": "select",
+    "insight": "insight",
+}
+
+#: What a command needs besides the run, where it cannot do without.
+_TARGET = {"index": " --target FORMAT:ROOT"}
+
+
+def existing(path: Path) -> Path:
+    """The path itself.
+
+    Raises:
+        DataError: there is no such file; names the command that writes it.
+    """
+    if not path.exists():
+        raise missing(path)
+    return path
+
+
+def missing(path: Path) -> DataError:
+    """The error for a file that is not there: which, and the command that writes it."""
+    place = next((name for name in (path.name, path.parent.name) if name in WRITTEN_BY), None)
+    if place is None:
+        return DataError(f"{path}: no such file.")
+    run = path.parent if place == path.name else path.parent.parent
+    stage = WRITTEN_BY[place]
+    return DataError(
+        f"{path}: no such file. `{stage}` writes it: run `thresher {stage} {run}{_TARGET.get(stage, '')}`."
+    )

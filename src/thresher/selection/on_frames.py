@@ -1,0 +1,265 @@
+"""Diversity and choosing from tables of one's own: no run, no files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from thresher.errors import DataError, SettingsError
+from thresher.selection.choose import Wishes, chosen_from, refuse_unknown
+from thresher.selection.diversity import (
+    boxed_counts,
+    class_frequencies,
+    counted_boxes,
+    covered_areas,
+    diversity_scores,
+    with_objects,
+)
+from thresher.selection.methods import weighted_ranks
+
+_CORNERS = ("x0", "y0", "x1", "y1")
+_FLAGS = ("is_group", "is_depiction", "is_inside")
+
+
+def diversity(
+    boxes: Any,
+    classes: Sequence[str] | None = None,
+    weights: Mapping[str, float] | None = None,
+    *,
+    image_ids: Sequence[str] | None = None,
+) -> pl.DataFrame:
+    """How many objects of how many, and how rare, classes the boxes of each image hold.
+
+    div(x) = Σ_c w_c · log2(1 + n_c(x)), as `thresher score` works it out.
+
+    Args:
+        boxes: A table (Polars, pandas, Arrow, or a mapping of columns) with a row per box: `image_id`, `class`, and
+            where there are any x0, y0, x1, y1 (shares of the picture, 0..1) and the flags is_group (a crowd counts as
+            five objects), is_depiction and is_inside (do not count). A flag that is absent is unknown.
+        classes: The classes that count; by default all that occur.
+        weights: What each class is worth; by default log((1 + N) / (1 + df)), scaled to mean 1, so that rare classes
+            weigh more.
+        image_ids: All images, so that those without a box are scored too (with 0); by default those with a box.
+
+    Returns:
+        A row per image, in the order of the ids: image_id, diversity (0 or more, higher is richer), objects, classes,
+        class_entropy_bits, covered_area (share of the picture under boxes; null without corners).
+
+    Raises:
+        DataError: a column is missing, or a box has no image.
+
+    Source: arXiv 1907.07023 §III-A; log2 and the weights are ours (`thresher.selection.diversity`).
+
+    >>> boxes = {"image_id": ["a", "a", "b"], "class": ["car", "bus", "car"]}
+    >>> diversity(boxes, weights={"car": 1.0, "bus": 2.0}).select("image_id", "diversity", "objects").rows()
+    [('a', 3.0, 2), ('b', 1.0, 1)]
+    """
+    table = _boxes(boxes)
+    wanted = list(classes) if classes is not None else table["class"].drop_nulls().unique().sort().to_list()
+    every = table["image_id"].unique() if image_ids is None else pl.Series("image_id", list(image_ids), pl.String)
+    labelled = pl.DataFrame({"image_id": every.unique().sort()})
+    counts = with_objects(boxed_counts(table.lazy(), wanted)).join(labelled, on="image_id", how="semi")
+    found = class_frequencies(counts, labelled.height, weights).weights
+    has_corners = table["x0"].null_count() < table.height
+    areas = covered_areas(counted_boxes(table.lazy(), wanted)) if has_corners else _no_areas()
+    scores = diversity_scores(counts, areas, labelled, found).sort("image_id")
+    area = pl.col("covered_area") if has_corners else pl.lit(None, pl.Float64).alias("covered_area")
+    return scores.select("image_id", "diversity", "objects", "classes", "class_entropy_bits", area)
+
+
+def choose(
+    scores: Any,
+    budget: str | int | float,
+    *,
+    ids: Sequence[str] | None = None,
+    weights: Mapping[str, float] | None = None,
+    boxes: Any = None,
+    quotas: Mapping[str, int] | None = None,
+    pinned: Collection[str] = (),
+    excluded: Collection[str] = (),
+) -> pl.DataFrame:
+    """Choose images by one or more scores, and say why.
+
+    Several scores are joined by the weighted mean of their ranks, since their units differ; ties break by image id, so
+    the choice is a pure function of what is given.
+
+    Args:
+        scores: {"near": …, "rich": …}: each an array or series with one number per image, higher first, or a table
+            (image_id and one more column); or one table with image_id and a column per score. Images without one of
+            the scores (null or NaN) cannot be chosen but by `pinned`.
+        budget: How many: a number (500), or a share of the images that can be chosen ("10%" or 0.1).
+        ids: The images' ids, in the order of the arrays; needed where arrays are given. Without them: "0", "1", ….
+        weights: Of each score, 0 or more; by default all weigh the same.
+        boxes: As `diversity` takes them; needed for quotas, and adds the rare classes that each image brings.
+        quotas: {"bus": 20}: at least so many of the chosen images hold this class, as far as there are any.
+        pinned: Ids that are always chosen.
+        excluded: Ids that are never chosen.
+
+    Returns:
+        A row per chosen image, rank 1 first: image_id, rank, score (minus the mean rank, so −1 is first by all; null
+        for pinned images that no score ranks), why: its rank by each score, and the rare classes that it brings.
+
+    Raises:
+        SettingsError: a budget for which there are too few images, or wishes that ask for more than it.
+        DataError: arrays of other lengths than ids, ids that repeat, or pinned ids that are not there.
+
+    >>> near, rich = np.array([0.9, 0.8, 0.1]), np.array([1.0, 3.0, 2.0])
+    >>> choose({"near": near, "rich": rich}, 2, ids=["a", "b", "c"]).select("image_id", "rank").rows()
+    [('b', 1), ('a', 2)]
+    """
+    table, names = _scores(scores, ids)
+    worth = {name: 1.0 for name in names} if weights is None else {name: float(weights.get(name, 0)) for name in names}
+    unknown = sorted(set(weights or ()) - set(names))
+    if unknown or not any(worth.values()) or min(worth.values()) < 0:
+        raise SettingsError(f"weights = {dict(weights or {})}: expected 0 or more for each of {', '.join(names)}.")
+    refuse_unknown(pinned, table["image_id"], "pinned", "Leave them out, or give their scores.")
+    used = [name for name in names if worth[name]]
+    values = weighted_ranks({name: table[name] for name in used}, worth)
+    order = _ranked(table.select("image_id", values.alias("score")))
+    counts = _counts(boxes, table)
+    _check_quotas(quotas or {}, boxes, counts)
+    made = chosen_from(order, Wishes(budget, quotas or {}, pinned, excluded), counts)
+    return _with_why(made.chosen, table, names, counts)
+
+
+def _boxes(boxes: Any) -> pl.DataFrame:
+    table = as_table(boxes, "boxes")
+    for name in ("image_id", "class"):
+        if name not in table.columns:
+            raise DataError(f"boxes: column '{name}' is missing. Found {', '.join(table.columns)}.")
+    absent = [
+        pl.lit(None, pl.Boolean if name in _FLAGS else pl.Float32).alias(name)
+        for name in (*_FLAGS, *_CORNERS)
+        if name not in table.columns
+    ]
+    table = table.with_columns(absent).select(
+        pl.col("image_id", "class").cast(pl.String), pl.col(_FLAGS).cast(pl.Boolean), pl.col(_CORNERS).cast(pl.Float32)
+    )
+    if table["image_id"].null_count():
+        raise DataError(f"boxes: {table['image_id'].null_count()} boxes have no image_id.")
+    return table
+
+
+def _no_areas() -> pl.DataFrame:
+    return pl.DataFrame(schema={"image_id": pl.String, "covered_area": pl.Float64})
+
+
+def as_table(values: Any, name: str) -> pl.DataFrame:
+    """A Polars table from Polars, pandas, Arrow or a mapping of columns; pandas needs no pyarrow.
+
+    Raises:
+        DataError: it is none of these.
+    """
+    if isinstance(values, pl.LazyFrame):
+        return values.collect()
+    if isinstance(values, pl.DataFrame):
+        return values
+    if isinstance(values, Mapping):
+        return pl.DataFrame(dict(values))
+    if hasattr(values, "columns") and hasattr(values, "iloc"):  # pandas; column by column, its missing values as null
+        return pl.DataFrame(
+            {str(each): [None if _is_missing(v) else v for v in values[each].tolist()] for each in values.columns},
+            strict=False,
+        )
+    try:
+        found = pl.from_arrow(values)
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"{name}: expected a table (Polars, pandas, Arrow or a mapping of columns), got {type(values).__name__}."
+        ) from error
+    return found if isinstance(found, pl.DataFrame) else found.to_frame()
+
+
+def _is_missing(value: object) -> bool:
+    return (
+        value is None
+        or (isinstance(value, float) and math.isnan(value))
+        or type(value).__name__ in ("NAType", "NaTType")
+    )
+
+
+def _scores(scores: Any, ids: Sequence[str] | None) -> tuple[pl.DataFrame, list[str]]:
+    """image_id and a Float64 column per score, sorted by id; and the scores' names."""
+    if isinstance(scores, Mapping):
+        table = _joined(scores, ids)
+    else:
+        table = as_table(scores, "scores")
+        if "image_id" not in table.columns:
+            raise DataError(f"scores: column 'image_id' is missing. Found {', '.join(table.columns)}.")
+    names = [name for name, kind in table.schema.items() if name != "image_id" and kind.is_numeric()]
+    if not names:
+        raise DataError("scores: no column of numbers.")
+    table = table.select(pl.col("image_id").cast(pl.String), pl.col(names).cast(pl.Float64).fill_nan(None))
+    repeated = table.filter(pl.col("image_id").is_duplicated() | pl.col("image_id").is_null())
+    if repeated.height:
+        raise DataError(f"scores: {repeated.height} ids are null or repeated (first: {repeated['image_id'][0]}).")
+    return table.sort("image_id"), names
+
+
+def _joined(scores: Mapping[str, Any], ids: Sequence[str] | None) -> pl.DataFrame:
+    if not scores:
+        raise DataError("scores: none given. Give {'name': numbers}.")
+    parts = []
+    for name, values in scores.items():
+        if isinstance(values, pl.DataFrame | pl.LazyFrame) or (hasattr(values, "columns") and hasattr(values, "iloc")):
+            parts.append(_one_column(name, as_table(values, f"scores '{name}'")))
+            continue
+        numbers = np.asarray(values, dtype=np.float64).ravel()
+        named = [str(number) for number in range(len(numbers))] if ids is None else [str(each) for each in ids]
+        if len(named) != len(numbers):
+            raise DataError(f"scores '{name}': {len(numbers)} numbers for {len(named)} ids.")
+        parts.append(pl.DataFrame({"image_id": named, name: numbers}))
+    table = parts[0]
+    for each in parts[1:]:
+        table = table.join(each, on="image_id", how="full", coalesce=True)
+    return table
+
+
+def _one_column(name: str, table: pl.DataFrame) -> pl.DataFrame:
+    numeric = [each for each, kind in table.schema.items() if each != "image_id" and kind.is_numeric()]
+    column = name if name in numeric else numeric[0] if len(numeric) == 1 else None
+    if "image_id" not in table.columns or column is None:
+        raise DataError(f"scores '{name}': expected columns image_id and '{name}'. Found {', '.join(table.columns)}.")
+    return table.select("image_id", pl.col(column).alias(name))
+
+
+def _ranked(scored: pl.DataFrame) -> pl.DataFrame:
+    order = scored.drop_nulls("score").sort("score", "image_id", descending=[True, False])
+    return order.with_columns(rank=pl.int_range(1, order.height + 1, dtype=pl.Int64)).select(
+        "image_id", "rank", "score"
+    )
+
+
+def _counts(boxes: Any, images: pl.DataFrame) -> pl.DataFrame:
+    """Objects per class of the images that hold any; no rows and no classes without boxes."""
+    if boxes is None:
+        return pl.DataFrame(schema={"image_id": pl.String})
+    table = _boxes(boxes)
+    classes = table["class"].drop_nulls().unique().sort().to_list()
+    return with_objects(boxed_counts(table.lazy(), classes)).join(images, on="image_id", how="semi")
+
+
+def _check_quotas(quotas: Mapping[str, int], boxes: Any, counts: pl.DataFrame) -> None:
+    if quotas and boxes is None:
+        raise SettingsError("quotas need boxes: they say which images hold a class.")
+    known = counts.drop("image_id").columns
+    for name, number in quotas.items():
+        if name not in known or number < 0:
+            raise SettingsError(f"quotas: '{name}' = {number}: expected a class ({', '.join(known)}) and 0 or more.")
+
+
+def _with_why(chosen: pl.DataFrame, scores: pl.DataFrame, names: list[str], counts: pl.DataFrame) -> pl.DataFrame:
+    """The chosen with their rank by each score, and the rare classes that they bring."""
+    ranks = [pl.col(name).rank("min", descending=True).cast(pl.Int64).alias(f"{name}_rank") for name in names]
+    rare = sorted(class_frequencies(counts, scores.height).rare) if counts.width > 1 else []
+    brought = [pl.when(pl.col(name) > 0).then(pl.lit(name)) for name in rare]
+    found = pl.concat_list(brought).list.drop_nulls() if brought else pl.lit([], pl.List(pl.String))
+    known = chosen.join(scores.select("image_id", *ranks), on="image_id", how="left").join(
+        counts.select("image_id", found.alias("rare_classes")), on="image_id", how="left"
+    )
+    fields = [f"{name}_rank" for name in names] + (["rare_classes"] if counts.width > 1 else [])
+    return known.sort("rank").select("image_id", "rank", "score", why=pl.struct(fields))
