@@ -15,6 +15,7 @@ from thresher.data.label_maps import class_numbers, label_map
 from thresher.data.taxonomy import Taxonomy
 from thresher.errors import DataError
 from thresher.run.folder import Run, as_run
+from thresher.run.opened import OpenedRun
 
 if TYPE_CHECKING:
     import torch
