@@ -9,11 +9,10 @@ from typing import Any
 
 import polars as pl
 
-from thresher import tables
+from thresher import extras, tables
 from thresher.cli.run_file import RunFile, run_all
-from thresher.comparison.compare import missing_parts
 from thresher.comparison.settings import CompareSettings
-from thresher.report.report import missing_report_parts, write_report
+from thresher.report.report import write_report
 from thresher.run.folder import Run
 from thresher.run.perform import StageResult, Track, untracked
 from thresher.stages.embed import EmbedSettings
@@ -66,9 +65,9 @@ def demo(
         (),
     )
     with_comparison = dataclasses.replace(run_file, train=_SHORT, compare=_comparison(planted))
-    yield from run_all(run_file if missing_parts() else with_comparison, track=track)
+    yield from run_all(run_file if extras.missing("train", "report") else with_comparison, track=track)
     run = Run(run_file.folder)
-    if not missing_report_parts():
+    if not extras.missing("report"):
         yield insight(run, track=track)
         yield write_report(run, track=track)
     found = {method: _precision(run, method, truth) for method in methods}
@@ -80,7 +79,7 @@ def demo(
             "precision": found,
             "sheet": str(run.folder / "sheets" / "layout_and_diversity.png"),
             "figure": _figure(run),
-            "report": _left_out("report") if missing_report_parts() else str(run.folder / "report.html"),
+            "report": _left_out("report") if extras.missing("report") else str(run.folder / "report.html"),
         },
     )
 
@@ -91,7 +90,9 @@ def _comparison(planted: int) -> CompareSettings:
 
 
 def _figure(run: Run) -> str:
-    return _left_out("train,report") if missing_parts() else str(run.comparison("comparison") / "figure.png")
+    if extras.missing("train", "report"):
+        return _left_out("train,report")
+    return str(run.comparison("comparison") / "figure.png")
 
 
 def _left_out(parts: str) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from thresher import tables
+from thresher import extras, tables
 from thresher.comparison import results
 from thresher.comparison.class_frequencies import SelectionOf, write_frequencies
 from thresher.comparison.crew import Crew, crew
@@ -18,8 +17,8 @@ from thresher.comparison.job import Job, Outcome, as_job
 from thresher.comparison.pictures import draw_predictions
 from thresher.comparison.settings import ALL, NONE, CompareSettings, Trial, refuse_grid_of
 from thresher.comparison.time_left import TimeEstimate, has_weak_images, in_words
-from thresher.errors import DataError, SettingsError
-from thresher.run.folder import Record, Run
+from thresher.errors import DataError
+from thresher.run.folder import AnyRun, Record, Run, as_run
 from thresher.run.perform import StageResult, as_json
 from thresher.selection.methods import check_method
 from thresher.stages.score import known_methods
@@ -30,11 +29,9 @@ from thresher.workers.settings import EngineSettings
 
 log = logging.getLogger(__name__)
 
-_NEEDED = ("altair", "vl_convert", "segmentation_models_pytorch", "accelerate", "tensorboard")
-
 
 def compare(
-    run: Run,
+    run: AnyRun,
     settings: CompareSettings | None = None,
     training: TrainSettings | None = None,
     *,
@@ -56,6 +53,7 @@ def compare(
         SettingsError: an unknown method or mode, a budget that asks for too much, or an optional part is not installed.
         DataError: `score` has not run, the target has no masks, or another process works on this comparison.
     """
+    run = as_run(run)
     settings, training, engine = settings or CompareSettings(), training or TrainSettings(), engine or EngineSettings()
     refuse_grid_of(training)
     for method in settings.methods:
@@ -64,7 +62,7 @@ def compare(
     planned = comparison.planned_training()  # refuses what no training could work with
     if dry_run:
         return _plan(comparison, engine, planned)
-    _require()
+    extras.require("train,report", "compare")
     started = time.monotonic()
     record = comparison.record
     selections = _made_selections(comparison)
@@ -86,16 +84,6 @@ def compare(
         entry = {"settings": as_json(settings), "training": as_json(training), "summary": summary, "seconds": seconds}
         record.note("compare", {**entry, "failed_items": len(failed)})
     return StageResult("compare", "done", summary, len(failed), "trainings", str(record.problems))
-
-
-def missing_parts() -> list[str]:
-    """The libraries of the optional parts train and report that are not installed."""
-    return [name for name in _NEEDED if importlib.util.find_spec(name) is None]
-
-
-def _require() -> None:
-    if missing := missing_parts():
-        raise SettingsError(f"compare: {', '.join(missing)} not installed. Run: pip install 'thresher[train,report]'")
 
 
 @dataclass(frozen=True)
@@ -219,7 +207,7 @@ def _time_estimate(comparison: Comparison, done: Sequence[Trial], todo: Sequence
 
 def _plan(comparison: Comparison, engine: EngineSettings, planned: dict[str, Any]) -> StageResult:
     """What there is to do, and how long it takes."""
-    _require()
+    extras.require("train,report", "compare")
     run, trials = comparison.run, comparison.trials
     missing = [each for each in trials if each.budget is not None and not run.selection(each.selection).is_file()]
     done = [trial for trial in trials if trial not in missing and comparison.is_done(trial)]

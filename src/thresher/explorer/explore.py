@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import importlib.util
 import ipaddress
 import socket
 from collections.abc import Callable
@@ -12,17 +11,15 @@ from typing import Any
 
 import polars as pl
 
-from thresher import tables
+from thresher import extras, tables
 from thresher.errors import SettingsError
 from thresher.explorer.review import UNMARKED, Review
 from thresher.explorer.rows import run_rows
-from thresher.run.folder import Run
+from thresher.run.folder import AnyRun, Run, as_run
 from thresher.run.opened import OpenedRun
 from thresher.run.perform import StageResult
 from thresher.settings import Paths, converted, default
 from thresher.stages.select import SelectSettings, settings_from
-
-_NEEDED = ("sklearn", "starlette", "uvicorn")
 
 
 @converted
@@ -52,7 +49,7 @@ class ExploreSettings:
 
 
 def explore(
-    run: Run, settings: ExploreSettings | None = None, *, opened: Callable[[str], None] = lambda address: None
+    run: AnyRun, settings: ExploreSettings | None = None, *, opened: Callable[[str], None] = lambda address: None
 ) -> StageResult:
     """Serve the explorer until it is interrupted.
 
@@ -63,10 +60,9 @@ def explore(
         SettingsError: there is no such selection, the port is taken, or the optional part `explore` is not installed.
         DataError: score has not run.
     """
+    run = as_run(run)
     settings = settings or ExploreSettings()
-    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        raise SettingsError(f"explore: {', '.join(missing)} not installed. Run: pip install 'thresher[explore]'")
+    extras.require("explore", "explore")
     import uvicorn
 
     listening = _listening(settings)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from thresher import __version__
+from thresher import __version__, extras
 from thresher.errors import SettingsError
 from thresher.files import replacing
 from thresher.report.command_lines import command_lines, in_order
@@ -25,7 +24,7 @@ from thresher.report.tables import (
     reported_selection,
     sizes,
 )
-from thresher.run.folder import Record, Run
+from thresher.run.folder import AnyRun, Record, as_run
 from thresher.run.opened import OpenedRun
 from thresher.run.perform import StageResult, Track, untracked
 from thresher.settings import OptionalPath, converted, default
@@ -34,8 +33,6 @@ from thresher.stages.select import SelectSettings
 if TYPE_CHECKING:
     from thresher.report.blocks import Section
     from thresher.report.sections.chosen import ReportedSelection
-
-_NEEDED = ("altair", "jinja2", "vl_convert", "sklearn")
 
 
 @converted
@@ -67,7 +64,7 @@ class ReportSettings:
 
 
 def write_report(
-    run: Run, settings: ReportSettings | None = None, *, dry_run: bool = False, track: Track[Any] = untracked
+    run: AnyRun, settings: ReportSettings | None = None, *, dry_run: bool = False, track: Track[Any] = untracked
 ) -> StageResult:
     """Write one HTML page on all that was done in the run so far; what was not says which command makes it.
 
@@ -75,9 +72,9 @@ def write_report(
         SettingsError: there is no such selection, or the optional part `report` is not installed.
         DataError: index has not run.
     """
+    run = as_run(run)
     settings = settings or ReportSettings()
-    if missing := missing_report_parts():
-        raise SettingsError(f"report: {', '.join(missing)} not installed. Run: pip install 'thresher[report]'")
+    extras.require("report", "report")
     opened = OpenedRun(run)
     name = _selection(opened, settings.selection)
     out = settings.out or run.folder / "report.html"
@@ -94,11 +91,6 @@ def write_report(
         file.write(html.encode())
     summary |= {"sections": len(sections), "pictures_unreadable": unreadable, "html_bytes": out.stat().st_size}
     return StageResult("report", "done", summary)
-
-
-def missing_report_parts() -> list[str]:
-    """The libraries of the optional part report that are not installed."""
-    return [name for name in _NEEDED if importlib.util.find_spec(name) is None]
 
 
 def _selection(opened: OpenedRun, asked: str) -> str | None:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from thresher import tables
-from thresher.comparison.compare import missing_parts
+from thresher import extras, tables
 from thresher.comparison.pictures import pictures
 from thresher.density.mixture import load_mixture, responsibilities
 from thresher.errors import DataError, SettingsError
@@ -232,7 +231,7 @@ def comparisons(run: Run) -> list[Compared]:
             record = Record(folder)
             drawn = [str(path.relative_to(run.folder)) for path in pictures(record)]
             command = _again(folder.name, record.recorded().get("compare", {}))
-            lacking = tuple(missing_parts())
+            lacking = tuple(extras.missing("train", "report"))
             found.append(Compared(folder.name, results, summary, differences, strong, drawn, command, lacking))
     return found
 

@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import polars as pl
 
@@ -138,7 +138,11 @@ class Run(Record):
         return self.folder / "comparisons" / name
 
 
-def as_run(run: Run | Path | str) -> Run:
+#: A run, or the path of its folder: what every function takes that works on a run.
+AnyRun: TypeAlias = Run | Path | str
+
+
+def as_run(run: AnyRun) -> Run:
     """The run, or the one in that folder.
 
     Raises:

@@ -14,7 +14,7 @@ from jaxtyping import Float16
 from thresher import tables
 from thresher.data.taxonomy import Taxonomy, load_taxonomy
 from thresher.errors import SettingsError
-from thresher.run.folder import Run
+from thresher.run.folder import AnyRun, Run, as_run
 from thresher.run_files import existing
 from thresher.selection.diversity import (
     ClassFrequencies,
@@ -31,9 +31,9 @@ _BOX_COLUMNS = ("image_id", "class", "x0", "y0", "x1", "y1", "is_group", "is_dep
 class OpenedRun:
     """What a run holds. Tables that are not asked for are not read; a table that changes on disk is not read again."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: AnyRun) -> None:
         """Read nothing yet."""
-        self.run = run
+        self.run = as_run(run)
         self._selections: dict[str, pl.DataFrame] = {}
 
     @cached_property
@@ -249,10 +249,11 @@ def _none_of(what: str, name: str, run: Run, there: Iterable[str]) -> str:
     )
 
 
-def selected(run: Run, name: str) -> pl.DataFrame:
+def selected(run: AnyRun, name: str) -> pl.DataFrame:
     """The selection of that name with the images' columns beside it, rank 1 first.
 
     Raises:
         SettingsError: there is no such selection.
     """
+    run = as_run(run)
     return OpenedRun(run).selection(name)

@@ -25,7 +25,7 @@ from thresher.features.network_file import worker_settings
 from thresher.features.projection import fit_projection, load_projection, projection_is_current, save_projection
 from thresher.features.shards import shard_files, shard_is_current, shard_path, shard_problems, shard_row
 from thresher.features.worker import Image, Task, Worker, sampled_slices
-from thresher.run.folder import Run, as_run
+from thresher.run.folder import AnyRun, Run, as_run
 from thresher.run.perform import StageResult, Track, file_digest, perform, untracked
 from thresher.settings import OptionalPath, converted, younger
 from thresher.workers.settings import EngineSettings
@@ -72,7 +72,7 @@ class EmbedSettings(BackboneSettings):
 
 
 def embed(
-    run: Run | Path | str,
+    run: AnyRun,
     settings: EmbedSettings | None = None,
     *,
     engine: EngineSettings | None = None,
@@ -162,7 +162,7 @@ def _embed_given(
     return perform(run, "embed", settings, inputs, _outputs(run), work)
 
 
-def merge(run: Run | Path | str, settings: EmbedSettings | None = None) -> StageResult:
+def merge(run: AnyRun, settings: EmbedSettings | None = None) -> StageResult:
     """Complete the embed stage from the shards that jobs made apart (`embed` with `shard`), once all are there.
 
     Args:

@@ -10,14 +10,14 @@ import polars as pl
 from thresher import tables
 from thresher.data.exports import FORMATS, WITH_POOL, WITH_SCORES, Format
 from thresher.errors import DataError, SettingsError
-from thresher.run.folder import Run
+from thresher.run.folder import AnyRun, as_run
 from thresher.run.opened import OpenedRun
 from thresher.run.perform import StageResult
 from thresher.selection.explain import sentence
 
 
 def export(
-    run: Run,
+    run: AnyRun,
     name: str,
     format: Format,
     out: Path,
@@ -39,6 +39,7 @@ def export(
         SettingsError: no such selection or format, or a format that cannot hold the pool.
         DataError: `out` holds something that thresher did not write, or the selection was not finished.
     """
+    run = as_run(run)
     if format not in FORMATS:
         raise SettingsError(f"format '{format}': unknown. Known: {', '.join(FORMATS)}.")
     if pool and format not in WITH_POOL:

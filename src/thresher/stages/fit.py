@@ -36,7 +36,7 @@ from thresher.features.shards import (
     slices_of,
 )
 from thresher.files import replacing
-from thresher.run.folder import Run
+from thresher.run.folder import AnyRun, Run, as_run
 from thresher.run.opened import OpenedRun
 from thresher.run.perform import StageResult, Track, file_digest, perform, untracked
 from thresher.settings import converted
@@ -73,13 +73,14 @@ class FitSettings(MixtureSettings, QuerySettings):
 
 
 def fit(
-    run: Run, settings: FitSettings | None = None, *, dry_run: bool = False, track: Track[Any] = untracked
+    run: AnyRun, settings: FitSettings | None = None, *, dry_run: bool = False, track: Track[Any] = untracked
 ) -> StageResult:
     """Fit the mixture to the slices of the target's images, and what else the scorers need to know.
 
     Raises:
         DataError: embed has not run, or the target has fewer slices than components.
     """
+    run = as_run(run)
     settings = settings or FitSettings()
     opened = OpenedRun(run)
     images, target = opened.images, opened.target

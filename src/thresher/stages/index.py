@@ -24,7 +24,7 @@ from thresher.data.taxonomy import (
 )
 from thresher.errors import DataError, SettingsError
 from thresher.files import replacing
-from thresher.run.folder import Run
+from thresher.run.folder import AnyRun, Run, as_run
 from thresher.run.perform import StageResult, Track, file_digest, folder_digest, perform, untracked
 from thresher.settings import Given, OptionalPath, Texts, converted, default, required
 from thresher.stages.plan import index_plan
@@ -61,13 +61,14 @@ class IndexSettings:
             raise SettingsError(f"limit = {self.limit}: expected 1 or more.")
 
 
-def index(run: Run, settings: IndexSettings, *, dry_run: bool = False, track: Track[Any] = untracked) -> StageResult:
+def index(run: AnyRun, settings: IndexSettings, *, dry_run: bool = False, track: Track[Any] = untracked) -> StageResult:
     """Read all sources into tables; no image is opened unless its boxes need its size.
 
     Raises:
         SettingsError: a source, taxonomy or label map cannot be understood.
         DataError: a source cannot be read, or one image belongs to target and pool both.
     """
+    run = as_run(run)
     sources = parsed_sources(settings.target, settings.pool)
     taxonomy = load_taxonomy(settings.taxonomy)
     label_map = load_label_map(settings.label_map, taxonomy)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from thresher import tables
+from thresher import extras, tables
 from thresher.density import findings
 from thresher.density.components import component_shares, typical_slices
 from thresher.density.em import MixtureSettings
@@ -30,14 +29,12 @@ from thresher.drawings.heat_map import heat_scale
 from thresher.errors import DataError, SettingsError
 from thresher.features.shards import slices_of
 from thresher.files import replacing
-from thresher.run.folder import Run
+from thresher.run.folder import AnyRun, Run, as_run
 from thresher.run.opened import OpenedRun
 from thresher.run.perform import StageResult, Track, file_digest, perform, untracked
 from thresher.settings import Texts, converted, default
 from thresher.stages.insight_pictures import draw_components, draw_heat_maps
 
-#: What the optional part `report` brings and this stage needs, by import name.
-_NEEDED = ("altair", "vl_convert", "sklearn")
 _CHARTS = ("components_tried", "components", "similarities", "map")
 
 
@@ -77,7 +74,7 @@ class InsightSettings:
 
 
 def insight(
-    run: Run, settings: InsightSettings | None = None, *, dry_run: bool = False, track: Track[Any] = untracked
+    run: AnyRun, settings: InsightSettings | None = None, *, dry_run: bool = False, track: Track[Any] = untracked
 ) -> StageResult:
     """Show what the mixture learnt and how far the pool is from the target, as tables, charts and pictures.
 
@@ -85,8 +82,9 @@ def insight(
         SettingsError: the optional part `report` is not installed, or `heat_ids` names an image that has no slices.
         DataError: score has not run, or target or pool has fewer than two readable images.
     """
+    run = as_run(run)
     settings = settings or InsightSettings()
-    _require_report()
+    extras.require("report", "insight")
     opened = OpenedRun(run)
     read = {name: getattr(run, name) for name in ("images", "pooled", "projection", "mixture", "scores")}
     inputs = {name: file_digest(path) for name, path in read.items()}
@@ -107,12 +105,6 @@ def insight(
         return _work(opened, settings, drawn, tried, track)
 
     return perform(run, "insight", settings, inputs, outputs, work)
-
-
-def _require_report() -> None:
-    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        raise SettingsError(f"insight: {', '.join(missing)} not installed. Run: pip install 'thresher[report]'")
 
 
 @dataclass(frozen=True)

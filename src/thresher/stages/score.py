@@ -21,7 +21,7 @@ from thresher.density.scorers import (
 from thresher.density.slice_block import SliceBlock
 from thresher.errors import DataError, SettingsError
 from thresher.features.shards import read_blocks, shard_files, slices_of
-from thresher.run.folder import Run
+from thresher.run.folder import AnyRun, Run, as_run
 from thresher.run.opened import OpenedRun
 from thresher.run.perform import StageResult, Track, file_digest, perform, untracked
 from thresher.selection.diversity import (
@@ -93,7 +93,7 @@ class ScoreSettings:
 
 
 def score(
-    run: Run, settings: ScoreSettings | None = None, *, dry_run: bool = False, track: Track[Any] = untracked
+    run: AnyRun, settings: ScoreSettings | None = None, *, dry_run: bool = False, track: Track[Any] = untracked
 ) -> StageResult:
     """Measure similarity and diversity of every pool image that could be read.
 
@@ -101,6 +101,7 @@ def score(
         SettingsError: there is no training of the network's name.
         DataError: an earlier stage has not run, or the pool is empty.
     """
+    run = as_run(run)
     settings = settings or ScoreSettings()
     opened = OpenedRun(run)
     if dry_run:

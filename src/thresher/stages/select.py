@@ -12,7 +12,7 @@ import polars as pl
 from thresher import tables
 from thresher.density.scorers import SCORERS
 from thresher.errors import SettingsError
-from thresher.run.folder import Run, check_name
+from thresher.run.folder import AnyRun, Run, as_run, check_name
 from thresher.run.opened import OpenedRun
 from thresher.run.perform import StageResult, file_digest, perform
 from thresher.selection.choose import Selection, Wishes, chosen_from, refuse_unknown
@@ -156,13 +156,14 @@ def settings_from(recorded: Mapping[str, Any]) -> SelectSettings:
     return SelectSettings(**values)
 
 
-def select(run: Run, settings: SelectSettings | None = None, *, dry_run: bool = False) -> StageResult:
+def select(run: AnyRun, settings: SelectSettings | None = None, *, dry_run: bool = False) -> StageResult:
     """Choose images from the pool and say why each was chosen.
 
     Raises:
         SettingsError: the budget asks for more than can be ranked, or quotas and pins for more than the budget.
         DataError: score has not run, or there is no such review.
     """
+    run = as_run(run)
     settings = settings or SelectSettings()
     name = settings.selection_name
     opened = OpenedRun(run)

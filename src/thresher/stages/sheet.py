@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from thresher.drawings.contact_sheet import Cell, contact_sheet, save_sheet
-from thresher.run.folder import Run
+from thresher.run.folder import AnyRun, as_run
 from thresher.run.opened import selected
 from thresher.run.perform import StageResult
 
 
-def sheet(run: Run, name: str, *, images: int = 48, columns: int = 8, out: Path | None = None) -> StageResult:
+def sheet(run: AnyRun, name: str, *, images: int = 48, columns: int = 8, out: Path | None = None) -> StageResult:
     """Draw the first images of a selection, best first.
 
     Args:
@@ -22,6 +22,7 @@ def sheet(run: Run, name: str, *, images: int = 48, columns: int = 8, out: Path 
     Raises:
         SettingsError: there is no such selection.
     """
+    run = as_run(run)
     chosen = selected(run, name)
     shown = chosen.head(images)
     cells = [

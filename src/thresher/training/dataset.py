@@ -14,7 +14,7 @@ from thresher.data.images import rgb_pixels
 from thresher.data.label_maps import class_numbers, label_map
 from thresher.data.taxonomy import Taxonomy
 from thresher.errors import DataError
-from thresher.run.folder import Run, as_run
+from thresher.run.folder import AnyRun, as_run
 from thresher.run.opened import OpenedRun
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class SelectionDataset(_Base):
     """
 
     def __init__(
-        self, run: Run | Path | str, name: str, *, with_target: bool = False, transform: Transform | None = None
+        self, run: AnyRun, name: str, *, with_target: bool = False, transform: Transform | None = None
     ) -> None:
         """Read which images and boxes there are; pixels are read item by item.
 

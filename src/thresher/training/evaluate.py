@@ -17,7 +17,7 @@ from thresher.data.source_text import parsed_source, read_source
 from thresher.data.taxonomy import Taxonomy
 from thresher.errors import DataError, SettingsError
 from thresher.files import replacing
-from thresher.run.folder import Record, Run
+from thresher.run.folder import AnyRun, Record, Run, as_run
 from thresher.run.opened import OpenedRun
 from thresher.run.perform import (
     StageResult,
@@ -74,7 +74,7 @@ class EvaluateSettings:
 
 
 def evaluate(
-    run: Run, settings: EvaluateSettings, *, dry_run: bool = False, track: Track[Any] = untracked
+    run: AnyRun, settings: EvaluateSettings, *, dry_run: bool = False, track: Track[Any] = untracked
 ) -> StageResult:
     """Evaluate a trained network on images with masks: IoU of each class, and which class is taken for which.
 
@@ -85,6 +85,7 @@ def evaluate(
         DataError: an image or mask cannot be read (metrics over a part of the set would not be those of the set), or
             the images have no masks.
     """
+    run = as_run(run)
     from thresher.segmentation.trained import trained_network
 
     checkpoint = OpenedRun(run).checkpoint(settings.training)

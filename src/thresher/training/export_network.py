@@ -7,12 +7,12 @@ from pathlib import Path
 from thresher.errors import SettingsError
 from thresher.files import replacing
 from thresher.pretrained import pad_statically
-from thresher.run.folder import Run
+from thresher.run.folder import AnyRun, as_run
 from thresher.run.opened import OpenedRun
 from thresher.run.perform import StageResult
 
 
-def export_network(run: Run, training: str, out: Path) -> StageResult:
+def export_network(run: AnyRun, training: str, out: Path) -> StageResult:
     """Write a trained network as ONNX: 8-bit RGB images in, the logits of each classifier out, by its name.
 
     The batch may have any number of images of any height and width that are multiples of 32. The file's metadata says
@@ -25,6 +25,7 @@ def export_network(run: Run, training: str, out: Path) -> StageResult:
     Raises:
         SettingsError: no such training, a network that ONNX cannot express, or `out` does not end in .onnx.
     """
+    run = as_run(run)
     from thresher import __version__
     from thresher.segmentation.exported import onnx_network
     from thresher.segmentation.trained import onnx_metadata, trained_network

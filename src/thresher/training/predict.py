@@ -14,7 +14,7 @@ from thresher.data.dataset import contents, image_files
 from thresher.data.label_maps import coloured, ids_of_classes
 from thresher.errors import DataError, SettingsError
 from thresher.files import replacing
-from thresher.run.folder import Record, Run
+from thresher.run.folder import AnyRun, Record, as_run
 from thresher.run.opened import OpenedRun
 from thresher.run.perform import StageResult, Track, file_digest, untracked
 
@@ -26,7 +26,7 @@ _COLOUR_SHARE = 0.5
 
 
 def predict(
-    run: Run, training: str, images: Path, out: Path, *, dry_run: bool = False, track: Track[Any] = untracked
+    run: AnyRun, training: str, images: Path, out: Path, *, dry_run: bool = False, track: Track[Any] = untracked
 ) -> StageResult:
     """Write the masks that a trained network predicts for an image, or for every image in a folder.
 
@@ -43,6 +43,7 @@ def predict(
         SettingsError: no such training, or `out` would write over an image that is read.
         DataError: no such image or folder, or no images in it.
     """
+    run = as_run(run)
     checkpoint = OpenedRun(run).checkpoint(training)
     paths, names = _named_images(images, out)
     masks = [out / "masks" / f"{name}.png" for name in names]

@@ -9,7 +9,7 @@ from typing import Any
 from thresher.data.source_text import parsed_source
 from thresher.errors import SettingsError
 from thresher.pretrained import pretrained_weights, weights_file
-from thresher.run.folder import Record, Run
+from thresher.run.folder import AnyRun, Record, Run, as_run
 from thresher.run.perform import (
     StageResult,
     Track,
@@ -28,7 +28,7 @@ from thresher.training.settings import TrainSettings
 
 
 def train(
-    run: Run, settings: TrainSettings | None = None, *, dry_run: bool = False, track: Track[Any] = untracked
+    run: AnyRun, settings: TrainSettings | None = None, *, dry_run: bool = False, track: Track[Any] = untracked
 ) -> StageResult:
     """Train a segmentation network on the target's masks and the boxes of a selection, and validate it.
 
@@ -42,6 +42,7 @@ def train(
         DataError: the target has no masks, none are left to train on or to validate with, or an image of the validation
             set cannot be read.
     """
+    run = as_run(run)
     settings = settings or TrainSettings()
     images = training_images(run, settings)
     summary = {
