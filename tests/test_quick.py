@@ -63,7 +63,7 @@ def test_a_mark_of_slowness_stands_where_make_quick_sees_it() -> None:
     assert len(SLOW_FILES) < len(TEST_FILES) / 2
 
 
-@pytest.mark.parametrize("folder", ["faults", "real", "training"])
+@pytest.mark.parametrize("folder", ["faults", "real"])
 def test_whole_folders_are_slow(folder: str) -> None:
     quick = [relative(path) for path in TEST_FILES if path.parent.name == folder and path not in SLOW_FILES]
     assert quick == []
