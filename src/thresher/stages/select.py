@@ -183,9 +183,8 @@ def select(run: AnyRun, settings: SelectSettings | None = None, *, dry_run: bool
         candidates = candidates_of(opened, settings.duplicate_cosine)
         made, not_ranked = choose(candidates, settings, review_marks(run, settings.review))
         taken = with_reasons(made.chosen, candidates.scores, candidates.counts, candidates.frequencies)
-        tables.write(
-            tables.checked(taken, tables.SELECTION, f"selection {name}", key="image_id"), run.selection_path(name)
-        )
+        checked = tables.checked(taken, tables.SELECTION, f"selection {name}", key="image_id")
+        tables.write(checked, run.selection_path(name))
         sets = candidates.datasets.join(taken, on="image_id", how="semi")["dataset"].value_counts(sort=True)
         summary = {
             "name": name,
