@@ -16,7 +16,7 @@ SLOW = re.compile(r"^pytestmark = \[?\s*pytest\.mark\.slow", re.MULTILINE)
 SLOW_FILES = [path for path in TEST_FILES if SLOW.search(path.read_text("utf-8"))]
 #: Library or fixture → files that use it are slow: browsers, clusters, training.
 HEAVY = re.compile(
-    r"\bchromium\b|\bRayCrew\b|engine=\"ray\"|thresher\.training\.(train|evaluate|predict) import (train|evaluate|predict)\b"
+    r"\bchromium\b|engine=\"ray\"|thresher\.training\.(train|evaluate|predict) import (train|evaluate|predict)\b"
 )
 
 
