@@ -11,9 +11,9 @@ demo: .venv/ready
 test: .venv/ready
 	$(BIN)/python -m pytest -q -n auto
 
-# Format, lint, types, and the tests in files that do not call themselves slow: no browser, Ray, faults, training, real data.
+# Format, lint, types, and the tests in files that do not call themselves slow: no browser, Ray, faults, networks, real data.
 quick: check
-	$(BIN)/python -m pytest -q -n auto -m "not slow"
+	$(BIN)/python -m pytest -q -n auto -m "not slow" tests
 
 check: .venv/ready
 	$(BIN)/ruff format --check src tests benchmarks

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,7 @@ def floor_of(room: str) -> int:
     return next(number for number, rooms in enumerate(FLOORS) if room in rooms)
 
 
+@functools.cache
 def imported(module: Path) -> list[str]:
     """Every name that a module imports, as module.name; also within functions and for type checkers."""
     names = []
@@ -75,6 +77,7 @@ def imported(module: Path) -> list[str]:
     return names
 
 
+@functools.cache
 def modules_imported(module: Path) -> set[Path]:
     """The modules of ours that a module imports."""
     found = set()

@@ -13,6 +13,8 @@ import pytest
 from thresher import extras
 from thresher.errors import SettingsError
 
+pytestmark = pytest.mark.slow
+
 PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8"))["project"]
 HEAVY = ("torch", "timm", "onnx", "onnxscript", "onnxruntime", "simplejpeg", "numba", "sklearn", "altair", "ray")
 

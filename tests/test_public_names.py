@@ -12,6 +12,8 @@ import pytest
 
 import thresher
 
+pytestmark = pytest.mark.slow
+
 SOURCE = Path(thresher.__file__).parent
 
 

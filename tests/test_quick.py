@@ -15,7 +15,9 @@ TEST_FILES = sorted(ROOT.joinpath("tests").rglob("test_*.py"))
 SLOW = re.compile(r"^pytestmark = \[?\s*pytest\.mark\.slow", re.MULTILINE)
 SLOW_FILES = [path for path in TEST_FILES if SLOW.search(path.read_text("utf-8"))]
 #: Library or fixture → files that use it are slow: browsers, clusters, training.
-HEAVY = re.compile(r"\bchromium\b|\bRayCrew\b|engine=\"ray\"|thresher\.training\.(train|evaluate|predict) import")
+HEAVY = re.compile(
+    r"\bchromium\b|engine=\"ray\"|thresher\.training\.(train|evaluate|predict) import (train|evaluate|predict)\b"
+)
 
 
 def relative(path: Path) -> str:
@@ -43,7 +45,7 @@ def test_make_test_runs_every_test() -> None:
 def test_make_quick_checks_and_leaves_out_slow_files_alone() -> None:
     makefile = ROOT.joinpath("Makefile").read_text("utf-8")
     assert re.search(r"^quick: check$", makefile, re.MULTILINE)
-    assert recipe("quick").split() == [*recipe("test").split(), "-m", '"not', 'slow"']
+    assert recipe("quick").split() == [*recipe("test").split(), "-m", '"not', 'slow"', "tests"]
 
 
 def test_every_file_with_a_test_is_one_that_pytest_collects() -> None:
@@ -63,7 +65,7 @@ def test_a_mark_of_slowness_stands_where_make_quick_sees_it() -> None:
     assert len(SLOW_FILES) < len(TEST_FILES) / 2
 
 
-@pytest.mark.parametrize("folder", ["faults", "real"])
+@pytest.mark.parametrize("folder", ["faults", "real", "segmentation"])
 def test_whole_folders_are_slow(folder: str) -> None:
     quick = [relative(path) for path in TEST_FILES if path.parent.name == folder and path not in SLOW_FILES]
     assert quick == []

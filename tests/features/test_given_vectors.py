@@ -23,6 +23,8 @@ from thresher.stages.index import IndexSettings, index
 from thresher.stages.score import score
 from thresher.stages.select import SelectSettings, select
 
+pytestmark = pytest.mark.slow
+
 TARGET, POOL, CHANNELS = 6, 30, 384
 
 

@@ -17,6 +17,8 @@ from thresher.errors import DataError, SettingsError
 from thresher.report.report import ReportSettings, write_report
 from thresher.run.folder import Run
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_run_that_was_only_indexed_says_what_makes_the_rest(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], made: Any, parsed: Callable[[Path], Any]

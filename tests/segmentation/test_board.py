@@ -12,6 +12,8 @@ from thresher.errors import SettingsError
 from thresher.segmentation.board import opened_board, weak_colours
 from thresher.segmentation.tree import class_tree
 
+pytestmark = pytest.mark.slow
+
 CITYSCAPES = load_taxonomy("cityscapes")
 TREE = class_tree(CITYSCAPES)
 COLOURS = {target.name: target.colour for target in CITYSCAPES.classes}

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from thresher.data.taxonomy import load_taxonomy
 from thresher.segmentation.box_cover import BoxCover, drawn_cover, mask_cover
 from thresher.segmentation.losses import Losses, with_box_loss
 from thresher.segmentation.tree import class_tree
+
+pytestmark = pytest.mark.slow
 
 TREE = class_tree(load_taxonomy("camvid"), box_head=True)
 ALL = torch.ones(len(TREE.boxed), dtype=torch.bool)

@@ -18,6 +18,8 @@ from thresher.segmentation.devices import (
     scaler_state,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def test_alone_on_a_processor_nothing_is_scaled() -> None:
     here = accelerator()

@@ -21,6 +21,8 @@ from thresher.segmentation.examples import (
 )
 from thresher.segmentation.tree import class_tree
 
+pytestmark = pytest.mark.slow
+
 CAMVID = load_taxonomy("camvid")
 TREE = class_tree(CAMVID, box_head=True)
 CAR, SIZE = 8, (96, 128)

@@ -10,6 +10,8 @@ from thresher.data.taxonomy import load_taxonomy
 from thresher.segmentation.losses import decision, hierarchical_loss
 from thresher.segmentation.tree import ClassTree, class_tree
 
+pytestmark = pytest.mark.slow
+
 ROAD, CAR, BUS, VOID = range(4)
 
 

@@ -11,6 +11,8 @@ from torchmetrics.classification import (
 
 from thresher.segmentation.metrics import class_metrics, confusion, mean_iou
 
+pytestmark = pytest.mark.slow
+
 CLASSES, VOID = 5, 5
 
 

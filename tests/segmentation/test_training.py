@@ -8,6 +8,8 @@ from thresher.errors import SettingsError
 from thresher.segmentation.loop import ahead, learning_rate
 from thresher.segmentation.settings import NetworkSettings
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_rate_is_halved_twice() -> None:
     rates = [learning_rate(NetworkSettings(), step, 8) for step in range(8)]

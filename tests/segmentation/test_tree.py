@@ -2,8 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from thresher.data.taxonomy import load_taxonomy
 from thresher.segmentation.tree import ABSENT, UNSAID, class_tree
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_tree_of_cityscapes_is_the_papers() -> None:

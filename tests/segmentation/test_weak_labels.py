@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from thresher.segmentation.tree import ABSENT, UNSAID
 from thresher.segmentation.weak_labels import box_shares
 
+pytestmark = pytest.mark.slow
+
 CAR, BUS, VOID, COUNT = 0, 1, 2, 3
 
 

@@ -9,6 +9,8 @@ from thresher.data.taxonomy import load_taxonomy
 from thresher.segmentation.tree import class_tree
 from thresher.segmentation.weak_labels import yield_area
 
+pytestmark = pytest.mark.slow
+
 TREE = class_tree(load_taxonomy("camvid"))
 ROOT, NODES = TREE.root.outputs, TREE.nodes
 PARENTS = TREE.outputs_of_nodes(TREE.root)

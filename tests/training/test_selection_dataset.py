@@ -15,6 +15,8 @@ from torchvision.transforms import v2
 
 from thresher import DataError, Run, SelectionDataset, SettingsError, tables
 
+pytestmark = pytest.mark.slow
+
 TAXONOMY = """
 name = "two"
 void_id = 2

@@ -16,6 +16,8 @@ from thresher.workers.pool import Answer, pool
 from thresher.workers.ray_worker import workers_that_fit
 from thresher.workers.settings import EngineSettings
 
+pytestmark = pytest.mark.slow
+
 #: A worker module: each line is a word and what it is about.
 ECHO = """
 import os, signal, sys, time
