@@ -14,8 +14,8 @@ from thresher.data.images import rgb_pixels
 from thresher.data.label_maps import class_numbers, label_map
 from thresher.data.taxonomy import Taxonomy, load_taxonomy
 from thresher.errors import DataError
-from thresher.run.contents import selected
 from thresher.run.folder import Run, as_run
+from thresher.run.opened import selected
 
 if TYPE_CHECKING:
     import torch
