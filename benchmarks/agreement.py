@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("one", type=Path)
     parser.add_argument("other", type=Path)
     asked = parser.parse_args()
-    one, other = (tables.read(Run(folder).scores, tables.SCORES) for folder in (asked.one, asked.other))
+    one, other = (tables.read(Run(folder).scores_path, tables.SCORES) for folder in (asked.one, asked.other))
     both = one.join(other, on="image_id", suffix="_other")
     print(f"images {both.height}")
     for column in COLUMNS:

@@ -97,4 +97,4 @@ def _write_scores(run: Run, ids: list[str], kind: np.ndarray, rng: np.random.Gen
     frame = pl.DataFrame({"image_id": ids[:count], **numbers}).with_columns(
         nearest_ids=nearest, yield_area=pl.lit(None, pl.Float64)
     )
-    tables.write(frame.cast(dict(tables.SCORES)).select(list(tables.SCORES)), run.scores)  # type: ignore[arg-type]
+    tables.write(frame.cast(dict(tables.SCORES)).select(list(tables.SCORES)), run.scores_path)  # type: ignore[arg-type]

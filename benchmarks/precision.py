@@ -22,7 +22,7 @@ from thresher.selection.methods import COMBINED, ranking
 def main(folder: str) -> None:
     """Print the table."""
     run = Run(folder)
-    scores = tables.read(run.scores, tables.SCORES, key="image_id")
+    scores = tables.read(run.scores_path, tables.SCORES, key="image_id")
     indian = pl.col("image_id").str.contains("/idd", literal=True)
     facts = tables.read(run.images, tables.INDEXED_IMAGES).select(
         "image_id",

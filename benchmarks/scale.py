@@ -73,7 +73,7 @@ def write_scores(run: Run, seed: int = 0) -> None:
         if kind in (pl.Float64, pl.Int64)
     ]
     nearest = target.gather(rng.integers(0, target.len(), 3 * pool.height)).reshape((pool.height, 3)).arr.to_list()
-    tables.write(pool.with_columns(*numbers, nearest_ids=nearest).select(list(tables.SCORES)), run.scores)
+    tables.write(pool.with_columns(*numbers, nearest_ids=nearest).select(list(tables.SCORES)), run.scores_path)
 
 
 def one(stage: str, folder: Path, images: int) -> None:

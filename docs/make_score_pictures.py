@@ -21,7 +21,7 @@ EACH = 5
 
 def draw(run: Run, method: str) -> None:
     """One strip: the first five and the last five, with ranks and scores."""
-    scores = tables.read(run.scores, tables.SCORES, key="image_id")
+    scores = tables.read(run.scores_path, tables.SCORES, key="image_id")
     order = ranking(scores, method, seed=0).order
     if order.is_empty():  # a similarity that score was not asked for
         return

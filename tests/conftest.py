@@ -145,7 +145,7 @@ def _write_scores(run: Run, ids: list[str]) -> None:
         }
         for number in range(POOL)
     ]
-    tables.write(tables.from_rows(scores, tables.SCORES), run.scores)
+    tables.write(tables.from_rows(scores, tables.SCORES), run.scores_path)
 
 
 @pytest.fixture(scope="session")

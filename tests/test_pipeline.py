@@ -64,7 +64,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, scenes: Path) -> Run:
 
 def precision(run: Run, scenes: Path, name: str) -> float:
     truth = pl.read_parquet(scenes / "truth.parquet")
-    chosen = tables.read(run.selection(name), tables.SELECTION)
+    chosen = tables.read(run.selection_path(name), tables.SELECTION)
     bare = chosen.select(image_id=pl.col("image_id").str.split("/").list.last())
     assert bare.height == 30
     return float(bare.join(truth, on="image_id")["is_street"].sum()) / 30
@@ -88,7 +88,7 @@ def test_nothing_is_lost(run: Run, scenes: Path) -> None:
     assert "the file is empty" in reasons["empty.jpg"]
     assert "not a readable image" in reasons["words.jpg"]
     assert "truncated" in reasons["cut.jpg"]
-    scores = tables.read(run.scores, tables.SCORES, key="image_id")
+    scores = tables.read(run.scores_path, tables.SCORES, key="image_id")
     assert scores.height == files - 30 - len(BROKEN)
 
 
@@ -156,19 +156,19 @@ def test_larger_budgets_hold_the_smaller_ones(run: Run) -> None:
         for budget in ("5", "15", "20%"):
             select(run, SelectSettings(method, budget, name=f"{method}{budget.strip('%')}"))
         five, fifteen, share = (
-            tables.read(run.selection(f"{method}{budget}"), tables.SELECTION)["image_id"].to_list()
+            tables.read(run.selection_path(f"{method}{budget}"), tables.SELECTION)["image_id"].to_list()
             for budget in ("5", "15", "20")
         )
         assert fifteen[:5] == five
         assert share[:15] == fifteen
-    for path in [run.selection(f"{method}{budget}") for method in ("similarity", "diversity", "random", "both")
+    for path in [run.selection_path(f"{method}{budget}") for method in ("similarity", "diversity", "random", "both")
                  for budget in (5, 15, 20)]:  # fmt: skip
         path.unlink()
 
 
 def test_every_choice_says_why(run: Run) -> None:
-    chosen = tables.read(run.selection("both"), tables.SELECTION)
-    scores = tables.read(run.scores, tables.SCORES).join(chosen, on="image_id")
+    chosen = tables.read(run.selection_path("both"), tables.SELECTION)
+    scores = tables.read(run.scores_path, tables.SCORES).join(chosen, on="image_id")
     targets = set(tables.read(run.images, tables.INDEXED_IMAGES).filter(pl.col("role") == "target")["image_id"])
     for row in chosen.iter_rows(named=True):
         assert len(row["why"]["nearest_ids"]) == 3
@@ -182,7 +182,7 @@ def test_every_choice_says_why(run: Run) -> None:
 def test_an_export_reads_back_to_the_same_table(run: Run, tmp_path: Path, form: str) -> None:
     export(run, "both", form, tmp_path / form)
     back = readers.READERS[form](tmp_path / form, None, "")
-    chosen = tables.read(run.selection("both"), tables.SELECTION)
+    chosen = tables.read(run.selection_path("both"), tables.SELECTION)
     boxes = tables.read(run.boxes, tables.BOXES).join(chosen.select("image_id"), on="image_id", how="semi")
     assert sorted(back.images["image_id"]) == sorted(chosen["image_id"])
     columns = ["image_id", "label", "is_group", "is_depiction", "is_inside", "is_occluded", "is_truncated"]
@@ -258,7 +258,7 @@ def test_a_dry_run_of_each_stage_tells_what_it_would_take(run: Run, scenes: Path
         for name in ("bytes", "memory_bytes", "memory_free_bytes", "disk_free_bytes"):
             assert plan[name] > 0, name
         assert plan["seconds"] >= 0
-    assert not run.selection("planned").exists()
+    assert not run.selection_path("planned").exists()
 
 
 def test_a_dry_run_before_embed_does_not_guess_its_time(tmp_path: Path, scenes: Path) -> None:

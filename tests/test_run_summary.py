@@ -83,8 +83,8 @@ def test_damage_raises_nothing(tmp_path: Path) -> None:
     run = Run(tmp_path)
     run.manifest.write_text("{")
     run.images.write_bytes(b"no parquet")
-    run.selection("a").parent.mkdir()
-    run.selection("a").write_bytes(b"")
+    run.selection_path("a").parent.mkdir()
+    run.selection_path("a").write_bytes(b"")
     assert lines(run)["selections"] == "a (cannot be read)"
     run.manifest.write_text("[]")
     assert lines(run)["embed"].startswith("not done")
@@ -103,10 +103,10 @@ def again(made: Run, tmp_path: Path) -> Run:
 
 def test_what_was_made_anew_since_is_named(again: Run) -> None:
     assert "older" not in repr(again)
-    scores = pl.read_parquet(again.scores)
-    tables.write(scores, again.scores)  # the same bytes at a later time: no change
+    scores = pl.read_parquet(again.scores_path)
+    tables.write(scores, again.scores_path)  # the same bytes at a later time: no change
     assert "older" not in repr(again)
-    tables.write(scores.with_columns(diversity=pl.lit(1.0)), again.scores)
+    tables.write(scores.with_columns(diversity=pl.lit(1.0)), again.scores_path)
     assert lines(again)["selections"] == "first (3 images; older than scores.parquet)"
     assert lines(again)["score"] == "done"
     again.mixture.write_bytes(again.mixture.read_bytes() + b" ")

@@ -80,7 +80,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     run = Run(tmp_path_factory.mktemp("run"))
     index(run, IndexSettings((f"cityscapes:{root / 'cityscapes'}",), (f"open_images:{root / 'open_images'}",)))
     pool = tables.read(run.images, tables.INDEXED_IMAGES).filter(role="pool")["image_id"]
-    tables.write(tables.from_rows([{"image_id": name} for name in pool], tables.SCORES), run.scores)
+    tables.write(tables.from_rows([{"image_id": name} for name in pool], tables.SCORES), run.scores_path)
     return run
 
 
@@ -187,7 +187,7 @@ def test_the_frequencies_are_those_of_the_tables_read(story: Story) -> None:
     boxes = tables.read(run.boxes, tables.BOXES).filter(
         pl.col("is_depiction").ne_missing(True) & pl.col("is_inside").ne_missing(True)
     )
-    chosen = tables.read(run.selection("random-4-seed1"), tables.SELECTION)
+    chosen = tables.read(run.selection_path("random-4-seed1"), tables.SELECTION)
     of_car = boxes.filter(pl.col("class") == "car").join(chosen, on="image_id", how="semi")
     row = found.filter(of="random-4-seed1", **{"class": "car"}).row(0, named=True)
     assert (row["boxes"], row["images"], row["of_images"]) == (of_car.height, of_car["image_id"].n_unique(), 4)

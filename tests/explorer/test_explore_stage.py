@@ -263,7 +263,7 @@ def test_details_show_the_nearest_of_the_target(client: TestClient) -> None:
 
 def test_a_run_that_is_not_there_has_words(run: Run, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="scores.parquet: no such file. `score` writes it"):
-        run.scores.unlink()
+        run.scores_path.unlink()
         explorer(run, ExploreSettings())
     with pytest.raises(SettingsError, match="selection 'x'"):
         explorer(run, ExploreSettings("x"))
@@ -291,10 +291,10 @@ def test_only_this_machine_is_loopback() -> None:
 
 
 def test_a_pinned_image_without_a_score_can_be_exported(run: Run) -> None:
-    scores = tables.read(run.scores, tables.SCORES)
+    scores = tables.read(run.scores_path, tables.SCORES)
     name = scores["image_id"].sort()[30]
     layout = pl.when(pl.col("image_id") == name).then(None).otherwise("layout")
-    tables.write(scores.with_columns(layout=layout), run.scores)
+    tables.write(scores.with_columns(layout=layout), run.scores_path)
     assert name not in ranking(scores.with_columns(layout=layout), "layout", 0).order["image_id"]
     with TestClient(explorer(run, ExploreSettings(person="ada")), base_url="http://127.0.0.1") as one:
         for row in (0, 1):
@@ -314,7 +314,7 @@ def test_marks_of_images_that_have_left_the_pool_are_taken_back(client: TestClie
     images = tables.read(run.images, tables.INDEXED_IMAGES).sort("image_id")
     left = images.filter(~pl.col("image_id").is_in(images["image_id"][5:7].implode()))
     tables.write(left, run.images)
-    tables.write(tables.read(run.scores, tables.SCORES).join(left, on="image_id", how="semi"), run.scores)
+    tables.write(tables.read(run.scores_path, tables.SCORES).join(left, on="image_id", how="semi"), run.scores_path)
     with TestClient(explorer(run, ExploreSettings("mine", "bob")), base_url="http://127.0.0.1") as later:
         assert asked(later, "choose")["marks"] == {"pinned": 1}
         asked(later, "save", name="ours", budget="7")

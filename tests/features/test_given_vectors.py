@@ -84,11 +84,11 @@ def test_the_ranking_by_cosine_is_numpys(indexed: Run, ids: list[str], vectors: 
     unit = vectors.astype(np.float64) / np.linalg.norm(vectors, axis=1, keepdims=True)
     mean = unit[:TARGET].mean(axis=0)
     cosines = unit[TARGET:] @ mean / np.linalg.norm(mean)
-    scores = pl.read_parquet(indexed.scores).sort("image_id")
+    scores = pl.read_parquet(indexed.scores_path).sort("image_id")
     known = dict(zip(ids[TARGET:], cosines, strict=True))
     np.testing.assert_allclose(scores["cosine"], [known[each] for each in scores["image_id"]], atol=2e-3)
     best = [ids[TARGET + place] for place in np.argsort(-cosines)[:10]]
-    assert pl.read_parquet(indexed.selection("cosine-10")).sort("rank")["image_id"].to_list() == best
+    assert pl.read_parquet(indexed.selection_path("cosine-10")).sort("rank")["image_id"].to_list() == best
     # Of a grid of 1 × 1, every part of the picture is the whole: the layout's order is the cosine's.
     by_layout = scores.sort("layout", descending=True)["image_id"].to_list()
     assert by_layout[:10] == best

@@ -71,7 +71,7 @@ def test_driving_frames_come_first(settings: IndexSettings, tmp_path: Path) -> N
     share = {}
     for method in ("similarity", "cosine", "random"):
         select(run, SelectSettings(method, "40", name=method))
-        chosen = tables.read(run.selection(method), tables.SELECTION)
+        chosen = tables.read(run.selection_path(method), tables.SELECTION)
         share[method] = chosen.join(driving, on="image_id", how="semi").height / chosen.height
     assert share["similarity"] >= 0.8
     assert share["cosine"] >= 0.8

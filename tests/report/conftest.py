@@ -108,7 +108,7 @@ def write_scores(run: Run) -> None:
         }
         for number in range(POOL)
     ]
-    tables.write(tables.from_rows(scores, tables.SCORES), run.scores)
+    tables.write(tables.from_rows(scores, tables.SCORES), run.scores_path)
     fitted = {"summary": {"components": 2, "covariance": "full"}}
     for stage, settings in (("embed", EmbedSettings(width=32)), ("score", ScoreSettings(neighbours=2))):
         run.note(stage, {"settings": as_json(settings), "summary": {}})
@@ -259,7 +259,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     write_scores(run)
     select(run, SelectSettings("layout_and_diversity", str(TAKEN), name="mine"))
     # A column that is younger than the run is not there.
-    tables.write(pl.read_parquet(run.scores).drop("yield_area"), run.scores)
+    tables.write(pl.read_parquet(run.scores_path).drop("yield_area"), run.scores_path)
     write_slices(run)
     write_insight(run)
     write_comparison(run)

@@ -27,9 +27,9 @@ def test_every_number_reads_as_its_value_rounded(page: Any) -> None:
 
 
 def test_cards_hold_the_numbers_of_the_selection_and_the_scores(run: Run, page: Any, made: Any) -> None:
-    chosen = tables.read(run.selection("mine"), tables.SELECTION).rows_by_key("image_id", named=True, unique=True)
-    scores = pl.read_parquet(run.scores).rows_by_key("image_id", named=True, unique=True)
-    order = ranking(pl.read_parquet(run.scores), "layout_and_diversity", 0).order["image_id"].to_list()
+    chosen = tables.read(run.selection_path("mine"), tables.SELECTION).rows_by_key("image_id", named=True, unique=True)
+    scores = pl.read_parquet(run.scores_path).rows_by_key("image_id", named=True, unique=True)
+    order = ranking(pl.read_parquet(run.scores_path), "layout_and_diversity", 0).order["image_id"].to_list()
     cards = [(name, card) for name, each in page.cards.items() for card in each]
     assert len(cards) == 48 + 12 + 12 + 12
     for name, card in cards:
@@ -71,7 +71,7 @@ def test_counts_are_those_of_the_tables(run: Run, page: Any, made: Any) -> None:
     assert head[1:3] == ["found", "read"]
     assert target == ["target", 5, 5, 0, 1, 4]
     assert pool == ["pool", made.pool, made.pool, 0, made.pool / 2, 0]
-    taken = pl.read_parquet(run.selection("mine"))["image_id"].to_list()
+    taken = pl.read_parquet(run.selection_path("mine"))["image_id"].to_list()
     for name, in_pool, chosen, share in page.tables["taken"][1:]:
         own = [one for one in taken if int(one[5:8]) % 2 == int(name[4])]
         assert (in_pool, chosen, share) == (made.pool / 2, len(own), len(own) / (made.pool / 2))

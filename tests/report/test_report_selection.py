@@ -27,8 +27,8 @@ def test_who_was_left_out_is_not_told_of_scores_that_have_changed(
 ) -> None:
     other = Run(tmp_path / "run")
     shutil.copytree(run.folder, other.folder)
-    scores = pl.read_parquet(run.scores).with_columns(pl.col("layout") * -1)
-    tables.write(scores, other.scores)
+    scores = pl.read_parquet(run.scores_path).with_columns(pl.col("layout") * -1)
+    tables.write(scores, other.scores_path)
     write_report(other, ReportSettings(map_images=0))
     page = parsed(other.folder / "report.html")
     assert "who was left out cannot be told" in page.text
@@ -51,7 +51,7 @@ def test_who_was_left_out_is_told_also_with_quotas_and_weights(tmp_path: Path, m
     ids = found.left_out["image_id"].to_list()
     assert len(ids) == 12 and not set(ids) & set(found.taken["image_id"])
     even = pool.filter(dataset=f"set 0{made.evil}")["image_id"]
-    order = ranking(tables.read(run.scores, tables.SCORES), "layout_and_diversity", 0, 0.3).order
+    order = ranking(tables.read(run.scores_path, tables.SCORES), "layout_and_diversity", 0, 0.3).order
     rest = [each for each in order["image_id"] if each in set(even) - set(found.taken["image_id"])]
     assert ids == rest[:12]
 
@@ -63,7 +63,7 @@ def test_near_duplicates_and_leaks_of_the_selection_are_shown_with_their_cosines
     shutil.copytree(run.folder, other.folder)
     pooled = tables.read(run.pooled, tables.POOLED)
     vectors = dict(zip(pooled["image_id"], pooled["vector"].to_numpy(), strict=True))
-    first, second, third = tables.read(run.selection("mine"), tables.SELECTION)["image_id"][:3]
+    first, second, third = tables.read(run.selection_path("mine"), tables.SELECTION)["image_id"][:3]
     target = f"target/{made.pool + 2:03}"
     vectors[second], vectors[third] = vectors[first] * 2, vectors[target] / 2
     twins = pl.Series(np.stack([vectors[name] for name in pooled["image_id"]]), dtype=pl.Array(pl.Float16, 6))

@@ -61,7 +61,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         for name, value in zip(block.image_ids, similar, strict=True)
         if name.startswith("pool")
     ]
-    tables.write(tables.from_rows(scores, tables.SCORES), run.scores)
+    tables.write(tables.from_rows(scores, tables.SCORES), run.scores_path)
     assert insight(run, SETTINGS).status == "done"
     return run
 
@@ -101,7 +101,7 @@ def test_heat_maps_of_the_pool_hold_what_score_ranked_by(run: Run) -> None:
     heat = table(run, "heat").group_by("name", "image_id").agg(mean=pl.col("log_density_nats").mean(), cells=pl.len())
     assert sorted(heat["name"]) == ["best-1", "best-2", "median-1", "median-2", "worst-1", "worst-2"]
     assert heat["cells"].unique().to_list() == [CELLS]
-    joined = heat.join(tables.read(run.scores, tables.SCORES), on="image_id")
+    joined = heat.join(tables.read(run.scores_path, tables.SCORES), on="image_id")
     np.testing.assert_allclose(joined["mean"], joined["similarity"], rtol=1e-5)
     ordered = dict(joined.select("name", "similarity").iter_rows())
     assert ordered["best-1"] >= ordered["best-2"] > ordered["median-1"] > ordered["worst-2"] >= ordered["worst-1"]

@@ -88,7 +88,7 @@ def test_packed_images_give_the_same_numbers_as_files(runs: dict[str, Run], form
         failed = tables.read(run.problems, tables.PROBLEMS).filter(pl.col("stage") == "embed")
         # A broken image's boxes need a size that it does not state; then the index lists it already.
         assert failed.height == (0 if run is runs["parquet"] else 2)
-    chosen, expected = (tables.read(run.selection("three"), tables.SELECTION) for run in (other, plain))
+    chosen, expected = (tables.read(run.selection_path("three"), tables.SELECTION) for run in (other, plain))
     assert chosen.select("image_id", "score").equals(expected.select("image_id", "score"))
 
 
@@ -113,7 +113,7 @@ def test_lists_name_the_address(runs: dict[str, Run], tmp_path: Path, form: str,
     out = tmp_path / "out"
     export(runs[form], "three", kind, out)
     images = tables.read(runs[form].images, tables.INDEXED_IMAGES)
-    chosen = tables.read(runs[form].selection("three"), tables.SELECTION).join(images, on="image_id").sort("rank")
+    chosen = tables.read(runs[form].selection_path("three"), tables.SELECTION).join(images, on="image_id").sort("rank")
     if kind == "txt":
         found = out.read_text().splitlines()
     else:
@@ -131,7 +131,7 @@ def test_folders_get_the_images_copied_out(runs: dict[str, Run], tmp_path: Path,
     assert not out.exists()
     export(run, "three", kind, out, images="copy")
     back = READERS[kind](out, None, "")
-    chosen = tables.read(run.selection("three"), tables.SELECTION)["image_id"].to_list()
+    chosen = tables.read(run.selection_path("three"), tables.SELECTION)["image_id"].to_list()
     assert sorted(back.images["image_id"]) == sorted(chosen)
     plain = dict(tables.read(runs["folder"].images, tables.INDEXED_IMAGES).select("image_id", "path").iter_rows())
     for image_id, path in back.images.select("image_id", "path").iter_rows():
@@ -144,8 +144,8 @@ def test_folders_get_the_images_copied_out(runs: dict[str, Run], tmp_path: Path,
 @pytest.mark.parametrize("form", ["folder", "webdataset"])
 def test_atlas_may_hold_the_pool_as_well(runs: dict[str, Run], tmp_path: Path, form: str) -> None:
     run, out = runs[form], tmp_path / "atlas.parquet"
-    scores = tables.read(run.scores, tables.SCORES).sort("image_id")
-    chosen = tables.read(run.selection("three"), tables.SELECTION)
+    scores = tables.read(run.scores_path, tables.SCORES).sort("image_id")
+    chosen = tables.read(run.selection_path("three"), tables.SELECTION)
     planned = export(run, "three", "atlas", out, pool=True, dry_run=True)
     assert (planned.summary["images"], out.exists()) == (scores.height, False)
     for pool in (True, False):
@@ -173,8 +173,8 @@ def test_other_formats_do_not_hold_the_pool(runs: dict[str, Run], tmp_path: Path
 def test_hand_over_carries_every_score(runs: dict[str, Run], tmp_path: Path, kind: str) -> None:
     run, out = runs["webdataset"], tmp_path / "out"
     export(run, "three", kind, out, images="copy")
-    scores = tables.read(run.scores, tables.SCORES)
-    chosen = tables.read(run.selection("three"), tables.SELECTION).join(scores, on="image_id").sort("rank")
+    scores = tables.read(run.scores_path, tables.SCORES)
+    chosen = tables.read(run.selection_path("three"), tables.SELECTION).join(scores, on="image_id").sort("rank")
     if kind == "fiftyone":
         found = pl.DataFrame(json.loads((out / "samples.json").read_text())["samples"])
     else:

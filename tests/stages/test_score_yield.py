@@ -39,7 +39,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_score_without_a_network_has_no_yield(run: Run) -> None:
     score(run)
-    scores = tables.read(run.scores, tables.SCORES, key="image_id")
+    scores = tables.read(run.scores_path, tables.SCORES, key="image_id")
     assert scores["yield_area"].null_count() == scores.height == 10
     with pytest.raises(
         SettingsError, match=r"method 'yield_area': no image has what it ranks by. Run .thresher score RUN --network"
@@ -51,15 +51,15 @@ def test_score_without_a_network_has_no_yield(run: Run) -> None:
 
 def test_a_column_beside_the_others_and_a_method(run: Run) -> None:
     score(run)
-    before = tables.read(run.scores, tables.SCORES, key="image_id")
+    before = tables.read(run.scores_path, tables.SCORES, key="image_id")
     assert score(run, ScoreSettings(network="small")).failed_items == 0
-    scores = tables.read(run.scores, tables.SCORES, key="image_id")
+    scores = tables.read(run.scores_path, tables.SCORES, key="image_id")
     assert scores.drop("yield_area").equals(before.drop("yield_area"))
     assert scores["yield_area"].null_count() == 0
     assert scores["yield_area"].min() >= 0
     assert scores["yield_area"].max() > 0
     select(run, SelectSettings("yield_area", "3", name="best"))
-    best = tables.read(run.selection("best"), tables.SELECTION).sort("rank")
+    best = tables.read(run.selection_path("best"), tables.SELECTION).sort("rank")
     order = scores.sort("yield_area", "image_id", descending=[True, False])
     assert best["image_id"].to_list() == order["image_id"].head(3).to_list()
     assert score(run, ScoreSettings(network="small")).status == "unchanged"

@@ -58,7 +58,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     tables.write(tables.from_rows(masks, tables.MASKS), run.masks)
     run.taxonomy.write_text(TAXONOMY)
     chosen = [{"image_id": name, "rank": rank, "score": 1.0} for rank, name in enumerate(["p3", "p0", "p5", "p1"], 1)]
-    tables.write(tables.from_rows(chosen, tables.SELECTION), run.selection("first"))
+    tables.write(tables.from_rows(chosen, tables.SELECTION), run.selection_path("first"))
     return run
 
 

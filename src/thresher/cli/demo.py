@@ -101,6 +101,6 @@ def _left_out(parts: str) -> str:
 
 def _precision(run: Run, name: str, truth: pl.DataFrame) -> float:
     """The share of a selection that is planted street scenes."""
-    chosen = tables.read(run.selection(name), tables.SELECTION)
+    chosen = tables.read(run.selection_path(name), tables.SELECTION)
     bare = chosen.select(image_id=pl.col("image_id").str.split("/").list.last())
     return round(float(bare.join(truth, on="image_id", how="left")["is_street"].mean() or 0.0), 4)  # type: ignore[arg-type]

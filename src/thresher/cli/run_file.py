@@ -183,14 +183,14 @@ def run_all(
         if dry_run and not needed.exists():
             return
         yield step()
-    if dry_run and not run.scores.exists():
+    if dry_run and not run.scores_path.exists():
         return
     for chosen in settings.select:
         yield select(run, chosen, dry_run=dry_run)
         if not dry_run:
             yield sheet(run, chosen.selection_name)
     for wanted in settings.export:
-        if not dry_run or run.selection(wanted.name).exists():
+        if not dry_run or run.selection_path(wanted.name).exists():
             held: Any = {"images": wanted.images, "pool": wanted.pool}
             yield export(run, wanted.name, wanted.format, wanted.out, **held, dry_run=dry_run)
     if settings.compare is not None:

@@ -56,7 +56,7 @@ def write_frequencies(
     strong = TrainSettings(**{name: getattr(training, name) for name in split})
     settings = _Settings(tuple(chosen), strong)
     read = {"images": run.images, "boxes": run.boxes, "masks": run.masks, "taxonomy": run.taxonomy}
-    read |= {each.selection: run.selection(each.selection) for each in settings.selections}
+    read |= {each.selection: run.selection_path(each.selection) for each in settings.selections}
     inputs = {name: file_digest(each) for name, each in read.items()}
 
     def work() -> tuple[dict[str, Any], int]:

@@ -209,7 +209,7 @@ def _plan(comparison: Comparison, engine: EngineSettings, planned: dict[str, Any
     """What there is to do, and how long it takes."""
     extras.require("train,report", "compare")
     run, trials = comparison.run, comparison.trials
-    missing = [each for each in trials if each.budget is not None and not run.selection(each.selection).is_file()]
+    missing = [each for each in trials if each.budget is not None and not run.selection_path(each.selection).is_file()]
     done = [trial for trial in trials if trial not in missing and comparison.is_done(trial)]
     todo = [trial for trial in trials if trial not in done]
     with crew(engine) as workers:

@@ -167,7 +167,7 @@ def _timed(job: Job) -> Outcome:
             (other.folder / path.name).symlink_to(path.absolute())
         if settings.selection != "none":
             few = dataclasses.replace(few, selection="some")
-            tables.write(_some_weak(run), other.selection("some"))
+            tables.write(_some_weak(run), other.selection_path("some"))
         with contextlib.suppress(_EnoughError):
             train(other, few, track=watch.track)
     return Outcome(settings.name, times=watch.times(time.monotonic() - started, batch_size()))

@@ -154,7 +154,7 @@ class Answers:
     def _other(self, name: str) -> Flags:
         if name not in self._selections():
             raise SettingsError(f"selection '{name}': none in {self._rows.opened.run.folder}.")
-        ids = tables.read(self._rows.opened.run.selection(name), tables.some(tables.SELECTION, "image_id"))
+        ids = tables.read(self._rows.opened.run.selection_path(name), tables.some(tables.SELECTION, "image_id"))
         within = np.zeros(self._rows.pool, bool)
         rows = ids.join(self._rows.images.head(self._rows.pool), on="image_id")["row"].to_numpy()
         within[rows] = True
@@ -261,7 +261,7 @@ class Answers:
         """
         run, name = self._rows.opened.run, str(ask.get("name", "")).strip()
         check_name(name)
-        if run.selection(name).is_file() and ask.get("replace") is not True:
+        if run.selection_path(name).is_file() and ask.get("replace") is not True:
             raise SettingsError(f"selection '{name}': is there already. Choose another name, or replace it.")
         settings = dataclasses.replace(settings_of(ask, self._start.duplicate_cosine), name=name, review=name)
         self._selection(dataclasses.replace(settings, name="", review=""))

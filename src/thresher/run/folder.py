@@ -15,6 +15,8 @@ import polars as pl
 from thresher import tables
 from thresher.errors import DataError, SettingsError
 from thresher.files import replacing
+from thresher.frames import Table
+from thresher.run.reading import read_scores, read_selection, selection_names
 from thresher.run.summary import run_summary
 
 _NAME = re.compile(r"[\w][\w.+-]*")
@@ -111,7 +113,7 @@ class Run(Record):
         self.backbone = self.folder / "backbone.onnx"
         self.mixture = self.folder / "mixture.safetensors"
         self.evidence = self.folder / "evidence.safetensors"
-        self.scores = self.folder / "scores.parquet"
+        self.scores_path = self.folder / "scores.parquet"
         self.insight = self.folder / "insight"
 
     def __repr__(self) -> str:
@@ -121,7 +123,28 @@ class Run(Record):
     def _repr_html_(self) -> str:
         return run_summary(self.folder).as_html()
 
-    def selection(self, name: str) -> Path:
+    def scores(self) -> Table:
+        """Table SCORES: a row per pool image. `.to_pandas()` needs no pyarrow.
+
+        Raises:
+            DataError: score has not run.
+        """
+        return Table.of(read_scores(self.scores_path))
+
+    def selection(self, name: str) -> Table:
+        """The selection of that name with the images' columns beside it, rank 1 first.
+
+        Raises:
+            SettingsError: there is no such selection.
+        """
+        images = tables.read(self.images, tables.INDEXED_IMAGES, key="image_id")
+        return Table.of(read_selection(self.folder, name, images))
+
+    def selections(self) -> list[str]:
+        """The names of its selections."""
+        return selection_names(self.folder)
+
+    def selection_path(self, name: str) -> Path:
         """Where the selection of that name lies."""
         return self.folder / "selections" / f"{name}.parquet"
 

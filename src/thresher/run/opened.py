@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ from jaxtyping import Float16
 from thresher import tables
 from thresher.data.taxonomy import Taxonomy, load_taxonomy
 from thresher.errors import SettingsError
-from thresher.run.folder import AnyRun, Run, as_run
+from thresher.run.folder import AnyRun, as_run
+from thresher.run.reading import none_of, read_scores, read_selection, selection_names
 from thresher.run_files import existing
 from thresher.selection.diversity import (
     ClassFrequencies,
@@ -158,12 +158,12 @@ class OpenedRun:
         Raises:
             DataError: score has not run, or has left another table.
         """
-        return _read_scores(self.run.scores)
+        return read_scores(self.run.scores_path)
 
     @property
     def has_scores(self) -> bool:
         """Whether score has run."""
-        return "scores" in vars(self) or self.run.scores.is_file()
+        return "scores" in vars(self) or self.run.scores_path.is_file()
 
     @cached_property
     def pooled(self) -> pl.DataFrame:
@@ -187,7 +187,7 @@ class OpenedRun:
     @property
     def selection_names(self) -> list[str]:
         """The run's selections, by name."""
-        return sorted(file.stem for file in (self.run.folder / "selections").glob("*.parquet"))
+        return selection_names(self.run.folder)
 
     def selection(self, name: str) -> pl.DataFrame:
         """The selection of that name with the images' columns beside it, rank 1 first.
@@ -196,13 +196,7 @@ class OpenedRun:
             SettingsError: there is no such selection.
         """
         if name not in self._selections:
-            path = self.run.selection(name)
-            if not path.is_file():
-                raise SettingsError(_none_of("selection", name, self.run, self.selection_names))
-            chosen = tables.read(path, tables.SELECTION, key="image_id")
-            self._selections[name] = chosen.join(self.images, on="image_id", how="left", maintain_order="left").sort(
-                "rank"
-            )
+            self._selections[name] = read_selection(self.run.folder, name, self.images)
         return self._selections[name]
 
     @property
@@ -218,35 +212,8 @@ class OpenedRun:
         """
         path = self.run.training(training) / "checkpoint.safetensors"
         if not path.is_file():
-            raise SettingsError(_none_of("training", training, self.run, self.training_names))
+            raise SettingsError(none_of("training", training, self.run.folder, self.training_names))
         return path
-
-
-def _read_scores(path: Path) -> pl.DataFrame:
-    """Table SCORES and whatever numbers somebody has put beside it; scores that an older release lacks are null.
-
-    Raises:
-        DataError: no such file, not Parquet, or without a column that no release was without.
-    """
-    found = tables.schema_of(path)
-    tables.check_columns(
-        found,
-        {name: kind for name, kind in tables.SCORES.items() if name in found or name in tables.OLDEST_SCORES},
-        str(path),
-    )
-    frame = pl.read_parquet(path)
-    later = [pl.lit(None, kind).alias(name) for name, kind in tables.SCORES.items() if name not in found]
-    others = [name for name in frame.columns if name not in tables.SCORES]
-    columns = tables.checked(frame.with_columns(later), tables.SCORES, str(path), key="image_id")
-    return columns.with_columns(frame[name] for name in others)
-
-
-def _none_of(what: str, name: str, run: Run, there: Iterable[str]) -> str:
-    command = {"selection": f"thresher select {run.folder}", "training": f"thresher train {run.folder}"}[what]
-    known = ", ".join(there)
-    return f"No {what} named '{name}' in {run.folder}. " + (
-        f"Available: {known}." if known else f"There is none yet: run `{command}`."
-    )
 
 
 def selected(run: AnyRun, name: str) -> pl.DataFrame:

@@ -124,7 +124,7 @@ def score_plan(run: Run, pool_images: int, one_shard: Callable[[SliceBlock], obj
 
 def select_plan(run: Run, candidates: int, chosen: int) -> Plan:
     """From the sizes of the tables."""
-    read = sum(path.stat().st_size for path in (run.scores, run.images, run.boxes) if path.is_file())
+    read = sum(path.stat().st_size for path in (run.scores_path, run.images, run.boxes) if path.is_file())
     memory = BASE_BYTES + candidates * (IMAGE_BYTES + SCORE_BYTES)
     return Plan(chosen, read, chosen * 100, memory, candidates * SELECT_SECONDS_PER_IMAGE)
 

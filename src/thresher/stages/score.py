@@ -132,15 +132,15 @@ def score(
         areas, failed = _yield_areas(opened, near, diverse, settings, track)
         scores = near.join(diverse, on="image_id", how="left").join(areas, on="image_id", how="left")
         scores = scores.sort("image_id").select(list(tables.SCORES))
-        tables.write(tables.checked(scores, tables.SCORES, "scores", key="image_id"), run.scores)
+        tables.write(tables.checked(scores, tables.SCORES, "scores", key="image_id"), run.scores_path)
         return _summary(scores, frequencies), failed
 
-    return perform(run, "score", settings, inputs, [run.scores], work)
+    return perform(run, "score", settings, inputs, [run.scores_path], work)
 
 
 def known_methods(run: Run) -> list[str]:
     """What the pool can be ranked by: the combined methods, every score, other numeric columns of its scores."""
-    others = pl.read_parquet_schema(run.scores) if run.scores.is_file() else {}
+    others = pl.read_parquet_schema(run.scores_path) if run.scores_path.is_file() else {}
     numeric = [name for name, kind in others.items() if kind.is_numeric()]
     return list(dict.fromkeys([*COMBINED, *(score.name for score in SCORES), *numeric]))
 

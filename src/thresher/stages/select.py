@@ -172,7 +172,7 @@ def select(run: AnyRun, settings: SelectSettings | None = None, *, dry_run: bool
         candidates = _ranked(opened.scores, opened.pool, settings, marks).order.height
         plan = select_plan(run, opened.scores.height, budget_count(settings.budget, candidates))
         return StageResult("select", "planned", {"name": name, "candidates": candidates} | plan.summary(run))
-    read = {"scores": run.scores, "images": run.images, "boxes": run.boxes, "taxonomy": run.taxonomy}
+    read = {"scores": run.scores_path, "images": run.images, "boxes": run.boxes, "taxonomy": run.taxonomy}
     if settings.review:
         read["review"] = run.review(settings.review)
     if settings.duplicate_cosine:
@@ -183,7 +183,9 @@ def select(run: AnyRun, settings: SelectSettings | None = None, *, dry_run: bool
         candidates = candidates_of(opened, settings.duplicate_cosine)
         made, not_ranked = choose(candidates, settings, review_marks(run, settings.review))
         taken = with_reasons(made.chosen, candidates.scores, candidates.counts, candidates.frequencies)
-        tables.write(tables.checked(taken, tables.SELECTION, f"selection {name}", key="image_id"), run.selection(name))
+        tables.write(
+            tables.checked(taken, tables.SELECTION, f"selection {name}", key="image_id"), run.selection_path(name)
+        )
         sets = candidates.datasets.join(taken, on="image_id", how="semi")["dataset"].value_counts(sort=True)
         summary = {
             "name": name,
@@ -200,4 +202,4 @@ def select(run: AnyRun, settings: SelectSettings | None = None, *, dry_run: bool
             summary["quotas_not_met"] = {each: f"{there} of {asked}" for each, (there, asked) in made.unmet.items()}
         return summary, 0
 
-    return perform(run, f"select:{name}", settings, inputs, [run.selection(name)], work)
+    return perform(run, f"select:{name}", settings, inputs, [run.selection_path(name)], work)

@@ -154,7 +154,7 @@ def is_trained(run: Run, settings: TrainSettings) -> bool:
 def _inputs(run: Run, settings: TrainSettings) -> dict[str, str]:
     read = {"images": run.images, "boxes": run.boxes, "masks": run.masks, "taxonomy": run.taxonomy}
     if settings.selection not in ("none", "all"):
-        read["selection"] = run.selection(settings.selection)
+        read["selection"] = run.selection_path(settings.selection)
     weights = weights_file(settings.encoder, settings.weights)
     if weights is not None:
         read["weights"] = weights

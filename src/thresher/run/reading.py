@@ -1,0 +1,64 @@
+"""How the tables are read that belong together or may come from an older release; from paths, and kept by nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import polars as pl
+
+from thresher import tables
+from thresher.errors import SettingsError
+
+
+def read_scores(path: Path) -> pl.DataFrame:
+    """Table SCORES and whatever numbers somebody has put beside it; scores that an older release lacks are null.
+
+    Raises:
+        DataError: no such file, not Parquet, or without a column that no release was without.
+    """
+    found = tables.schema_of(path)
+    tables.check_columns(
+        found,
+        {name: kind for name, kind in tables.SCORES.items() if name in found or name in tables.OLDEST_SCORES},
+        str(path),
+    )
+    frame = pl.read_parquet(path)
+    later = [pl.lit(None, kind).alias(name) for name, kind in tables.SCORES.items() if name not in found]
+    others = [name for name in frame.columns if name not in tables.SCORES]
+    columns = tables.checked(frame.with_columns(later), tables.SCORES, str(path), key="image_id")
+    return columns.with_columns(frame[name] for name in others)
+
+
+def selection_names(folder: Path) -> list[str]:
+    """The selections of a run's folder, by name."""
+    return sorted(file.stem for file in (folder / "selections").glob("*.parquet"))
+
+
+def read_selection(folder: Path, name: str, images: pl.DataFrame) -> pl.DataFrame:
+    """The selection of that name with the images' columns beside it, rank 1 first.
+
+    Args:
+        images: Table INDEXED_IMAGES of the run.
+
+    Raises:
+        SettingsError: there is no such selection.
+    """
+    path = folder / "selections" / f"{name}.parquet"
+    if not path.is_file():
+        raise SettingsError(none_of("selection", name, folder, selection_names(folder)))
+    chosen = tables.read(path, tables.SELECTION, key="image_id")
+    return chosen.join(images, on="image_id", how="left", maintain_order="left").sort("rank")
+
+
+def none_of(what: str, name: str, folder: Path, there: Iterable[str]) -> str:
+    """The error for a selection or training that is not there: which there are, or the command that makes one.
+
+    >>> none_of("training", "best", Path("runs/mine"), ["small"])
+    "No training named 'best' in runs/mine. Available: small."
+    """
+    command = {"selection": f"thresher select {folder}", "training": f"thresher train {folder}"}[what]
+    known = ", ".join(there)
+    return f"No {what} named '{name}' in {folder}. " + (
+        f"Available: {known}." if known else f"There is none yet: run `{command}`."
+    )
