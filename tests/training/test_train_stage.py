@@ -250,7 +250,7 @@ def test_words_of_errors(run: Run, tmp_path: Path) -> None:
         TrainSettings(mode="strong", selection="all")
     with pytest.raises(SettingsError, match="No selection named 'best' in .* There is none yet: run `thresher select"):
         train(run, dataclasses.replace(SMALL, selection="best"))
-    with pytest.raises(DataError, match="taxonomy.toml: not there. Run `thresher index RUN …` first"):
+    with pytest.raises(DataError, match="taxonomy.toml: no such file. `index` writes it: run `thresher index"):
         train(Run(tmp_path / "new"), SMALL)
     with pytest.raises(SettingsError, match="validation_share = 1: expected a share between 0 and 1"):
         TrainSettings(validation_share=1)
