@@ -252,7 +252,7 @@ def test_words_of_errors(run: Run, tmp_path: Path) -> None:
         train(run, dataclasses.replace(SMALL, selection="best"))
     with pytest.raises(DataError, match="taxonomy.toml: no such file. `index` writes it: run `thresher index"):
         train(Run(tmp_path / "new"), SMALL)
-    with pytest.raises(SettingsError, match="validation_share = 1: expected a share between 0 and 1"):
+    with pytest.raises(SettingsError, match="validation_share = 1.0: expected a share between 0 and 1"):
         TrainSettings(validation_share=1)
     bare = Run(tmp_path / "bare")
     folder = Path(tables.read(run.images, tables.IMAGES)["path"][0]).parent
