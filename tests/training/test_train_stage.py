@@ -235,11 +235,11 @@ def test_trainings_of_one_run_go_on_at_once(run: Run) -> None:
     assert set(run.recorded()) == {"index"}
 
 
-def test_a_run_whose_index_was_broken_off_is_not_trained_on(run: Run, tmp_path: Path) -> None:
+def test_a_run_whose_index_did_not_finish_is_not_trained_on(run: Run, tmp_path: Path) -> None:
     other = Run(tmp_path / "run")
     shutil.copytree(run.folder, other.folder, ignore=shutil.ignore_patterns("trainings"))
     other.note("index", UNFINISHED)
-    with pytest.raises(DataError, match="index was broken off"):
+    with pytest.raises(DataError, match="index did not finish, so its tables may mix old and new settings"):
         train(other, SMALL)
 
 
@@ -248,11 +248,11 @@ def test_words_of_errors(run: Run, tmp_path: Path) -> None:
         SettingsError, match=r"selection must be 'none' \(got 'all'\). Set selection = none, or mode = hier"
     ):
         TrainSettings(mode="strong", selection="all")
-    with pytest.raises(SettingsError, match="No selection named 'best' in .* Available: no selection"):
+    with pytest.raises(SettingsError, match="No selection named 'best' in .* There is none yet: run `thresher select"):
         train(run, dataclasses.replace(SMALL, selection="best"))
-    with pytest.raises(DataError, match="taxonomy.toml: not there. Run `thresher index RUN …` first"):
+    with pytest.raises(DataError, match="taxonomy.toml: no such file. `index` writes it: run `thresher index"):
         train(Run(tmp_path / "new"), SMALL)
-    with pytest.raises(SettingsError, match="validation_share = 1: expected a share between 0 and 1"):
+    with pytest.raises(SettingsError, match="validation_share = 1.0: expected a share between 0 and 1"):
         TrainSettings(validation_share=1)
     bare = Run(tmp_path / "bare")
     folder = Path(tables.read(run.images, tables.IMAGES)["path"][0]).parent
