@@ -14,8 +14,7 @@ from scipy.stats import spearmanr
 
 from thresher import Run, tables
 
-COLUMNS = ("layout", "similarity", "ratio", "cosine", "rows", "sphere", "pooled_sphere",
-           "nearest")  # fmt: skip
+COLUMNS = ("layout", "similarity", "ratio", "cosine", "rows", "sphere", "pooled_sphere", "nearest")
 
 
 def main() -> None:

@@ -65,9 +65,11 @@ def ours(folder: Path, source: str, area: bool) -> dict[str, float]:
     boxes = rows.filter(pl.col("label").is_in(list(meaning))).join(named, on="label")
     counts = class_counts(boxes, classes)
     frequencies = class_frequencies(counts, counts.height)
-    areas = covered_areas(counted_boxes(boxes, classes)) if area else pl.DataFrame(
-        schema={"image_id": pl.String, "covered_area": pl.Float64}
-    )  # fmt: skip
+    areas = (
+        covered_areas(counted_boxes(boxes, classes))
+        if area
+        else pl.DataFrame(schema={"image_id": pl.String, "covered_area": pl.Float64})
+    )
     scored = diversity_scores(counts, areas, counts.select("image_id"), frequencies.weights)
     return {name: float(scored[name].sum()) for name in TOTALS}
 

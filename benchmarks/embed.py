@@ -264,10 +264,16 @@ def tasks(files: list[Path], folder: Path, name: str) -> list[Task]:
     """Shards of sixteen images."""
     projection = str(folder / "projection.safetensors")
     return [
-        Task("shard", number, [(path.stem, str(path)) for path in files[start : start + 16]],
-             str(folder / name / f"part-{number:05d}.parquet"), name, projection)
+        Task(
+            "shard",
+            number,
+            [(path.stem, str(path)) for path in files[start : start + 16]],
+            str(folder / name / f"part-{number:05d}.parquet"),
+            name,
+            projection,
+        )
         for number, start in enumerate(range(0, len(files), 16))
-    ]  # fmt: skip
+    ]
 
 
 if __name__ == "__main__":

@@ -58,8 +58,11 @@ def served(address: str, figures: Figures) -> None:
     told(figures, "map, from then on", [timed(lambda: ask("api/points")) for _ in range(3)])
     budget = str(max(1, facts["pool"] // 10))
     first = facts["classes"][0]["name"]
-    for name, wish in (("weight", {}), ("weight with a quota", {"quotas": {first: 50}}),
-                       ("weight of one data set", {"datasets": [facts["datasets"][0]["name"]]})):  # fmt: skip
+    for name, wish in (
+        ("weight", {}),
+        ("weight with a quota", {"quotas": {first: 50}}),
+        ("weight of one data set", {"datasets": [facts["datasets"][0]["name"]]}),
+    ):
         asked = [
             {"diversity_weight": (n + 1) / 20, "budget": budget if not wish else "200"} | wish for n in range(TRIES)
         ]

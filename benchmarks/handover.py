@@ -21,11 +21,17 @@ from pathlib import Path
 
 #: id, size, rank, score, similarity; boxes as label, its name, class, x, y, width, height in pixels, group.
 IMAGES = [
-    ("kitti/000000", (40, 20), 1, 0.9, -1.5, [("/m/0k4j", "Car", "car", 10, 5, 20, 10, False),
-                                             ("person", "person", None, 0, 0, 40, 20, True)]),
+    (
+        "kitti/000000",
+        (40, 20),
+        1,
+        0.9,
+        -1.5,
+        [("/m/0k4j", "Car", "car", 10, 5, 20, 10, False), ("person", "person", None, 0, 0, 40, 20, True)],
+    ),
     ("oi/train_0/b.c", (30, 30), 2, 0.4, -2.25, [("/m/0k4j", "Car", "car", 3, 6, 12, 21, None)]),
     ("oi/train_0/none", (32, 24), 3, 0.1, None, []),
-]  # fmt: skip
+]
 
 
 def write(folder: Path) -> None:
@@ -41,9 +47,11 @@ def write(folder: Path) -> None:
         path = folder.absolute() / "pool" / f"{rank}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (width, height), (80 * rank, 40, 120)).save(path)
-        rows.append({"image_id": image_id, "path": str(path), "dataset": image_id.split("/")[0], "split": "train"}
-                    | {"width_px": width, "height_px": height, "rank": rank, "score": score, "why_text": f"why {rank}"}
-                    | {"similarity": similarity, "vector": [float(rank), 0.5, -1.0]})  # fmt: skip
+        rows.append(
+            {"image_id": image_id, "path": str(path), "dataset": image_id.split("/")[0], "split": "train"}
+            | {"width_px": width, "height_px": height, "rank": rank, "score": score, "why_text": f"why {rank}"}
+            | {"similarity": similarity, "vector": [float(rank), 0.5, -1.0]}
+        )
         for label, _, group, x, y, across, down, crowd in held:
             corners = {"x0": x / width, "y0": y / height, "x1": (x + across) / width, "y1": (y + down) / height}
             boxes.append({"image_id": image_id, "label": label, "class": group, "is_group": crowd, **corners})
@@ -72,8 +80,10 @@ def check_hf(folder: Path) -> str:
             assert row["similarity"] == similarity
             assert row["image"].size == size
             objects = row["objects"]
-            found = [(objects["label"][i], names[objects["category"][i]], objects["class"][i], *objects["bbox"][i])
-                     for i in range(len(objects["id"]))]  # fmt: skip
+            found = [
+                (objects["label"][i], names[objects["category"][i]], objects["class"][i], *objects["bbox"][i])
+                for i in range(len(objects["id"]))
+            ]
             assert_boxes(found, held)
     return version("datasets")
 
@@ -161,9 +171,18 @@ def check_atlas(folder: Path) -> str:
         for row, (_, size, rank, score, similarity, held) in zip(frame.to_dict("records"), IMAGES, strict=False):
             assert (row["rank"], row["score"], row["why"]) == (rank, score, f"why {rank}")
             assert row["similarity"] == similarity or (similarity is None and math.isnan(row["similarity"]))
-            found = [(box["label"], box["name"], box["class"], box["x0"] * size[0], box["y0"] * size[1],
-                      (box["x1"] - box["x0"]) * size[0], (box["y1"] - box["y0"]) * size[1])
-                     for box in (row["boxes"] if row["boxes"] is not None else [])]  # fmt: skip
+            found = [
+                (
+                    box["label"],
+                    box["name"],
+                    box["class"],
+                    box["x0"] * size[0],
+                    box["y0"] * size[1],
+                    (box["x1"] - box["x0"]) * size[0],
+                    (box["y1"] - box["y0"]) * size[1],
+                )
+                for box in (row["boxes"] if row["boxes"] is not None else [])
+            ]
             assert_boxes(found, held)
             assert images == "link" or row["image"]["bytes"][:2] == b"\xff\xd8"
         assert len(load_datasets([path], query="SELECT * FROM data WHERE selected AND score > 0.3")) == 2

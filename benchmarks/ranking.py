@@ -59,9 +59,13 @@ def evidence_of(target: SliceBlock, pool: SliceBlock, origin: np.ndarray, settin
         pool_mixture=fit_mixture(pool_drawn.astype(np.float32), COMPONENTS, quick, rng).mixture,
         sphere=fit_sphere(uncentred(drawn, origin), SLICE_DIRECTIONS, rng).sphere,
         pooled_sphere=fit_sphere(target.pooled, POOLED_DIRECTIONS, rng).sphere,
-        pooled=target.pooled, origin=origin, rows_query=rows_query, query=query,
-        held_out_nats=held.similarities, query_settings=settings,
-    )  # fmt: skip
+        pooled=target.pooled,
+        origin=origin,
+        rows_query=rows_query,
+        query=query,
+        held_out_nats=held.similarities,
+        query_settings=settings,
+    )
 
 
 def domain_classifier(target: SliceBlock, pool: SliceBlock, origin: np.ndarray) -> np.ndarray:
@@ -134,8 +138,15 @@ def against_the_best_baseline(rows: list[dict[str, Any]]) -> list[dict[str, Any]
         gaps = [value[scorer, *key] - max(value[simple, *key] for simple in SIMPLE) for key in keys]
         reached = sum(gap >= -5e-4 for gap in gaps)
         mean = float(np.mean([value[scorer, *key] for key in keys]))
-        summary.append({"scorer": scorer, "reached": reached, "of": len(keys), "worst_gap": round(min(gaps), 4),
-                        "mean_auc": round(mean, 4)})  # fmt: skip
+        summary.append(
+            {
+                "scorer": scorer,
+                "reached": reached,
+                "of": len(keys),
+                "worst_gap": round(min(gaps), 4),
+                "mean_auc": round(mean, 4),
+            }
+        )
     return summary
 
 

@@ -25,8 +25,11 @@ from made_up_run import made_up_run
 def written(run: Path, out: Path, *flags: str) -> tuple[float, float]:
     """Seconds and peak MB of a process that writes the report."""
     started = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "thresher", "report", str(run), "--out", str(out), *flags], check=True,
-                   stdout=subprocess.DEVNULL)  # fmt: skip
+    subprocess.run(
+        [sys.executable, "-m", "thresher", "report", str(run), "--out", str(out), *flags],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
     return time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
 
 

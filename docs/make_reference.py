@@ -70,7 +70,7 @@ def settings_table(kind: type) -> list[str]:
     lines = ["| setting | default | meaning |", "|---|---|---|"]
     for field in dataclasses.fields(kind):
         default = "required" if field.default is dataclasses.MISSING else f"`{field.default!r}`"
-        lines.append(f"| `{field.name}` | {default} | {words[field.name].replace('|', '&#124;')} |")
+        lines.append(f"| `{field.name}` | {default} | {' '.join(words[field.name].split()).replace('|', '&#124;')} |")
     return lines
 
 

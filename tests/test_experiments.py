@@ -25,9 +25,17 @@ FILES = sorted(
 CITYSCAPES = load_taxonomy("cityscapes")
 #: What makes a miniature of them: other values, the same keys.
 SMALL = {
-    "encoder": '"tf_efficientnet_lite0"', "weights": None, "height_px": "32", "width_px": "64", "epochs": "1",
-    "methods": '["similarity"]', "budgets": '["2"]', "baselines": '["none"]', "seeds": "1", "run": '"run"',
-}  # fmt: skip
+    "encoder": '"tf_efficientnet_lite0"',
+    "weights": None,
+    "height_px": "32",
+    "width_px": "64",
+    "epochs": "1",
+    "methods": '["similarity"]',
+    "budgets": '["2"]',
+    "baselines": '["none"]',
+    "seeds": "1",
+    "run": '"run"',
+}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

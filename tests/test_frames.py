@@ -41,7 +41,12 @@ def test_every_value_stands_where_it_stood() -> None:
                 assert (ours.to_list() if isinstance(ours, pl.Series) else ours) == theirs
     kinds = found.dtypes.astype(str).to_dict()
     assert (kinds["rank"], kinds["objects"], kinds["score"], kinds["exact"], kinds["is_group"]) == (
-        "int64", "Int32", "Float64", "float64", "boolean")  # fmt: skip
+        "int64",
+        "Int32",
+        "Float64",
+        "float64",
+        "boolean",
+    )
 
 
 @pytest.mark.parametrize("schema", [tables.SELECTION, tables.SCORES, tables.BOXES, tables.PROBLEMS, tables.REVIEW])

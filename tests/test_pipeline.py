@@ -107,9 +107,12 @@ def test_a_rerun_elsewhere_is_byte_equal_whatever_the_threads(run: Run, scenes: 
 def test_a_stage_whose_inputs_are_unchanged_does_nothing(run: Run, scenes: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in run.folder.rglob("*.parquet")}
     results = [
-        index(run, index_settings(scenes)), embed(run, EmbedSettings(shard_images=64)), fit(run, FIT), score(run),
+        index(run, index_settings(scenes)),
+        embed(run, EmbedSettings(shard_images=64)),
+        fit(run, FIT),
+        score(run),
         select(run, SelectSettings("both", "30", name="both")),
-    ]  # fmt: skip
+    ]
     assert [result.status for result in results] == ["unchanged"] * 5
     assert before == {path: path.stat().st_mtime_ns for path in run.folder.rglob("*.parquet")}
 
@@ -161,8 +164,11 @@ def test_larger_budgets_hold_the_smaller_ones(run: Run) -> None:
         )
         assert fifteen[:5] == five
         assert share[:15] == fifteen
-    for path in [run.selection_path(f"{method}{budget}") for method in ("similarity", "diversity", "random", "both")
-                 for budget in (5, 15, 20)]:  # fmt: skip
+    for path in [
+        run.selection_path(f"{method}{budget}")
+        for method in ("similarity", "diversity", "random", "both")
+        for budget in (5, 15, 20)
+    ]:
         path.unlink()
 
 

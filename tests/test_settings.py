@@ -87,7 +87,7 @@ ALL: dict[Any, dict[str, Any]] = {
         (lambda: TrainSettings(epochs=np.int32(3)), "epochs", 3),  # type: ignore[arg-type]
         (lambda: TrainSettings(strong_limit=None), "strong_limit", None),
     ],
-)  # fmt: skip
+)
 def test_what_a_person_writes_is_kept_in_one_form(made: Callable[[], object], name: str, kept: object) -> None:
     value = getattr(made(), name)
     assert value == kept
@@ -129,7 +129,7 @@ BUDGET = "a number of images (500) or a share of them (10% or 0.1)"
         (EngineSettings, {"engine": "dask"}, "engine = 'dask': expected 'local' or 'ray'."),
         (ExploreSettings, {"roots": [1]}, "roots = [1]: expected a path, or a list of such."),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_meant_says_what_to_write(kind: Any, written: Mapping[str, Any], words: str) -> None:
     with pytest.raises(SettingsError) as error:
         kind(**written)
@@ -256,8 +256,14 @@ def test_one_synonym_is_one_word(tmp_path: Path) -> None:
     path = tmp_path / "own.toml"
     path.write_text(TAXONOMY.format('no_counterpart = "Tree"\nvoid_synonyms = "Ego"', 'synonyms = "Auto"'))
     taxonomy = load_taxonomy(str(path))
-    assert taxonomy.meaning == {"tree": None, "void": "void", "ego": "void", "vehicle": "vehicle", "car": "car",
-                                "auto": "car"}  # fmt: skip
+    assert taxonomy.meaning == {
+        "tree": None,
+        "void": "void",
+        "ego": "void",
+        "vehicle": "vehicle",
+        "car": "car",
+        "auto": "car",
+    }
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from thresher.run.stages import STAGES
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.2.0.dev0"
 
 
 def _of_stages() -> dict[str, str]:

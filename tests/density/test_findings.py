@@ -30,9 +30,13 @@ def test_what_fit_tried_comes_back_with_units_in_its_names() -> None:
 def test_a_slices_row_becomes_its_image_and_cell() -> None:
     # Image a has 2 × 3 cells, image b 1 × 2.
     table = insight.component_slices(
-        [np.array([7, 4]), np.array([0])], ["a", "b"], np.array([0, 6, 8]), np.array([[2, 3], [1, 2]]),
-        [np.array([1.0, 0.9]), np.array([0.8])], [np.array([5.0, 4.0]), np.array([3.0])],
-    )  # fmt: skip
+        [np.array([7, 4]), np.array([0])],
+        ["a", "b"],
+        np.array([0, 6, 8]),
+        np.array([[2, 3], [1, 2]]),
+        [np.array([1.0, 0.9]), np.array([0.8])],
+        [np.array([5.0, 4.0]), np.array([3.0])],
+    )
     assert table.rows() == [(0, 1, "b", 0, 1, 1.0, 5.0), (0, 2, "a", 1, 1, 0.9, 4.0), (1, 1, "a", 0, 0, 0.8, 3.0)]
 
 

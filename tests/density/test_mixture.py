@@ -75,9 +75,15 @@ def test_em_from_one_start_ends_where_scikit_learn_ends(covariance: str) -> None
     start = first.mixture
     precisions = np.stack([p @ p.T for p in start.factors]) if covariance == "full" else start.factors**2
     oracle = GaussianMixture(
-        4, covariance_type=SKLEARN_NAME[covariance], weights_init=start.weights, means_init=start.means,
-        precisions_init=precisions, max_iter=steps - 1, tol=0, reg_covar=1e-6,
-    )  # fmt: skip
+        4,
+        covariance_type=SKLEARN_NAME[covariance],
+        weights_init=start.weights,
+        means_init=start.means,
+        precisions_init=precisions,
+        max_iter=steps - 1,
+        tol=0,
+        reg_covar=1e-6,
+    )
     with pytest.warns(Warning, match="did not converge"):
         oracle.fit(data)
     np.testing.assert_allclose(fit.mixture.means, oracle.means_, rtol=1e-7, atol=1e-9)

@@ -57,9 +57,13 @@ def evidence_for(target: SliceBlock, **changes: object) -> FittedScorers:
         "pool_mixture": Mixture(np.ones(1), np.ones((1, WIDTH)), np.ones((1, WIDTH))),
         "sphere": Sphere(np.ones(1), np.eye(WIDTH + 1)[:1], np.array([5.0])),
         "pooled_sphere": Sphere(np.ones(1), np.eye(WIDTH)[:1], np.array([5.0])),
-        "pooled": target.pooled, "origin": origin, "rows_query": rows_query, "query": query,
-        "held_out_nats": np.array([-4.0, -3.0, -2.0]), "query_settings": NO_SHARE,
-    }  # fmt: skip
+        "pooled": target.pooled,
+        "origin": origin,
+        "rows_query": rows_query,
+        "query": query,
+        "held_out_nats": np.array([-4.0, -3.0, -2.0]),
+        "query_settings": NO_SHARE,
+    }
     return FittedScorers(**{**fields, **changes})
 
 

@@ -26,11 +26,22 @@ def made_up(methods: list[str], modes: list[str], seeds: int) -> pl.DataFrame:
         (method, mode, budget, n) for mode in modes for method in methods for budget, n in (("3%", 102), ("10%", 341))
     ]
     rows: list[dict[str, object]] = [
-        {"method": method, "mode": mode, "budget": budget, "images": images, "set": "validation", "class": None,
-         "seed": seed, "weak_images": images, "iou": rng.uniform(0.4, 0.5), "labelled_px": 1, "seconds": 1.0}
+        {
+            "method": method,
+            "mode": mode,
+            "budget": budget,
+            "images": images,
+            "set": "validation",
+            "class": None,
+            "seed": seed,
+            "weak_images": images,
+            "iou": rng.uniform(0.4, 0.5),
+            "labelled_px": 1,
+            "seconds": 1.0,
+        }
         for method, mode, budget, images in kinds
         for seed in range(seeds)
-    ]  # fmt: skip
+    ]
     return tables.from_rows(rows, tables.RESULTS)
 
 
@@ -110,16 +121,29 @@ def test_the_frequencies_mark_rare_classes_and_what_a_selection_lacks() -> None:
     assert charts.png(spec).startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize(("without", "title"), [
-    (0.4, "layout has the highest mean: 45.0 % at 100 images (test)"),
-    (0.46, "No selection has a higher mean than no weak data: 46.0 % (test)"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("without", "title"),
+    [
+        (0.4, "layout has the highest mean: 45.0 % at 100 images (test)"),
+        (0.46, "No selection has a higher mean than no weak data: 46.0 % (test)"),
+    ],
+)
 def test_the_title_names_the_best_unless_no_weak_data_did_as_well(without: float, title: str) -> None:
     found = (("none", None, 0, without), ("layout", "100", 100, 0.45), ("random", "100", 100, 0.44))
     rows: list[dict[str, object]] = [
-        {"method": method, "mode": "m", "budget": budget, "images": images, "set": "test", "seed": 0,
-         "weak_images": images, "iou": iou, "labelled_px": 1, "seconds": 1.0}
+        {
+            "method": method,
+            "mode": "m",
+            "budget": budget,
+            "images": images,
+            "set": "test",
+            "seed": 0,
+            "weak_images": images,
+            "iou": iou,
+            "labelled_px": 1,
+            "seconds": 1.0,
+        }
         for method, budget, images, iou in found
-    ]  # fmt: skip
+    ]
     results = tables.from_rows(rows, tables.RESULTS)
     assert comparison.miou_chart(results, summary(results), "test", 10)["title"]["text"] == title

@@ -78,8 +78,10 @@ def test_a_crop_shows_the_cell_in_its_middle_and_grey_beyond_the_image() -> None
 
 
 def test_a_sheet_has_a_row_per_component_and_room_for_what_cannot_be_read() -> None:
-    rows = [ComponentRow(["component 0", "50% of target slices"], [Crop("gone", "1.0 nats")] * 3),
-            ComponentRow(["component 1"], [])]  # fmt: skip
+    rows = [
+        ComponentRow(["component 0", "50% of target slices"], [Crop("gone", "1.0 nats")] * 3),
+        ComponentRow(["component 1"], []),
+    ]
     one, two = component_sheet(rows[:1], "t", "w"), component_sheet(rows, "t", "w")
     assert two.height > one.height
     assert component_sheet([], "t", "w").height > 0

@@ -79,8 +79,10 @@ def test_a_choice_is_that_of_select_and_its_counts_are_those_of_the_tables(clien
 
 def test_the_weight_moves_the_choice_from_one_end_to_the_other(client: TestClient) -> None:
     # Layout falls with the number of an image, diversity rises: the ends are the first and the last images.
-    at = {weight: rows_of(asked(client, "choose", method="layout_and_diversity", diversity_weight=weight))
-          for weight in (0, 1)}  # fmt: skip
+    at = {
+        weight: rows_of(asked(client, "choose", method="layout_and_diversity", diversity_weight=weight))
+        for weight in (0, 1)
+    }
     assert at == {0: set(range(10)), 1: set(range(POOL - 10, POOL))}
 
 
@@ -117,8 +119,10 @@ def test_two_selections_side_by_side(client: TestClient, run: Run) -> None:
     select(run, SelectSettings("layout", "4", name="four"))
     answer = asked(client, "choose", against="four", budget="6", datasets=[])
     assert rows_of(answer["other"]) == set(range(4)) and (answer["shared"], answer["other"]["count"]) == (4, 4)
-    views = {view: [card["row"] for card in asked(client, "gallery", view=view, against="four", budget="6")["cards"]]
-             for view in ("only here", "only there", "in both")}  # fmt: skip
+    views = {
+        view: [card["row"] for card in asked(client, "gallery", view=view, against="four", budget="6")["cards"]]
+        for view in ("only here", "only there", "in both")
+    }
     assert views == {"only here": [4, 5], "only there": [], "in both": [0, 1, 2, 3]}
 
 
@@ -138,8 +142,11 @@ def test_a_saved_choice_is_a_selection_that_select_makes_again(client: TestClien
     log = tables.read(run.review("mine"), tables.REVIEW)
     assert set(log["person"]) == {"ada"}
     assert log.select("what", "value").rows() == [
-        ("budget", "5"), ("quotas", "['sign=2']"), ("mark", "rejected"), ("mark", "pinned"),
-    ]  # fmt: skip
+        ("budget", "5"),
+        ("quotas", "['sign=2']"),
+        ("mark", "rejected"),
+        ("mark", "pinned"),
+    ]
     refused = client.post("/api/save", json={**ASK, "name": "mine"}, headers=OWN)
     assert refused.status_code == 400 and "is there already" in refused.json()["error"]
     for name in ("", "../x", "a/b", ".hidden"):
@@ -182,8 +189,15 @@ def test_pictures_are_of_the_data_alone(client: TestClient, run: Run, tmp_path: 
     outside = client.get("/picture/1/320")
     assert outside.status_code == 404 and "lies outside the data's folders" in outside.json()["error"]
     assert f"--roots {tmp_path}" in outside.json()["error"]
-    for address in ("/picture/99/320", "/picture/2/10", "/picture/-1/320", "/picture/..%2F..%2Fetc%2Fpasswd/320",
-                    "/..%2F..%2Fexplore.py", "/explorer.py", "/templates/report.html"):  # fmt: skip
+    for address in (
+        "/picture/99/320",
+        "/picture/2/10",
+        "/picture/-1/320",
+        "/picture/..%2F..%2Fetc%2Fpasswd/320",
+        "/..%2F..%2Fexplore.py",
+        "/explorer.py",
+        "/templates/report.html",
+    ):
         assert client.get(address).status_code == 404, address
     allowed = ExploreSettings(roots=(tmp_path,))
     with TestClient(explorer(run, allowed), base_url="http://127.0.0.1") as wider:
@@ -286,8 +300,13 @@ def test_a_port_that_is_taken_has_words(run: Run, capsys: pytest.CaptureFixture[
 
 def test_only_this_machine_is_loopback() -> None:
     assert [is_loopback(host) for host in ("127.0.0.1", "::1", "localhost", "0.0.0.0", "192.168.1.5", "example")] == [
-        True, True, True, False, False, False,
-    ]  # fmt: skip
+        True,
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]
 
 
 def test_a_pinned_image_without_a_score_can_be_exported(run: Run) -> None:

@@ -61,8 +61,11 @@ class Job:
         words = [str(each) for each in arguments or ("run", self.folder / "job.toml")]
         return subprocess.Popen(
             [sys.executable, "-m", "thresher", *words],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONFAULTHANDLER": "1"},
-        )  # fmt: skip
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONFAULTHANDLER": "1"},
+        )
 
     def done(self, *arguments: object) -> tuple[int, str, str]:
         """Exit code, stdout, stderr."""

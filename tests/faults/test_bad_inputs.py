@@ -161,9 +161,15 @@ def test_a_box_on_a_turned_image_encloses_what_it_enclosed(tmp_path: Path, state
     upright = np.zeros((40, 60, 3), np.uint8)
     x, y, across, down = 32, 4, 24, 16
     upright[y : y + down, x : x + across] = 255
-    back = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
-            5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_90, 7: Image.Transpose.TRANSVERSE,
-            8: Image.Transpose.ROTATE_270}  # fmt: skip
+    back = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
     stored = Image.fromarray(upright)
     stored = stored.transpose(back[orientation]) if orientation in back else stored
     exif = Image.Exif()

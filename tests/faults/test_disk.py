@@ -57,9 +57,10 @@ def test_a_finished_run_on_a_read_only_disk_says_so(undisturbed: Undisturbed, tm
     job = undisturbed.copied(tmpfs / "job")
     subprocess.run(["mount", "-o", "remount,ro", tmpfs], check=True)
     for arguments in (
-        ("sheet", job.run, "both"), ("export", job.run, "both", "--format", "csv", "--out", tmpfs / "b.csv"),
+        ("sheet", job.run, "both"),
+        ("export", job.run, "both", "--format", "csv", "--out", tmpfs / "b.csv"),
         ("export", job.run, "both", "--format", "coco", "--out", tmpfs / "coco"),
-    ):  # fmt: skip
+    ):
         code, _, err = job.done(*arguments)
         assert code == 1
         assert "Read-only file system" in one_line(err)

@@ -86,9 +86,9 @@ def test_digest_changes_with_whatever_changes_features(tmp_path: Path) -> None:
 
 def test_words_of_errors(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="no weights here. Give a checkpoint .* allow the download"):
-        weights_file(BackboneSettings(backbone="resnet50"))
+        weights_file("resnet50")
     with pytest.raises(SettingsError, match=r"nowhere\.pth: no such file"):
-        weights_file(BackboneSettings(weights=tmp_path / "nowhere.pth"))
+        weights_file("tf_efficientnet_lite0", tmp_path / "nowhere.pth")
     with pytest.raises(SettingsError, match="short_side = 100: expected a multiple of 32"):
         BackboneSettings(short_side=100)
     other = timm.create_model("resnet10t", pretrained=False)

@@ -72,8 +72,11 @@ def array(path: Path, ids: list[str], values: np.ndarray) -> EmbedSettings:
 
 def tables_of(run: Run) -> list[pl.DataFrame]:
     drop = ["fingerprint", "bytes"]
-    return [pl.read_parquet(run.pooled), pl.read_parquet(run.shards).drop(drop),
-            *(pl.read_parquet(path) for path in sorted(run.slices.glob("*.parquet")))]  # fmt: skip
+    return [
+        pl.read_parquet(run.pooled),
+        pl.read_parquet(run.shards).drop(drop),
+        *(pl.read_parquet(path) for path in sorted(run.slices.glob("*.parquet"))),
+    ]
 
 
 def test_the_ranking_by_cosine_is_numpys(indexed: Run, ids: list[str], vectors: np.ndarray, tmp_path: Path) -> None:
@@ -210,7 +213,7 @@ def framed(name: str, columns: dict[str, Any]) -> Callable[[Path], Path]:
         (framed("v.parquet", {"image_id": ["a"], "v": [[[1.0]]]}), None, "v.parquet: the first image has shape (1, 1)"),
         (framed("v.parquet", {"image_id": ["a", None], "v": [[1.0]] * 2}), None, "v.parquet: image_id is missing"),
     ],
-)  # fmt: skip
+)
 def test_words_about_a_file_of_vectors(
     tmp_path: Path, file: Callable[[Path], Path], ids: str | None, words: str
 ) -> None:

@@ -39,9 +39,10 @@ def test_images_and_problems_account_for_every_file(indexed: Run, shared_data: P
     images = tables.read(indexed.images, tables.INDEXED_IMAGES, key="image_id")
     pool = images.filter(pl.col("role") == "pool")
     on_disk = [
-        path for path in (shared_data / "weak").rglob("*")
+        path
+        for path in (shared_data / "weak").rglob("*")
         if path.suffix in (".jpg", ".png", ".jpeg") and "Masks" not in path.parent.name
-    ]  # fmt: skip
+    ]
     assert sorted(pool["path"]) == sorted(str(path) for path in on_disk)
     assert pool.height == 3410
     assert images.height - pool.height == len(list((shared_data / "camvid" / "train").iterdir()))

@@ -79,9 +79,11 @@ def test_the_map_colours_names_by_frequency_and_what_has_none_in_grey() -> None:
     count = 60
     places = pl.DataFrame({"image_id": [f"{n:02}" for n in range(count)], "x": np.arange(count), "y": np.arange(count)})
     places = places.with_columns(
-        set=pl.lit("pool"), dataset=pl.lit("only"),
-        **{"class": pl.Series(["car"] * 10 + [None] * 30 + ["bus"] * 20)}, component=pl.lit(None, pl.String),
-    )  # fmt: skip
+        set=pl.lit("pool"),
+        dataset=pl.lit("only"),
+        **{"class": pl.Series(["car"] * 10 + [None] * 30 + ["bus"] * 20)},
+        component=pl.lit(None, pl.String),
+    )
     (chart,) = map_section(places, None).blocks
     assert isinstance(chart, Chart)
     assert list(chart.variants) == ["set", "data set", "most frequent class"]  # no component is known

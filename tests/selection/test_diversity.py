@@ -51,9 +51,14 @@ def test_hand_computed_scores() -> None:
 
 def test_what_counts_as_an_object() -> None:
     boxes = boxes_table(
-        box("a", "car", is_group=True), box("b", "car", is_depiction=True), box("b", "car", is_inside=True),
-        box("b", "void"), box("b", None), box("b", "tree"), box("c", "car", is_depiction=False, is_occluded=True),
-    )  # fmt: skip
+        box("a", "car", is_group=True),
+        box("b", "car", is_depiction=True),
+        box("b", "car", is_inside=True),
+        box("b", "void"),
+        box("b", None),
+        box("b", "tree"),
+        box("c", "car", is_depiction=False, is_occluded=True),
+    )
     assert dict(class_counts(boxes, ["car"]).iter_rows()) == {"a": 5, "c": 1}
 
 

@@ -111,8 +111,9 @@ def test_heat_maps_of_the_pool_hold_what_score_ranked_by(run: Run) -> None:
 
 def test_the_map_holds_half_of_each_side(run: Run) -> None:
     assert table(run, "map")["role"].value_counts(sort=True).rows() in (
-        [("target", 20), ("pool", 20)], [("pool", 20), ("target", 20)]
-    )  # fmt: skip
+        [("target", 20), ("pool", 20)],
+        [("pool", 20), ("target", 20)],
+    )
 
 
 def test_a_second_run_does_nothing_and_one_anew_gives_the_same_bytes(run: Run) -> None:

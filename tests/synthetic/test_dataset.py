@@ -19,9 +19,15 @@ from thresher.synthetic.palette import TRAIN_IDS
 pytestmark = pytest.mark.slow
 
 SETTINGS = SyntheticSettings(
-    target_images=16, val_images=4, pool_images=100, street_share=0.3, duplicate_share=0.12, night_share=0.25,
-    width_px=128, height_px=80,
-)  # fmt: skip
+    target_images=16,
+    val_images=4,
+    pool_images=100,
+    street_share=0.3,
+    duplicate_share=0.12,
+    night_share=0.25,
+    width_px=128,
+    height_px=80,
+)
 TINY = SyntheticSettings(
     target_images=2, val_images=1, pool_images=8, street_share=0.5, duplicate_share=0.3, width_px=80, height_px=64
 )
@@ -123,8 +129,9 @@ def test_the_open_images_layout(root: Path) -> None:
     assert len(ids) == 100 and all(re.fullmatch("[0-9a-f]{16}", image_id) for image_id in ids)
     assert set(boxes["ImageID"]) <= ids
     assert boxes.filter((pl.col("XMin") >= pl.col("XMax")) | (pl.col("YMin") >= pl.col("YMax"))).is_empty()
-    assert boxes.select(pl.min_horizontal(pl.col("XMin", "YMin").min()), pl.max_horizontal(pl.col("XMax", "YMax").max())
-                        ).row(0) == (0.0, 1.0)  # fmt: skip
+    assert boxes.select(
+        pl.min_horizontal(pl.col("XMin", "YMin").min()), pl.max_horizontal(pl.col("XMax", "YMax").max())
+    ).row(0) == (0.0, 1.0)
     assert set(boxes["IsOccluded"]) == {-1, 0, 1}
     assert set(boxes["Source"]) == {"xclick", "activemil"}
     with (folder / "class-descriptions-boxable.csv").open() as file:
@@ -212,8 +219,12 @@ def test_an_empty_folder_is_as_good_as_none_and_extremes_work(tmp_path: Path) ->
     empty = SyntheticSettings(target_images=0, val_images=0, pool_images=0)
     write_dataset(tmp_path / "made", empty)
     assert pl.read_parquet(tmp_path / "made" / "truth.parquet").columns[:5] == [
-        "image_id", "kind", "is_street", "weather", "duplicate_of",
-    ]  # fmt: skip
+        "image_id",
+        "kind",
+        "is_street",
+        "weather",
+        "duplicate_of",
+    ]
     all_streets = SyntheticSettings(0, 1, 0, 3, street_share=1.0, duplicate_share=1.0, width_px=64, height_px=64)
     write_dataset(tmp_path / "streets", all_streets)
     truth = pl.read_parquet(tmp_path / "streets" / "truth.parquet")

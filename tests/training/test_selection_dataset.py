@@ -67,8 +67,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def test_a_loader_with_workers_gives_every_image_in_order_with_its_content(run: Run) -> None:
     dataset = SelectionDataset(run, "first")
     # Processes of their own: what the test suite has imported has threads, which a fork would break.
-    loader = DataLoader(dataset, batch_size=3, num_workers=2, collate_fn=SelectionDataset.collate,
-                        multiprocessing_context="spawn")  # fmt: skip
+    loader = DataLoader(
+        dataset, batch_size=3, num_workers=2, collate_fn=SelectionDataset.collate, multiprocessing_context="spawn"
+    )
     batches = list(loader)
     assert [len(images) for images, _ in batches] == [3, 1]
     pairs = [pair for images, targets in batches for pair in zip(images, targets, strict=True)]

@@ -8,25 +8,26 @@ import platform
 import shutil
 from pathlib import Path
 
+from thresher import extras
 from thresher.errors import SettingsError
-from thresher.features.backbone import BackboneSettings
 from thresher.pretrained import PACKAGED_WEIGHTS, weights_file
 from thresher.run.perform import StageResult
 
-_NEEDED = ("thresher", "numpy", "polars", "pillow", "onnxruntime", "onnx", "timm", "torch", "safetensors", "cyclopts")
+#: What the core needs; each optional part is told besides.
+_CORE = ("thresher", "numpy", "polars", "pillow", "scipy", "safetensors", "cyclopts")
 
 
 def doctor(folder: Path) -> StageResult:
-    """Versions, weights, threads and disk; `failed_items` counts what is needed and missing."""
+    """Versions, optional parts, weights, threads and disk; `failed_items` counts what the core needs and lacks."""
     versions, missing = {"python": platform.python_version()}, []
-    for name in _NEEDED:
+    packages = [package for part in extras.EXTRAS.values() for package in part.values()]
+    for name in dict.fromkeys([*_CORE, *packages]):
         try:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            missing.append(name)
+            if name in _CORE:
+                missing.append(name)
     weights = {name: _weights(name) for name in PACKAGED_WEIGHTS}
-    if weights[BackboneSettings().backbone] == "not installed":
-        missing.append(f"weights of {BackboneSettings().backbone}")
     here = folder.resolve()
     while not here.exists():
         here = here.parent
@@ -35,6 +36,7 @@ def doctor(folder: Path) -> StageResult:
         "done",
         {
             "versions": versions,
+            "optional_parts": {part: _part(part) for part in extras.EXTRAS},
             "weights": weights,
             "threads": len(os.sched_getaffinity(0)),
             "folder": str(here),
@@ -43,6 +45,11 @@ def doctor(folder: Path) -> StageResult:
         },
         failed_items=len(missing),
     )
+
+
+def _part(part: str) -> str:
+    absent = extras.missing(part)
+    return f"lacks {', '.join(absent)}: pip install 'thresher[{part}]'" if absent else "installed"
 
 
 def _weights(backbone: str) -> str:

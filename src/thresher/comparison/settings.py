@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import get_args, get_type_hints
 
 from thresher.errors import SettingsError
+from thresher.run.folder import check_name
 from thresher.selection.written import Budgets, Names
 from thresher.settings import converted, default, did_you_mean
 from thresher.stages.select import SelectSettings
@@ -57,8 +57,7 @@ class CompareSettings:
             raise SettingsError("compare: nothing to train. Give modes, and methods with budgets or baselines.")
         if self.seeds < 1:
             raise SettingsError(f"seeds = {self.seeds}: expected 1 or more.")
-        if not re.fullmatch(r"[\w][\w+-]*", self.name):
-            raise SettingsError(f"name '{self.name}': expected letters, digits, '-', '+' or '_'.")
+        check_name(self.name)
 
     def trials(self) -> list[Trial]:
         """Every training of the comparison, in the order in which they start.

@@ -46,10 +46,12 @@ def clean_boxes(raw: pl.DataFrame | pl.LazyFrame, images: pl.DataFrame) -> tuple
         "path",
         pl.lit("index").alias("stage"),
         "problem",
-        pl.format("{} box at x {}..{}, y {}..{} (shares of the image)", pl.col("label").fill_null("?"),
-                  *(pl.col(name).round(4).cast(pl.String).fill_null("?") for name in ("x0", "x1", "y0", "y1"))
-                  ).alias("detail"),
-    )  # fmt: skip
+        pl.format(
+            "{} box at x {}..{}, y {}..{} (shares of the image)",
+            pl.col("label").fill_null("?"),
+            *(pl.col(name).round(4).cast(pl.String).fill_null("?") for name in ("x0", "x1", "y0", "y1")),
+        ).alias("detail"),
+    )
     kept = frame.filter(pl.col("problem").is_null() | (pl.col("problem") == "box_clipped"))
     boxes = kept.with_columns(pl.col(corners).clip(0.0, 1.0))
     boxes = boxes.select(pl.col(name).cast(dtype) for name, dtype in BOXES.items())
@@ -65,10 +67,16 @@ def _problem_of_box() -> pl.Expr:
     left, top, right, bottom = (corner.clip(0.0, 1.0).cast(pl.Float32) for corner in (x0, y0, x1, y1))
     finite = pl.all_horizontal(corner.is_finite().fill_null(False) for corner in (x0, y0, x1, y1))
     return (
-        pl.when(pl.col("path").is_null()).then(pl.lit("box_without_image"))
-        .when(~finite).then(pl.lit("box_not_finite"))
-        .when((x1 <= x0) | (y1 <= y0)).then(pl.lit("box_empty"))
-        .when((x0 >= 1) | (y0 >= 1) | (x1 <= 0) | (y1 <= 0)).then(pl.lit("box_outside"))
-        .when((right <= left) | (bottom <= top)).then(pl.lit("box_empty"))
-        .when((x0 < -slack_x) | (y0 < -slack_y) | (x1 > 1 + slack_x) | (y1 > 1 + slack_y)).then(pl.lit("box_clipped"))
-    )  # fmt: skip
+        pl.when(pl.col("path").is_null())
+        .then(pl.lit("box_without_image"))
+        .when(~finite)
+        .then(pl.lit("box_not_finite"))
+        .when((x1 <= x0) | (y1 <= y0))
+        .then(pl.lit("box_empty"))
+        .when((x0 >= 1) | (y0 >= 1) | (x1 <= 0) | (y1 <= 0))
+        .then(pl.lit("box_outside"))
+        .when((right <= left) | (bottom <= top))
+        .then(pl.lit("box_empty"))
+        .when((x0 < -slack_x) | (y0 < -slack_y) | (x1 > 1 + slack_x) | (y1 > 1 + slack_y))
+        .then(pl.lit("box_clipped"))
+    )

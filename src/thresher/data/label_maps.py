@@ -53,8 +53,10 @@ def label_map(path: Path, numbers: Int16[np.ndarray, " 256"]) -> UInt8[np.ndarra
     found: Int16[np.ndarray, "h w"] = numbers[values]
     if (found == UNKNOWN).any():
         strange = np.unique(values[found == UNKNOWN]).tolist()
-        raise DataError(f"{path}: values {', '.join(map(str, strange[:8]))} are no class and not void in this "
-                        "taxonomy. Is the mask of another taxonomy or encoding?")  # fmt: skip
+        raise DataError(
+            f"{path}: values {', '.join(map(str, strange[:8]))} are no class and not void in this "
+            "taxonomy. Is the mask of another taxonomy or encoding?"
+        )
     labels: UInt8[np.ndarray, "h w"] = found.astype(np.uint8)
     return labels
 

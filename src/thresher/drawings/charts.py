@@ -81,8 +81,10 @@ def component_sizes_chart(sizes: pl.DataFrame) -> Spec:
         f"Component {most['component']} takes {most['pool_share']:.0%} of the pool's slices "
         f"and {most['target_share']:.0%} of the target's"
     )
-    words = ["Every slice is shared out among the components, however unlikely it is: the broadest takes what fits",
-             "nowhere. Black tick: the component's weight in the mixture."]  # fmt: skip
+    words = [
+        "Every slice is shared out among the components, however unlikely it is: the broadest takes what fits",
+        "nowhere. Black tick: the component's weight in the mixture.",
+    ]
     return finished(alt.layer(bars, ticks), title, words, height=max(160, 30 * len(order)))
 
 
@@ -138,8 +140,10 @@ def map_chart(places: pl.DataFrame, gap: DomainGap) -> Spec:
             color=alt.Color("role:N", title=None, scale=_ROLES, legend=legend()),
         )
     )
-    words = ["Each dot is an image; neighbours look alike to the network. Axes, sizes of clumps and the space between",
-             "them mean nothing (t-SNE)."]  # fmt: skip
+    words = [
+        "Each dot is an image; neighbours look alike to the network. Axes, sizes of clumps and the space between",
+        "them mean nothing (t-SNE).",
+    ]
     title = f"A linear classifier tells target from pool: AUC {gap.auc:.3f} (95% interval {gap.low:.3f}–{gap.high:.3f})"
     return finished(points, title, words, height=460)
 

@@ -46,8 +46,10 @@ def miou_chart(results: pl.DataFrame, means: pl.DataFrame, measured_on: str, str
         raise ValueError("a chart of no training")
     anchors = {"none": " Line across: no weak data.", "all": " Diamond: the whole pool."}
     shown = "".join(words for name, words in anchors.items() if name in rows["method"])
-    words = [f"{_seeds(rows['seeds'].to_list())}.{shown}",
-             f"Every network learns from the same {strong_images} strong images, for as many steps."]  # fmt: skip
+    words = [
+        f"{_seeds(rows['seeds'].to_list())}.{shown}",
+        f"Every network learns from the same {strong_images} strong images, for as many steps.",
+    ]
     return finished(alt.layer(*layers), _title(rows, measured_on), words, height=380)
 
 
@@ -112,11 +114,19 @@ def _colour(methods: list[str]) -> tuple[alt.Color, alt.Shape]:
     shapes = {name: _SHAPES[(n + n // len(_SHAPES)) % len(_SHAPES)] for n, name in enumerate(others)}
     shapes["random"] = "diamond" if len(others) > len(_SHAPES) else "cross"
     return (
-        alt.Color("method:N", title=None, legend=legend(),
-                  scale=alt.Scale(domain=methods, range=[colours[name] for name in methods])),
-        alt.Shape("method:N", title=None, legend=legend(),
-                  scale=alt.Scale(domain=methods, range=[shapes[name] for name in methods])),
-    )  # fmt: skip
+        alt.Color(
+            "method:N",
+            title=None,
+            legend=legend(),
+            scale=alt.Scale(domain=methods, range=[colours[name] for name in methods]),
+        ),
+        alt.Shape(
+            "method:N",
+            title=None,
+            legend=legend(),
+            scale=alt.Scale(domain=methods, range=[shapes[name] for name in methods]),
+        ),
+    )
 
 
 def _lines(means: pl.DataFrame, seeds: pl.DataFrame, methods: list[str], x: _Axis) -> list[alt.Chart]:
@@ -208,8 +218,10 @@ def frequencies_chart(frequencies: pl.DataFrame) -> Spec:
         marks.append(
             base.transform_filter("datum.absent").mark_point(size=40, filled=False, strokeWidth=1.5, opacity=1)
         )
-    words = ["Beside a class: its share of the target's labelled pixels, and whether it is rare (weighs more than the",
-             "average in diversity). Hollow at the left edge: none. Target: by masks; all else: by boxes."]  # fmt: skip
+    words = [
+        "Beside a class: its share of the target's labelled pixels, and whether it is rare (weighs more than the",
+        "average in diversity). Hollow at the left edge: none. Target: by masks; all else: by boxes.",
+    ]
     height = max(160, len(names) * (9 * len(series) + 10))
     return finished(alt.layer(*marks), _rare_title(shares, rare), words, height)
 

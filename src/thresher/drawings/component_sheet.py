@@ -39,8 +39,12 @@ def slice_crop(picture: Image.Image, grid: tuple[int, int], row: int, column: in
     wide, high = picture.width / columns, picture.height / rows
     span = 2 * CONTEXT + 1
     box = ((column - CONTEXT) * wide, (row - CONTEXT) * high)
-    inside = (max(0.0, box[0]), max(0.0, box[1]),
-              min(picture.width, box[0] + span * wide), min(picture.height, box[1] + span * high))  # fmt: skip
+    inside = (
+        max(0.0, box[0]),
+        max(0.0, box[1]),
+        min(picture.width, box[0] + span * wide),
+        min(picture.height, box[1] + span * high),
+    )
     # Cells of one grid are nearly square; drawn to fit a square of `side`, in their own proportions.
     factor = side / (span * max(wide, high))
     crop = Image.new("RGB", (round(span * wide * factor), round(span * high * factor)), _MISSING)

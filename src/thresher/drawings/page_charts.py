@@ -15,10 +15,25 @@ SELECTION = "#a6326f"
 SETS = alt.Scale(domain=["target", "pool", "selection"], range=[TARGET, POOL, SELECTION])
 #: For names without an order, the strongest first, then fainter ones; they come again beyond. And for what has none.
 KINDS = (
-    "#4c78a8", "#f58518", "#54a24b", "#e45756", "#b279a2", "#439894",
-    "#f2cf5b", "#9e765f", "#d67195", "#9ecae9", "#ffbf79", "#88d27a",
-    "#ff9d98", "#d6a5c9", "#83bcb6", "#b79a20", "#d8b5a5", "#fcbfd2",
-)  # fmt: skip
+    "#4c78a8",
+    "#f58518",
+    "#54a24b",
+    "#e45756",
+    "#b279a2",
+    "#439894",
+    "#f2cf5b",
+    "#9e765f",
+    "#d67195",
+    "#9ecae9",
+    "#ffbf79",
+    "#88d27a",
+    "#ff9d98",
+    "#d6a5c9",
+    "#83bcb6",
+    "#b79a20",
+    "#d8b5a5",
+    "#fcbfd2",
+)
 UNKNOWN, _GREY = "none", "#a1a1aa"
 #: Up to so many dots the brush fades those outside it.
 _FADED = 4000
@@ -33,15 +48,24 @@ def histogram_chart(bins: pl.DataFrame, title: str, words: list[str]) -> Spec:
         alt.Chart(held(bins.to_dicts()))
         .mark_rect(opacity=0.55)
         .encode(
-            x=alt.X("from_nats:Q", title="similarity (nats per slice); right = nearer the target",
-                    scale=alt.Scale(zero=False, nice=False), axis=alt.Axis(grid=False, tickCount=10)),
+            x=alt.X(
+                "from_nats:Q",
+                title="similarity (nats per slice); right = nearer the target",
+                scale=alt.Scale(zero=False, nice=False),
+                axis=alt.Axis(grid=False, tickCount=10),
+            ),
             x2="to_nats:Q",
             y2=alt.Y2Datum(0),
             y=alt.Y("share:Q", title="share of the images", axis=alt.Axis(format="%")),
-            color=alt.Color("role:N", title=None, scale=SETS, sort=roles, legend=alt.Legend(
-                orient="top", labelFontSize=13, symbolSize=120, symbolOpacity=1, values=roles)),
+            color=alt.Color(
+                "role:N",
+                title=None,
+                scale=SETS,
+                sort=roles,
+                legend=alt.Legend(orient="top", labelFontSize=13, symbolSize=120, symbolOpacity=1, values=roles),
+            ),
         )
-    )  # fmt: skip
+    )
     return finished(steps, title, words, height=280)
 
 
@@ -57,15 +81,24 @@ def scatter_chart(across: str, across_title: str, points: int, title: str, words
         alt.Chart(alt.NamedData(name=POINTS))
         .mark_circle(size=40 if points < 2000 else 16, clip=True)
         .encode(
-            x=alt.X(f"{across}:Q", title=f"{across_title}; right = nearer the target",
-                    scale=alt.Scale(zero=False, nice=False, padding=8)),
+            x=alt.X(
+                f"{across}:Q",
+                title=f"{across_title}; right = nearer the target",
+                scale=alt.Scale(zero=False, nice=False, padding=8),
+            ),
             y=alt.Y("diversity:Q", title="diversity", scale=alt.Scale(nice=False, padding=8)),
-            color=alt.Color("set:N", title=None, scale=SETS, legend=alt.Legend(
-                orient="top", labelFontSize=13, symbolSize=120, symbolOpacity=1, values=["pool", "selection"])),
+            color=alt.Color(
+                "set:N",
+                title=None,
+                scale=SETS,
+                legend=alt.Legend(
+                    orient="top", labelFontSize=13, symbolSize=120, symbolOpacity=1, values=["pool", "selection"]
+                ),
+            ),
             opacity=opacity,
         )
         .add_params(brush)
-    )  # fmt: skip
+    )
     return finished(dots, title, words, height=420)
 
 
@@ -96,10 +129,11 @@ def places_chart(
             x=alt.X("x:Q", axis=None, scale=plane),
             y=alt.Y("y:Q", axis=None, scale=plane),
             size=alt.condition(chosen, alt.value(46), alt.value(18)),
-            color=alt.Color(f"{colour}:{kind}", title=None if by_set else colour.replace("_", " "), scale=scale,
-                            legend=key),
+            color=alt.Color(
+                f"{colour}:{kind}", title=None if by_set else colour.replace("_", " "), scale=scale, legend=key
+            ),
         )
-    )  # fmt: skip
+    )
     return finished(dots, title, words, height=460)
 
 
@@ -120,9 +154,13 @@ def datasets_chart(shares: pl.DataFrame) -> Spec:
             y=alt.Y("dataset:N", title=None, sort=order, axis=alt.Axis(labelLimit=220)),
             yOffset=alt.YOffset("role:N", sort=["pool", "selection"]),
             x=alt.X("share:Q", title="share of the images", axis=alt.Axis(format="%", tickCount=8)),
-            color=alt.Color("role:N", title=None, legend=legend(),
-                            scale=alt.Scale(domain=["pool", "selection"], range=[POOL, SELECTION])),
+            color=alt.Color(
+                "role:N",
+                title=None,
+                legend=legend(),
+                scale=alt.Scale(domain=["pool", "selection"], range=[POOL, SELECTION]),
+            ),
         )
-    )  # fmt: skip
+    )
     words = ["A longer lower bar: the selection has more of this data set than a random draw would."]
     return finished(bars, "Data sets of the pool and of the selection", words, height=max(90, 30 * len(order)))

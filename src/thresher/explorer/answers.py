@@ -97,10 +97,15 @@ class Answers:
         columns = table.scores.select("layout", "similarity", "diversity").cast(pl.Float32)
         numbers = columns.fill_null(np.nan).to_numpy().T
         names = table.images.filter(role="pool")["dataset"].unique().sort().to_list()
-        sets = table.images.select(
-            pl.when(role="pool").then(pl.col("dataset").replace_strict(names, list(range(len(names))), default=-1))
-            .otherwise(-1)
-        ).to_series().cast(pl.Int16)  # fmt: skip
+        sets = (
+            table.images.select(
+                pl.when(role="pool")
+                .then(pl.col("dataset").replace_strict(names, list(range(len(names))), default=-1))
+                .otherwise(-1)
+            )
+            .to_series()
+            .cast(pl.Int16)
+        )
         parts = (self._places.T, numbers, sets.to_numpy())
         return b"".join(np.ascontiguousarray(part).tobytes() for part in parts)
 
@@ -318,7 +323,11 @@ def settings_of(ask: Mapping[str, Any], duplicate_cosine: float = 0.0) -> Select
     except (TypeError, ValueError) as error:
         raise SettingsError(f"settings: {error}.") from error
     return SelectSettings(
-        method, str(ask.get("budget", SelectSettings.budget)), seed,
+        method,
+        str(ask.get("budget", SelectSettings.budget)),
+        seed,
         diversity_weight=weight if method in MEAN_RANKS else SelectSettings.diversity_weight,
-        quotas=quotas, datasets=datasets, duplicate_cosine=duplicate_cosine,
-    )  # fmt: skip
+        quotas=quotas,
+        datasets=datasets,
+        duplicate_cosine=duplicate_cosine,
+    )

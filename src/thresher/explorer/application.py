@@ -45,8 +45,11 @@ def application(answers: Answers, hosts: Sequence[str]) -> Starlette:
         hosts: Names by which a browser may call it: a page elsewhere that points its own name here is refused.
     """
     asked: dict[str, Callable[[Mapping[str, Any]], Any]] = {
-        "choose": answers.choose, "gallery": answers.gallery, "mark": answers.mark, "save": answers.save,
-    }  # fmt: skip
+        "choose": answers.choose,
+        "gallery": answers.gallery,
+        "mark": answers.mark,
+        "save": answers.save,
+    }
 
     async def picture(request: Request) -> Response:
         row, side = (int(request.path_params[name]) for name in ("row", "side"))

@@ -75,8 +75,10 @@ class RunRows:
         address = split_address(path)
         place = Path(path if address is None else address[0]).resolve()
         if not any(place.is_relative_to(root) for root in self.roots):
-            raise DataError(f"{path}: lies outside the data's folders, so it is not shown. If it may be, start the "
-                            f"explorer with --roots {place.parent}.")  # fmt: skip
+            raise DataError(
+                f"{path}: lies outside the data's folders, so it is not shown. If it may be, start the "
+                f"explorer with --roots {place.parent}."
+            )
         return Path(path)
 
 
@@ -138,7 +140,7 @@ def _row_boxes(opened: OpenedRun, images: pl.DataFrame, classes: Sequence[str]) 
         .select("row", "number", *corners, area=area)
         .collect(engine="streaming")
         .sort("row", "area", "number", *corners, descending=[False, True, *[False] * 5])
-    )  # fmt: skip
+    )
     starts = np.searchsorted(found["row"].to_numpy(), np.arange(images.height + 1)).astype(np.int64)
     return RowBoxes(starts, found.select(corners).to_numpy().astype(np.float32), found["number"].to_numpy())
 

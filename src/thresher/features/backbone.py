@@ -155,8 +155,10 @@ def _fitting_state(
     """The tensors that the model wants, from a checkpoint that may hold more (a classifier)."""
     unfit = [key for key, value in wanted.items() if key not in found or found[key].shape != value.shape]
     if unfit:
-        raise SettingsError(f"weights of '{name}': {len(unfit)} of {len(wanted)} tensors are missing or of another "
-                            f"shape (first: {unfit[0]}). Is it a checkpoint of this model?")  # fmt: skip
+        raise SettingsError(
+            f"weights of '{name}': {len(unfit)} of {len(wanted)} tensors are missing or of another "
+            f"shape (first: {unfit[0]}). Is it a checkpoint of this model?"
+        )
     return {key: found[key] for key in wanted}
 
 

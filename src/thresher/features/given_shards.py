@@ -78,8 +78,12 @@ def project_given(
 def write_given(run: Run, given: GivenVectors, images: pl.DataFrame, tasks: Sequence[Task], track: Track[Any]) -> None:
     """A shard for each task; what is there already, made from the same vectors, is kept."""
     projection = load_projection(run.projection)
-    sizes = _Sizes({name: (width, height) for name, width, height in
-                    images.select("image_id", "width_px", "height_px").iter_rows()})  # fmt: skip
+    sizes = _Sizes(
+        {
+            name: (width, height)
+            for name, width, height in images.select("image_id", "width_px", "height_px").iter_rows()
+        }
+    )
     for task in track(tasks, len(tasks), "reading vectors"):
         if shard_is_current(Path(task.path), task.fingerprint):
             continue

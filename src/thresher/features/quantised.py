@@ -48,8 +48,14 @@ def quantise(network: Path, to: Path, inputs: Iterable[Float32[np.ndarray, "1 3 
         name = graph.input[0].name
         first = next(node.name for node in graph.node if node.op_type == "Conv")
         quantize_static(
-            str(prepared), str(made), Reader(), quant_format=QuantFormat.QDQ, per_channel=True,
-            activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, nodes_to_exclude=[first],
-        )  # fmt: skip
+            str(prepared),
+            str(made),
+            Reader(),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            nodes_to_exclude=[first],
+        )
         with replacing(to) as file:
             file.write(made.read_bytes())

@@ -92,9 +92,6 @@ class Worker:
 
     def __init__(self, settings: WorkerSettings) -> None:
         """Open the backbone."""
-        import torch
-
-        torch.set_num_threads(1)
         self.settings = settings
         self.backbone: Backbone = open_backbone(local_copy(settings.backbone), settings.mean, settings.std)
         self.sampled = _Samples(())
@@ -213,6 +210,9 @@ def as_line(value: Any) -> str:
 
 def answerer(first_line: str) -> Callable[[str], str]:
     """What a worker process calls for each task (`thresher.workers.serve`); the first line holds `WorkerSettings`."""
+    import torch
+
+    torch.set_num_threads(1)  # as many workers as processors; in a process of its own it disturbs nobody
     return functools.partial(answer, Worker(from_json(WorkerSettings, first_line)))
 
 

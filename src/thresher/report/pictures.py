@@ -14,7 +14,7 @@ import polars as pl
 from thresher.data.images import rgb_image
 from thresher.drawings.thumbnails import LARGE, SMALL, WIDE, Shown, jpeg, thumbnail
 from thresher.errors import DataError
-from thresher.features.shards import with_slices
+from thresher.features.shards import has_grid, with_slices
 from thresher.files import replacing
 from thresher.run.opened import OpenedRun
 from thresher.run.perform import Track
@@ -54,6 +54,8 @@ def heat_of(opened: OpenedRun, frames: Sequence[pl.DataFrame]) -> dict[str, Heat
     from thresher.stages.heat import HeatMaps, mixture_fits
 
     run = opened.run
+    if not opened.has_vectors or not has_grid(opened.pooled):
+        return {}
     ids = with_slices(run.slices, {name for frame in frames for name in frame["image_id"]})
     if not mixture_fits(run, ids):
         return {}

@@ -13,6 +13,7 @@ from jaxtyping import Float16
 from thresher import tables
 from thresher.data.taxonomy import Taxonomy, load_taxonomy
 from thresher.errors import SettingsError
+from thresher.frames import Table
 from thresher.run.folder import AnyRun, as_run
 from thresher.run.reading import none_of, read_scores, read_selection, selection_names
 from thresher.run_files import existing
@@ -216,11 +217,11 @@ class OpenedRun:
         return path
 
 
-def selected(run: AnyRun, name: str) -> pl.DataFrame:
+def selected(run: AnyRun, name: str) -> Table:
     """The selection of that name with the images' columns beside it, rank 1 first.
 
     Raises:
         SettingsError: there is no such selection.
     """
     run = as_run(run)
-    return OpenedRun(run).selection(name)
+    return Table.of(OpenedRun(run).selection(name))

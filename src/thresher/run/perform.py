@@ -178,8 +178,10 @@ def _versions() -> dict[str, str]:
 
 def _named(error: OSError, record: Record) -> ThresherError:
     reason = error.strerror or str(error)
-    return DataError(f"{record.folder}: {reason} ({error.filename or 'while writing'}). What was finished is kept; "
-                     "make room or mend it, then run the same command again.")  # fmt: skip
+    return DataError(
+        f"{record.folder}: {reason} ({error.filename or 'while writing'}). What was finished is kept; "
+        "make room or mend it, then run the same command again."
+    )
 
 
 def _refuse_unfinished(run: Run, stages: Sequence[str]) -> None:

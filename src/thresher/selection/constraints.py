@@ -68,8 +68,10 @@ def constrained(
     if unranked:
         nowhere = pl.DataFrame({"image_id": unranked}, schema={"image_id": pl.String}).with_columns(score=None)
         rows = pl.concat([rows, nowhere.cast({"score": pl.Float64})])
-    return Constrained(rows.with_columns(rank=pl.int_range(1, rows.height + 1, dtype=pl.Int64)).select(
-        "image_id", "rank", "score"), unmet)  # fmt: skip
+    return Constrained(
+        rows.with_columns(rank=pl.int_range(1, rows.height + 1, dtype=pl.Int64)).select("image_id", "rank", "score"),
+        unmet,
+    )
 
 
 def parsed_quotas(texts: Collection[str], known: Collection[str]) -> dict[str, int]:

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from thresher.errors import DataError, SettingsError
-from thresher.frames import as_table
+from thresher.frames import Table, as_table
 from thresher.selection.choose import Wishes, chosen_from, refuse_unknown
 from thresher.selection.constraints import parsed_quotas
 from thresher.selection.diversity import (
@@ -34,7 +34,7 @@ def diversity(
     weights: Mapping[str, float] | None = None,
     *,
     image_ids: Sequence[str] | None = None,
-) -> pl.DataFrame:
+) -> Table:
     """How many objects of how many, and how rare, classes the boxes of each image hold.
 
     div(x) = Σ_c w_c · log2(1 + n_c(x)), as `thresher score` works it out.
@@ -71,7 +71,7 @@ def diversity(
     areas = covered_areas(counted_boxes(table.lazy(), wanted)) if has_corners else _no_areas()
     scores = diversity_scores(counts, areas, labelled, found).sort("image_id")
     area = pl.col("covered_area") if has_corners else pl.lit(None, pl.Float64).alias("covered_area")
-    return scores.select("image_id", "diversity", "objects", "classes", "class_entropy_bits", area)
+    return Table.of(scores.select("image_id", "diversity", "objects", "classes", "class_entropy_bits", area))
 
 
 def choose(
@@ -84,7 +84,7 @@ def choose(
     quotas: Mapping[str, int] | None = None,
     pinned: Collection[str] = (),
     excluded: Collection[str] = (),
-) -> pl.DataFrame:
+) -> Table:
     """Choose images by one or more scores, and say why.
 
     Several scores are joined by the weighted mean of their ranks, since their units differ; ties break by image id, so
@@ -126,7 +126,7 @@ def choose(
     values = weighted_ranks({name: table[name] for name in used}, worth)
     order = _ranked(table.select("image_id", values.alias("score")))
     made = chosen_from(order, wishes, counts)
-    return _with_why(made.chosen, table, names, counts)
+    return Table.of(_with_why(made.chosen, table, names, counts))
 
 
 def _boxes(boxes: Any) -> pl.DataFrame:

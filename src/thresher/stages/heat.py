@@ -13,12 +13,19 @@ from thresher.data.images import rgb_image
 from thresher.density.mixture import Mixture, load_mixture, log_density
 from thresher.drawings.heat_map import HeatScale, heat_map, heat_scale
 from thresher.errors import DataError
-from thresher.features.shards import slices_of
+from thresher.features.shards import has_grid, slices_of
 from thresher.run.folder import Run
 from thresher.run.opened import OpenedRun
 
 #: The scale is of so many of the target's images, where insight has not measured it.
 _SCALE_IMAGES, _SEED = 200, 0
+
+
+#: Why there is no heat map of a run whose images were given as one vector each.
+NO_GRID = (
+    "heat maps: this run has one vector per image (embed --vectors), so nothing is known of an image's parts. "
+    "Embed with the backbone, or with grids of vectors, to see them."
+)
 
 
 class HeatMaps:
@@ -28,8 +35,10 @@ class HeatMaps:
         """Read the mixture.
 
         Raises:
-            DataError: fit has not run.
+            DataError: fit has not run, or the run has one vector per image and no grids.
         """
+        if opened.has_vectors and not has_grid(opened.pooled):
+            raise DataError(NO_GRID)
         self._run = opened.run
         self._mixture: Mixture = load_mixture(self._run.mixture)
         self.scale: HeatScale = _held_out_scale(self._run) or _fitted_scale(opened, self._mixture)

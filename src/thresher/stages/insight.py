@@ -27,12 +27,13 @@ from thresher.density.similarity import mean_log_density
 from thresher.density.slice_block import SliceBlock
 from thresher.drawings.heat_map import heat_scale
 from thresher.errors import DataError, SettingsError
-from thresher.features.shards import slices_of
+from thresher.features.shards import has_grid, slices_of
 from thresher.files import replacing
 from thresher.run.folder import AnyRun, Run, as_run
 from thresher.run.opened import OpenedRun
 from thresher.run.perform import StageResult, Track, file_digest, perform, untracked
 from thresher.settings import Texts, converted, default
+from thresher.stages.heat import NO_GRID
 from thresher.stages.insight_pictures import draw_components, draw_heat_maps
 
 _CHARTS = ("components_tried", "components", "similarities", "map")
@@ -66,8 +67,14 @@ class InsightSettings:
         Raises:
             SettingsError: names the setting, its value and what is expected.
         """
-        least = {"pool_images": 2, "map_images": 4, "slices_per_component": 1, "heat_maps": 0, "folds": 2,
-                 "resamples": 1}  # fmt: skip
+        least = {
+            "pool_images": 2,
+            "map_images": 4,
+            "slices_per_component": 1,
+            "heat_maps": 0,
+            "folds": 2,
+            "resamples": 1,
+        }
         for name, number in least.items():
             if getattr(self, name) < number:
                 raise SettingsError(f"{name} = {getattr(self, name)}: expected {number} or more.")
@@ -132,8 +139,12 @@ def _drawn(opened: OpenedRun, settings: InsightSettings) -> _Drawn:
             "images.parquet lists them, problems.parquet those that could not be read."
         )
     ranked = opened.scores.sort(["similarity", "image_id"], descending=[True, False])["image_id"].to_list()
-    heat = _ranked_places(ranked, settings.heat_maps)
-    heat |= {f"asked-{number}": image_id for number, image_id in enumerate(settings.heat_ids, 1)}
+    heat: dict[str, str] = {}
+    if has_grid(opened.pooled):
+        heat = _ranked_places(ranked, settings.heat_maps)
+        heat |= {f"asked-{number}": image_id for number, image_id in enumerate(settings.heat_ids, 1)}
+    elif settings.heat_ids:
+        raise SettingsError(f"heat_ids: {NO_GRID}")
     ranks = {image_id: rank for rank, image_id in enumerate(ranked, 1)}
     return _Drawn(target, _some(pool, settings.pool_images, settings.seed), heat, ranks, paths)
 
@@ -200,10 +211,15 @@ def _work(
     problems = draw_components(run, made["component_slices"], made["components"], drawn.paths, target)
     problems |= draw_heat_maps(run, drawn.heat, drawn.ranks, drawn.paths, mixture, held_out, target, track)
     rows: list[dict[str, object]] = [
-        {"image_id": image_id, "path": str(drawn.paths[image_id]), "stage": "insight", "problem": "image_unreadable",
-         "detail": reason}
+        {
+            "image_id": image_id,
+            "path": str(drawn.paths[image_id]),
+            "stage": "insight",
+            "problem": "image_unreadable",
+            "detail": reason,
+        }
         for image_id, reason in sorted(problems.items())
-    ]  # fmt: skip
+    ]
     run.add_problems("insight", tables.from_rows(rows, tables.PROBLEMS))
     with replacing(run.insight / "summary.json") as file:
         file.write((json.dumps(summary, indent=1) + "\n").encode())

@@ -52,8 +52,12 @@ def draw_components(
     rows_drawn = []
     for size in sizes.sort("target_share", descending=True).iter_rows(named=True):
         own_crops = [crops[key] for key in sorted(crops) if key[0] == size["component"]]
-        lines = [f"component {size['component']}", f"{size['target_share']:.1%} of target slices",
-                 f"{size['pool_share']:.1%} of pool slices", f"weight {size['weight']:.3f}"]  # fmt: skip
+        lines = [
+            f"component {size['component']}",
+            f"{size['target_share']:.1%} of target slices",
+            f"{size['pool_share']:.1%} of pool slices",
+            f"weight {size['weight']:.3f}",
+        ]
         rows_drawn.append(ComponentRow(lines, own_crops))
     words = "Each row: the target's slices most typical of one component, best first. The yellow cell is the slice; "
     words += "around it, one cell of context (grey: beyond the image). Below: its log p."

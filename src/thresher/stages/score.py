@@ -199,8 +199,10 @@ def _class_scores(path: Path | None, known: tuple[str, ...]) -> dict[str, float]
     worths = tomllib.loads(path.read_text("utf-8"))
     for name, worth in worths.items():
         if name not in known or not isinstance(worth, int | float) or worth < 0:
-            raise SettingsError(f"{path}: {name} = {worth!r}: expected a class of interest ({', '.join(known)}) "
-                                "and a number, 0 or more.")  # fmt: skip
+            raise SettingsError(
+                f"{path}: {name} = {worth!r}: expected a class of interest ({', '.join(known)}) "
+                "and a number, 0 or more."
+            )
     return worths
 
 

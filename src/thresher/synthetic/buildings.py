@@ -83,9 +83,11 @@ def _corners(
     first, second = (first_x, first_z), (second_x, second_z)
     left, right = (first, second) if side > 0 else (second, first)
     return [
-        camera.at(left[0], height, left[1]), camera.at(right[0], height, right[1]),
-        camera.at(right[0], 0, right[1]), camera.at(left[0], 0, left[1]),
-    ]  # fmt: skip
+        camera.at(left[0], height, left[1]),
+        camera.at(right[0], height, right[1]),
+        camera.at(right[0], 0, right[1]),
+        camera.at(left[0], 0, left[1]),
+    ]
 
 
 def _roof(canvas: Canvas, rng: np.random.Generator, camera: Camera, plot: Plot, colour: Colour, gabled: bool) -> None:
@@ -102,9 +104,11 @@ def _roof(canvas: Canvas, rng: np.random.Generator, camera: Camera, plot: Plot, 
         ]
         canvas.polygon(gable, shaded(colour, 0.75), "building")
     slope = [
-        camera.at(overhang, height, near), camera.at(overhang, height, far),
-        camera.at(ridge, height + rise, far), camera.at(ridge, height + rise, near),
-    ]  # fmt: skip
+        camera.at(overhang, height, near),
+        camera.at(overhang, height, far),
+        camera.at(ridge, height + rise, far),
+        camera.at(ridge, height + rise, near),
+    ]
     canvas.polygon(slope, colour, "building")
     for row in range(1, 4):
         share = row / 4
@@ -199,9 +203,12 @@ def _window(
 
 
 def _shop_fronts(
-    draw: ImageDraw.ImageDraw, glow: Image.Image | None, rng: np.random.Generator,
-    place: tuple[int, int, float, float], trim: Colour,
-) -> None:  # fmt: skip
+    draw: ImageDraw.ImageDraw,
+    glow: Image.Image | None,
+    rng: np.random.Generator,
+    place: tuple[int, int, float, float],
+    trim: Colour,
+) -> None:
     width, height, top, storey_px = place
     shops = max(1, int(width / (storey_px * 1.8)))
     for shop in range(shops):

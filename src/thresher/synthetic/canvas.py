@@ -207,13 +207,19 @@ class Canvas:
             left, top, right, bottom = thing.extent
             found.append(
                 Box(
-                    thing.label, x0 / self.width_px, y0 / self.height_px, x1 / self.width_px, y1 / self.height_px,
+                    thing.label,
+                    x0 / self.width_px,
+                    y0 / self.height_px,
+                    x1 / self.width_px,
+                    y1 / self.height_px,
                     number,
                     occluded=pixels < OCCLUDED_BELOW * thing.drawn_pixels,
                     truncated=left < -0.5 or top < -0.5 or right > self.width_px + 0.5 or bottom > self.height_px + 0.5,
-                    group=thing.group, depiction=thing.depiction, inside=thing.inside,
+                    group=thing.group,
+                    depiction=thing.depiction,
+                    inside=thing.inside,
                 )
-            )  # fmt: skip
+            )
         return tuple(found)
 
     def _seen(self, colour: Colour) -> Colour:
@@ -252,9 +258,11 @@ def visible_extents(instances: UInt16[np.ndarray, "h w"]) -> dict[int, tuple[int
     present, starts, counts = np.unique(numbers[order], return_index=True, return_counts=True)
     rows, columns = rows[order], columns[order]
     ends = (
-        np.minimum.reduceat(columns, starts), np.minimum.reduceat(rows, starts),
-        np.maximum.reduceat(columns, starts) + 1, np.maximum.reduceat(rows, starts) + 1,
-    )  # fmt: skip
+        np.minimum.reduceat(columns, starts),
+        np.minimum.reduceat(rows, starts),
+        np.maximum.reduceat(columns, starts) + 1,
+        np.maximum.reduceat(rows, starts) + 1,
+    )
     table = np.stack([present.astype(np.int64), *ends, counts], axis=1)
     return {row[0]: (row[1], row[2], row[3], row[4], row[5]) for row in table.tolist()}
 
@@ -265,9 +273,11 @@ def bar(start: Point, end: Point, width: float) -> list[Point]:
     length = math.hypot(along_x, along_y) or 1.0
     off_x, off_y = -along_y / length * width / 2, along_x / length * width / 2
     return [
-        (start[0] + off_x, start[1] + off_y), (end[0] + off_x, end[1] + off_y),
-        (end[0] - off_x, end[1] - off_y), (start[0] - off_x, start[1] - off_y),
-    ]  # fmt: skip
+        (start[0] + off_x, start[1] + off_y),
+        (end[0] + off_x, end[1] + off_y),
+        (end[0] - off_x, end[1] - off_y),
+        (start[0] - off_x, start[1] - off_y),
+    ]
 
 
 def mean(first: Point, second: Point) -> Point:

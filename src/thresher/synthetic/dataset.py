@@ -37,10 +37,26 @@ COUNTED = ("person", "rider", "car", "truck", "bus", "train", "motorcycle", "bic
 RARE = 0.13
 #: Source: cityscapesScripts labels.py, columns trainId and id; void becomes 0, "unlabeled".
 LABEL_IDS = {
-    "road": 7, "sidewalk": 8, "building": 11, "wall": 12, "fence": 13, "pole": 17, "traffic light": 19,
-    "traffic sign": 20, "vegetation": 21, "terrain": 22, "sky": 23, "person": 24, "rider": 25, "car": 26, "truck": 27,
-    "bus": 28, "train": 31, "motorcycle": 32, "bicycle": 33,
-}  # fmt: skip
+    "road": 7,
+    "sidewalk": 8,
+    "building": 11,
+    "wall": 12,
+    "fence": 13,
+    "pole": 17,
+    "traffic light": 19,
+    "traffic sign": 20,
+    "vegetation": 21,
+    "terrain": 22,
+    "sky": 23,
+    "person": 24,
+    "rider": 25,
+    "car": 26,
+    "truck": 27,
+    "bus": 28,
+    "train": 31,
+    "motorcycle": 32,
+    "bicycle": 33,
+}
 #: Shapes of the pool's photos (width over height) and how common they are, for streets and decoys alike.
 ASPECTS = {16 / 9: 0.36, 3 / 2: 0.2, 4 / 3: 0.26, 1.0: 0.04, 3 / 4: 0.09, 2 / 3: 0.05}
 DECOY_SHARES = {"indoor": 0.3, "object": 0.2, "car_object": 0.15, "texture": 0.15, "nature": 0.2}
@@ -197,11 +213,14 @@ def _write_pool(root: Path, settings: SyntheticSettings) -> None:
         boxes += annotation_rows(scene, plan.image_id, rng)
         truth.append(
             {
-                "image_id": plan.image_id, "kind": plan.kind, "is_street": plan.kind == "street",
+                "image_id": plan.image_id,
+                "kind": plan.kind,
+                "is_street": plan.kind == "street",
                 "weather": scene.weather,
-                "duplicate_of": None if plan.copy_of is None else plans[plan.copy_of].image_id, **thing_counts(scene),
+                "duplicate_of": None if plan.copy_of is None else plans[plan.copy_of].image_id,
+                **thing_counts(scene),
             }
-        )  # fmt: skip
+        )
     # In the order of the ids, which are random: the order of rows must not tell streets from decoys.
     boxes.sort(key=lambda row: str(row["ImageID"]))
     (folder / "train-annotations-bbox.csv").write_bytes(boxes_csv(boxes))

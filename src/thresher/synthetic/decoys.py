@@ -65,9 +65,16 @@ def _lighting(rng: np.random.Generator) -> Weather:
     gain, warmth = rng.uniform(0.6, 1.3), rng.uniform(-0.1, 0.16)
     light = (gain * (1 + warmth), gain, gain * (1 - warmth))
     return Weather(
-        "indoor", light, (0, 0, 0), (0, 0, 0), 0, 0, saturation=rng.uniform(0.35, 0.95),
-        blur_px=min(0.75, max(0.0, rng.normal(0.15, 0.3))), noise=rng.uniform(2, 6),
-    )  # fmt: skip
+        "indoor",
+        light,
+        (0, 0, 0),
+        (0, 0, 0),
+        0,
+        0,
+        saturation=rng.uniform(0.35, 0.95),
+        blur_px=min(0.75, max(0.0, rng.normal(0.15, 0.3))),
+        noise=rng.uniform(2, 6),
+    )
 
 
 def _plain_ground(canvas: Canvas, rng: np.random.Generator) -> tuple[Camera, Colour]:
@@ -310,8 +317,15 @@ def _inhabitants(canvas: Canvas, rng: np.random.Generator, camera: Camera, meado
         elif chance < 0.7:
             draw_bush(canvas, rng, pose, rng.uniform(1, 3), rng.uniform(0.6, 1.6))
         elif chance < 0.93:
-            name, size, coat = picked(rng, (("Dog", 0.8, (140, 104, 70)), ("Sheep", 1.1, (214, 210, 200)),
-                                            ("Horse", 2.0, (110, 72, 48)), ("Cattle", 2.0, (90, 70, 60))))  # fmt: skip
+            name, size, coat = picked(
+                rng,
+                (
+                    ("Dog", 0.8, (140, 104, 70)),
+                    ("Sheep", 1.1, (214, 210, 200)),
+                    ("Horse", 2.0, (110, 72, 48)),
+                    ("Cattle", 2.0, (90, 70, 60)),
+                ),
+            )
             canvas.set_depth(z)
             draw_four_legged(canvas, rng, camera.at(pose.x, 0, z), size * camera.scale(z), name, varied(rng, coat, 26))
         else:

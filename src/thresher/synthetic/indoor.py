@@ -50,9 +50,11 @@ def draw_room(canvas: Canvas, rng: np.random.Generator) -> None:
     side = rng.uniform(2.0, 5.0)
     room = Room(-side * rng.uniform(0.6, 1.4), side, rng.uniform(4.5, 9.0), rng.uniform(2.4, 3.4))
     camera = Camera(
-        focal_px=rng.uniform(0.8, 1.2) * (width * height) ** 0.5 * 1.1, centre_px=width * rng.uniform(0.3, 0.7),
-        horizon_px=height * rng.uniform(0.3, 0.52), height_m=rng.uniform(1.2, 1.8),
-    )  # fmt: skip
+        focal_px=rng.uniform(0.8, 1.2) * (width * height) ** 0.5 * 1.1,
+        centre_px=width * rng.uniform(0.3, 0.7),
+        horizon_px=height * rng.uniform(0.3, 0.52),
+        height_m=rng.uniform(1.2, 1.8),
+    )
     if rng.random() < 0.25:
         with canvas.thing("Building", inside=True):
             _shell(canvas, rng, camera, room)
@@ -295,8 +297,12 @@ def draw_lamp(canvas: Canvas, rng: np.random.Generator, pose: Pose) -> None:
     with canvas.thing("Lamp"):
         canvas.limb(foot, top, 0.04 * scale, (70, 66, 62))
         canvas.ellipse(foot, (0.15 * scale, 0.04 * scale), (60, 56, 52))
-        shade_shape = [(top[0] - 0.14 * scale, top[1] - 0.3 * scale), (top[0] + 0.14 * scale, top[1] - 0.3 * scale),
-                       (top[0] + 0.25 * scale, top[1]), (top[0] - 0.25 * scale, top[1])]  # fmt: skip
+        shade_shape = [
+            (top[0] - 0.14 * scale, top[1] - 0.3 * scale),
+            (top[0] + 0.14 * scale, top[1] - 0.3 * scale),
+            (top[0] + 0.25 * scale, top[1]),
+            (top[0] - 0.25 * scale, top[1]),
+        ]
         canvas.polygon(shade_shape, varied(rng, (240, 220, 170), 14))
 
 
@@ -321,6 +327,14 @@ def draw_houseplant(canvas: Canvas, rng: np.random.Generator, pose: Pose) -> Non
 
 
 FURNITURE: tuple[Callable[[Canvas, np.random.Generator, Pose], None], ...] = (
-    draw_chair, draw_chair, draw_chair, draw_table, draw_table, draw_couch, draw_bed, draw_bookcase, draw_lamp,
+    draw_chair,
+    draw_chair,
+    draw_chair,
+    draw_table,
+    draw_table,
+    draw_couch,
+    draw_bed,
+    draw_bookcase,
+    draw_lamp,
     draw_houseplant,
-)  # fmt: skip
+)

@@ -12,17 +12,51 @@ from thresher.synthetic.canvas import Box, Scene
 
 #: Source: Open Images V7, class-descriptions-boxable.csv, and for the nesting bbox_labels_600_hierarchy.json.
 LABEL_IDS = {
-    "Vehicle": "/m/07yv9", "Land vehicle": "/m/01prls", "Car": "/m/0k4j", "Truck": "/m/07r04", "Bus": "/m/01bjv",
-    "Train": "/m/07jdr", "Bicycle": "/m/0199g", "Motorcycle": "/m/04_sv", "Person": "/m/01g317", "Man": "/m/04yx4",
-    "Woman": "/m/03bt1vf", "Boy": "/m/01bl7v", "Girl": "/m/05r655", "Traffic light": "/m/015qff",
-    "Traffic sign": "/m/01mqdt", "Street light": "/m/033rq4", "Building": "/m/0cgh4", "House": "/m/03jm5",
-    "Plant": "/m/05s2s", "Tree": "/m/07j7r", "Houseplant": "/m/03fp41", "Flower": "/m/0c9ph5",
-    "Furniture": "/m/0c_jw", "Chair": "/m/01mzpv", "Table": "/m/04bcr3", "Couch": "/m/02crq1", "Bed": "/m/03ssj5",
-    "Bookcase": "/m/03__z0", "Lamp": "/m/0dtln", "Picture frame": "/m/06z37_", "Television": "/m/07c52",
-    "Window": "/m/0d4v4", "Mug": "/m/02jvh9", "Book": "/m/0bt_c3", "Vase": "/m/02s195", "Ball": "/m/018xm",
-    "Apple": "/m/014j1m", "Animal": "/m/0jbk", "Bird": "/m/015p6", "Dog": "/m/0bt9lr", "Cat": "/m/01yrx",
-    "Sheep": "/m/07bgp", "Horse": "/m/03k3r", "Cattle": "/m/01xq0k1",
-}  # fmt: skip
+    "Vehicle": "/m/07yv9",
+    "Land vehicle": "/m/01prls",
+    "Car": "/m/0k4j",
+    "Truck": "/m/07r04",
+    "Bus": "/m/01bjv",
+    "Train": "/m/07jdr",
+    "Bicycle": "/m/0199g",
+    "Motorcycle": "/m/04_sv",
+    "Person": "/m/01g317",
+    "Man": "/m/04yx4",
+    "Woman": "/m/03bt1vf",
+    "Boy": "/m/01bl7v",
+    "Girl": "/m/05r655",
+    "Traffic light": "/m/015qff",
+    "Traffic sign": "/m/01mqdt",
+    "Street light": "/m/033rq4",
+    "Building": "/m/0cgh4",
+    "House": "/m/03jm5",
+    "Plant": "/m/05s2s",
+    "Tree": "/m/07j7r",
+    "Houseplant": "/m/03fp41",
+    "Flower": "/m/0c9ph5",
+    "Furniture": "/m/0c_jw",
+    "Chair": "/m/01mzpv",
+    "Table": "/m/04bcr3",
+    "Couch": "/m/02crq1",
+    "Bed": "/m/03ssj5",
+    "Bookcase": "/m/03__z0",
+    "Lamp": "/m/0dtln",
+    "Picture frame": "/m/06z37_",
+    "Television": "/m/07c52",
+    "Window": "/m/0d4v4",
+    "Mug": "/m/02jvh9",
+    "Book": "/m/0bt_c3",
+    "Vase": "/m/02s195",
+    "Ball": "/m/018xm",
+    "Apple": "/m/014j1m",
+    "Animal": "/m/0jbk",
+    "Bird": "/m/015p6",
+    "Dog": "/m/0bt9lr",
+    "Cat": "/m/01yrx",
+    "Sheep": "/m/07bgp",
+    "Horse": "/m/03k3r",
+    "Cattle": "/m/01xq0k1",
+}
 ROOT_ID = "/m/0bl9f"  # "Entity"; it has no row in class-descriptions-boxable.csv
 #: Which labels hold which; labels that stand in no value here and hold nothing hang from the root.
 NESTING: dict[str, tuple[str, ...]] = {
@@ -35,9 +69,20 @@ NESTING: dict[str, tuple[str, ...]] = {
     "Animal": ("Bird", "Dog", "Cat", "Sheep", "Horse", "Cattle"),
 }
 COLUMNS = (
-    "ImageID", "Source", "LabelName", "Confidence", "XMin", "XMax", "YMin", "YMax",
-    "IsOccluded", "IsTruncated", "IsGroupOf", "IsDepiction", "IsInside",
-)  # fmt: skip
+    "ImageID",
+    "Source",
+    "LabelName",
+    "Confidence",
+    "XMin",
+    "XMax",
+    "YMin",
+    "YMax",
+    "IsOccluded",
+    "IsTruncated",
+    "IsGroupOf",
+    "IsDepiction",
+    "IsInside",
+)
 FLAGS = COLUMNS[8:]
 
 #: How often a label is boxed at all in an image that shows it; labels that are not named here: nearly always.
@@ -65,9 +110,15 @@ def annotation_rows(scene: Scene, image_id: str, rng: np.random.Generator) -> li
         flags = (box.occluded, box.truncated, box.group, box.depiction, box.inside)
         x0, y0, x1, y1 = _corners(box, rng)
         row: dict[str, object] = {
-            "ImageID": image_id, "Source": "activemil" if machine else "xclick", "LabelName": LABEL_IDS[box.label],
-            "Confidence": 1, "XMin": x0, "XMax": x1, "YMin": y0, "YMax": y1,
-        }  # fmt: skip
+            "ImageID": image_id,
+            "Source": "activemil" if machine else "xclick",
+            "LabelName": LABEL_IDS[box.label],
+            "Confidence": 1,
+            "XMin": x0,
+            "XMax": x1,
+            "YMin": y0,
+            "YMax": y1,
+        }
         unsaid = rng.random(2) < _UNKNOWN  # only occluded and truncated are ever left open by people
         for number, (name, flag) in enumerate(zip(FLAGS, flags, strict=True)):
             row[name] = -1 if machine or (number < 2 and unsaid[number]) else int(flag)

@@ -165,15 +165,21 @@ def draw_sign(canvas: Canvas, rng: np.random.Generator, pose: Pose) -> None:
             canvas.dot(
                 top, (0.74 * radius, 0.74 * radius), picked(rng, ((238, 238, 232), (190, 30, 34), (30, 70, 160)))
             )
-            canvas.detail(rectangle(top[0] - 0.45 * radius, top[1] - 0.12 * radius, top[0] + 0.45 * radius,
-                                    top[1] + 0.14 * radius), picked(rng, ((24, 24, 26), (240, 240, 236))))  # fmt: skip
+            canvas.detail(
+                rectangle(
+                    top[0] - 0.45 * radius, top[1] - 0.12 * radius, top[0] + 0.45 * radius, top[1] + 0.14 * radius
+                ),
+                picked(rng, ((24, 24, 26), (240, 240, 236))),
+            )
         elif kind < 0.6:
             canvas.polygon(_regular(top, radius * 1.15, 3, 0), (196, 34, 36), "traffic sign")
             canvas.detail(_regular(top, radius * 0.72, 3, 0), (240, 238, 228))
         elif kind < 0.75:
             canvas.polygon(_regular(top, radius, 8, math.pi / 8), (186, 28, 34), "traffic sign")
-            canvas.detail(rectangle(top[0] - 0.6 * radius, top[1] - 0.16 * radius, top[0] + 0.6 * radius,
-                                    top[1] + 0.16 * radius), (240, 238, 232))  # fmt: skip
+            canvas.detail(
+                rectangle(top[0] - 0.6 * radius, top[1] - 0.16 * radius, top[0] + 0.6 * radius, top[1] + 0.16 * radius),
+                (240, 238, 232),
+            )
         else:
             wide = radius * (2.4 if kind > 0.9 else 0.9)
             board = rectangle(top[0] - wide, top[1] - radius, top[0] + wide, top[1] + radius)
@@ -208,8 +214,9 @@ def draw_traffic_light(canvas: Canvas, rng: np.random.Generator, pose: Pose, gre
             high_px, wide_px = 1.0 * scale, 0.19 * scale
             canvas.polygon(rectangle(x - wide_px, y - high_px, x + wide_px, y), (26, 28, 28), "traffic light")
             shining = 2 if green else 0
-            for place, (on, off) in enumerate((((240, 50, 40), (70, 26, 26)), ((240, 190, 50), (74, 60, 26)),
-                                               ((60, 220, 130), (24, 62, 44)))):  # fmt: skip
+            for place, (on, off) in enumerate(
+                (((240, 50, 40), (70, 26, 26)), ((240, 190, 50), (74, 60, 26)), ((60, 220, 130), (24, 62, 44)))
+            ):
                 radius = 0.125 * scale
                 middle = (x, y - high_px * (0.83 - 0.33 * place))
                 canvas.dot(middle, (radius, radius), on if place == shining else off)

@@ -110,10 +110,14 @@ def _road(rng: np.random.Generator) -> Road:
     own = -(lane / 2 + (lanes_right - 1) * lane * (rng.random() < 0.4)) + rng.uniform(-0.4, 0.4)
     parking = (2.2 * (rng.random() < 0.6), 2.2 * (rng.random() < 0.65))
     return Road(
-        middle=own, lane=lane, lanes_left=lanes_left, lanes_right=lanes_right, parking=parking,
+        middle=own,
+        lane=lane,
+        lanes_left=lanes_left,
+        lanes_right=lanes_right,
+        parking=parking,
         pavement=(rng.uniform(1.6, 4.5), rng.uniform(1.6, 4.5)),
         junction=rng.uniform(12, 34) if rng.random() < 0.45 else None,
-    )  # fmt: skip
+    )
 
 
 def _draw_ground(

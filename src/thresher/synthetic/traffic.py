@@ -27,9 +27,14 @@ Later = list[tuple[float, Callable[[], None]]]
 
 
 def add_traffic(
-    later: Later, canvas: Canvas, rng: np.random.Generator, camera: Camera, road: Road, abundance: Mapping[str, float],
+    later: Later,
+    canvas: Canvas,
+    rng: np.random.Generator,
+    camera: Camera,
+    road: Road,
+    abundance: Mapping[str, float],
     umbrellas: bool,
-) -> None:  # fmt: skip
+) -> None:
     """Add the drawings of all traffic to `later`, each with its depth."""
     _add_moving(later, canvas, rng, camera, road, abundance)
     for side in (-1, 1):
@@ -73,9 +78,14 @@ def _add_moving(
 
 
 def _add_parked(
-    later: Later, canvas: Canvas, rng: np.random.Generator, camera: Camera, road: Road, side: int,
+    later: Later,
+    canvas: Canvas,
+    rng: np.random.Generator,
+    camera: Camera,
+    road: Road,
+    side: int,
     abundance: Mapping[str, float],
-) -> None:  # fmt: skip
+) -> None:
     x, fill = road.edge(side) - side * 1.15, rng.uniform(0.3, 1.0) * abundance.get("car", 1.0)
     facing = math.pi if side < 0 and rng.random() < 0.8 else 0.0
     z = rng.uniform(2.5, 6)
@@ -117,9 +127,14 @@ def _add_two_wheelers(
 
 
 def _add_people(
-    later: Later, canvas: Canvas, rng: np.random.Generator, camera: Camera, road: Road, abundance: Mapping[str, float],
+    later: Later,
+    canvas: Canvas,
+    rng: np.random.Generator,
+    camera: Camera,
+    road: Road,
+    abundance: Mapping[str, float],
     umbrellas: bool,
-) -> None:  # fmt: skip
+) -> None:
     for _ in range(_count(rng, "person", abundance)):
         side, z = picked(rng, (-1, 1)), float(rng.triangular(5, 12, 45))
         x = road.edge(side) + side * rng.uniform(0.3, road.pavement[side > 0])

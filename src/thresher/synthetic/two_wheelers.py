@@ -62,8 +62,14 @@ def _bicycle(canvas: Canvas, pose: Pose, colour: Colour) -> None:
         "front": (0.52, 0.34),
     }
     pixels = {key: pose.at(u, 0, v) for key, (u, v) in joints.items()}
-    for start, end in (("rear", "crank"), ("crank", "seat"), ("crank", "head"), ("seat", "head"), ("head", "front"),
-                       ("rear", "seat")):  # fmt: skip
+    for start, end in (
+        ("rear", "crank"),
+        ("crank", "seat"),
+        ("crank", "head"),
+        ("seat", "head"),
+        ("head", "front"),
+        ("rear", "seat"),
+    ):
         canvas.limb(pixels[start], pixels[end], tube, colour, "bicycle")
     canvas.limb(pose.at(-0.32, 0, 0.92), pose.at(-0.08, 0, 0.92), tube * 1.8, (30, 28, 26), "bicycle")
     canvas.limb(pose.at(0.36, -0.27, 1.0), pose.at(0.36, 0.27, 1.0), tube, (40, 40, 42), "bicycle")

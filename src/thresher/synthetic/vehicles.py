@@ -50,47 +50,127 @@ class Shape:
 
 
 SALOON = Shape(
-    4.6, 1.8, 1.45,
-    ((-0.5, 0.2, "body"), (-0.5, 0.6, "top"), (-0.36, 0.66, "glass"), (-0.2, 1.0, "top"), (0.1, 1.0, "glass"),
-     (0.26, 0.64, "top"), (0.48, 0.55, "body"), (0.5, 0.2, "under")),
-    (-0.33, -0.19, 0.09, 0.23, 0.64, 0.93), 2, (-0.31, 0.32),
-)  # fmt: skip
+    4.6,
+    1.8,
+    1.45,
+    (
+        (-0.5, 0.2, "body"),
+        (-0.5, 0.6, "top"),
+        (-0.36, 0.66, "glass"),
+        (-0.2, 1.0, "top"),
+        (0.1, 1.0, "glass"),
+        (0.26, 0.64, "top"),
+        (0.48, 0.55, "body"),
+        (0.5, 0.2, "under"),
+    ),
+    (-0.33, -0.19, 0.09, 0.23, 0.64, 0.93),
+    2,
+    (-0.31, 0.32),
+)
 HATCHBACK = Shape(
-    4.0, 1.75, 1.5,
-    ((-0.5, 0.2, "body"), (-0.5, 0.58, "glass"), (-0.42, 0.95, "top"), (-0.36, 1.0, "top"), (0.1, 1.0, "glass"),
-     (0.28, 0.62, "top"), (0.48, 0.52, "body"), (0.5, 0.2, "under")),
-    (-0.44, -0.37, 0.09, 0.24, 0.61, 0.93), 2, (-0.3, 0.32),
-)  # fmt: skip
+    4.0,
+    1.75,
+    1.5,
+    (
+        (-0.5, 0.2, "body"),
+        (-0.5, 0.58, "glass"),
+        (-0.42, 0.95, "top"),
+        (-0.36, 1.0, "top"),
+        (0.1, 1.0, "glass"),
+        (0.28, 0.62, "top"),
+        (0.48, 0.52, "body"),
+        (0.5, 0.2, "under"),
+    ),
+    (-0.44, -0.37, 0.09, 0.24, 0.61, 0.93),
+    2,
+    (-0.3, 0.32),
+)
 ESTATE = replace(
     SALOON,
-    profile=((-0.5, 0.2, "body"), (-0.5, 0.6, "glass"), (-0.45, 0.95, "top"), (-0.4, 1.0, "top"), (0.1, 1.0, "glass"),
-             (0.26, 0.64, "top"), (0.48, 0.55, "body"), (0.5, 0.2, "under")),
-    window=(-0.45, -0.42, 0.09, 0.23, 0.64, 0.93), panes=3,
-)  # fmt: skip
+    profile=(
+        (-0.5, 0.2, "body"),
+        (-0.5, 0.6, "glass"),
+        (-0.45, 0.95, "top"),
+        (-0.4, 1.0, "top"),
+        (0.1, 1.0, "glass"),
+        (0.26, 0.64, "top"),
+        (0.48, 0.55, "body"),
+        (0.5, 0.2, "under"),
+    ),
+    window=(-0.45, -0.42, 0.09, 0.23, 0.64, 0.93),
+    panes=3,
+)
 OFFROADER = replace(HATCHBACK, length_m=4.5, width_m=1.92, height_m=1.78, wheel_m=0.38, taper=0.1)
 VAN = Shape(
-    5.2, 2.0, 2.2,
-    ((-0.5, 0.16, "body"), (-0.5, 0.55, "glass"), (-0.49, 0.88, "body"), (-0.48, 1.0, "top"), (0.22, 1.0, "glass"),
-     (0.38, 0.58, "top"), (0.48, 0.46, "body"), (0.5, 0.16, "under")),
-    (0.06, 0.06, 0.2, 0.33, 0.57, 0.92), 1, (-0.32, 0.33), taper=0.08, lamps=(0.34, 0.46),
-)  # fmt: skip
+    5.2,
+    2.0,
+    2.2,
+    (
+        (-0.5, 0.16, "body"),
+        (-0.5, 0.55, "glass"),
+        (-0.49, 0.88, "body"),
+        (-0.48, 1.0, "top"),
+        (0.22, 1.0, "glass"),
+        (0.38, 0.58, "top"),
+        (0.48, 0.46, "body"),
+        (0.5, 0.16, "under"),
+    ),
+    (0.06, 0.06, 0.2, 0.33, 0.57, 0.92),
+    1,
+    (-0.32, 0.33),
+    taper=0.08,
+    lamps=(0.34, 0.46),
+)
 BUS = Shape(
-    11.5, 2.5, 3.1,
-    ((-0.5, 0.1, "body"), (-0.5, 0.5, "glass"), (-0.5, 0.86, "body"), (-0.49, 1.0, "top"), (0.48, 1.0, "body"),
-     (0.495, 0.88, "glass"), (0.5, 0.36, "body"), (0.5, 0.1, "under")),
-    (-0.47, -0.47, 0.47, 0.48, 0.44, 0.84), 7, (-0.28, 0.33), 0.5, 0.03, (0.2, 0.27),
-)  # fmt: skip
+    11.5,
+    2.5,
+    3.1,
+    (
+        (-0.5, 0.1, "body"),
+        (-0.5, 0.5, "glass"),
+        (-0.5, 0.86, "body"),
+        (-0.49, 1.0, "top"),
+        (0.48, 1.0, "body"),
+        (0.495, 0.88, "glass"),
+        (0.5, 0.36, "body"),
+        (0.5, 0.1, "under"),
+    ),
+    (-0.47, -0.47, 0.47, 0.48, 0.44, 0.84),
+    7,
+    (-0.28, 0.33),
+    0.5,
+    0.03,
+    (0.2, 0.27),
+)
 TRAM = replace(BUS, length_m=22.0, height_m=3.4, panes=12, wheels=(-0.4, -0.3, 0.3, 0.4), wheel_m=0.3)
 CARGO = Shape(
-    6.4, 2.5, 3.5,
+    6.4,
+    2.5,
+    3.5,
     ((-0.5, 0.28, "body"), (-0.5, 1.0, "top"), (0.5, 1.0, "body"), (0.5, 0.28, "under")),
-    None, 0, (-0.36, -0.2), 0.5, 0.0, (0.3, 0.36), offset_m=-1.2, front_lamps=False,
-)  # fmt: skip
+    None,
+    0,
+    (-0.36, -0.2),
+    0.5,
+    0.0,
+    (0.3, 0.36),
+    offset_m=-1.2,
+    front_lamps=False,
+)
 CAB = Shape(
-    2.2, 2.45, 2.8,
+    2.2,
+    2.45,
+    2.8,
     ((-0.5, 0.2, "body"), (-0.5, 1.0, "top"), (0.3, 1.0, "glass"), (0.46, 0.52, "body"), (0.5, 0.16, "under")),
-    (-0.1, -0.1, 0.26, 0.4, 0.54, 0.88), 1, (0.05,), 0.5, 0.03, (0.22, 0.3), offset_m=3.2, rear_lamps=False,
-)  # fmt: skip
+    (-0.1, -0.1, 0.26, 0.4, 0.54, 0.88),
+    1,
+    (0.05,),
+    0.5,
+    0.03,
+    (0.22, 0.3),
+    offset_m=3.2,
+    rear_lamps=False,
+)
 FLATBED = replace(CARGO, height_m=1.7, profile=tuple((u, 0.45 if v < 0.5 else v, kind) for u, v, kind in CARGO.profile))
 
 CAR_SHAPES = (SALOON, HATCHBACK, HATCHBACK, ESTATE, OFFROADER, OFFROADER, VAN)
@@ -203,9 +283,11 @@ def _side_windows(
     low_rear, high_rear, high_front, low_front, low, high = shape.window
     inner_low, inner_high = side * shape.half_width_m(low), side * shape.half_width_m(high)
     outline = [
-        at(low_rear, inner_low, low), at(high_rear, inner_high, high),
-        at(high_front, inner_high, high), at(low_front, inner_low, low),
-    ]  # fmt: skip
+        at(low_rear, inner_low, low),
+        at(high_rear, inner_high, high),
+        at(high_front, inner_high, high),
+        at(low_front, inner_low, low),
+    ]
     canvas.detail(outline, glass)
     if close:
         canvas.shade([outline[1], outline[2], mean(outline[0], outline[1])], 0.2, (214, 222, 230))

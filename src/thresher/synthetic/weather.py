@@ -47,14 +47,19 @@ def drawn_weather(rng: np.random.Generator, name: str) -> Weather:
     warmth = rng.uniform(-0.06, 0.06)
     light = (kind.light[0] * gain * (1 + warmth), kind.light[1] * gain, kind.light[2] * gain * (1 - warmth))
     return Weather(
-        name, light, varied(rng, kind.sky_top, 24), varied(rng, kind.sky_low, 16),
+        name,
+        light,
+        varied(rng, kind.sky_top, 24),
+        varied(rng, kind.sky_low, 16),
         clouds=float(np.clip(kind.clouds + rng.uniform(-0.3, 0.3), 0, 1)),
         haze_per_m=kind.haze_per_m * rng.uniform(0.6, 1.5),
         saturation=kind.saturation * rng.uniform(0.8, 1.15),
         sun=kind.sun * (1.0 if rng.random() < 0.75 else 0.0),
-        rain=kind.rain * rng.uniform(0.5, 1.3), lamps=kind.lamps,
-        blur_px=min(0.75, kind.blur_px + max(0.0, rng.normal(0.1, 0.3))), noise=kind.noise * rng.uniform(0.6, 1.6),
-    )  # fmt: skip
+        rain=kind.rain * rng.uniform(0.5, 1.3),
+        lamps=kind.lamps,
+        blur_px=min(0.75, kind.blur_px + max(0.0, rng.normal(0.1, 0.3))),
+        noise=kind.noise * rng.uniform(0.6, 1.6),
+    )
 
 
 WEATHERS = {

@@ -103,8 +103,10 @@ class SelectionDataset(_Base):
             path, encoding = self._masks[image_id]
             found = label_map(Path(path), class_numbers(self.taxonomy, encoding))
             if found.shape != (height, width):
-                raise DataError(f"{path}: {found.shape[1]} × {found.shape[0]} pixels; its image {self._paths[place]} "
-                                f"has {width} × {height}.")  # fmt: skip
+                raise DataError(
+                    f"{path}: {found.shape[1]} × {found.shape[0]} pixels; its image {self._paths[place]} "
+                    f"has {width} × {height}."
+                )
             target["masks"] = torch.from_numpy(_mask_ids(self.taxonomy)[found])
         image = torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
         return (image, target) if self.transform is None else _transformed(image, target, self.transform)

@@ -17,7 +17,7 @@ from thresher.data.source_text import parsed_source, read_source
 from thresher.data.taxonomy import Taxonomy
 from thresher.errors import DataError, SettingsError
 from thresher.files import replacing
-from thresher.run.folder import AnyRun, Record, Run, as_run
+from thresher.run.folder import AnyRun, Record, Run, as_run, check_name
 from thresher.run.opened import OpenedRun
 from thresher.run.perform import (
     StageResult,
@@ -60,8 +60,7 @@ class EvaluateSettings:
         """
         if self.pictures < 0:
             raise SettingsError(f"pictures = {self.pictures}: expected 0 or more.")
-        if not re.fullmatch(r"[\w][\w.+-]*", self.evaluation_name):
-            raise SettingsError(f"name '{self.evaluation_name}': expected letters, digits, '.', '-', '+' or '_'.")
+        check_name(self.evaluation_name)
 
     @property
     def evaluation_name(self) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path  # noqa: F401 - the annotations of inherited settings are read in this module
 from typing import Literal  # noqa: F401 - likewise
 
 from thresher.errors import SettingsError
+from thresher.run.folder import check_name
 from thresher.segmentation.settings import NetworkSettings
 from thresher.settings import converted
 
@@ -48,8 +48,7 @@ class TrainSettings(NetworkSettings):
                 raise SettingsError(f"{name} = {getattr(self, name)}: expected 1 or more.")
         if not 0 < self.validation_share < 1:
             raise SettingsError(f"validation_share = {self.validation_share}: expected a share between 0 and 1.")
-        if not re.fullmatch(r"[\w][\w.+-]*", self.training_name):
-            raise SettingsError(f"name '{self.training_name}': expected letters, digits, '.', '-', '+' or '_'.")
+        check_name(self.training_name)
 
     @property
     def training_name(self) -> str:

@@ -24,8 +24,13 @@ TRIANGLE = [[4, 2], [11, 2], [8, 9]]
 
 
 def test_a_box_goes_around_each_outlined_thing(tmp_path, outlined):
-    things = [("car", TRIANGLE), ("ridergroup", [[-3, 0], [19, 19], [39, 5]]), ("road", [[0, 10], [39, 10], [39, 19]]),
-              ("rectification border", [[0, 0], [39, 0], [39, 19]]), ("traffic sign", TRIANGLE)]  # fmt: skip
+    things = [
+        ("car", TRIANGLE),
+        ("ridergroup", [[-3, 0], [19, 19], [39, 5]]),
+        ("road", [[0, 10], [39, 10], [39, 19]]),
+        ("rectification border", [[0, 0], [39, 0], [39, 19]]),
+        ("traffic sign", TRIANGLE),
+    ]
     outlined("train_extra/bonn/a", things)
     read = cityscapes_polygons.read(tmp_path, "train_extra", "coarse")
     found = read.boxes.select("label", "is_group").rows()

@@ -47,16 +47,30 @@ def listed(frame: pl.DataFrame) -> list[tuple[str | None, str]]:
 def test_photos_of_webdataset_shards_and_what_lies_beside_them(tmp_path: Path) -> None:
     sidecar = {"width": 60, "height": 40, "caption": "…", "objects": {"bbox": [[6, 4, 12, 20]], "category": ["car"]}}
     as_list = {"objects": [{"bbox": [0, 0, 30, 40], "category": 7, "iscrowd": 1}]}
-    shard(tmp_path / "train-0.tar", [
-        ("0001.jpg", jpeg(10)), ("0001.json", json.dumps(sidecar).encode()), ("0001.txt", b"a car"),
-        ("0001.seg.png", b"a mask"), ("sub/0002.jpeg", jpeg(20)), ("sub/0002.json", json.dumps(as_list).encode()),
-        ("0003.front.jpg", jpeg(30)), ("0003.left.jpg", jpeg(40)), ("._0001.jpg", b"of macOS"), ("notes.txt", b""),
-    ])  # fmt: skip
+    shard(
+        tmp_path / "train-0.tar",
+        [
+            ("0001.jpg", jpeg(10)),
+            ("0001.json", json.dumps(sidecar).encode()),
+            ("0001.txt", b"a car"),
+            ("0001.seg.png", b"a mask"),
+            ("sub/0002.jpeg", jpeg(20)),
+            ("sub/0002.json", json.dumps(as_list).encode()),
+            ("0003.front.jpg", jpeg(30)),
+            ("0003.left.jpg", jpeg(40)),
+            ("._0001.jpg", b"of macOS"),
+            ("notes.txt", b""),
+        ],
+    )
     shard(tmp_path / "val-0.tar", [("0001.PNG", jpeg(50)), ("0001.json", b"[1, 2]")])
     found = READERS["webdataset"](tmp_path, None, "d")
     assert ids(found.images) == [
-        "d/train-0/0001", "d/train-0/sub/0002", "d/train-0/0003.front", "d/train-0/0003.left", "d/val-0/0001",
-    ]  # fmt: skip
+        "d/train-0/0001",
+        "d/train-0/sub/0002",
+        "d/train-0/0003.front",
+        "d/train-0/0003.left",
+        "d/val-0/0001",
+    ]
     assert [rgb_image(Path(path)).getpixel((0, 0)) for path in found.images["path"]] == [
         (grey, grey, grey) for grey in (10, 20, 30, 40, 50)
     ]
@@ -102,21 +116,37 @@ def test_broken_archives_and_repeated_keys_are_listed_and_cost_only_themselves(t
     (tmp_path / "2.tar").write_bytes(b"")
     (tmp_path / "3.tar").write_bytes(b"\x1f\x8b" + whole)
     bad_boxes = {"objects": {"bbox": [[1, 2, 3], [0, 0, 6, 4]], "category": ["car", "car"]}}
-    shard(tmp_path / "4.tar", [
-        ("c.jpg", jpeg(5)), ("c.json", json.dumps(bad_boxes).encode()),
-        ("d.jpg", b"no header"), ("d.json", json.dumps(bad_boxes).encode()),
-        ("e.jpg", jpeg(6)), ("e.json", b'{"objects": {"bbox": [[0, 0, 1, 1]], "category": []}}'),
-    ])  # fmt: skip
+    shard(
+        tmp_path / "4.tar",
+        [
+            ("c.jpg", jpeg(5)),
+            ("c.json", json.dumps(bad_boxes).encode()),
+            ("d.jpg", b"no header"),
+            ("d.json", json.dumps(bad_boxes).encode()),
+            ("e.jpg", jpeg(6)),
+            ("e.json", b'{"objects": {"bbox": [[0, 0, 1, 1]], "category": []}}'),
+        ],
+    )
     found = READERS["webdataset"](tmp_path, None, "d")
     assert ids(found.images) == ["d/0/a", "d/0/b", "d/4/c", "d/4/e"]
     assert rgb_image(Path(found.images["path"][0])).getpixel((0, 0)) == (1, 1, 1)
     assert found.boxes.select("image_id", "x1", "y1").rows() == [("d/4/c", pytest.approx(0.1), pytest.approx(0.1))]
-    assert listed(found.problems) == sorted([
-        ("d/0/a", "duplicate_id"), ("d/0/a", "duplicate_id"), ("d/0/b", "annotation_malformed"),
-        ("d/1/a", "image_unreadable"), (None, "archive_broken"), (None, "archive_broken"), (None, "archive_broken"),
-        ("d/4/c", "annotation_malformed"), ("d/4/d", "annotation_malformed"), ("d/4/d", "image_unreadable"),
-        ("d/4/e", "annotation_malformed"),
-    ], key=str)  # fmt: skip
+    assert listed(found.problems) == sorted(
+        [
+            ("d/0/a", "duplicate_id"),
+            ("d/0/a", "duplicate_id"),
+            ("d/0/b", "annotation_malformed"),
+            ("d/1/a", "image_unreadable"),
+            (None, "archive_broken"),
+            (None, "archive_broken"),
+            (None, "archive_broken"),
+            ("d/4/c", "annotation_malformed"),
+            ("d/4/d", "annotation_malformed"),
+            ("d/4/d", "image_unreadable"),
+            ("d/4/e", "annotation_malformed"),
+        ],
+        key=str,
+    )
     details = " ".join(found.problems["detail"])
     assert "expected bbox [x, y, width, height] in pixels and category" in details
     assert "objects has lists of different lengths" in details
@@ -154,8 +184,11 @@ def test_a_hugging_face_detection_set(tmp_path: Path, shape: str) -> None:
     assert found.images["path"].to_list() == [f"{path}!/0", f"{path}!/1", f"{path}!/2"]
     assert found.images["width_px"].to_list() == [60, None, 60]
     rows = found.boxes.select("image_id", "label", "x0", "y1").rows()
-    assert rows == [(f"{name}/7", "person", pytest.approx(0.1), pytest.approx(0.6)), (f"{name}/7", "car", 0.0, 1.0),
-                    (f"{name}/9", "person", 0.5, 1.0)]  # fmt: skip
+    assert rows == [
+        (f"{name}/7", "person", pytest.approx(0.1), pytest.approx(0.6)),
+        (f"{name}/7", "car", 0.0, 1.0),
+        (f"{name}/9", "person", 0.5, 1.0),
+    ]
     assert listed(found.problems) == [(f"{name}/9", "box_clipped")]
 
 

@@ -40,8 +40,15 @@ OBJECTS = pl.Struct(
         **{name: pl.List(pl.Boolean) for name in FLAGS},
     }
 )
-_VALUES = {pl.String: "string", pl.Int64: "int64", pl.Int32: "int32", pl.Int8: "int8", pl.Float64: "float64",
-           pl.Float32: "float32", pl.Boolean: "bool"}  # fmt: skip
+_VALUES = {
+    pl.String: "string",
+    pl.Int64: "int64",
+    pl.Int32: "int32",
+    pl.Int8: "int8",
+    pl.Float64: "float64",
+    pl.Float32: "float32",
+    pl.Boolean: "bool",
+}
 
 
 def write_hf(chosen: pl.DataFrame, boxes: pl.DataFrame, names: Mapping[str, str], out: Path, images: Images) -> None:

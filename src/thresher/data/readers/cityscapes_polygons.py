@@ -16,10 +16,22 @@ from thresher.data.readers.cityscapes import frames_of
 from thresher.tables import BOXES, PROBLEMS, from_rows
 
 #: Classes of which a polygon is one thing: those with instances, and lights and signs, which are outlined one by one.
-THINGS = frozenset({
-    "person", "rider", "car", "truck", "bus", "caravan", "trailer", "train", "motorcycle", "bicycle", "traffic light",
-    "traffic sign",
-})  # fmt: skip
+THINGS = frozenset(
+    {
+        "person",
+        "rider",
+        "car",
+        "truck",
+        "bus",
+        "caravan",
+        "trailer",
+        "train",
+        "motorcycle",
+        "bicycle",
+        "traffic light",
+        "traffic sign",
+    }
+)
 _GROUP = "group"
 
 

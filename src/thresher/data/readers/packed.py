@@ -126,13 +126,20 @@ def _listed(found: object) -> list[Any]:
 
 def _object(each: Any, names: Mapping[object, str]) -> Row:
     x, y, across, down = (float(value) for value in each["bbox"])
-    category, crowd = (next((each[key] for key in keys if each.get(key) is not None), None)
-                       for keys in (CATEGORY_KEYS, CROWD_KEYS))  # fmt: skip
+    category, crowd = (
+        next((each[key] for key in keys if each.get(key) is not None), None) for keys in (CATEGORY_KEYS, CROWD_KEYS)
+    )
     if category is None:
         raise KeyError("category")
     label = str(names.get(category, category))
-    return {"label": label, "x": x, "y": y, "across": across, "down": down,
-            "is_group": None if crowd is None else bool(crowd)}  # fmt: skip
+    return {
+        "label": label,
+        "x": x,
+        "y": y,
+        "across": across,
+        "down": down,
+        "is_group": None if crowd is None else bool(crowd),
+    }
 
 
 def as_dataset(samples: Iterable[Sample], problems: list[Row], dataset: str, root: Path) -> Dataset:

@@ -93,19 +93,37 @@ def chosen_section(choice: ReportedSelection, pool: pl.DataFrame, look: Look) ->
     ]
     if count > FIRST:
         last = taken.tail(min(EDGE, count - FIRST))
-        blocks.append(_gallery("last", f"The last {last.height} taken", "The edge is where trust is lost: compare "
-                               "these with the next ones.", last, look))  # fmt: skip
+        blocks.append(
+            _gallery(
+                "last",
+                f"The last {last.height} taken",
+                "The edge is where trust is lost: compare these with the next ones.",
+                last,
+                look,
+            )
+        )
     if choice.left_out is None:
-        blocks.append(Missing("Scores or selection have changed since, so who was left out cannot be told.",
-                              f"thresher select RUN --name {choice.name}"))  # fmt: skip
+        blocks.append(
+            Missing(
+                "Scores or selection have changed since, so who was left out cannot be told.",
+                f"thresher select RUN --name {choice.name}",
+            )
+        )
     elif choice.left_out.height:
         words = "Ranked right after the last one taken."
         blocks.append(
             _gallery("left-out", f"The first {choice.left_out.height} left out", words, choice.left_out, look)
         )
     if choice.drawn.height:
-        blocks.append(_gallery("drawn", f"{choice.drawn.height} images of the pool, drawn at random",
-                               "What the selection is to be better than.", choice.drawn, look))  # fmt: skip
+        blocks.append(
+            _gallery(
+                "drawn",
+                f"{choice.drawn.height} images of the pool, drawn at random",
+                "What the selection is to be better than.",
+                choice.drawn,
+                look,
+            )
+        )
     return Section("selection", f"The selection {choice.name}", blocks)
 
 
@@ -121,10 +139,12 @@ def _facts(choice: ReportedSelection) -> list[tuple[str, Cell | Sequence[Cell]]]
 
 def _by_dataset(taken: pl.DataFrame, pool: pl.DataFrame) -> Grid:
     sets = (
-        pool.group_by("dataset").agg(pool=pl.len())
+        pool.group_by("dataset")
+        .agg(pool=pl.len())
         .join(taken.group_by("dataset").agg(taken=pl.len()), on="dataset", how="left")
-        .with_columns(pl.col("taken").fill_null(0)).sort(["taken", "dataset"], descending=[True, False])
-    )  # fmt: skip
+        .with_columns(pl.col("taken").fill_null(0))
+        .sort(["taken", "dataset"], descending=[True, False])
+    )
     rows: list[list[Cell]] = [
         [
             row["dataset"],
@@ -161,6 +181,11 @@ def _card(row: Mapping[str, Any], look: Look) -> Card:
     title: Cell = None if rank is None else Number(rank, f"{rank:,}", "rank")
     nearest = [look.picture(image_id) for image_id in why.get("nearest_ids") or ()]
     return Card(
-        look.picture(row["image_id"], row["dataset"]), title, row["dataset"], numbers, why.get("rare_classes") or (),
-        nearest, look.heat.get(row["image_id"]),
-    )  # fmt: skip
+        look.picture(row["image_id"], row["dataset"]),
+        title,
+        row["dataset"],
+        numbers,
+        why.get("rare_classes") or (),
+        nearest,
+        look.heat.get(row["image_id"]),
+    )

@@ -44,11 +44,14 @@ def comparison_section(found: Sequence[Compared]) -> Section:
         for measured_on in one.summary["set"].unique(maintain_order=True):
             blocks += _one(one, measured_on)
         blocks += [
-            Drawing(file, f"{one.name}: an image, the truth, and what networks of seed 0 decide.",
-                    "An image, its labels and the label maps that networks decide on, side by side; the tables above "
-                    "say in numbers how good they are.")
+            Drawing(
+                file,
+                f"{one.name}: an image, the truth, and what networks of seed 0 decide.",
+                "An image, its labels and the label maps that networks decide on, side by side; the tables above "
+                "say in numbers how good they are.",
+            )
             for file in one.pictures
-        ]  # fmt: skip
+        ]
         if not one.pictures:
             words = f"What the networks of {one.name} decide is not drawn; those that are gone are trained anew."
             if one.lacking:
@@ -67,24 +70,39 @@ def _one(one: Compared, measured_on: str) -> list[Block]:
     alt = f"mIoU over the number of selected images, {where}; the numbers stand in the table below."
     overall = means.filter(pl.col("class").is_null()).sort("iou", descending=True, nulls_last=True)
     rows: list[list[Cell]] = [
-        [*_about(row), _points(row["iou"], "iou"), _points(row["iou_low"], "iou_low"),
-         _points(row["iou_high"], "iou_high")]
+        [
+            *_about(row),
+            _points(row["iou"], "iou"),
+            _points(row["iou_low"], "iou_low"),
+            _points(row["iou_high"], "iou_high"),
+        ]
         for row in overall.iter_rows(named=True)
-    ]  # fmt: skip
+    ]
     pairs = one.differences.filter(pl.col("class").is_null() & (pl.col("set") == measured_on))
     pairs = pairs.sort("against", "iou_difference", descending=[False, True], nulls_last=True)
     differences: list[list[Cell]] = [
-        [*_about(row), row["against"], _points(row["iou_difference"], "iou_difference"), _points(row["low"], "low"),
-         _points(row["high"], "high")]
+        [
+            *_about(row),
+            row["against"],
+            _points(row["iou_difference"], "iou_difference"),
+            _points(row["low"], "low"),
+            _points(row["high"], "high"),
+        ]
         for row in pairs.iter_rows(named=True)
-    ]  # fmt: skip
+    ]
     blocks: list[Block] = [
         Chart(f"figure-{name}", alt, {"": spec}),
         Grid(f"miou-{name}", f"mIoU ({where}), %", [*_ABOUT, "mIoU", "95 % interval from", "to"], rows),
-    ]  # fmt: skip
+    ]
     if differences:
-        blocks.append(Grid(f"differences-{name}", f"Paired differences ({where}), percentage points",
-                           [*_ABOUT, "against", "difference", "95 % interval from", "to"], differences))  # fmt: skip
+        blocks.append(
+            Grid(
+                f"differences-{name}",
+                f"Paired differences ({where}), percentage points",
+                [*_ABOUT, "against", "difference", "95 % interval from", "to"],
+                differences,
+            )
+        )
     return [*blocks, _classes(means, name, where)]
 
 
@@ -93,8 +111,13 @@ _ABOUT = ("method", "mode", "budget", "images", "seeds")
 
 def _about(row: dict[str, object]) -> list[Cell]:
     images, seeds = int(str(row["images"])), int(str(row["seeds"]))
-    return [str(row["method"]), str(row["mode"]), str(row["budget"] or "–"),
-            Number(images, f"{images:,}", "images"), Number(seeds, f"{seeds}", "seeds")]  # fmt: skip
+    return [
+        str(row["method"]),
+        str(row["mode"]),
+        str(row["budget"] or "–"),
+        Number(images, f"{images:,}", "images"),
+        Number(seeds, f"{seeds}", "seeds"),
+    ]
 
 
 def _points(share: float | None, column: str) -> Number | None:

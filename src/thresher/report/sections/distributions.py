@@ -90,9 +90,14 @@ def _similarity(scores: pl.DataFrame, chosen: pl.DataFrame | None, target: pl.Da
     alt = f"Histograms of similarity of {', '.join(roles)}; their quantiles stand in the table below."
     blocks: list[Block] = [
         Chart("similarity", alt, {"": page_charts.histogram_chart(bins, title, words)}),
-        Grid("similarity-quantiles", "Similarity: quantiles (nats per slice)",
-             ["", "images", "5 %", "25 %", "median", "75 %", "95 %"], quantiles, folded=True),
-    ]  # fmt: skip
+        Grid(
+            "similarity-quantiles",
+            "Similarity: quantiles (nats per slice)",
+            ["", "images", "5 %", "25 %", "median", "75 %", "95 %"],
+            quantiles,
+            folded=True,
+        ),
+    ]
     if target is None:
         blocks.append(Missing("The target held out is not shown.", "thresher insight RUN"))
     return blocks
@@ -104,11 +109,14 @@ def _scatter(scores: pl.DataFrame, chosen: pl.DataFrame | None, seed: int) -> li
     if not across or rows.is_empty():
         return [Words("No image has a diversity: the pool has no boxes that count.")]
     taken = pl.Series([], dtype=pl.String) if chosen is None else chosen["image_id"]
-    rows = rows.with_columns(set=pl.when(pl.col("image_id").is_in(taken.implode())).then(pl.lit("selection"))
-                             .otherwise(pl.lit("pool"))).sort("image_id")  # fmt: skip
+    rows = rows.with_columns(
+        set=pl.when(pl.col("image_id").is_in(taken.implode())).then(pl.lit("selection")).otherwise(pl.lit("pool"))
+    ).sort("image_id")
     shown = _drawn(rows, MOST_POINTS, seed).sort("set", "image_id")  # the selection, the fewer, lies on top
-    words = [f"{shown.height:,} of {scores.height:,} images; {scores.height - rows.height:,} have no diversity.",
-             "Draw a rectangle to see the images within it."]  # fmt: skip
+    words = [
+        f"{shown.height:,} of {scores.height:,} images; {scores.height - rows.height:,} have no diversity.",
+        "Draw a rectangle to see the images within it.",
+    ]
     variants = {
         _ACROSS[name]: page_charts.scatter_chart(
             name, _ACROSS[name], shown.height, "Similarity against diversity", words
@@ -150,8 +158,9 @@ def _classes(frequencies: pl.DataFrame) -> list[Block]:
         blocks.append(Chart("classes", alt, {"": frequencies_chart(frequencies)}))
     blocks.append(Grid("class-frequencies", "Images with each class", heads, rows))
     if "target" not in [of for of, _ in columns]:
-        blocks.append(Missing("The target's classes are not shown: a comparison counts its masks.",
-                              "thresher compare RUN"))  # fmt: skip
+        blocks.append(
+            Missing("The target's classes are not shown: a comparison counts its masks.", "thresher compare RUN")
+        )
     return blocks
 
 
@@ -182,11 +191,16 @@ def _folders(images: pl.DataFrame, chosen: pl.DataFrame | None) -> list[Block]:
     if found.height == found.select("role", "dataset").unique().height:
         return []
     rows: list[list[Cell]] = [
-        [row["folder"], row["role"], number(row["images"], column="images"),
-         number(row["taken"], column="taken") if row["role"] == "pool" and chosen is not None else None]
+        [
+            row["folder"],
+            row["role"],
+            number(row["images"], column="images"),
+            number(row["taken"], column="taken") if row["role"] == "pool" and chosen is not None else None,
+        ]
         for row in found.sort(["role", "taken", "images", "folder"], descending=[True, True, True, False])
-        .head(_FOLDERS).iter_rows(named=True)
-    ]  # fmt: skip
+        .head(_FOLDERS)
+        .iter_rows(named=True)
+    ]
     more = f", {_FOLDERS} of {found.height:,}" if found.height > _FOLDERS else ""
     heads = ["folder", "role", "images", "taken"]
     return [Grid("folders", f"Folders within the data sets (cities, drives){more}", heads, rows, folded=True)]
@@ -194,8 +208,11 @@ def _folders(images: pl.DataFrame, chosen: pl.DataFrame | None) -> list[Block]:
 
 def _sizes(images: pl.DataFrame, sizes: pl.DataFrame) -> Grid:
     own = images.select("image_id", "dataset", "role").join(sizes, on="image_id")
-    sides = [getattr(pl.col(f"{side}_px"), how)().alias(f"{side}_{how}") for side in ("width", "height")
-             for how in ("min", "median", "max")]  # fmt: skip
+    sides = [
+        getattr(pl.col(f"{side}_px"), how)().alias(f"{side}_{how}")
+        for side in ("width", "height")
+        for how in ("min", "median", "max")
+    ]
     found = own.group_by("role", "dataset").agg(pl.len().alias("images"), *sides)
     rows: list[list[Cell]] = []
     for row in found.sort("role", "images", "dataset", descending=[True, True, False]).iter_rows(named=True):
@@ -213,8 +230,10 @@ def spread_out(chart: Chart) -> list[str]:
     frame = pl.DataFrame({name: chart.points[name] for name in (x, y, "image_id", "set")})
     places = [
         ((pl.col(name) - pl.col(name).min()) / (pl.col(name).max() - pl.col(name).min()) * cells)
-        .fill_nan(0).floor().clip(0, cells - 1)
+        .fill_nan(0)
+        .floor()
+        .clip(0, cells - 1)
         for name in (x, y)
-    ]  # fmt: skip
+    ]
     firsts = frame.group_by("set", places[0].alias("column"), places[1].alias("row")).agg(pl.col("image_id").min())
     return sorted(firsts["image_id"])

@@ -89,14 +89,16 @@ def _counts(
     rows: list[list[Cell]] = []
     for role in _ROLES:
         own = images.filter(role=role)
-        rows.append([
-            role,
-            number(own.height, column="found"),
-            None if read is None else number(own.join(read, on="image_id", how="semi").height, column="read"),
-            number(own.join(broken, on="image_id", how="semi").height, column="broken"),
-            number(own.join(labelled, on="image_id", how="anti").height, column="unlabelled"),
-            number(own.join(masks, on="image_id", how="semi").height, column="masks"),
-        ])  # fmt: skip
+        rows.append(
+            [
+                role,
+                number(own.height, column="found"),
+                None if read is None else number(own.join(read, on="image_id", how="semi").height, column="read"),
+                number(own.join(broken, on="image_id", how="semi").height, column="broken"),
+                number(own.join(labelled, on="image_id", how="anti").height, column="unlabelled"),
+                number(own.join(masks, on="image_id", how="semi").height, column="masks"),
+            ]
+        )
     columns = ["", "found", "read", "broken", "unlabelled (no box, no mask)", "with a mask"]
     return Grid("counts", "Images", columns, rows)
 

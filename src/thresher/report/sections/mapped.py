@@ -9,8 +9,10 @@ import polars as pl
 from thresher.drawings import page_charts
 from thresher.report.blocks import Chart, Missing, Section, Words
 
-_WORDS = ["Each dot is an image; neighbours look alike to the network. Axes, sizes of clumps and the space between",
-          "them mean nothing (t-SNE)."]  # fmt: skip
+_WORDS = [
+    "Each dot is an image; neighbours look alike to the network. Axes, sizes of clumps and the space between",
+    "them mean nothing (t-SNE).",
+]
 #: Cells a side of the grid of which each brings a picture of every set.
 _CELLS = 9
 

@@ -43,14 +43,16 @@ def mixture_section(findings: Findings | None) -> Section:
     gap = findings.summary["domain_gap"]
     share = percent(findings.summary["share_of_pool_that_reaches_it"], column="share_of_pool_that_reaches_it")
     blocks: list[Block] = [
-        Facts([
-            ("Domain gap (AUC)", number(gap["auc"], 3, "auc")),
-            ("95 % interval from", number(gap["low"], 3, "low")),
-            ("to", number(gap["high"], 3, "high")),
-            ("Pool images as near as 95 % of the target", share),
-        ]),
+        Facts(
+            [
+                ("Domain gap (AUC)", number(gap["auc"], 3, "auc")),
+                ("95 % interval from", number(gap["low"], 3, "low")),
+                ("to", number(gap["high"], 3, "high")),
+                ("Pool images as near as 95 % of the target", share),
+            ]
+        ),
         Words("Domain gap: how well a linear classifier tells target from pool; 0.5, it cannot; 1, it always can."),
-    ]  # fmt: skip
+    ]
     if findings.tried.height:
         alt = "Lines: log-likelihood over the number of components, of images fitted and held out; numbers below."
         rows: list[list[Cell]] = [
@@ -65,10 +67,13 @@ def mixture_section(findings: Findings | None) -> Section:
     caption = "The target's slices most typical of each component"
     blocks.append(Drawing("insight/component_slices.png", caption, words))
     heat = [
-        Drawing(f"insight/heat/{name}.png", f"{name}: {image_id}", "The image, and beside it the log-likelihood of "
-                f"each slice in colours: {image_id}")
+        Drawing(
+            f"insight/heat/{name}.png",
+            f"{name}: {image_id}",
+            f"The image, and beside it the log-likelihood of each slice in colours: {image_id}",
+        )
         for name, image_id in findings.heat
-    ]  # fmt: skip
+    ]
     if heat:
         blocks.append(Drawings("Heat maps: which part looks like the target", heat))
     return Section("mixture", title, blocks)

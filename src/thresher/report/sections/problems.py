@@ -32,14 +32,20 @@ def problems_section(
 
 
 def _kinds(problems: pl.DataFrame) -> list[Block]:
-    counts = problems.group_by("stage", "problem").agg(rows=pl.len(), images=pl.col("image_id").n_unique()).sort(
-        ["rows", "stage", "problem"], descending=[True, False, False]
-    )  # fmt: skip
+    counts = (
+        problems.group_by("stage", "problem")
+        .agg(rows=pl.len(), images=pl.col("image_id").n_unique())
+        .sort(["rows", "stage", "problem"], descending=[True, False, False])
+    )
     rows: list[list[Cell]] = [
-        [row["problem"].replace("_", " "), row["stage"], number(row["rows"], column="rows"),
-         number(row["images"], column="images")]
+        [
+            row["problem"].replace("_", " "),
+            row["stage"],
+            number(row["rows"], column="rows"),
+            number(row["images"], column="images"),
+        ]
         for row in counts.iter_rows(named=True)
-    ]  # fmt: skip
+    ]
     examples: list[list[Cell]] = []
     for row in counts.iter_rows(named=True):
         own = problems.filter(stage=row["stage"], problem=row["problem"]).sort("image_id", "path", "detail")
@@ -49,9 +55,14 @@ def _kinds(problems: pl.DataFrame) -> list[Block]:
         ]
     return [
         Grid("problem-kinds", "Left out or mended", ["problem", "stage", "times", "images"], rows),
-        Grid("problem-examples", f"Examples, at most {_EXAMPLES} of each", ["problem", "image", "what it was"],
-             examples, folded=True),
-    ]  # fmt: skip
+        Grid(
+            "problem-examples",
+            f"Examples, at most {_EXAMPLES} of each",
+            ["problem", "image", "what it was"],
+            examples,
+            folded=True,
+        ),
+    ]
 
 
 def _unmapped(labels: pl.DataFrame) -> Block:
@@ -61,10 +72,15 @@ def _unmapped(labels: pl.DataFrame) -> Block:
     if without.is_empty():
         return Words("Every label has a class of the taxonomy.")
     rows: list[list[Cell]] = [
-        [row["label"], row["name"], row["dataset"], number(row["boxes"], column="boxes"),
-         number(row["images"], column="images")]
+        [
+            row["label"],
+            row["name"],
+            row["dataset"],
+            number(row["boxes"], column="boxes"),
+            number(row["images"], column="images"),
+        ]
         for row in without.head(_LABELS).iter_rows(named=True)
-    ]  # fmt: skip
+    ]
     more = f", the {_LABELS} most frequent of {without.height:,}" if without.height > _LABELS else ""
     heads = ["label", "name", "data set", "boxes", "images"]
     return Grid("unmapped", f"Labels without a class{more}", heads, rows, folded=True)

@@ -62,8 +62,10 @@ def redundancy_blocks(found: Redundancy, taken: Collection[str]) -> list[Block]:
     shown = touched.sort(["taken", "images", "cluster"], descending=[True, True, False]).head(_CLUSTERS)
     strips = [_strip(own.filter(cluster=row["cluster"]), found.alike) for row in shown.iter_rows(named=True)]
     if strips:
-        words = ("Those of which most are taken first; cosine: of each image with the one most like it. With select's "
-                 "duplicate_cosine only the best of each is taken.")  # fmt: skip
+        words = (
+            "Those of which most are taken first; cosine: of each image with the one most like it. With select's "
+            "duplicate_cosine only the best of each is taken."
+        )
         more = f", {shown.height} of {touched.height:,}" if shown.height < touched.height else ""
         blocks.append(Strips(f"Clusters that the selection takes from{more}", words, strips))
     if leaked.height:
@@ -71,8 +73,13 @@ def redundancy_blocks(found: Redundancy, taken: Collection[str]) -> list[Block]:
         shown = pairs.head(_CLUSTERS)
         words = "If networks are judged by the target's images, these tell them the answers. The most alike first."
         more = f", {shown.height} of {pairs.height:,}" if shown.height < pairs.height else ""
-        blocks.append(Strips(f"Selected, and nearly the same as an image of the target{more}", words,
-                             [_pair(row) for row in shown.iter_rows(named=True)]))  # fmt: skip
+        blocks.append(
+            Strips(
+                f"Selected, and nearly the same as an image of the target{more}",
+                words,
+                [_pair(row) for row in shown.iter_rows(named=True)],
+            )
+        )
     return blocks
 
 
