@@ -148,13 +148,14 @@ def test_workers_end_with_the_process_that_asked(tmp_path: Path, noise_run: Call
     run = noise_run(tmp_path, 6, 400)
     code = f"from thresher import *; embed(Run({str(run.folder)!r}), EmbedSettings(width=8, shard_images=16))"
     parent = subprocess.Popen([sys.executable, "-c", code])
-    deadline = time.time() + 60
+    deadline = time.time() + 300
     while not list(run.slices.glob("part-*")) and time.time() < deadline:
         time.sleep(0.05)
     workers = [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _parent(pid) == parent.pid]
     assert workers
     parent.send_signal(signal.SIGKILL)
     parent.wait()
+    deadline = time.time() + 30
     while any(_parent(pid) is not None for pid in workers) and time.time() < deadline:
         time.sleep(0.1)
     assert not any(_parent(pid) is not None for pid in workers)
