@@ -72,13 +72,11 @@ def as_table(values: Any, name: str) -> pl.DataFrame:
             {str(each): [None if _is_missing(v) else v for v in values[each].tolist()] for each in values.columns},
             strict=False,
         )
-    try:
-        found = pl.from_arrow(values)
-    except (TypeError, ValueError) as error:
+    if not hasattr(values, "__arrow_c_stream__"):
         raise DataError(
             f"{name}: expected a table (Polars, pandas, Arrow or a mapping of columns), got {type(values).__name__}."
-        ) from error
-    return found if isinstance(found, pl.DataFrame) else found.to_frame()
+        )
+    return pl.DataFrame(values)
 
 
 def _is_missing(value: object) -> bool:

@@ -198,7 +198,7 @@ class TriedK:
 
 
 def choose_components(
-    folds: Sequence[tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "m d"]]],
+    folds: Sequence[tuple[Float[np.ndarray, "_n d"], Float[np.ndarray, "_m d"]]],
     settings: MixtureSettings,
     rng: np.random.Generator,
     candidates: Iterable[int] = CANDIDATES,

@@ -46,7 +46,7 @@ def contiguous_folds(images: int, folds: int) -> Int64[np.ndarray, " borders"]:
 
 def component_folds(
     block: SliceBlock, folds: int, max_slices: int, rng: np.random.Generator
-) -> list[tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "m d"]]]:
+) -> list[tuple[Float[np.ndarray, "_n d"], Float[np.ndarray, "_m d"]]]:
     """(to fit, held out) slices to choose the number of components by: whole images, in runs of neighbours.
 
     A lone image is cut into halves.

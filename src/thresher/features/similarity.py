@@ -34,6 +34,10 @@ from thresher.vectors import nearest_rows, random_rows, unit_length
 _WIDTH, _PROJECTION_IMAGES, _FOLDS, _SLICE_DIRECTIONS, _POOLED_DIRECTIONS = 64, 512, 3, 32, 4
 
 
+#: Of a small target fewer axes are kept than `embed` keeps: so many of its slices stand for each (ours).
+_SLICES_PER_AXIS = 10
+
+
 def similarity(
     pool: Any, target: Any, method: str = "cosine", *, components: str | int = "auto", seed: int = 0
 ) -> Float64[np.ndarray, " n"]:
@@ -126,7 +130,9 @@ class _Pair:
         """Pool and target as PCA coordinates, and where the features' true zero lies."""
         pool, target = self.units
         sample = [random_rows(each, _PROJECTION_IMAGES, self.rng).reshape(-1, each.shape[2]) for each in (target, pool)]
-        projection = fit_projection(sample[0], sample[1], _WIDTH)
+        # A covariance of more directions than a tenth of the slices would fit their noise.
+        width = max(1, min(_WIDTH, target.shape[0] * target.shape[1] // _SLICES_PER_AXIS))
+        projection = fit_projection(sample[0], sample[1], width)
         found = []
         for each, pooled, form in zip((pool, target), self.pooled, (self._pool, self._target), strict=True):
             images, slices = each.shape[:2]

@@ -16,7 +16,7 @@ from thresher import tables
 from thresher.errors import DataError, SettingsError
 from thresher.files import replacing
 from thresher.frames import Table
-from thresher.run.reading import read_scores, read_selection, selection_names
+from thresher.run.reading import existing_selection, read_scores, read_selection, selection_names
 from thresher.run.summary import run_summary
 
 _NAME = re.compile(r"[\w][\w.+-]*")
@@ -137,8 +137,8 @@ class Run(Record):
         Raises:
             SettingsError: there is no such selection.
         """
-        images = tables.read(self.images, tables.INDEXED_IMAGES, key="image_id")
-        return Table.of(read_selection(self.folder, name, images))
+        path = existing_selection(self.folder, name)
+        return Table.of(read_selection(path, tables.read(self.images, tables.INDEXED_IMAGES, key="image_id")))
 
     def selections(self) -> list[str]:
         """The names of its selections."""

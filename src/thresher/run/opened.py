@@ -15,7 +15,7 @@ from thresher.data.taxonomy import Taxonomy, load_taxonomy
 from thresher.errors import SettingsError
 from thresher.frames import Table
 from thresher.run.folder import AnyRun, as_run
-from thresher.run.reading import none_of, read_scores, read_selection, selection_names
+from thresher.run.reading import existing_selection, none_of, read_scores, read_selection, selection_names
 from thresher.run_files import existing
 from thresher.selection.diversity import (
     ClassFrequencies,
@@ -197,7 +197,8 @@ class OpenedRun:
             SettingsError: there is no such selection.
         """
         if name not in self._selections:
-            self._selections[name] = read_selection(self.run.folder, name, self.images)
+            path = existing_selection(self.run.folder, name)
+            self._selections[name] = read_selection(path, self.images)
         return self._selections[name]
 
     @property

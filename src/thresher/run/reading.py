@@ -35,11 +35,8 @@ def selection_names(folder: Path) -> list[str]:
     return sorted(file.stem for file in (folder / "selections").glob("*.parquet"))
 
 
-def read_selection(folder: Path, name: str, images: pl.DataFrame) -> pl.DataFrame:
-    """The selection of that name with the images' columns beside it, rank 1 first.
-
-    Args:
-        images: Table INDEXED_IMAGES of the run.
+def existing_selection(folder: Path, name: str) -> Path:
+    """Where the selection of that name lies.
 
     Raises:
         SettingsError: there is no such selection.
@@ -47,6 +44,15 @@ def read_selection(folder: Path, name: str, images: pl.DataFrame) -> pl.DataFram
     path = folder / "selections" / f"{name}.parquet"
     if not path.is_file():
         raise SettingsError(none_of("selection", name, folder, selection_names(folder)))
+    return path
+
+
+def read_selection(path: Path, images: pl.DataFrame) -> pl.DataFrame:
+    """A selection with the images' columns beside it, rank 1 first.
+
+    Args:
+        images: Table INDEXED_IMAGES of the run.
+    """
     chosen = tables.read(path, tables.SELECTION, key="image_id")
     return chosen.join(images, on="image_id", how="left", maintain_order="left").sort("rank")
 
