@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from cyclopts import Parameter
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from thresher.cli.main import EXIT_OK, EXIT_SOME_FAILED
 from thresher.run.perform import StageResult, Track
@@ -88,6 +86,9 @@ def _print_words(result: StageResult) -> None:
 
 def progress_bars() -> Track[Any]:
     """Progress bars on stderr, where that is a terminal; nothing in a pipe. A loop within a loop has its bar below."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

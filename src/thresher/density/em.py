@@ -169,6 +169,8 @@ def _maximisation(mixture: Mixture, moments: Moments, settings: MixtureSettings)
 
 
 def _factors(covariances: Float64[np.ndarray, "k ..."], floor: float) -> Float64[np.ndarray, "k ..."]:
+    from scipy.linalg.lapack import dtrtri
+
     if covariances.ndim == 2:
         # The subtraction of the means may end a hair below zero.
         deviations: Float64[np.ndarray, "k ..."] = 1 / np.sqrt(np.maximum(covariances, 0) + floor)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from thresher.errors import SettingsError
 from thresher.vectors import nearest_rows, unit_length
@@ -31,6 +29,9 @@ def near_duplicates(vectors: Float[np.ndarray, "n c"], cosine: float) -> Int64[n
     >>> near_duplicates(np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.01]]), 0.99).tolist()
     [0, 1, 0]
     """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     unit = unit_length(vectors)
     firsts, seconds, pairs = [], [], 0
     for start in range(0, len(unit), _BLOCK):
