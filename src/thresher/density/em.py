@@ -10,7 +10,6 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Float64
-from scipy.linalg.lapack import dtrtri
 
 from thresher.density.mixture import Covariance, Mixture, log_density
 from thresher.density.moments import Moments, expected_moments, moments_of_owners
