@@ -93,7 +93,8 @@ def insight(
     settings = settings or InsightSettings()
     extras.require("report", "insight")
     opened = OpenedRun(run)
-    read = {name: getattr(run, name) for name in ("images", "pooled", "projection", "mixture", "scores")}
+    read = {name: getattr(run, name) for name in ("images", "pooled", "projection", "mixture")}
+    read["scores"] = run.scores_path
     inputs = {name: file_digest(path) for name, path in read.items()}
     description = run.mixture.with_suffix(".json")
     inputs["mixture_json"] = file_digest(description)
