@@ -10,7 +10,6 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Float64
-from scipy.linalg.lapack import dtrtri
 
 from thresher.density.mixture import Covariance, Mixture, log_density
 from thresher.density.moments import Moments, expected_moments, moments_of_owners
@@ -32,26 +31,27 @@ CANDIDATES = (1, 2, 4, 8, 16, 32, 64)
 @converted
 @dataclass(frozen=True)
 class MixtureSettings:
-    """How the target's slices are modelled."""
+    """The Gaussian mixture of the target's slices, and how EM fits it."""
 
     components: Given[str, int] = default("auto")
-    """Number of components K, or "auto": the K of 1, 2, 4, … 64 with the best held-out log-likelihood."""
+    """Number of components K, or auto: the K of 1, 2, 4, … 64 with the highest held-out log-likelihood."""
     covariance: Covariance = "full"
-    """Shape of each component: a full matrix, or its diagonal."""
+    """Covariance matrix of each component: full or diagonal."""
     tolerance: float = 1e-3
-    """Stop when an iteration gains less than this many nats per slice."""
+    """Stop when an iteration raises the mean log-likelihood by less than this, in nats per slice."""
     max_iterations: int = 100
-    """Stop after this many iterations all the same."""
+    """Maximum number of iterations."""
     variance_floor: float = 1e-6
-    """Added to every variance, so that no component shrinks to a point."""
+    """Added to every variance, so that no component collapses to a point."""
     data: Literal["sample", "shards", "stepwise"] = "sample"
-    """Fit on a random sample in memory; on every slice from disk, exactly, a pass per iteration; or in one pass."""
+    """sample: fit to a random sample in memory. shards: to every slice, read from disk once per iteration. stepwise: to
+    every slice in a single pass (approximate)."""
     max_slices: int = 200_000
-    """The size of that sample."""
+    """Maximum number of slices in the sample."""
     double: bool = False
-    """Compute in float64 throughout, at about half the speed."""
+    """Compute everything in float64, at about half the speed."""
     seed: int = 0
-    """Seed of the start and of the draw."""
+    """Seed of the k-means++ start and of the samples."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work.

@@ -22,22 +22,22 @@ BLOCK_IMAGES = 4096
 @converted
 @dataclass(frozen=True)
 class QuerySettings:
-    """How the layout's query learns from the pool.
+    """How the layout query is refined on the pool.
 
-    The numbers were chosen by AUC on eight pairs of target and pool (benchmarks/choosing.py), on a plateau. Four
-    pairs more took no part in the search, but were seen before its last step (docs/results.md).
+    The defaults were chosen by AUC on eight pairs of target and pool (benchmarks/choosing.py); nearby values do as
+    well. Four more pairs were not used in the search, but were seen before its last step (docs/results.md).
     """
 
     pooled_share: float = 0.3
-    """Weight of the whole picture beside that of its parts together, 0..1."""
+    """Weight of the whole image in the layout, 0 to 1; its 14 regions share the rest."""
     towards_top: float = 3.0
-    """Weight of the pool's nearest images in the query; the target's own mean has weight 1."""
+    """Weight of the mean of the nearest pool images in the query; the target's mean has weight 1. 0 = off."""
     from_bottom: float = 1.0
-    """Weight with which the farther half of the pool is subtracted from the query."""
+    """Weight with which the mean of the farther half of the pool is subtracted from the query. 0 = off."""
     top_of_target: float = 1.0
-    """Nearest pool images taken, as a share of the number of target images …"""
+    """Number of nearest pool images, as a share of the number of target images, 0 to 1."""
     top_of_pool: float = 0.075
-    """… but never more than this share of the pool: beyond it they may no longer be like the target."""
+    """Upper limit on the number of nearest pool images, as a share of the pool, 0 to 1."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work.

@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 @converted
 @dataclass(frozen=True)
 class BackboneSettings:
-    """Which network sees the images, and how large they are when it does."""
+    """The network that computes features, and the size of its input images."""
 
     backbone: Given[str, Path] = default("tf_efficientnet_lite0")
-    """A timm model name, or a path to an .onnx file (input NCHW float, first output NCHW features)."""
+    """Name of a timm model, or path of an .onnx file (input NCHW float, first output NCHW features)."""
     weights: OptionalPath = default(None)
-    """A checkpoint of the timm model (.pth or .safetensors) in place of the packaged ImageNet weights."""
+    """Checkpoint of the timm model (.pth or .safetensors). Default: the packaged ImageNet weights."""
     feature_level: int = -1
-    """Which feature map of the timm model: −1 the last (stride 32), −2 the one before."""
+    """Feature map of the timm model, counted from the end: −1 = the last (stride 32), −2 = the one before."""
     short_side: int = 224
-    """Length in pixels to which the image's short side is resized before the network sees it."""
+    """Images are resized to this length of their shorter side, in pixels; a multiple of 32."""
     mode: Literal["exact", "fast"] = "exact"
-    """exact, or fast: JPEGs decoded at a fraction of their size, and a network of 8-bit integers (docs/results.md)."""
+    """exact, or fast: JPEGs decoded at reduced size and an 8-bit quantised network (differences: docs/results.md)."""
     allow_download: bool = False
-    """Let timm fetch pretrained weights of other models from its hub."""
+    """Allow timm to download pretrained weights where none are packaged."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, before anything is read.
@@ -61,7 +61,7 @@ def backbone_digest(settings: BackboneSettings) -> str:
     """A hash of all that decides a backbone's output, weights included, without loading the network.
 
     Raises:
-        SettingsError: the weights are not to be had.
+        SettingsError: the weights are not available.
     """
     source = _weights_of(settings)
     content = hashlib.sha256(source.read_bytes()).hexdigest() if source else "downloaded"

@@ -41,21 +41,21 @@ _FEWEST_SHARDS, _FEWEST_IMAGES = 32, 16
 @converted
 @dataclass(frozen=True)
 class EmbedSettings(BackboneSettings):
-    """How images become slices."""
+    """How each image becomes a grid of feature vectors (slices), and how these are projected and stored."""
 
     width: int = 64
-    """d, the numbers kept of each slice: the first axes of a PCA."""
+    """Dimensions kept of each slice (d): the first axes of a PCA over slices of target and pool."""
     projection_images: int = 512
-    """The PCA is fitted on this many images of the target and as many of the pool."""
+    """The PCA is fitted on at most this many images of the target and as many of the pool."""
     shard_images: int = 512
-    """Images in one file of slices, at most: what a broken-off worker may have to do again."""
+    """Maximum number of images per shard (one file of slices); an interrupted worker repeats at most one shard."""
     seed: int = 0
-    """Seed of the draw of images for the PCA."""
+    """Seed of the random sample of images for the PCA."""
     vectors: OptionalPath = younger(None)
-    """Your own embeddings in place of the backbone's: Parquet with image_id and a column of lists (or a column per
-    number), or .npy with `ids`; a vector, or a grid of h × w vectors, per image. Each is scaled to unit length."""
+    """Your own embeddings instead of the backbone's: Parquet with image_id and a column of lists (or one column per
+    dimension), or .npy with `ids`. One vector or a grid of h × w vectors per image; each is scaled to unit length."""
     ids: OptionalPath = younger(None)
-    """For .npy: a file with the image ids in the array's order, one a line (.txt), or in a column image_id (.csv)."""
+    """For .npy: file with the image ids in the order of the array: one per line (.txt) or in column image_id (.csv)."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work.
@@ -80,20 +80,22 @@ def embed(
     dry_run: bool = False,
     track: Track[Any] = untracked,
 ) -> StageResult:
-    """Run every image of the index through the backbone and keep its projected slices.
+    """Run every image of the index through the backbone and store its projected slices.
 
-    Shards that are there already, made from the same inputs, are kept: a broken-off run goes on where it was.
+    Shards that exist already and were made from the same inputs are kept, so an interrupted run continues.
 
     Args:
         run: The run, or the path of its folder.
-        engine: Who does it; changes no result.
-        shard: "I/N": make only the shards that are the I-th of N jobs' (I from 1), for many machines without a
-            cluster; 0/N prepares what they share. When all have ended, `merge` completes the stage.
+        engine: Where the workers run; changes no result.
+        shard: "I/N": only the shards of job I of N (I from 1), for many machines without a cluster. Run 0/N first: it
+            fits the projection that all jobs share. Once all jobs are done, `merge` completes the stage.
+        dry_run: Only estimate images, bytes, memory and time.
+        track: Wraps an iterable to show progress.
 
     Raises:
-        SettingsError: the backbone or its weights are not to be had, the optional part `embed` is not installed, or
+        SettingsError: the backbone or its weights are not available, the optional part `embed` is not installed, or
             `shard` is not I/N.
-        DataError: no index, or not one readable image in the target.
+        DataError: index has not run, or no image of the target can be read.
     """
     run, settings, engine = as_run(run), settings or EmbedSettings(), engine or EngineSettings()
     images = _indexed(run)
@@ -163,13 +165,13 @@ def _embed_given(
 
 
 def merge(run: AnyRun, settings: EmbedSettings | None = None) -> StageResult:
-    """Complete the embed stage from the shards that jobs made apart (`embed` with `shard`), once all are there.
+    """Complete the embed stage once all jobs of `embed` with `shard` are done.
 
     Args:
-        settings: Those that the jobs had.
+        settings: The same settings as for the jobs.
 
     Raises:
-        DataError: shards are missing or were made from other inputs; names them and the jobs to run again.
+        DataError: shards are missing or were made from other inputs; lists them and how to find their jobs.
     """
     run, settings = as_run(run), settings or EmbedSettings()
     images, inputs = _indexed(run), _inputs(run, settings)

@@ -50,14 +50,14 @@ _FOLDS = 3
 @converted
 @dataclass(frozen=True)
 class FitSettings(MixtureSettings, QuerySettings):
-    """How target and pool are modelled: the mixture that the paper scores by, and what the other scorers need."""
+    """Models of target and pool: the Gaussian mixture of the paper, and those of the other scores."""
 
     slice_directions: int = 32
-    """Components of the von Mises–Fisher mixture of slices."""
+    """Components of the von Mises–Fisher mixture of slices (score sphere)."""
     pooled_directions: int = 4
-    """Components of the von Mises–Fisher mixture of pooled vectors; fewer if the target has fewer images."""
+    """Components of the von Mises–Fisher mixture of pooled vectors (score pooled_sphere), at most one per image."""
     pool_images: int = 100_000
-    """Pool images, drawn at random, that the layout's query and the pool's own mixture are learnt from."""
+    """Number of random pool images that the layout query and the pool's mixture (score ratio) are fitted on."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work.
@@ -75,7 +75,7 @@ class FitSettings(MixtureSettings, QuerySettings):
 def fit(
     run: AnyRun, settings: FitSettings | None = None, *, dry_run: bool = False, track: Track[Any] = untracked
 ) -> StageResult:
-    """Fit the mixture to the slices of the target's images, and what else the scorers need to know.
+    """Fit the mixture to the slices of the target's images, and the models of the other scores.
 
     Raises:
         DataError: embed has not run, or the target has fewer slices than components.

@@ -36,18 +36,18 @@ IMAGE_PROBLEMS = ("image_missing", "image_unreadable", "duplicate_id", "name_not
 @converted
 @dataclass(frozen=True)
 class IndexSettings:
-    """What is the target, what is the pool, and how their labels are to be understood."""
+    """Sources of the target and the pool, and how their labels map to classes."""
 
     target: Texts = required()
-    """Where the domain lies: [NAME=]FORMAT:ROOT[#SPLIT]. May be repeated."""
+    """Images of your domain, as [NAME=]FORMAT:ROOT[#SPLIT]. May be repeated."""
     pool: Texts = default(())
-    """Where the images to choose from lie, in the same form. May be repeated."""
+    """Images to choose from, as [NAME=]FORMAT:ROOT[#SPLIT]. May be repeated."""
     taxonomy: Given[str, Path] = default("cityscapes")
-    """Target classes: a built-in name (cityscapes, camvid) or a TOML file."""
+    """Classes of the segmentation: a built-in name (cityscapes, camvid) or a TOML file."""
     label_map: OptionalPath = default(None)
-    """TOML file that says what source labels mean, over and above the taxonomy."""
+    """TOML file that maps labels of the sources to classes, in addition to the taxonomy."""
     limit: int | None = None
-    """Keep at most this many images of each source, evenly spread: for a quick look."""
+    """Keep at most this many images per source, evenly spread over the sorted image ids. Default: all."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work.
@@ -62,11 +62,11 @@ class IndexSettings:
 
 
 def index(run: AnyRun, settings: IndexSettings, *, dry_run: bool = False, track: Track[Any] = untracked) -> StageResult:
-    """Read all sources into tables; no image is opened unless its boxes need its size.
+    """Read all sources into tables; an image is opened only where its boxes need its size in pixels.
 
     Raises:
         SettingsError: a source, taxonomy or label map cannot be understood.
-        DataError: a source cannot be read, or one image belongs to target and pool both.
+        DataError: a source cannot be read, or two images have the same id.
     """
     run = as_run(run)
     sources = parsed_sources(settings.target, settings.pool)

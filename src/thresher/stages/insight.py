@@ -42,24 +42,24 @@ _CHARTS = ("components_tried", "components", "similarities", "map")
 @converted
 @dataclass(frozen=True)
 class InsightSettings:
-    """What is looked at, and how closely."""
+    """Sizes of the samples and pictures of `insight`."""
 
     pool_images: int = 2000
-    """Component shares, similarities and the domain gap look at this many pool images, drawn at random."""
+    """Number of random pool images for the component shares, similarities and domain gap."""
     map_images: int = 2000
-    """t-SNE places at most this many images: half of them the target's, if it has so many."""
+    """Maximum number of images in the t-SNE map; half are target images, if there are enough."""
     slices_per_component: int = 8
-    """Crops drawn for each component, each from another image."""
+    """Crops drawn per component, each from a different image."""
     heat_maps: int = 4
-    """Heat maps of this many images each: the pool's best, median and worst by similarity."""
+    """Heat maps drawn of each of the best, median and worst pool images by similarity. 0 = none."""
     heat_ids: Texts = default(())
-    """Image ids, of target or pool, that get a heat map besides."""
+    """Ids of further target or pool images to draw heat maps of."""
     folds: int = 3
-    """Runs of neighbouring image ids that target and pool are cut into; each is held out once."""
+    """Cross-validation folds of held-out similarity and domain gap: blocks of consecutive image ids."""
     resamples: int = 1000
-    """Resamples of the bootstrap that gives the domain gap its interval."""
+    """Bootstrap resamples for the confidence interval of the domain gap."""
     seed: int = 0
-    """Seed of the draws, of the refits' starts and of t-SNE."""
+    """Seed of the samples, of the held-out fits and of t-SNE."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work.

@@ -41,17 +41,17 @@ from thresher.vectors import nearest_rows
 #: Every score, by the name that its column in scores.parquet and its method of select bear.
 SCORES = (
     *SIMILARITIES,
-    Score("objects", "objects", ("boxes",), diversity_scores, "How many objects of interest its boxes hold."),
-    Score("classes", "classes", ("boxes",), diversity_scores, "Of how many classes."),
-    Score("class_entropy_bits", "bits", ("boxes",), diversity_scores, "How evenly they are of those classes."),
-    Score("covered_area", "share of the picture", ("boxes",), diversity_scores, "What lies under at least one box."),
-    Score("diversity", "", ("boxes",), diversity_scores, "How many objects of how many, and how rare, classes."),
+    Score("objects", "objects", ("boxes",), diversity_scores, "Boxes of the classes of interest."),
+    Score("classes", "classes", ("boxes",), diversity_scores, "Different classes of interest."),
+    Score("class_entropy_bits", "bits", ("boxes",), diversity_scores, "Entropy of the classes of its boxes."),
+    Score("covered_area", "share of the picture", ("boxes",), diversity_scores, "Area under at least one box."),
+    Score("diversity", "", ("boxes",), diversity_scores, "Many objects, of many and of rare classes."),
     Score(
         "yield_area",
         "shares of the picture",
         ("boxes", "network"),
         yield_areas,
-        "How much of its boxes a network already takes for their kind; needs `score --network`.",
+        "Area in its boxes that a trained network assigns to their class; needs `score --network`.",
     ),
 )
 #: What the default methods, the report and the paper's method need.
@@ -61,17 +61,17 @@ DEFAULT_SCORES = ("layout", "similarity", "cosine", "nearest")
 @converted
 @dataclass(frozen=True)
 class ScoreSettings:
-    """What is measured of each pool image."""
+    """Scores to compute for each pool image."""
 
     scores: Names = default(DEFAULT_SCORES)
-    """Similarities to work out, or all: layout, similarity, ratio, typicality, cosine, nearest, rows, sphere,
-    pooled_sphere. What the boxes say (diversity, objects, …) is always worked out."""
+    """Similarities to compute, or all: layout, similarity, ratio, typicality, cosine, nearest, rows, sphere,
+    pooled_sphere. layout, similarity and the scores from boxes (diversity, objects, …) are always computed."""
     neighbours: int = 3
-    """Name this many nearest target images."""
+    """Number of nearest target images listed for each pool image."""
     class_scores: OptionalPath = default(None)
-    """TOML file with your own worth per class (bus = 3.0) in place of inverse document frequency."""
+    """TOML file with a weight per class (bus = 3.0) for diversity. Default: inverse document frequency."""
     network: str = ""
-    """A training without weak images, by whose network to measure what the boxes would teach (method yield)."""
+    """Name of a training whose network computes yield_area; train it without weakly labelled images. Default: none."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work.

@@ -29,40 +29,40 @@ from thresher.settings import Texts, converted, default
 from thresher.stages.candidates import Candidates, candidates_of
 from thresher.stages.plan import select_plan
 
-#: What a person can mark an image as: looked at and good, never to be taken, always to be taken.
+#: Marks of a review: accepted (good), rejected (never choose), pinned (always choose).
 MARKS = ("accepted", "rejected", "pinned")
 
 
 @converted
 @dataclass(frozen=True)
 class SelectSettings:
-    """Which images are taken, and how many."""
+    """Which images are chosen, and how many."""
 
     method: str = "layout_and_diversity"
-    """How the pool is ranked: layout_and_diversity, both, random, or any score: layout, similarity, diversity, …"""
+    """How the pool is ranked: layout_and_diversity, both (similarity and diversity), random, or any score by name."""
     budget: Budget = default("10%")
-    """How many: a number (500), or a share of the images that can be ranked (10%)."""
+    """How many images to choose: a number (500), or a share of the images that can be ranked (10%)."""
     seed: int = 0
-    """Seed of `random`; the other methods use none."""
+    """Seed of method random; no effect on the other methods."""
     name: str = ""
-    """What to call the selection; METHOD-BUDGET by default."""
+    """Name of the selection. Default: METHOD-BUDGET."""
     diversity_weight: float = DIVERSITY_WEIGHT
-    """For layout_and_diversity and both: what the rank by diversity weighs, 0 to 1; similarity weighs the rest."""
+    """Weight of the diversity rank, 0 to 1; similarity has the rest. Only for layout_and_diversity and both."""
     quotas: Quotas = default(())
-    """CLASS=NUMBER: at least so many of the chosen images hold this class; the best ranked that do are taken first."""
+    """CLASS=NUMBER: choose at least this many images with this class, if the pool has them; the best ranked first."""
     datasets: Texts = default(())
-    """Choose from these data sets of the pool alone."""
+    """Choose only from these data sets of the pool. Default: all."""
     duplicate_cosine: float = 0.0
     """Drop near-duplicates: keep the best image of each cluster with cosine >= this, and drop images that
     near-duplicate a target image. 0 = off, 0.95 = same photo re-encoded or re-cropped."""
     review: str = ""
-    """A review saved by the explorer: what was rejected there is left out, what was pinned is always taken."""
+    """Name of a review saved in the explorer: its rejected images are left out, its pinned ones always chosen."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work.
 
         Raises:
-            SettingsError: unknown method, a weight that it does not have, or a name that is no plain file name.
+            SettingsError: a value out of range, a weight that the method does not have, or a name that is no file name.
         """
         if not 0 <= self.diversity_weight <= 1:
             raise SettingsError(f"diversity_weight = {self.diversity_weight}: expected 0 to 1.")
