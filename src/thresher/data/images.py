@@ -112,7 +112,7 @@ def _reason(path: Path, error: Exception) -> str:
     if size_bytes(path) == 0:
         return "the file is empty (0 bytes)"
     if isinstance(error, UnidentifiedImageError):
-        return "not a readable image (no format that is known)"  # Pillow's words hold a memory address
+        return "not a readable image (unknown format)"  # Pillow's message contains a memory address
     return f"not a readable image ({str(error).removesuffix('.') or type(error).__name__})"
 
 

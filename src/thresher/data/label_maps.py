@@ -54,8 +54,8 @@ def label_map(path: Path, numbers: Int16[np.ndarray, " 256"]) -> UInt8[np.ndarra
     if (found == UNKNOWN).any():
         strange = np.unique(values[found == UNKNOWN]).tolist()
         raise DataError(
-            f"{path}: values {', '.join(map(str, strange[:8]))} are no class and not void in this "
-            "taxonomy. Is the mask of another taxonomy or encoding?"
+            f"{path}: values {', '.join(map(str, strange[:8]))} are neither a class nor void in this "
+            "taxonomy. Give the taxonomy and encoding of this mask."
         )
     labels: UInt8[np.ndarray, "h w"] = found.astype(np.uint8)
     return labels

@@ -162,7 +162,7 @@ def _add_synonyms(meaning: dict[str, str | None], node: str, synonyms: Sequence[
     for label in [node, *synonyms]:
         known = meaning.setdefault(normalised(label), node)
         if known != node:
-            raise SettingsError(f"{path}: '{label}' stands for both '{known}' and '{node}'. Keep one.")
+            raise SettingsError(f"{path}: '{label}' maps to both '{known}' and '{node}'. Keep one.")
 
 
 def _only_known(entry: Mapping[str, Any], known: set[str], where: str) -> None:

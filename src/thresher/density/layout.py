@@ -186,7 +186,9 @@ def dots(vectors: Float[np.ndarray, "n c"], query: Float64[np.ndarray, " query_c
         DataError: the query has another width.
     """
     if vectors.shape[1] != len(query):
-        raise DataError(f"layout: vectors have {vectors.shape[1]} numbers, the query {len(query)}. Run fit again.")
+        raise DataError(
+            f"layout: vectors have {vectors.shape[1]} dimensions, the query {len(query)}. Run `thresher fit RUN` again."
+        )
     found = np.empty(len(vectors))
     for start in range(0, len(vectors), BLOCK_IMAGES):
         found[start : start + BLOCK_IMAGES] = vectors[start : start + BLOCK_IMAGES].astype(np.float32) @ query
@@ -224,9 +226,9 @@ def layout_query(
     Source: Rocchio 1971, relevance feedback; taken without a person's judgement, Manning et al. 2008, §9.1.6.
     """
     if not len(target):
-        raise DataError("layout: the target holds no image. Index it with --target FORMAT:ROOT.")
+        raise DataError("layout: the target has no images. Run `thresher index RUN --target FORMAT:ROOT`.")
     if target.shape[1] != pool.shape[1]:
-        raise DataError(f"layout: the target's vectors have {target.shape[1]} numbers, the pool's {pool.shape[1]}.")
+        raise DataError(f"layout: target vectors have {target.shape[1]} dimensions, pool vectors {pool.shape[1]}.")
     query = mean_direction(target)
     if not len(pool):
         return query

@@ -296,6 +296,6 @@ def load_mixture(path: Path) -> Mixture:
         DataError: there is none.
     """
     if not path.is_file():
-        raise DataError(f"{path}: no mixture here. Run fit first.")
+        raise DataError(f"{path}: no such mixture. Run `thresher fit {path.parent}` first.")
     arrays = load_file(path)
     return Mixture(arrays["weights"], arrays["means"], arrays["factors"])

@@ -42,7 +42,7 @@ def mean_of_slices(
     """
     lengths = np.diff(starts)
     if (lengths < 1).any():
-        raise DataError(f"similarity: image {int(np.argmin(lengths))} of the block owns no slice. Embed it again.")
+        raise DataError(f"similarity: image {int(np.argmin(lengths))} of the block has no slices. Embed it again.")
     means: Float64[np.ndarray, " images"] = np.add.reduceat(values, starts[:-1]) / lengths
     return means
 

@@ -158,7 +158,7 @@ class Answers:
 
     def _other(self, name: str) -> Flags:
         if name not in self._selections():
-            raise SettingsError(f"selection '{name}': none in {self._rows.opened.run.folder}.")
+            raise SettingsError(f"No selection named '{name}' in {self._rows.opened.run.folder}.")
         ids = tables.read(self._rows.opened.run.selection_path(name), tables.some(tables.SELECTION, "image_id"))
         within = np.zeros(self._rows.pool, bool)
         rows = ids.join(self._rows.images.head(self._rows.pool), on="image_id")["row"].to_numpy()
@@ -226,13 +226,13 @@ class Answers:
 
     def _known(self, row: int) -> None:
         if not 0 <= row < self._rows.images.height:
-            raise DataError(f"image {row}: there are {self._rows.images.height}.")
+            raise DataError(f"image {row}: expected 0 to {self._rows.images.height - 1}.")
 
     def _picture(self, row: int, side: int) -> bytes:
         """The image of a row as JPEG, no side longer than the one of `SIDES` asked for.
 
         Raises:
-            DataError: no such row, or an image that cannot be read or lies outside the data's folders.
+            DataError: no such row, or an image that cannot be read or is outside the folders given to index.
         """
         self._known(row)
         if side not in SIDES:
@@ -255,7 +255,7 @@ class Answers:
         """Mark the image of a row of the pool."""
         row = int(ask.get("row", -1))
         if not 0 <= row < self._rows.pool:
-            raise DataError(f"image {row}: the pool has {self._rows.pool}.")
+            raise DataError(f"image {row}: expected an image of the pool, 0 to {self._rows.pool - 1}.")
         self._review.mark(self._rows.images["image_id"][row], str(ask.get("mark")))
 
     def save(self, ask: Mapping[str, Any]) -> dict[str, Any]:
@@ -267,7 +267,7 @@ class Answers:
         run, name = self._rows.opened.run, str(ask.get("name", "")).strip()
         check_name(name)
         if run.selection_path(name).is_file() and ask.get("replace") is not True:
-            raise SettingsError(f"selection '{name}': is there already. Choose another name, or replace it.")
+            raise SettingsError(f"selection '{name}': already exists. Choose another name, or replace it.")
         settings = dataclasses.replace(settings_of(ask, self._start.duplicate_cosine), name=name, review=name)
         self._selection(dataclasses.replace(settings, name="", review=""))
         tables.write(self._review.table(), run.review(name))
@@ -281,11 +281,11 @@ class Answers:
             The file, and the temporary folder that holds it and can go once it is sent.
 
         Raises:
-            DataError: images are to be copied, and one lies outside the data's folders.
+            DataError: images are to be copied, and one is outside the folders given to index.
         """
         name, form = str(ask.get("name", "")), str(ask.get("format", ""))
         if form not in FORMATS or name not in self._selections():
-            raise SettingsError(f"export '{name}' as '{form}': no such selection or form.")
+            raise SettingsError(f"export '{name}' as '{form}': no such selection or format.")
         images = str(ask.get("images", "none"))
         if images not in ("none", "copy"):
             raise SettingsError(f"images '{images}': expected none or copy.")

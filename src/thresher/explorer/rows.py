@@ -76,8 +76,8 @@ class RunRows:
         place = Path(path if address is None else address[0]).resolve()
         if not any(place.is_relative_to(root) for root in self.roots):
             raise DataError(
-                f"{path}: lies outside the data's folders, so it is not shown. If it may be, start the "
-                f"explorer with --roots {place.parent}."
+                f"{path}: outside the folders given to index, so it is not shown. To allow it, run "
+                f"`thresher explore {self.opened.run.folder} --roots {place.parent}`."
             )
         return Path(path)
 

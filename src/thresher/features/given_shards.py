@@ -48,8 +48,8 @@ def known_here(given: GivenVectors, images: pl.DataFrame) -> int:
     found = sum(image_id in given.rows for image_id in ids)
     if not found:
         raise DataError(
-            f"{given.path}: not one of its {len(given.rows)} image ids is in the index. It has "
-            f"'{next(iter(given.rows))}'; the index has '{ids[0]}' (images.parquet, column image_id)."
+            f"{given.path}: none of its {len(given.rows)} image ids is in the index. Its first is "
+            f"'{next(iter(given.rows))}'; the index's is '{ids[0]}' (images.parquet, column image_id)."
         )
     return found
 
@@ -71,7 +71,7 @@ def project_given(
         sides.append(np.concatenate(grids) if grids else None)
     target, pool = sides
     if target is None:
-        raise DataError(f"{given.path}: not one of the target's sampled images has a vector that can be used.")
+        raise DataError(f"{given.path}: none of the target's sampled images has a usable vector.")
     save_projection(fit_projection(target, pool, width), run.projection, fingerprint)
 
 

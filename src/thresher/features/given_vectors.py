@@ -74,19 +74,19 @@ def given_vectors(path: Path, ids: Path | None = None) -> GivenVectors:
     if path.suffix == ".parquet":
         if ids is not None:
             raise SettingsError(
-                f"ids = '{ids}': {path.name} has image ids of its own, in column image_id. Leave it out."
+                f"ids = '{ids}': {path.name} already has image ids in its column image_id. Leave ids out."
             )
         names, values = _of_parquet(path)
     else:
         if ids is None:
-            raise SettingsError(f"vectors = '{path}': an array has no names; give ids = FILE with one image id a line.")
+            raise SettingsError(f"vectors = '{path}': has no image ids. Give ids = FILE with one image id per line.")
         values, names = _of_array(path), _ids(ids)
     if len(names) != len(values):
         raise DataError(f"{path}: {len(values)} vectors, but {len(names)} image ids in {ids}.")
     rows = {name: row for row, name in enumerate(names)}
     if len(rows) < len(names):
         twice = next(name for row, name in enumerate(names) if rows[name] != row)
-        raise DataError(f"{path}: image id '{twice}' stands twice. Keep one vector of each image.")
+        raise DataError(f"{path}: image id '{twice}' appears twice. Keep one vector per image.")
     if not names:
         raise DataError(f"{path}: no vectors.")
     return GivenVectors(path, rows, values, _channels(path, values[0]))

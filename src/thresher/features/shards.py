@@ -122,7 +122,7 @@ def shard_files(folder: Path) -> list[Path]:
     """
     files = sorted(folder.glob("part-*.parquet"))
     if not files:
-        raise DataError(f"{folder}: no slices here. Run embed first.")
+        raise DataError(f"{folder}: no slices. Run `thresher embed {folder.parent}` first.")
     return files
 
 
@@ -171,7 +171,7 @@ def slices_of(folder: Path, wanted: set[str]) -> SliceBlock:
         owned(block, [image_id in wanted for image_id in block.image_ids]) for block in _blocks_with(folder, wanted)
     ]
     if not parts:
-        raise DataError(f"{folder}: none of the {len(wanted)} wanted images has slices; see problems.parquet.")
+        raise DataError(f"{folder}: none of the {len(wanted)} images has slices. The reasons are in problems.parquet.")
     image_ids = [image_id for part in parts for image_id in part.image_ids]
     lengths = np.concatenate([np.diff(part.starts) for part in parts])
     starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)

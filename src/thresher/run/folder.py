@@ -55,7 +55,7 @@ class Record:
         try:
             content: dict[str, Any] = json.loads(self.manifest.read_text("utf-8"))
         except json.JSONDecodeError as error:
-            raise DataError(f"{self.manifest}: not JSON ({error}). Delete it; stages will run anew.") from error
+            raise DataError(f"{self.manifest}: not JSON ({error}). Delete it; all stages will run again.") from error
         return content
 
     def note(self, stage: str, entry: dict[str, Any]) -> None:

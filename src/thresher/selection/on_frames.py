@@ -214,7 +214,7 @@ def _counts(boxes: Any, images: pl.DataFrame) -> pl.DataFrame:
 
 def _quotas(quotas: Mapping[str, int] | None, boxes: Any, counts: pl.DataFrame) -> dict[str, int]:
     if quotas and boxes is None:
-        raise SettingsError("quotas need boxes: they say which images hold a class.")
+        raise SettingsError("quotas need boxes, which show the classes in each image. Give boxes = TABLE.")
     return parsed_quotas(as_type(quotas or {}, QUOTAS, "quotas"), counts.drop("image_id").columns)
 
 

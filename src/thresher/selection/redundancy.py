@@ -46,7 +46,7 @@ def near_duplicates(vectors: Float[np.ndarray, "n c"], cosine: float) -> Int64[n
         if pairs > _MOST_PAIRS:
             raise SettingsError(
                 f"duplicate_cosine = {cosine}: joins more than {_MOST_PAIRS:,} pairs of images. Raise it (0.95 finds "
-                "the same photo compressed or cropped anew)."
+                "the same photo re-encoded or re-cropped)."
             )
     first, second = np.concatenate([*firsts, []]).astype(np.int64), np.concatenate([*seconds, []]).astype(np.int64)
     graph = coo_array((np.ones(len(first), np.int8), (first, second)), shape=(len(unit), len(unit)))

@@ -68,7 +68,7 @@ class EmbedSettings(BackboneSettings):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} = {getattr(self, name)}: expected 1 or more.")
         if self.ids is not None and self.vectors is None:
-            raise SettingsError(f"ids = '{self.ids}': these name the rows of vectors = FILE.npy, which is not given.")
+            raise SettingsError(f"ids = '{self.ids}': only used with vectors = FILE.npy. Give both or neither.")
 
 
 def embed(
@@ -102,12 +102,12 @@ def embed(
     job, jobs = _job(shard)
     if settings.vectors is not None:
         if shard:
-            raise SettingsError(f"shard = '{shard}': your own vectors are read in one go. Leave it out.")
+            raise SettingsError(f"shard = '{shard}': cannot be combined with vectors. Leave it out.")
         return _embed_given(run, settings, Path(settings.vectors), images, dry_run, track)
     if absent := extras.missing("embed"):
         raise SettingsError(
-            f"embed needs {', '.join(absent)}: pip install 'thresher[embed]' "
-            "(or give your own embeddings: embed RUN --vectors FILE)"
+            f"embed needs {', '.join(absent)}. Run: pip install 'thresher[embed]' "
+            f"(or use your own embeddings: `thresher embed {run.folder} --vectors FILE`)."
         )
     if dry_run:
         backbone_digest(settings)
@@ -179,14 +179,18 @@ def merge(run: AnyRun, settings: EmbedSettings | None = None) -> StageResult:
     def work() -> tuple[dict[str, Any], int]:
         _sweep_samples(run)
         if not projection_is_current(run.projection, _projection_print(settings, inputs)):
-            raise DataError(f"{run.projection}: not there, or from other images or settings. Run embed --shard 0/N.")
+            raise DataError(
+                f"{run.projection}: missing, or made from other images or settings. "
+                f"Run `thresher embed {run.folder} --shard 0/N …` first."
+            )
         tasks = _tasks(run, settings, images, inputs)
         missing = [task.number for task in tasks if not shard_is_current(Path(task.path), task.fingerprint)]
         if missing:
             shown = ", ".join(map(str, missing[:20])) + (" …" if len(missing) > 20 else "")
             raise DataError(
                 f"{run.slices}: {len(missing)} of {len(tasks)} shards are missing or were made from other inputs "
-                f"(numbers {shown}; shard s belongs to job s mod N + 1). Run those jobs again, then merge."
+                f"(numbers {shown}; shard s belongs to job s mod N + 1). Run those jobs again "
+                f"(`thresher embed {run.folder} --shard I/N …`), then `thresher merge {run.folder} …`."
             )
         return _finish(run, images, tasks)
 
@@ -204,7 +208,7 @@ def _job(shard: str) -> tuple[int, int]:
         return 1, 1
     job, _, jobs = shard.partition("/")
     if not (job.isdigit() and jobs.isdigit() and 0 <= int(job) <= int(jobs) and int(jobs) > 0):
-        raise SettingsError(f"shard = '{shard}': expected I/N, as 3/8: the third of eight jobs; 0/8 only prepares.")
+        raise SettingsError(f"shard = '{shard}': expected I/N, such as 3/8 (job 3 of 8) or 0/8 (the projection only).")
     return int(job), int(jobs)
 
 
@@ -284,7 +288,7 @@ def _projected(
         sides.append([task.path for task in tasks])
     target, pool = (sampled_slices(paths) for paths in sides)
     if target is None:
-        raise DataError("embed: not one of the target's sampled images could be read. Are the paths right?")
+        raise DataError(f"{run.folder}: no sampled image of the target can be read. Check the paths in {run.images}.")
     save_projection(fit_projection(target, pool, settings.width), run.projection, fingerprint)
     return [path for paths in sides for path in paths]
 
@@ -301,7 +305,7 @@ def _finish(run: Run, images: pl.DataFrame, tasks: Sequence[Task]) -> tuple[dict
     run.add_problems("embed", tables.from_rows(problems, tables.PROBLEMS))
     target = images.filter(pl.col("role") == "target").join(pooled, on="image_id", how="semi")
     if target.is_empty():
-        raise DataError("embed: no image of the target could be read; see problems.parquet.")
+        raise DataError(f"{run.folder}: no image of the target could be read. The reasons are in {run.problems}.")
     summary = {
         "images_indexed": images.height,
         "images_embedded": pooled.height,

@@ -43,7 +43,7 @@ def export(
     if format not in FORMATS:
         raise SettingsError(f"format '{format}': unknown. Known: {', '.join(FORMATS)}.")
     if pool and format not in WITH_POOL:
-        raise SettingsError(f"pool: format '{format}' holds the chosen images alone. Use {', '.join(WITH_POOL)}.")
+        raise SettingsError(f"pool: format '{format}' can only hold the chosen images. Use {', '.join(WITH_POOL)}.")
     opened = OpenedRun(run)
     chosen = opened.selection(name)
     if dry_run:

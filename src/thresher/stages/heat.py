@@ -21,10 +21,10 @@ from thresher.run.opened import OpenedRun
 _SCALE_IMAGES, _SEED = 200, 0
 
 
-#: Why there is no heat map of a run whose images were given as one vector each.
+#: Error for runs that have one vector per image instead of grids.
 NO_GRID = (
-    "heat maps: this run has one vector per image (embed --vectors), so nothing is known of an image's parts. "
-    "Embed with the backbone, or with grids of vectors, to see them."
+    "heat maps need a grid of vectors per image; this run has one vector per image (embed --vectors). "
+    "Embed with the backbone, or with grids of vectors."
 )
 
 
@@ -87,5 +87,5 @@ def _fitted_scale(opened: OpenedRun, mixture: Mixture) -> HeatScale:
     ids = opened.target["image_id"].sort()
     drawn = ids.gather(np.sort(np.random.default_rng(_SEED).permutation(len(ids))[:_SCALE_IMAGES]))
     if not len(drawn):
-        raise DataError(f"{opened.run.folder}: the target has no images.")
+        raise DataError(f"{opened.run.folder}: the target has no images. Run `thresher index` with another --target.")
     return heat_scale(log_density(mixture, slices_of(opened.run.slices, set(drawn)).slices))

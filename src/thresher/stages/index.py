@@ -56,7 +56,7 @@ class IndexSettings:
             SettingsError: no target, or a limit below 1.
         """
         if not self.target:
-            raise SettingsError("index: no target. Give at least one, as FORMAT:ROOT[#SPLIT].")
+            raise SettingsError("index: no target. Run `thresher index RUN --target FORMAT:ROOT[#SPLIT] …`.")
         if self.limit is not None and self.limit < 1:
             raise SettingsError(f"limit = {self.limit}: expected 1 or more.")
 
@@ -158,14 +158,15 @@ def _in_order(found: list[Dataset]) -> bool:
 
 
 def _no_image_twice(images: pl.DataFrame) -> None:
-    """Refuse a table, sorted by image_id, in which one stands twice."""
+    """Refuse a table, sorted by image_id, in which an id repeats."""
     again = images["image_id"] == images["image_id"].shift()
     repeated = images.filter((again | again.shift(-1)).fill_null(False))
     if repeated.height:
         first = repeated.row(0, named=True)
         raise DataError(
-            f"index: {repeated.height} images are named twice, the first '{first['image_id']}' ({first['path']}). "
-            "Is one folder both target and pool? Name its splits (#train), or name the sources (NAME=FORMAT:ROOT)."
+            f"index: {repeated.height} images share an id with another one, first '{first['image_id']}' "
+            f"({first['path']}). If target and pool read the same folder, give each a split (FORMAT:ROOT#SPLIT); "
+            "if not, give each source a name (NAME=FORMAT:ROOT)."
         )
 
 

@@ -127,7 +127,10 @@ def score(
         near = pl.concat([_near(fitted, names, block, settings) for block in blocks])
         near = near.join(opened.pool.select("image_id", "dataset"), on="image_id", how="semi")
         if near.is_empty():
-            raise DataError(f"{run.folder}: the pool holds no readable image. Index it with --pool FORMAT:ROOT.")
+            raise DataError(
+                f"{run.folder}: the pool has no readable image. "
+                f"Run `thresher index {run.folder} --target … --pool FORMAT:ROOT` first."
+            )
         diverse, frequencies = _diversities(opened, settings)
         areas, failed = _yield_areas(opened, near, diverse, settings, track)
         scores = near.join(diverse, on="image_id", how="left").join(areas, on="image_id", how="left")

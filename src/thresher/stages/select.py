@@ -67,7 +67,7 @@ class SelectSettings:
         if not 0 <= self.diversity_weight <= 1:
             raise SettingsError(f"diversity_weight = {self.diversity_weight}: expected 0 to 1.")
         if self.method not in MEAN_RANKS and self.diversity_weight != DIVERSITY_WEIGHT:
-            raise SettingsError(f"diversity_weight: method '{self.method}' has none; {', '.join(MEAN_RANKS)} have.")
+            raise SettingsError(f"diversity_weight: method '{self.method}' has none. Use {' or '.join(MEAN_RANKS)}.")
         if not 0 <= self.duplicate_cosine <= 1:
             raise SettingsError(f"duplicate_cosine = {self.duplicate_cosine}: expected 0 (off) to 1, such as 0.95.")
         for name in filter(None, (self.selection_name, self.review)):
@@ -110,7 +110,7 @@ def _ranked(scores: pl.DataFrame, datasets: pl.DataFrame, settings: SelectSettin
     refuse_unknown(pinned, datasets["image_id"], "pinned", "Review the selection again in `thresher explore`.")
     found = ranking(scores, settings.method, settings.seed, settings.diversity_weight)
     if found.order.is_empty():
-        raise SettingsError(f"method '{settings.method}': no image has what it ranks by.{_remedy(settings.method)}")
+        raise SettingsError(f"method '{settings.method}': no image has this score.{_remedy(settings.method)}")
     order = found.order.filter(~pl.col("image_id").is_in(rejected))
     if settings.datasets:
         order = _of_datasets(order, datasets, settings.datasets)

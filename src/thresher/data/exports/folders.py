@@ -91,10 +91,12 @@ def file_names(chosen: pl.DataFrame, images: Images) -> dict[str, str]:
         )
     gone = sorted(path for path in set(paths.values()) - packed if not Path(path).is_file())
     if gone:
-        raise DataError(f"{len(gone)} of {len(paths)} chosen images are gone (first: {gone[0]}). Index the data again.")
+        raise DataError(
+            f"{len(gone)} of {len(paths)} chosen images no longer exist (first: {gone[0]}). Run `thresher index` again."
+        )
     for image_id in paths:
         if PurePosixPath(image_id).is_absolute() or ".." in PurePosixPath(image_id).parts:
-            raise DataError(f"image_id '{image_id}' leads out of the folder that it names a file in. Rename the image.")
+            raise DataError(f"image_id '{image_id}' leads out of the export's folder. Rename the image.")
     return {image_id: f"{image_id}{_suffix(path)}" for image_id, path in paths.items()}
 
 

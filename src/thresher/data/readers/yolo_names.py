@@ -40,7 +40,7 @@ def _of_yaml(path: Path) -> dict[int, str] | None:
     try:
         content = yaml.safe_load(path.read_text("utf-8-sig"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not readable as YAML ({error}). Correct it, or take it away.") from error
+        raise DataError(f"{path}: not readable as YAML ({error}). Correct or remove it.") from error
     names = content.get("names") if isinstance(content, dict) else None
     if names is None:
         return None
