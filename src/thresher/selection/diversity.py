@@ -1,4 +1,4 @@
-"""What an image's boxes promise: how many objects of interest, of how many classes, over how much of the picture."""
+"""Scores from the boxes of an image: number of objects of interest, their classes, and the area they cover."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MOST_CELLS = 2_000_000
 
 @dataclass(frozen=True)
 class ClassFrequencies:
-    """How many pool images hold each class of interest, out of how many labelled ones, and what that makes it worth."""
+    """Number of labelled pool images, how many of them contain each class of interest, and the weight of each class."""
 
     labelled_images: int
     document_frequency: Mapping[str, int]
@@ -25,12 +25,12 @@ class ClassFrequencies:
 
     @property
     def rare(self) -> frozenset[str]:
-        """The classes that weigh more than the average one."""
+        """Classes with a weight above 1, the mean."""
         return frozenset(name for name, weight in self.weights.items() if weight > 1)
 
 
 def shows_a_real_object() -> pl.Expr:
-    """Whether a box is no depiction (a drawing of a car), and not of what lies inside a car or building."""
+    """Whether a box is neither a depiction (a drawing of a car) nor inside a car or building."""
     return pl.col("is_depiction").ne_missing(True) & pl.col("is_inside").ne_missing(True)
 
 
@@ -100,8 +100,8 @@ def class_frequencies(
 
     Args:
         counts: From `class_counts`.
-        labelled_images: N, the pool images whose source labels boxes at all.
-        class_scores: The user's own weights, taken as they are; classes it lacks weigh 0.
+        labelled_images: N, the number of pool images whose source has box labels.
+        class_scores: Weights to use instead; classes that are not given have weight 0.
 
     Source: arXiv 1907.07023 §III-A asks for class scores; inverse document frequency is ours (Spärck Jones 1972).
     """
@@ -119,7 +119,7 @@ def class_frequencies(
 def diversity_scores(
     counts: pl.DataFrame, areas: pl.DataFrame, labelled: pl.DataFrame, weights: Mapping[str, float]
 ) -> pl.DataFrame:
-    """What the boxes of each labelled image are worth.
+    """Diversity and related scores of each labelled image, from its boxes.
 
     div(x) = Σ_c w_c · log2(1 + n_c(x)), concave in n_c so that a new class is worth more than one more car (ours).
 
@@ -127,7 +127,7 @@ def diversity_scores(
         counts: From `class_counts`.
         areas: From `covered_areas`.
         labelled: One column `image_id`: every image to score; one without objects of interest scores 0.
-        weights: Of each class that occurs.
+        weights: Weight of each class that occurs.
 
     Returns:
         image_id, objects, classes, class_entropy_bits (0 where one class or none), covered_area (share of the picture

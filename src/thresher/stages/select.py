@@ -82,21 +82,21 @@ class SelectSettings:
 
 @dataclass(frozen=True)
 class _Ranked:
-    """The candidates in the order of the method, and how many images have no score to be ranked by."""
+    """The candidates, best first by the method, and how many images have no score to be ranked by."""
 
     order: pl.DataFrame
     not_ranked: int
 
 
 def choose(candidates: Candidates, settings: SelectSettings, marks: pl.DataFrame) -> tuple[Selection, int]:
-    """What the settings choose, and how many images have no score to be ranked by.
+    """The selection that the settings make, and how many images have no score to be ranked by.
 
     Args:
         marks: image_id and mark, from `marks_of`.
 
     Raises:
-        SettingsError: an unknown method, data set or class, no candidate, or a budget for which there are too few.
-        DataError: an image that is not in the pool is pinned.
+        SettingsError: an unknown method, data set or class, or fewer candidates than the budget.
+        DataError: a pinned image is not in the pool.
     """
     quotas = parsed_quotas(settings.quotas, candidates.classes)
     found = _ranked(candidates.scores, candidates.datasets, settings, marks)
@@ -105,7 +105,7 @@ def choose(candidates: Candidates, settings: SelectSettings, marks: pl.DataFrame
 
 
 def _ranked(scores: pl.DataFrame, datasets: pl.DataFrame, settings: SelectSettings, marks: pl.DataFrame) -> _Ranked:
-    """The ranking without what is rejected or of another data set than asked for; near-duplicates are still in it."""
+    """The ranking without rejected images and other data sets; it still contains near-duplicates."""
     pinned, rejected = (marks.filter(mark=mark)["image_id"].to_list() for mark in ("pinned", "rejected"))
     refuse_unknown(pinned, datasets["image_id"], "pinned", "Review the selection again in `thresher explore`.")
     found = ranking(scores, settings.method, settings.seed, settings.diversity_weight)
@@ -133,22 +133,22 @@ def _of_datasets(order: pl.DataFrame, owners: pl.DataFrame, datasets: tuple[str,
 
 
 def marks_of(review: pl.DataFrame) -> pl.DataFrame:
-    """What each image is marked as in the end (image_id, mark), from table REVIEW."""
+    """The last mark of each image (image_id, mark), from table REVIEW."""
     marks = review.filter(what="mark").group_by("image_id", maintain_order=True).agg(mark=pl.col("value").last())
     return marks.filter(pl.col("mark").is_in(MARKS))
 
 
 def review_marks(run: Run, name: str) -> pl.DataFrame:
-    """The marks of the review of that name; none without a name.
+    """The marks of the review with this name; empty if the name is empty.
 
     Raises:
-        DataError: there is no such review.
+        DataError: no review has this name.
     """
     return marks_of(tables.read(run.review(name), tables.REVIEW) if name else tables.empty(tables.REVIEW))
 
 
 def settings_from(recorded: Mapping[str, Any]) -> SelectSettings:
-    """The settings that a manifest recorded; those younger than it are at their default."""
+    """The settings recorded in a manifest; settings added since have their default."""
     known = {field.name for field in dataclasses.fields(SelectSettings)}
     values: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in recorded.items() if name in known
@@ -157,11 +157,11 @@ def settings_from(recorded: Mapping[str, Any]) -> SelectSettings:
 
 
 def select(run: AnyRun, settings: SelectSettings | None = None, *, dry_run: bool = False) -> StageResult:
-    """Choose images from the pool and say why each was chosen.
+    """Choose images from the pool, with the reasons for each.
 
     Raises:
-        SettingsError: the budget asks for more than can be ranked, or quotas and pins for more than the budget.
-        DataError: score has not run, or there is no such review.
+        SettingsError: the budget exceeds the images that can be ranked, or quotas and pins exceed the budget.
+        DataError: score has not run, or no review has this name.
     """
     run = as_run(run)
     settings = settings or SelectSettings()
