@@ -94,7 +94,7 @@ def write_report(
 
 
 def _selection(opened: OpenedRun, asked: str) -> str | None:
-    """The selection's name; None where none was asked for and there is none."""
+    """The name of the selection to show; None if the run has none."""
     if asked:
         opened.selection(asked)  # refuses a name that is not there
     names = opened.selection_names

@@ -1,4 +1,4 @@
-"""The selection: who was taken, in order and why; the edge between the last taken and the first left out; a draw."""
+"""The selection: images taken, in order, with reasons; the last taken, the first left out, and a random sample."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _OTHERS = 8
 class ReportedSelection:
     """A selection and what stands beside it, each with the columns of SELECTION, dataset and the scores.
 
-    `left_out` holds the images ranked just after the last one taken; None where the ranking cannot be told any more.
+    `left_out` holds the images ranked just after the last one taken; None if the ranking is no longer known.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Look:
     """Of the images that have slices."""
 
     def picture(self, image_id: str, dataset: str = "") -> Picture:
-        """The image with its boxes, and words for who cannot see it."""
+        """The image with its boxes and alternative text."""
         own = self.boxes.get(image_id, ())
         held: dict[str, int] = {}
         for box in own:
@@ -87,7 +87,7 @@ def chosen_section(choice: ReportedSelection, pool: pl.DataFrame, look: Look) ->
         _by_dataset(taken, pool),
         Words(
             "Layout and similarity (nats per slice): higher is nearer the target. Diversity: higher is richer in "
-            "objects of interest. Rank: the place among all of the pool."
+            "objects of interest. Rank: position in the whole pool, 1 = best."
         ),
         _gallery("first", f"The first {min(FIRST, count)} of {count:,}", "Best first.", taken.head(FIRST), look),
     ]
@@ -97,7 +97,7 @@ def chosen_section(choice: ReportedSelection, pool: pl.DataFrame, look: Look) ->
             _gallery(
                 "last",
                 f"The last {last.height} taken",
-                "The edge is where trust is lost: compare these with the next ones.",
+                "Compare these with the first images left out.",
                 last,
                 look,
             )
@@ -105,12 +105,12 @@ def chosen_section(choice: ReportedSelection, pool: pl.DataFrame, look: Look) ->
     if choice.left_out is None:
         blocks.append(
             Missing(
-                "Scores or selection have changed since, so who was left out cannot be told.",
+                "Scores or selection have changed since, so the first images left out are unknown.",
                 f"thresher select RUN --name {choice.name}",
             )
         )
     elif choice.left_out.height:
-        words = "Ranked right after the last one taken."
+        words = "Ranked directly after the last image taken."
         blocks.append(
             _gallery("left-out", f"The first {choice.left_out.height} left out", words, choice.left_out, look)
         )
@@ -119,7 +119,7 @@ def chosen_section(choice: ReportedSelection, pool: pl.DataFrame, look: Look) ->
             _gallery(
                 "drawn",
                 f"{choice.drawn.height} images of the pool, drawn at random",
-                "What the selection is to be better than.",
+                "The baseline that the selection should beat.",
                 choice.drawn,
                 look,
             )
