@@ -1,4 +1,4 @@
-"""Fitting a Gaussian mixture by expectation-maximisation: exact, over data in memory or on disk, or stepwise."""
+"""EM for a Gaussian mixture: exact, over data in memory or on disk, or stepwise."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class MixtureSettings:
 
 @dataclass(frozen=True)
 class Fit:
-    """A mixture and how its fit went; log-likelihoods are means per slice, in nats."""
+    """A fitted mixture; log_likelihood is a mean per slice, in nats."""
 
     mixture: Mixture
     log_likelihood: float
@@ -100,9 +100,9 @@ def fit_blocks(
     rng: np.random.Generator,
     threads: int | None = None,
 ) -> Fit:
-    """The same by exact EM over blocks, one pass over them per iteration; memory is bounded by one block.
+    """Exact EM over blocks, one pass per iteration; memory is bounded by one block.
 
-    Components that lose all their slices are dropped, with a word in the log.
+    Components without slices are dropped and logged.
 
     Raises:
         DataError: fewer slices than components, or values that are not finite.
@@ -129,10 +129,10 @@ def fit_stepwise(
 ) -> Fit:
     """The mixture after one pass of stepwise EM: each block moves the moments a little, t later by (t + 2)^−forgetting.
 
-    For more slices than are worth many passes. Blocks should be mixed: a block of one drive pulls all towards it.
+    For data too large for many passes. Shuffle the blocks: a block of one drive pulls all components towards it.
 
     Args:
-        forgetting: 0.5 < forgetting ≤ 1; smaller forgets the start sooner and settles later.
+        forgetting: 0.5 < forgetting ≤ 1; smaller forgets the start sooner and converges later.
 
     Returns:
         The fit; its log-likelihood is the mean over blocks, each under the mixture before it was seen.
@@ -158,7 +158,7 @@ def fit_stepwise(
 
 
 def _maximisation(mixture: Mixture, moments: Moments, settings: MixtureSettings) -> Mixture:
-    """The mixture that those moments ask for; components without slices are left out."""
+    """The M-step: the mixture with these moments; components without slices are left out."""
     own = moments.about_its_own_means()
     lost = len(moments.counts) - len(own.counts)
     if lost:

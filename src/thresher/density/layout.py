@@ -1,4 +1,4 @@
-"""What stands where in a picture: a direction per band of rows, middle and sides apart, and the query for it."""
+"""Layout of an image: a direction for the middle and the sides of each band of rows; and the query to compare with."""
 
 from __future__ import annotations
 
@@ -54,9 +54,9 @@ class QuerySettings:
 
 
 def origin_of(mean: Float[np.ndarray, " c"], axes: Float[np.ndarray, "d c"]) -> Float64[np.ndarray, " d_plus_1"]:
-    """Where the features' true zero lies as seen from a PCA's centre; adding it undoes the centring.
+    """The mean of the features in PCA coordinates; adding it undoes the centring, as the cosine needs.
 
-    The cosine needs the true zero. The last number is what of the mean lies outside the kept axes.
+    The last number is the length of the part of the mean outside the kept axes.
     """
     inside = axes.astype(np.float64) @ mean
     outside = mean - inside @ axes
@@ -139,7 +139,7 @@ def _unit_parts(sums: Float32[np.ndarray, "images bands parts d"]) -> Float32[np
 
 
 def middle_and_sides(width: int) -> Float64[np.ndarray, "2 width"]:
-    """How much of each of `width` columns lies in the middle third of a picture, and how much in the outer two.
+    """How much of each of `width` columns is in the middle third of an image, and how much in the outer two.
 
     >>> middle_and_sides(width=6)
     array([[0., 0., 1., 1., 0., 0.],
@@ -183,7 +183,7 @@ def dots(vectors: Float[np.ndarray, "n c"], query: Float64[np.ndarray, " query_c
     """The dot product of each vector with the query, a block at a time.
 
     Raises:
-        DataError: the query has another width.
+        DataError: the query has another dimension.
     """
     if vectors.shape[1] != len(query):
         raise DataError(
@@ -211,14 +211,14 @@ def layout_query(
     """The unit direction along which pool images resemble the target: the default way to score.
 
     It starts as the target's mean, orders the pool by it, then moves once towards the mean of the pool's nearest
-    images and away from that of the farther half. No label is used. The nearest ones tell which of the target's
-    traits are those of the scene and not of its one camera; the far half tells what every photograph has.
+    images and away from that of the farther half. No label is used. The nearest images separate
+    traits of the scene from those of the target's camera; the farther half shows what all photographs share.
 
     Args:
-        pool: Layouts of the pool, or of a fair sample of it: 100,000 images say enough.
+        pool: Layouts of the pool, or of a random sample of it; 100,000 images are enough.
 
     Raises:
-        DataError: no target image, or layouts of two widths.
+        DataError: no target image, or target and pool layouts of different dimensions.
 
     Fails where less than `top_of_pool` of a small pool is like the target (the query then moves towards the wrong
     images), and where most of the pool is (the far half is then like the target too): set both weights to 0.

@@ -293,7 +293,7 @@ def load_mixture(path: Path) -> Mixture:
     """The mixture written by `save_mixture`.
 
     Raises:
-        DataError: there is none.
+        DataError: no such file.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such mixture. Run `thresher fit {path.parent}` first.")

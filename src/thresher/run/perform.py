@@ -23,7 +23,7 @@ from thresher.run_files import missing
 Item = TypeVar("Item")
 #: Wraps a loop of known length to show progress: track(items, total, description).
 Track = Callable[[Iterable[Item], int, str], Iterable[Item]]
-#: What the manifest says of a stage from its start to its end.
+#: The manifest's entry of a stage while it runs, and after it was interrupted.
 UNFINISHED = {"unfinished": True}
 
 
@@ -34,7 +34,7 @@ def untracked(items: Iterable[Item], total: int, what: str) -> Iterable[Item]:
 
 @dataclass(frozen=True)
 class StageResult:
-    """What a stage did, for people and for `--json`."""
+    """Result of a stage, as printed and in `--json`."""
 
     stage: str
     status: Literal["done", "unchanged", "planned"]
@@ -83,7 +83,7 @@ def folder_digest(root: Path) -> str:
 
 
 def fingerprint(stage: str, settings: object, inputs: dict[str, str]) -> str:
-    """A hash of all that shapes a stage's output: its version, its settings, its inputs' digests."""
+    """A hash of a stage's version, settings and input digests."""
     shaped_by = {
         "stage": stage,
         "version": stage_named(stage).version,
@@ -108,7 +108,7 @@ def as_json(settings: object) -> dict[str, Any]:
 
 
 def is_current(record: Record, stage: str, shaped_by: str, outputs: Sequence[Path]) -> bool:
-    """Whether the record says that a stage ended with this fingerprint, and its outputs are still there."""
+    """Whether the stage finished with this fingerprint and its outputs still exist."""
     last = record.recorded().get(stage, {})
     return last.get("fingerprint") == shaped_by and all(path.exists() for path in outputs)
 
@@ -168,7 +168,7 @@ def perform(
 
 
 def _versions() -> dict[str, str]:
-    """Of what shapes numbers; a library that is not installed shaped none."""
+    """Versions of the libraries that affect results, as far as they are installed."""
     found = {"python": platform.python_version()}
     for name in ("thresher", "numpy", "polars", "onnxruntime"):
         with contextlib.suppress(PackageNotFoundError):
