@@ -93,8 +93,8 @@ def insight(
     settings = settings or InsightSettings()
     extras.require("report", "insight")
     opened = OpenedRun(run)
-    read = {name: getattr(run, name) for name in ("images", "pooled", "projection", "mixture", "scores")}
-    inputs = {name: file_digest(path) for name, path in read.items()}
+    read = {name: getattr(run, name) for name in ("images", "pooled", "projection", "mixture")}
+    inputs = {name: file_digest(path) for name, path in {**read, "scores": run.scores_path}.items()}
     description = run.mixture.with_suffix(".json")
     inputs["mixture_json"] = file_digest(description)
     tried = findings.components_tried(json.loads(description.read_text("utf-8"))["tried"])
