@@ -135,6 +135,6 @@ except SettingsError as error:
     print(error)
 """
     assert in_the_core_alone(script, tmp_path) == (
-        "embed needs onnx, onnxruntime, onnxscript, timm, torch. Run: pip install 'thresher[embed]' "
-        "(or use your own embeddings: `thresher embed run --vectors FILE`).\n"
+        "embed needs onnx, onnxruntime, onnxscript, timm, torch: pip install 'thresher[embed]' "
+        "(or use your own embeddings: `thresher embed run --vectors FILE`)\n"
     )

@@ -134,7 +134,10 @@ def test_after_a_failed_change_of_settings_the_old_ones_are_not_taken_for_done(o
     run.labels.rmdir()
     labels.rename(run.labels)
     assert run.images.read_bytes() != whole[run.images]
-    with pytest.raises(DataError, match="index was broken off, so its tables may be of two settings. Run index again"):
+    with pytest.raises(
+        DataError,
+        match="index did not finish, so its tables may mix old and new settings. Run .thresher index .* again first",
+    ):
         embed(run, settings)
     assert index(run, sources).status == "done"
     assert {path: path.read_bytes() for path in whole} == whole
@@ -152,7 +155,7 @@ def test_a_damaged_shard_is_made_again_and_a_damaged_table_is_named(own: tuple, 
     assert embed(run, settings).status == "done"
     assert shard.read_bytes() == whole
     run.images.write_bytes(run.images.read_bytes()[:100] if content is None else content)
-    with pytest.raises(DataError, match="images.parquet: not a readable Parquet file .* run its stage again"):
+    with pytest.raises(DataError, match="images.parquet: not a readable Parquet file .* run .thresher index .* again"):
         embed(run, settings)
 
 

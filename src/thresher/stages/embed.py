@@ -30,11 +30,11 @@ from thresher.run.perform import StageResult, Track, file_digest, perform, untra
 from thresher.settings import OptionalPath, converted, younger
 from thresher.workers.settings import EngineSettings
 
-#: Images tried by a dry run to tell how long the whole will take.
+#: Number of images that a dry run times.
 _TIMED_IMAGES = 8
-#: What a worker holds in memory: Python, torch, onnxruntime, the network and a decoded image.
+#: Memory of a worker: Python, torch, onnxruntime, the network and a decoded image.
 _WORKER_BYTES = 500_000_000
-#: Small sets are cut into at least this many shards, so that there is work for every processor.
+#: Small sets have at least this many shards, unless they would be smaller than this many images each.
 _FEWEST_SHARDS, _FEWEST_IMAGES = 32, 16
 
 
@@ -106,8 +106,8 @@ def embed(
         return _embed_given(run, settings, Path(settings.vectors), images, dry_run, track)
     if absent := extras.missing("embed"):
         raise SettingsError(
-            f"embed needs {', '.join(absent)}. Run: pip install 'thresher[embed]' "
-            f"(or use your own embeddings: `thresher embed {run.folder} --vectors FILE`)."
+            f"embed needs {', '.join(absent)}: pip install 'thresher[embed]' "
+            f"(or use your own embeddings: `thresher embed {run.folder} --vectors FILE`)"
         )
     if dry_run:
         backbone_digest(settings)
@@ -116,7 +116,7 @@ def embed(
 
     def make(job: int, jobs: int) -> list[Task]:
         drawn = _drawn(images, settings)
-        # A folder for each process: jobs that start side by side each draw the same sample.
+        # A folder per process: concurrent jobs each compute the same sample.
         folder = run.folder.absolute() / f"samples-{os.uname().nodename}-{os.getpid()}"
         try:
             with workers(worker_settings(run, settings, drawn), engine) as work:
@@ -130,7 +130,7 @@ def embed(
         return mine
 
     if shard:
-        # No lock: the jobs of an array work side by side, each on files of its own.
+        # No lock: the jobs of an array run concurrently, each on its own files.
         mine = make(job, jobs)
         summary = {"shard": shard, "shards": len(mine), "images": sum(len(task.images) for task in mine)}
         return StageResult("embed", "done", summary, sum(len(shard_problems(Path(task.path))) for task in mine))
@@ -145,13 +145,13 @@ def embed(
 def _embed_given(
     run: Run, settings: EmbedSettings, vectors: Path, images: pl.DataFrame, dry_run: bool, track: Track[Any]
 ) -> StageResult:
-    """The stage with vectors that were made elsewhere."""
+    """The stage with the user's own vectors."""
     ids = Path(settings.ids) if settings.ids else None
     inputs = {"images": file_digest(run.images), "vectors": digest_of(vectors, ids)}
     given = given_vectors(vectors, ids)
-    told = {"vectors": len(given.rows), "vectors_not_in_index": len(given.rows) - known_here(given, images)}
+    counts = {"vectors": len(given.rows), "vectors_not_in_index": len(given.rows) - known_here(given, images)}
     if dry_run:
-        return StageResult("embed", "planned", {"images": images.height, **told, "channels": given.channels})
+        return StageResult("embed", "planned", {"images": images.height, **counts, "channels": given.channels})
 
     def work() -> tuple[dict[str, Any], int]:
         fingerprint = _projection_print(settings, inputs)
@@ -159,7 +159,7 @@ def _embed_given(
         tasks = _tasks(run, settings, images, inputs)
         write_given(run, given, images, tasks, track)
         summary, failed = _finish(run, images, tasks)
-        return summary | told, failed
+        return summary | counts, failed
 
     return perform(run, "embed", settings, inputs, _outputs(run), work)
 
@@ -198,7 +198,7 @@ def merge(run: AnyRun, settings: EmbedSettings | None = None) -> StageResult:
 
 
 def _sweep_samples(run: Run) -> None:
-    """Remove what processes that were killed left behind; nobody else works on the run now."""
+    """Remove samples left by killed processes; the lock excludes running ones."""
     for folder in run.folder.glob("samples-*"):
         shutil.rmtree(folder)
 
@@ -234,7 +234,7 @@ def _projection_print(settings: EmbedSettings, inputs: dict[str, str]) -> str:
 
 
 def _tasks(run: Run, settings: EmbedSettings, images: pl.DataFrame, inputs: dict[str, str]) -> list[Task]:
-    """A task per shard, the same however many workers or jobs there are."""
+    """A task per shard, independent of the number of workers and jobs."""
     source = inputs.get("vectors") or inputs["backbone"]
     shaped_by = hashlib.sha256((source + file_digest(run.projection)).encode()).hexdigest()
     listed = _listed(images)
@@ -272,7 +272,7 @@ def _projected(
     work: Work,
     track: Track[Any],
 ) -> list[str]:
-    """Fit the projection unless it is there; the files of the images that went through the network for it."""
+    """Fit the projection unless it is current; returns the files with the sampled images' slices."""
     fingerprint = _projection_print(settings, inputs)
     if projection_is_current(run.projection, fingerprint):
         return []
@@ -320,7 +320,7 @@ def _finish(run: Run, images: pl.DataFrame, tasks: Sequence[Task]) -> tuple[dict
 
 
 def _plan(run: Run, settings: EmbedSettings, images: pl.DataFrame, engine: EngineSettings) -> dict[str, Any]:
-    """What embed would take, from running a few images."""
+    """Estimates for a dry run, from timing a few images."""
     rows = [number * images.height // _TIMED_IMAGES for number in range(min(_TIMED_IMAGES, images.height))]
     run.folder.mkdir(parents=True, exist_ok=True)
     worker = Worker(worker_settings(run, settings, [_listed(images[rows])]))

@@ -29,7 +29,7 @@ from thresher.run.perform import StageResult, Track, file_digest, folder_digest,
 from thresher.settings import Given, OptionalPath, Texts, converted, default, required
 from thresher.stages.plan import index_plan
 
-#: Problems that cost a whole image.
+#: Problems that leave out a whole image.
 IMAGE_PROBLEMS = ("image_missing", "image_unreadable", "duplicate_id", "name_not_utf8", "archive_broken")
 
 
@@ -134,7 +134,7 @@ def _write(
     ).sort("image_id")
     _no_image_twice(images)
     boxes = pl.concat([boxes for boxes, _ in mapped])
-    if not _in_order(found):  # sorting takes twice the room of the boxes; big sets come in the order of their ids
+    if not _in_order(found):  # sorting needs twice the memory of the boxes; large sets are sorted by id already
         boxes = boxes.sort(["image_id", "y0", "x0", "y1", "x1", "label"])
     labels = _summed(pl.concat([labels for _, labels in mapped]))
     masks = pl.concat([d.masks for d in found]).sort("image_id")
@@ -151,7 +151,7 @@ def _write(
 
 
 def _in_order(found: list[Dataset]) -> bool:
-    """Whether the boxes of all sources, one after the other, are in the order of their images' ids."""
+    """Whether the concatenated boxes of all sources are sorted by image id."""
     ids = [dataset.boxes["image_id"] for dataset in found if dataset.boxes.height]
     borders = [(before[-1], after[0]) for before, after in itertools.pairwise(ids)]
     return all(part.is_sorted() for part in ids) and all(before <= after for before, after in borders)

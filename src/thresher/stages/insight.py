@@ -1,4 +1,4 @@
-"""insight: slices, mixture, pooled vectors and scores → tables, charts and pictures of what the mixture learnt."""
+"""insight: slices, mixture, pooled vectors and scores → tables, charts and pictures of the mixture's components."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class InsightSettings:
 def insight(
     run: AnyRun, settings: InsightSettings | None = None, *, dry_run: bool = False, track: Track[Any] = untracked
 ) -> StageResult:
-    """Show what the mixture learnt and how far the pool is from the target, as tables, charts and pictures.
+    """Show the mixture's components and how far the pool is from the target, as tables, charts and pictures.
 
     Raises:
         SettingsError: the optional part `report` is not installed, or `heat_ids` names an image that has no slices.
@@ -116,7 +116,7 @@ def insight(
 
 @dataclass(frozen=True)
 class _Drawn:
-    """Image ids looked at, sorted; heat maps by the picture's name; ranks of the pool by similarity."""
+    """Sampled image ids, sorted; heat maps by picture name; ranks of the pool by similarity."""
 
     target: list[str]
     pool: list[str]
@@ -158,7 +158,7 @@ def _some(ids: list[str], most: int, seed: int) -> list[str]:
 def _ranked_places(ids: list[str], each: int) -> dict[str, str]:
     """Names of pictures and the pool images, nearest first, that they show: best-1 …, median-1 …, worst-1 ….
 
-    In a small pool an image can stand in two places; it is drawn in the first.
+    In a small pool an image can have two of these names; it gets the first.
     """
     middle = max(0, (len(ids) - each) // 2)
     places = {"best": ids[:each], "worst": ids[::-1][:each], "median": ids[middle : middle + each]}
@@ -227,14 +227,14 @@ def _work(
 
 
 def _fit_settings(opened: OpenedRun) -> MixtureSettings:
-    """What the run's mixture was fitted with, as the manifest says."""
+    """The settings of the run's mixture, from the manifest."""
     recorded = opened.settings_of("fit")
     known = {field.name for field in dataclasses.fields(MixtureSettings)}
     return MixtureSettings(**{name: value for name, value in recorded.items() if name in known})
 
 
 def _similarities(mixture: Mixture, held_out: HeldOut, target: SliceBlock, pool: SliceBlock) -> pl.DataFrame:
-    """Target and pool by mixtures that saw neither, so that they stand on the same footing; and by the run's own."""
+    """Target and pool under mixtures fitted without them, so that they are comparable; and under the run's own."""
     unseen = np.mean([mean_log_density(fold, pool.slices, pool.starts) for fold in held_out.mixtures], axis=0)
     columns = {
         "image_id": [*target.image_ids, *pool.image_ids],
@@ -275,7 +275,7 @@ def _map(drawn: _Drawn, vectors: dict[str, np.ndarray], settings: InsightSetting
 def _summary(
     similarities: pl.DataFrame, gap: findings.DomainGap, held_out: HeldOut, sizes: pl.DataFrame
 ) -> dict[str, Any]:
-    """The numbers that stand in titles and captions."""
+    """The numbers in titles and captions."""
     target, pool = (similarities.filter(pl.col("role") == role) for role in ("target", "pool"))
     reached, share = findings.near_share(similarities)
     scale = heat_scale(held_out.log_densities)
@@ -311,7 +311,7 @@ def _draw_charts(run: Run, made: dict[str, pl.DataFrame], gap: findings.DomainGa
     }
     if made["components_tried"].height:
         specs["components_tried"] = charts.components_tried_chart(made["components_tried"])
-    for name in set(_CHARTS) - set(specs):  # of an earlier run, in which K was chosen
+    for name in set(_CHARTS) - set(specs):  # left by a run with components = auto
         for kind in ("json", "png"):
             (run.insight / f"{name}.{kind}").unlink(missing_ok=True)
     for name, spec in specs.items():

@@ -38,7 +38,7 @@ from thresher.stages.plan import Plan, score_plan
 from thresher.stages.score_yield import yield_areas
 from thresher.vectors import nearest_rows
 
-#: Every score, by the name that its column in scores.parquet and its method of select bear.
+#: Every score; its name is that of its column in scores.parquet and of its method of select.
 SCORES = (
     *SIMILARITIES,
     Score("objects", "objects", ("boxes",), diversity_scores, "Boxes of the classes of interest."),
@@ -54,7 +54,7 @@ SCORES = (
         "Area in its boxes that a trained network assigns to their class; needs `score --network`.",
     ),
 )
-#: What the default methods, the report and the paper's method need.
+#: The similarities that the default methods, the report and the paper's method need.
 DEFAULT_SCORES = ("layout", "similarity", "cosine", "nearest")
 
 
@@ -87,7 +87,7 @@ class ScoreSettings:
 
     @property
     def similarities(self) -> tuple[str, ...]:
-        """The similarities asked for, in the table's order, and those that the report and `why` need."""
+        """The requested similarities and those that the report and `why` need, in the order of the table."""
         wanted = {*self.scores, "layout", "similarity"}
         return tuple(name for name in SCORERS if name in wanted or "all" in wanted)
 
@@ -98,7 +98,7 @@ def score(
     """Measure similarity and diversity of every pool image that could be read.
 
     Raises:
-        SettingsError: there is no training of the network's name.
+        SettingsError: no training has the name of `network`.
         DataError: an earlier stage has not run, or the pool is empty.
     """
     run = as_run(run)
@@ -123,7 +123,7 @@ def score(
     def work() -> tuple[dict[str, Any], int]:
         fitted, names = _fitted(opened)
         blocks = track(read_blocks(run.slices), len(shard_files(run.slices)), "scoring")
-        # The parts have no name of their own, so that they are gone before diversity needs the room.
+        # No variables for the parts, so that their memory is free before diversity needs it.
         near = pl.concat([_near(fitted, names, block, settings) for block in blocks])
         near = near.join(opened.pool.select("image_id", "dataset"), on="image_id", how="semi")
         if near.is_empty():
@@ -142,7 +142,7 @@ def score(
 
 
 def known_methods(run: Run) -> list[str]:
-    """What the pool can be ranked by: the combined methods, every score, other numeric columns of its scores."""
+    """Methods of select: the combined ones, every score, and other numeric columns of the run's scores."""
     others = pl.read_parquet_schema(run.scores_path) if run.scores_path.is_file() else {}
     numeric = [name for name, kind in others.items() if kind.is_numeric()]
     return list(dict.fromkeys([*COMBINED, *(score.name for score in SCORES), *numeric]))
@@ -157,7 +157,7 @@ def _plan(opened: OpenedRun, settings: ScoreSettings) -> Plan:
 
 
 def _fitted(opened: OpenedRun) -> tuple[FittedScorers, pl.Series]:
-    """What fit left, and the ids of the target's images in the order of its pooled vectors."""
+    """The fitted state, and the target's image ids in the order of its pooled vectors."""
     run = opened.run
     target = slices_of(run.slices, set(opened.target["image_id"].to_list()))
     fitted = load_fitted_scorers(run.evidence, load_mixture(run.mixture), target.pooled)
@@ -167,7 +167,7 @@ def _fitted(opened: OpenedRun) -> tuple[FittedScorers, pl.Series]:
 def _near(fitted: FittedScorers, target_ids: pl.Series, block: SliceBlock, settings: ScoreSettings) -> pl.DataFrame:
     """The similarities of one shard's images, null where not asked for, and the target images nearest to each."""
     given = ScorerInput(fitted, block)
-    # A target of one image leaves nothing to hold out, so nobody knows what is typical of it.
+    # With one target image nothing can be held out, so typicality is undefined.
     known = [name for name in settings.similarities if name != "typicality" or len(fitted.held_out_nats)]
     columns = {name: pl.Series(SCORERS[name](given)) for name in known}
     absent = {name: pl.lit(None, pl.Float64) for name in SCORERS if name not in known}

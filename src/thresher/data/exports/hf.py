@@ -151,7 +151,7 @@ def _feature(kind: Any) -> dict[str, Any]:
 def _rows(
     chosen: pl.DataFrame, boxes: pl.DataFrame, labels: Mapping[str, str], files: Mapping[str, str], images: Images
 ) -> Iterator[dict[str, Any]]:
-    """A row per image, its bytes read only when it is asked for."""
+    """A row per image; its bytes are read on access."""
     held = boxes_by_image(boxes)
     number = {label: place for place, label in enumerate(labels)}
     same = ["image_id", "path", "dataset", "split", "rank", "score", *score_columns(chosen)]

@@ -36,7 +36,7 @@ def read(root: Path, split: str | None, dataset: str) -> Dataset:
 
     `split` picks `annotations/instances_SPLIT.json`, or the JSON in the folder SPLIT. The id of an image is its path
     below `root` without suffix, `train/Clases0000`, or its "thresher_id", which our own exports carry.
-    Images that lie among the others without being named stay, and are listed as `annotation_missing`.
+    Image files that no annotation file names are kept, and listed as `annotation_missing`.
 
     Raises:
         DataError: no JSON of this form, no such split, broken JSON, or none of its images is on disk.
@@ -76,7 +76,7 @@ def read(root: Path, split: str | None, dataset: str) -> Dataset:
 def _named(
     file: File, root: Path, dataset: str, taken: set[Path]
 ) -> tuple[list[Entry], dict[object, Path | None], list[Row]]:
-    """The images that a file names, the path of each by its number, None where a problem row speaks for its boxes."""
+    """The images in a file, and the path of each by its number; None if a problem row lists the image."""
     boxes_of = Counter(each.get("image_id") for each in file.annotations)
     entries: list[Entry] = []
     paths: dict[object, Path | None] = {}

@@ -1,4 +1,4 @@
-"""The JSON files of a COCO set: which ones there are, which split each is, and what they hold."""
+"""The JSON files of a COCO set: their splits and contents."""
 
 from __future__ import annotations
 

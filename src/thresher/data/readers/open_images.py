@@ -34,10 +34,10 @@ def read(root: Path, split: str | None, dataset: str) -> Dataset:
 
     `*annotations-bbox.csv` lies in `root` or `root/annotations`; images in `images/`, `images/SPLIT/` or `SPLIT/`.
     The id of an image is its path below these without suffix, which is the ImageID of the original files.
-    Where all images lie in one folder, their split is that of the box file that names them.
+    If all images are in one folder, their split is that of the box file that names them.
 
     Raises:
-        DataError: no box file, no images, or a file that cannot be what its name says (see `open_images_csv`).
+        DataError: no box file, no images, or a file that is not a box file (see `open_images_csv`).
     """
     existing_folder(root, "with images and *annotations-bbox.csv")
     folders = [folder for folder in (root, root / "annotations", root / "metadata") if folder.is_dir()]
@@ -45,7 +45,7 @@ def read(root: Path, split: str | None, dataset: str) -> Dataset:
     files = {path: name for path, name in all_files.items() if split in (None, name)}
     if not files:
         raise DataError(f"{root}: no box file of split '{split}'. Found {', '.join(path.name for path in all_files)}.")
-    parts = [box_rows(path) for path in files]  # before the images: what is wrong here is known at once
+    parts = [box_rows(path) for path in files]  # before the images, so that errors in it are found at once
     images, problems = images_table(_located(root, dataset, split), dataset)
     if images.is_empty():
         raise DataError(

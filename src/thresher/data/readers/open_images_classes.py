@@ -1,4 +1,4 @@
-"""What the labels of Open Images are called, and which wider labels hold them.
+"""Names and ancestors of the labels of Open Images.
 
 Source: https://storage.googleapis.com/openimages/web/download_v7.html, "Class names" and "Hierarchy";
 arXiv 1811.00982: `Subcategory` means is-a, `Part` means part-of.

@@ -10,7 +10,7 @@ from thresher.data.dataset import contents
 from thresher.errors import DataError
 
 NAME_FILES = ("classes.txt", "obj.names", "labels/classes.txt")
-#: Text files that lie among label files and are none.
+#: Text files in label folders that are not label files.
 LISTS = frozenset({"classes", "train", "val", "valid", "test"})
 
 
