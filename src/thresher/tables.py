@@ -177,7 +177,7 @@ SIMILARITIES: Schema = {
     "fitted_nats": pl.Float64,
 }
 
-#: The histogram of `similarity`: the share, 0..1, of a role's images that lies in each bin.
+#: The histogram of `similarity`: the share, 0..1, of a role's images in each bin.
 SIMILARITY_BINS: Schema = {"role": pl.String, "from_nats": pl.Float64, "to_nats": pl.Float64, "share": pl.Float64}
 
 #: t-SNE coordinates of the images; the axes have no unit.
@@ -213,7 +213,7 @@ _ROW: Schema = {"method": pl.String, "mode": pl.String, "budget": pl.String, "im
 }
 _SHARES: Schema = {"iou": pl.Float64, "precision": pl.Float64, "recall": pl.Float64}
 #: One row per training, set and class. `weak_images` taught: the selected images with a box that can; `seconds` is what
-#: the training took since it was last broken off.
+#: the training took since it was last interrupted.
 RESULTS: Schema = {**_ROW, "seed": pl.Int64, "weak_images": pl.Int64, **_SHARES} | {
     "labelled_px": pl.Int64,
     "seconds": pl.Float64,
@@ -287,7 +287,7 @@ def check_columns(found: Schema, schema: Schema, where: str) -> None:
 
 
 def _same_type(found: pl.DataType | type[pl.DataType], expected: pl.DataType | type[pl.DataType]) -> bool:
-    # `pl.Array` in a schema stands for an array of any width: the width is the backbone's choice.
+    # `pl.Array` in a schema matches any width, which depends on the backbone.
     return isinstance(found, expected) if isinstance(expected, type) else found == expected
 
 

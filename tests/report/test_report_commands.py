@@ -19,8 +19,8 @@ from thresher.run.perform import as_json
 
 
 def test_predictions_that_are_missing_say_what_draws_them(run: Run, page: Any) -> None:
-    (said,) = re.findall(r"Predictions of both have not been drawn.*?This makes it: (.*)\n", page.text)
-    words = shlex.split(said)[1:]
+    (line,) = re.findall(r"Predictions of both have not been drawn.*?Run: (.*)\n", page.text)
+    words = shlex.split(line)[1:]
     _, bound, _ = app.parse_args(words, exit_on_error=False, print_error=False)
     compared = Record(run.comparison("both")).recorded()["compare"]
     assert bound.arguments["run"] == run.folder

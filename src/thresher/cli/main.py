@@ -22,7 +22,7 @@ app = App(
     version=__version__,
     suppress_keyboard_interrupt=False,  # `main` handles it
     help_epilogue="Exit codes: 0 done, 1 failure, 2 wrong usage or settings, 3 bad data, 4 done but some images failed "
-    "(listed in problems.parquet), 130 interrupted (run it again to go on).",
+    "(listed in problems.parquet), 130 interrupted (run it again to continue).",
 )
 
 #: Commands that are not stages: help, and the stage that they are listed before ("" = last).

@@ -39,7 +39,7 @@ def load_fitted_scorers(path: Path, mixture: Mixture, pooled: Float[np.ndarray, 
         pooled: Pooled vectors of the target's images.
 
     Raises:
-        DataError: there is none.
+        DataError: no such file.
     """
     arrays = load_file(existing(path))
 

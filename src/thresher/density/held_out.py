@@ -51,7 +51,7 @@ def component_folds(
     A lone image is cut into halves.
 
     Args:
-        max_slices: At most so many are fitted, drawn at random.
+        max_slices: Maximum number of slices per fit, sampled at random.
     """
     if len(block.grids) > 1:
         borders = block.starts[contiguous_folds(len(block.grids), folds)]

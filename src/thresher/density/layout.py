@@ -66,7 +66,7 @@ def origin_of(mean: Float[np.ndarray, " c"], axes: Float[np.ndarray, "d c"]) -> 
 def uncentred(
     slices: Float[np.ndarray, "n d"], origin: Float64[np.ndarray, " d_plus_1"]
 ) -> Float32[np.ndarray, "n d_plus_1"]:
-    """PCA coordinates moved back so that angles are those of the features before it (as far as the axes reach).
+    """PCA coordinates without centring, so that cosines are those of the features (within the kept axes).
 
     Raises:
         DataError: `origin` belongs to another width.

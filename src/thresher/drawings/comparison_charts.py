@@ -183,7 +183,7 @@ def frequencies_chart(frequencies: pl.DataFrame) -> Spec:
     """On what share of images each countable class occurs: in the pool, in the target, in each selection; log axis.
 
     Random selections stand as the mean over their seeds. A class that a set lacks is a hollow mark at the left edge.
-    Beside its name stands its share of the target's labelled pixels.
+    Its label includes its share of the target's labelled pixels.
 
     Args:
         frequencies: Table FREQUENCIES.

@@ -35,7 +35,7 @@ KINDS = (
     "#fcbfd2",
 )
 UNKNOWN, _GREY = "none", "#a1a1aa"
-#: Up to so many dots the brush fades those outside it.
+#: Maximum number of dots for which the brush fades those outside it.
 _FADED = 4000
 #: The name of the data set that the page fills in.
 POINTS = "points"

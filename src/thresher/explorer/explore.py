@@ -102,7 +102,7 @@ def _start(opened: OpenedRun, name: str) -> tuple[SelectSettings, pl.DataFrame |
     run, recorded = opened.run, opened.settings_of(f"select:{name}")
     if not recorded:
         raise SettingsError(
-            f"selection '{name}': {run.manifest} does not say how it was made. "
+            f"selection '{name}': {run.manifest} has no record of it. "
             f"Run `thresher select {run.folder} --name {name} …` again first."
         )
     settings = settings_from(recorded)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 #: Seed of all random samples in the report.
 SEED = 0
-#: Near-duplicates are looked for in pools of so many images at most: the work grows with the square, and these take
+#: Maximum size of pools for near-duplicates: the time grows with the square, and these take
 #: some five minutes of one processor (by extrapolation from half as many).
 MOST_COMPARED = 200_000
 
@@ -65,7 +65,7 @@ def reported_selection(opened: OpenedRun, name: str) -> ReportedSelection:
 
 
 def _made_again(opened: OpenedRun, settings: dict[str, Any]) -> Selection | None:
-    """What the selection's settings choose now; None where manifest, scores or review do not say it."""
+    """The selection that its recorded settings make now; None if manifest, scores or review are missing."""
     review = settings.get("review", "")
     if "method" not in settings or (review and not opened.run.review(review).is_file()):
         return None

@@ -35,16 +35,16 @@ def shows_a_real_object() -> pl.Expr:
 
 
 def counted_boxes(boxes: pl.LazyFrame, classes: Sequence[str]) -> pl.LazyFrame:
-    """The boxes that count as objects of interest, with how many objects each stands for (`count`).
+    """The boxes that count as objects of interest, with the number of objects in each (`count`).
 
-    Depictions (a drawing of a car) and what lies inside a car or building do not count; a group box counts as
+    Depictions (a drawing of a car) and objects inside a car or building do not count; a group box counts as
     `GROUP_COUNTS_AS`.
     """
     return _counting(boxes, classes).filter(pl.col("count") > 0)
 
 
 def _counting(boxes: pl.LazyFrame, classes: Sequence[str]) -> pl.LazyFrame:
-    """All boxes, with how many objects of interest each stands for; 0 for those that do not count."""
+    """All boxes, with the number of objects of interest in each; 0 for those that do not count."""
     counts = pl.col("class").is_in(list(classes)).fill_null(False) & shows_a_real_object()
     number = pl.when(pl.col("is_group").eq_missing(True)).then(GROUP_COUNTS_AS).otherwise(1)
     return boxes.with_columns(count=pl.when(counts).then(number).otherwise(0).cast(pl.Int32))
@@ -138,7 +138,7 @@ def diversity_scores(
     # One order of the classes fixes that of the floating-point sums, so that equal tables give equal bytes.
     names = sorted(weights)
     objects = pl.sum_horizontal(*names, pl.lit(0, pl.Int64))
-    # A class of which there is none has a share of 0, whose logarithm must not be asked for.
+    # Absent classes have a share of 0, whose logarithm is undefined.
     information = [pl.col(name) / objects * (pl.col(name).clip(1) / objects).log(2) for name in names]
     richness = [weights[name] * (1 + pl.col(name)).log(2) for name in names]
     per_image = counts.lazy().select(
@@ -161,7 +161,7 @@ def diversity_scores(
 
 
 def covered_areas(counted: pl.LazyFrame) -> pl.DataFrame:
-    """The share of each image that lies under at least one box, exactly (image_id, covered_area), 0..1.
+    """The exact share of each image under at least one box (image_id, covered_area), 0..1.
 
     Images with equally many boxes are done together: the corners cut the picture into a grid whose cells are either
     wholly covered or not at all.
@@ -189,7 +189,7 @@ def _union_area(
     """The area under m boxes for each of n images.
 
     Each side has a line of its own in the grid, even where two coincide (the cells between are then of no width). Four
-    marks per box at the lines' crossings, summed from the top left, tell how many boxes lie over each cell.
+    marks per box at the lines' crossings, summed from the top left, give the number of boxes over each cell.
     """
     (xs, left, right), (ys, top, bottom) = _lines(x0, x1), _lines(y0, y1)
     over = np.zeros((len(x0), ys.shape[1], xs.shape[1]), np.int16)

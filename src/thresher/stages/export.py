@@ -52,7 +52,7 @@ def export(
     settings = opened.settings_of(f"select:{name}")
     if not settings:
         raise DataError(
-            f"selection '{name}': {run.manifest} does not say how it was made. "
+            f"selection '{name}': {run.manifest} has no record of it. "
             f"Run `thresher select {run.folder} --name {name} …` again first."
         )
     method = settings["method"]

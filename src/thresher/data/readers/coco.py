@@ -130,7 +130,7 @@ def _stated_size(image: Json) -> tuple[int, int] | None:
 
 
 def _unnamed(entries: list[Entry], named: set[str], root: Path, only: str | None) -> list[Entry]:
-    """Image files in the folders of the named ones; of folders that say they are of split `only`, if it is given."""
+    """Image files in the folders of the named ones; if `only` is given, in folders of that split."""
     split_of = {path.parent: split for _, path, split, *_ in reversed(entries)}
     folders = [folder for folder in split_of if folder.is_relative_to(root)]
     found: list[Entry] = []
@@ -182,7 +182,7 @@ def _box(annotation: Json, labels: dict[object, str], width: int, height: int) -
     except (KeyError, TypeError, ValueError):
         raise ValueError(f"bbox is {annotation.get('bbox')}; expected [x, y, width, height]") from None
     attributes = annotation.get("attributes") or {}
-    # iscrowd has no word for "unknown", so our exports say it in the attributes.
+    # iscrowd cannot be "unknown", so our exports put that in the attributes.
     group = attributes.get("group") if "group" in attributes else annotation.get("iscrowd")
     return {
         "label": labels[annotation["category_id"]],

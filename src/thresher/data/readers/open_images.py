@@ -32,7 +32,7 @@ BOX_FILE = "annotations-bbox.csv"
 def read(root: Path, split: str | None, dataset: str) -> Dataset:
     """Images, their boxes with all flags, and the vocabulary; images without a row in the CSV have no boxes.
 
-    `*annotations-bbox.csv` lies in `root` or `root/annotations`; images in `images/`, `images/SPLIT/` or `SPLIT/`.
+    `*annotations-bbox.csv` is in `root` or `root/annotations`; images in `images/`, `images/SPLIT/` or `SPLIT/`.
     The id of an image is its path below these without suffix, which is the ImageID of the original files.
     If all images are in one folder, their split is that of the box file that names them.
 
@@ -105,7 +105,7 @@ def _image_of_each(named: pl.DataFrame, images: pl.DataFrame, dataset: str) -> p
 
 
 def _image_of_path(others: pl.DataFrame, named: pl.DataFrame, files: pl.DataFrame) -> pl.DataFrame:
-    """`others` with image_id by path or stem, as `_image_of_each` says; `named` are all ids that the files spell."""
+    """`others` with image_id by path or stem, as in `_image_of_each`; `named` are all ids in the files."""
     suffixes = "|".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
     path = pl.col("named").str.replace_all("\\", "/", literal=True).str.replace(r"^\.?/+", "")
     bare = path.str.replace(rf"(?i)\.(?:{suffixes})$", "")

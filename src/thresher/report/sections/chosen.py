@@ -36,7 +36,7 @@ _OTHERS = 8
 
 @dataclass(frozen=True)
 class ReportedSelection:
-    """A selection and what stands beside it, each with the columns of SELECTION, dataset and the scores.
+    """A selection, the images left out and a random sample; columns of SELECTION, dataset and the scores.
 
     `left_out` holds the images ranked just after the last one taken; None if the ranking is no longer known.
     """
@@ -64,14 +64,14 @@ class Look:
         held: dict[str, int] = {}
         for box in own:
             held[box["class"]] = held.get(box["class"], 0) + 1
-        said = ", ".join(f"{count} {name}" for name, count in sorted(held.items(), key=lambda each: -each[1]))
+        boxed = ", ".join(f"{count} {name}" for name, count in sorted(held.items(), key=lambda each: -each[1]))
         largest = sorted(own, key=lambda box: -(box["x1"] - box["x0"]) * (box["y1"] - box["y0"]))[:_MOST_OUTLINES]
         outlines = [
             Outline(box["x0"], box["y0"], box["x1"], box["y1"], box["class"], self.colours[box["class"]])
             for box in largest
         ]
         of = f" of {dataset}" if dataset else ""
-        return Picture(image_id, f"Image {image_id}{of}; {f'boxes: {said}' if said else 'no boxes'}", outlines)
+        return Picture(image_id, f"Image {image_id}{of}; {f'boxes: {boxed}' if boxed else 'no boxes'}", outlines)
 
 
 def chosen_section(choice: ReportedSelection, pool: pl.DataFrame, look: Look) -> Section:

@@ -44,7 +44,7 @@ def done_section(
 
 def _facts(recorded: Mapping[str, Any]) -> list[tuple[str, Cell | Sequence[Cell]]]:
     settings = {stage: entry.get("settings", {}) for stage, entry in recorded.items()}
-    told = {stage: entry.get("summary", {}) for stage, entry in recorded.items()}
+    summaries = {stage: entry.get("summary", {}) for stage, entry in recorded.items()}
     index, embed, fit = (settings.get(stage, {}) for stage in ("index", "embed", "fit"))
     rows: list[tuple[str, Cell | Sequence[Cell]]] = [
         ("Target", index.get("target", [])),
@@ -53,7 +53,10 @@ def _facts(recorded: Mapping[str, Any]) -> list[tuple[str, Cell | Sequence[Cell]
         ("Label map", index.get("label_map")),
         ("Backbone", embed.get("backbone")),
         ("Input", f"short side {embed['short_side']} px, {embed['width']} dimensions per slice" if embed else None),
-        ("Mixture", f"{told['fit']['components']} components, {fit['covariance']}" if told.get("fit") else None),
+        (
+            "Mixture",
+            f"{summaries['fit']['components']} components, {fit['covariance']}" if summaries.get("fit") else None,
+        ),
         ("Seeds", ", ".join(f"{name} {each['seed']}" for name, each in settings.items() if _draws(each))),
         ("Versions", _versions(recorded)),
     ]

@@ -21,7 +21,7 @@ def map_section(places: pl.DataFrame | None, scores: pl.DataFrame | None, left_o
     """The section.
 
     Args:
-        places: image_id, x, y, set (target, pool, selection), dataset, and as far as they are known `class` (the most
+        places: image_id, x, y, set (target, pool, selection), dataset, and, if known, `class` (the most
             frequent one of interest) and `component` (of the mixture); None where embed has not run.
         scores: Table SCORES, those of its columns that the run has; None before score.
         left_out: Whether map_images = 0.

@@ -1,4 +1,4 @@
-"""The mixture: how many components and why, what each stands for, and the domain gap."""
+"""The mixture: the choice of K, its components, and the domain gap."""
 
 from __future__ import annotations
 
