@@ -257,7 +257,8 @@ def test_words_of_errors(run: Run, tmp_path: Path) -> None:
         ({"modes": ("strong",)}, "modes: 'strong' is unknown. Known: hierarchical"),
         ({"baselines": ("some",)}, "baselines: 'some' is unknown. Known: none, all"),
         ({"seeds": 0}, "seeds = 0: expected 1 or more"),
-        ({"name": "a.b"}, "name 'a.b': expected letters"),
+        ({"name": "a b"}, "name 'a b': expected letters"),
+        ({"name": "a.b"}, "name 'a.b': expected a name without '.'"),
         ({"methods": (), "baselines": ()}, "nothing to train"),
     ):
         with pytest.raises(SettingsError, match=words):

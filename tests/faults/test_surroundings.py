@@ -136,7 +136,7 @@ def test_after_a_failed_change_of_settings_the_old_ones_are_not_taken_for_done(o
     assert run.images.read_bytes() != whole[run.images]
     with pytest.raises(
         DataError,
-        match="index did not finish, so its tables may mix old and new settings. Run .thresher index .* again first",
+        match="index did not finish, so its tables may mix old and new settings. Run .thresher index .* again",
     ):
         embed(run, settings)
     assert index(run, sources).status == "done"
@@ -155,7 +155,9 @@ def test_a_damaged_shard_is_made_again_and_a_damaged_table_is_named(own: tuple, 
     assert embed(run, settings).status == "done"
     assert shard.read_bytes() == whole
     run.images.write_bytes(run.images.read_bytes()[:100] if content is None else content)
-    with pytest.raises(DataError, match="images.parquet: not a readable Parquet file .* run .thresher index .* again"):
+    with pytest.raises(
+        DataError, match="images.parquet: not a readable Parquet file .* Delete it and run .thresher index .* again"
+    ):
         embed(run, settings)
 
 

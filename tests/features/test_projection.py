@@ -10,10 +10,9 @@ from thresher.errors import DataError
 from thresher.features.projection import (
     fit_projection,
     load_projection,
-    random_rows,
     save_projection,
 )
-from thresher.vectors import unit_length
+from thresher.vectors import random_rows, unit_length
 
 
 def test_projection_equals_scikit_learns_pca_up_to_sign() -> None:

@@ -15,6 +15,7 @@ from thresher.report.command_lines import RECORDED, command_lines
 from thresher.report.sections.compared import comparison_section
 from thresher.report.tables import comparisons
 from thresher.run.folder import Record, Run
+from thresher.run.opened import OpenedRun
 from thresher.run.perform import as_json
 
 
@@ -33,15 +34,15 @@ def test_a_copied_comparison_is_made_again_under_its_own_name(run: Run, tmp_path
     shutil.copytree(run.folder, other.folder)
     shutil.copytree(other.comparison("both"), other.comparison("copied"))
     line = "thresher compare RUN --methods layout --methods random --budgets 10 --baselines none --name {} --epochs 7"
-    assert {each.name: each.command for each in comparisons(other)} == {
+    assert {each.name: each.command for each in comparisons(OpenedRun(other))} == {
         name: line.format(name) for name in ("both", "copied")
     }
     (other.comparison("copied") / "manifest.json").unlink()
-    assert {each.command for each in comparisons(other)} >= {"thresher compare RUN --name copied"}
+    assert {each.command for each in comparisons(OpenedRun(other))} >= {"thresher compare RUN --name copied"}
 
 
 def test_libraries_that_are_not_installed_come_before_the_command(run: Run) -> None:
-    (one,) = comparisons(run)
+    (one,) = comparisons(OpenedRun(run))
     words = [
         block.text
         for block in comparison_section([dataclasses.replace(one, lacking=("accelerate",))]).blocks

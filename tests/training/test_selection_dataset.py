@@ -116,7 +116,7 @@ def test_a_transform_moves_image_boxes_and_masks_together(run: Run) -> None:
 def test_what_is_not_there_says_so(run: Run, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="No selection named 'second' in .* Available: first"):
         SelectionDataset(run, "second")
-    with pytest.raises(DataError, match="taxonomy.toml: not there. Run index first: thresher index"):
+    with pytest.raises(DataError, match="taxonomy.toml: no such file. .index. writes it: run .thresher index"):
         SelectionDataset(tmp_path, "first")
 
 

@@ -58,6 +58,10 @@ class CompareSettings:
         if self.seeds < 1:
             raise SettingsError(f"seeds = {self.seeds}: expected 1 or more.")
         check_name(self.name)
+        if "." in self.name:
+            raise SettingsError(
+                f"name '{self.name}': expected a name without '.', which ends the comparison's name in those of its trainings."
+            )
 
     def trials(self) -> list[Trial]:
         """Every training of the comparison, in the order in which they start.

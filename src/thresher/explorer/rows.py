@@ -11,7 +11,6 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float32, Int16, Int32, Int64
 
-from thresher import tables
 from thresher.data.source_text import parsed_sources
 from thresher.data.sources import split_address
 from thresher.errors import DataError
@@ -158,8 +157,8 @@ def _target_shares(rows: RunRows) -> list[float | None]:
     of no class of its own.
     """
     shares: dict[str, float] = {}
-    for path in sorted(rows.opened.run.folder.glob("comparisons/*/frequencies.parquet"))[:1]:
-        counted = tables.read(path, tables.FREQUENCIES).filter(of="target")
+    for name in rows.opened.compared[:1]:
+        counted = rows.opened.counted_target(name)
         shares = {row["class"]: row["images"] / max(1, row["of_images"]) for row in counted.iter_rows(named=True)}
     groups = rows.opened.taxonomy.groups
     return [None if name in groups else shares.get(name) for name in rows.candidates.classes]

@@ -132,7 +132,7 @@ def _sections(opened: OpenedRun, settings: ReportSettings, name: str | None) -> 
             opened.labels if run.labels.is_file() else None,
             redundant(opened, taken, settings.duplicate_cosine),
         ),
-        comparison_section(comparisons(run)),
+        comparison_section(comparisons(opened)),
     ]
 
 

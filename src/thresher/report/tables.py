@@ -94,8 +94,7 @@ def held_out_target(run: Run) -> pl.DataFrame | None:
 def frequencies(opened: OpenedRun, found: ReportedSelection | None) -> pl.DataFrame:
     """Table FREQUENCIES of the pool, the selection and, where a comparison counted its masks, the target."""
     parts = [opened.class_boxes("pool", opened.pool)]
-    for path in sorted(opened.run.folder.glob("comparisons/*/frequencies.parquet"))[:1]:
-        parts.append(tables.read(path, tables.FREQUENCIES).filter(of="target").drop("rare"))
+    parts += [opened.counted_target(name).drop("rare") for name in opened.compared[:1]]
     if found is not None:
         made = {"method": pl.lit(found.settings.get("method", found.name)), "seed": pl.lit(SEED)}
         made["budget"] = pl.lit(str(found.settings.get("budget", found.taken.height)))
@@ -213,10 +212,11 @@ def findings(run: Run) -> Findings | None:
     )
 
 
-def comparisons(run: Run) -> list[Compared]:
+def comparisons(opened: OpenedRun) -> list[Compared]:
     """Comparisons with at least one finished training."""
     from thresher.report.sections.compared import Compared
 
+    run = opened.run
     found = []
     for folder in sorted((run.folder / "comparisons").glob("*")):
         if not (folder / "summary.parquet").is_file():
@@ -225,7 +225,7 @@ def comparisons(run: Run) -> list[Compared]:
         results, summary, differences = (
             tables.read(folder / f"{name}.parquet", each) for name, each in schemas.items()
         )
-        counted = tables.read(folder / "frequencies.parquet", tables.FREQUENCIES).filter(of="target")
+        counted = opened.counted_target(folder.name)
         if summary.height:
             strong = int(counted["of_images"].max() or 0)  # type: ignore[arg-type]
             record = Record(folder)

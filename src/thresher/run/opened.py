@@ -36,6 +36,7 @@ class OpenedRun:
         """Read nothing yet."""
         self.run = as_run(run)
         self._selections: dict[str, pl.DataFrame] = {}
+        self._counted: dict[str, pl.DataFrame] = {}
 
     @cached_property
     def recorded(self) -> dict[str, Any]:
@@ -150,6 +151,18 @@ class OpenedRun:
         return found.with_columns(pl.col("boxes", "images").fill_null(0)).with_columns(
             of=pl.lit(of), of_images=pl.lit(ids.height, pl.Int64), boxes_per_image=pl.col("boxes") / max(1, ids.height)
         )
+
+    @property
+    def compared(self) -> list[str]:
+        """The comparisons that have counted the classes of the target's masks, by name."""
+        return sorted(path.parent.name for path in (self.run.folder / "comparisons").glob("*/frequencies.parquet"))
+
+    def counted_target(self, comparison: str) -> pl.DataFrame:
+        """The target's rows of table FREQUENCIES of a comparison: pixels and images of each class of its masks."""
+        if comparison not in self._counted:
+            path = self.run.comparison(comparison) / "frequencies.parquet"
+            self._counted[comparison] = tables.read(path, tables.FREQUENCIES).filter(of="target")
+        return self._counted[comparison]
 
     @cached_property
     def scores(self) -> pl.DataFrame:

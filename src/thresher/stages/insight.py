@@ -94,7 +94,8 @@ def insight(
     extras.require("report", "insight")
     opened = OpenedRun(run)
     read = {name: getattr(run, name) for name in ("images", "pooled", "projection", "mixture")}
-    inputs = {name: file_digest(path) for name, path in {**read, "scores": run.scores_path}.items()}
+    read["scores"] = run.scores_path
+    inputs = {name: file_digest(path) for name, path in read.items()}
     description = run.mixture.with_suffix(".json")
     inputs["mixture_json"] = file_digest(description)
     tried = findings.components_tried(json.loads(description.read_text("utf-8"))["tried"])
