@@ -60,7 +60,7 @@ class CompareSettings:
         check_name(self.name)
         if "." in self.name:
             raise SettingsError(
-                f"name '{self.name}': expected a name without '.', which ends the comparison's name in those of its trainings."
+                f"name '{self.name}': expected a name without '.', which ends it in the names of its trainings."
             )
 
     def trials(self) -> list[Trial]:

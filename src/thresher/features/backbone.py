@@ -124,8 +124,8 @@ def open_backbone(path: Path, mean: tuple[float, float, float], std: tuple[float
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    # Processors without 8-bit dot products (VNNI) add pairs of products in 16 bits, which overflow: there the weights are
-    # taken as unsigned, so that a fast network says the same on every machine.
+    # Processors without 8-bit dot products (VNNI) add pairs of products in 16 bits, which overflow: this makes the
+    # weights unsigned there, so that a fast network gives the same features on every machine.
     options.add_session_config_entry("session.x64quantprecision", "1")
     usable = set(onnxruntime.get_available_providers())
     providers = [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in usable]
