@@ -210,7 +210,7 @@ def test_images_in_archives_are_copied_not_linked(chosen, boxes, tmp_path, form)
         for path in chosen["path"]:
             tar.add(path, Path(path).name)
     packed = chosen.with_columns(path=pl.format(f"{tmp_path}/pool.tar!/{{}}.png", "rank"))
-    with pytest.raises(DataError, match=r"2 of 2 chosen images lie in archives .* --images copy"):
+    with pytest.raises(DataError, match=r"2 of 2 chosen images are in archives .* --images copy"):
         FORMATS[form](packed, boxes, NAMES, tmp_path / "out", "link")
     FORMATS[form](packed, boxes, NAMES, tmp_path / "out", "copy")
     if form == "hf":

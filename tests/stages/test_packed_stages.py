@@ -126,7 +126,7 @@ def test_lists_name_the_address(runs: dict[str, Run], tmp_path: Path, form: str,
 @pytest.mark.parametrize("kind", ["coco", "open_images"])
 def test_folders_get_the_images_copied_out(runs: dict[str, Run], tmp_path: Path, form: str, kind: str) -> None:
     run, out = runs[form], tmp_path / "out"
-    with pytest.raises(DataError, match="3 of 3 chosen images lie in archives .* --images copy, or only name them"):
+    with pytest.raises(DataError, match="3 of 3 chosen images are in archives .* --images copy, or only name them"):
         export(run, "three", kind, out)
     assert not out.exists()
     export(run, "three", kind, out, images="copy")
