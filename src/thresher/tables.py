@@ -1,4 +1,4 @@
-"""The tables that stages hand each other: their columns, and how they are checked, read and written.
+"""The tables of a run: their columns, and functions to check, read and write them.
 
 Row order never carries meaning. Absent is null: never -1, 0 or NaN. `image_id` is the key everywhere.
 """
@@ -17,7 +17,7 @@ from thresher.run_files import WRITTEN_BY, missing
 Schema = Mapping[str, pl.DataType | type[pl.DataType]]
 
 #: One row per image that a reader found. `dataset/…` is the prefix of each `image_id`; `split` as the source names it.
-#: `path` is absolute. Sizes are null where the annotation does not state them: reading the pixels tells them later.
+#: `path` is absolute. Sizes are null where the annotation does not state them: embed fills them in.
 IMAGES: Schema = {
     "image_id": pl.String,
     "path": pl.String,
@@ -26,12 +26,12 @@ IMAGES: Schema = {
     "width_px": pl.Int32,
     "height_px": pl.Int32,
 }
-#: `role` is "target" or "pool"; readers do not know it, the index stage does.
+#: `role` is "target" or "pool", added by index.
 INDEXED_IMAGES: Schema = {**IMAGES, "role": pl.String}
 
 #: One row per box. `label` as the source spells it; `class` is the taxonomy's class or group, "void" where the source
 #: itself marks a region to be ignored, null where the taxonomy has no counterpart. Corners are shares of the image's
-#: width and height, 0..1, origin at the top left. Flags are null where the source does not say.
+#: width and height, 0..1, origin at the top left. Flags are null where the source does not state them.
 BOXES: Schema = {
     "image_id": pl.String,
     "label": pl.String,
@@ -48,13 +48,13 @@ BOXES: Schema = {
     "exhaustive": pl.Boolean,
 }
 
-#: Per-pixel label files. `encoding` is how the PNG's values are meant: a key of `taxonomy.ENCODINGS`.
+#: Per-pixel label files. `encoding` gives the meaning of the PNG's values: one of `taxonomy.ENCODINGS`.
 MASKS: Schema = {"image_id": pl.String, "path": pl.String, "encoding": pl.String}
 
-#: What a source's labels are called and which wider labels hold them, nearest first (Open Images has a hierarchy).
+#: Readable names of a source's labels and their ancestors, nearest first (Open Images has a hierarchy).
 VOCABULARY: Schema = {"label": pl.String, "name": pl.String, "ancestors": pl.List(pl.String)}
 
-#: How each source label was understood: `class` is null where the taxonomy has no counterpart.
+#: The class of each source label; null where the taxonomy has no counterpart.
 LABELS: Schema = {
     "dataset": pl.String,
     "label": pl.String,
@@ -64,7 +64,7 @@ LABELS: Schema = {
     "images": pl.Int64,
 }
 
-#: Everything that was left out or mended, with a reason. `problem` is a short fixed word, `detail` a sentence.
+#: Everything that was left out or repaired. `problem` is the kind, `detail` the reason as a sentence.
 PROBLEMS: Schema = {
     "image_id": pl.String,
     "path": pl.String,
@@ -83,7 +83,7 @@ POOLED: Schema = {
     "vector": pl.Array,
 }
 
-#: One row per file of slices: what it holds, and the fingerprint of all that shaped it.
+#: One row per file of slices: its contents, and the fingerprint of its inputs.
 SHARDS: Schema = {
     "number": pl.Int64,
     "images": pl.Int64,
@@ -94,8 +94,8 @@ SHARDS: Schema = {
     "fingerprint": pl.String,
 }
 
-#: One row per pool image; higher is nearer the target (similarities) or richer (diversity, yield). Null is what score
-#: was not asked for. Units: similarity, ratio and sphere are nats per slice, pooled_sphere nats, typicality spreads
+#: One row per pool image; higher is nearer the target (similarities) or richer (diversity, yield). Null if score
+#: did not compute it. Units: similarity, ratio and sphere are nats per slice, pooled_sphere nats, typicality spreads
 #: of the target; cosine, nearest, layout and rows −1..1; covered_area and yield_area in shares of the picture.
 SCORES: Schema = {
     "image_id": pl.String,
@@ -117,10 +117,10 @@ SCORES: Schema = {
     "yield_area": pl.Float64,
 }
 
-#: The scores that every release has written; others may be younger than a run.
+#: Scores that every release has written; older runs may lack others.
 OLDEST_SCORES = ("image_id", "layout", "similarity", "diversity", "nearest_ids")
 
-#: One row per chosen image, rank 1 first. `why` holds what a person needs to judge the choice.
+#: One row per chosen image, rank 1 first. `why` holds the reasons.
 SELECTION: Schema = {
     "image_id": pl.String,
     "rank": pl.Int64,
@@ -137,7 +137,7 @@ SELECTION: Schema = {
 }
 
 #: What people did in the explorer, in the order in which they did it. `what` is a setting of select, or "mark": then
-#: `value` is accepted, rejected, pinned or none, of the image named. `value` is null where a setting was taken back.
+#: `value` is accepted, rejected, pinned or none, of the image named. `value` is null where a setting was reset.
 REVIEW: Schema = {
     "at": pl.Datetime("us", "UTC"),
     "person": pl.String,
@@ -168,8 +168,8 @@ COMPONENT_SLICES: Schema = {
     "log_density_nats": pl.Float64,
 }
 
-#: The whole target and a draw of the pool. `similarity` is by mixtures that saw none of these images (pool: the
-#: mean over them); `fitted_nats` by the run's own mixture, which was fitted to the target's.
+#: The whole target and a draw of the pool. `similarity` is under mixtures fitted without the image (pool: the
+#: mean over them); `fitted_nats` under the run's own mixture, which was fitted to the target's.
 SIMILARITIES: Schema = {
     "image_id": pl.String,
     "role": pl.String,
@@ -177,10 +177,10 @@ SIMILARITIES: Schema = {
     "fitted_nats": pl.Float64,
 }
 
-#: The histogram of `similarity`: the share, 0..1, of a role's images that lies in each bin.
+#: The histogram of `similarity`: the share, 0..1, of a role's images in each bin.
 SIMILARITY_BINS: Schema = {"role": pl.String, "from_nats": pl.Float64, "to_nats": pl.Float64, "share": pl.Float64}
 
-#: Where t-SNE puts the images; the axes have no unit and no direction.
+#: t-SNE coordinates of the images; the axes have no unit.
 MAP: Schema = {"image_id": pl.String, "role": pl.String, "x": pl.Float64, "y": pl.Float64}
 
 #: One row per cell of each heat map; `name` is the picture's file name without its ending.
@@ -192,7 +192,7 @@ HEAT: Schema = {
     "log_density_nats": pl.Float64,
 }
 
-#: One row per class of a trained network's validation; shares are 0..1, null where the class has no pixel to tell by.
+#: One row per class of a trained network's validation; shares are 0..1, null where the class has no pixels.
 CLASS_METRICS: Schema = {
     "class": pl.String,
     "iou": pl.Float64,
@@ -202,7 +202,7 @@ CLASS_METRICS: Schema = {
     "decided_px": pl.Int64,
 }
 
-#: How many labelled pixels of each class were taken for each class: a row per pair, those with no pixel as well.
+#: Confusion matrix in pixels: a row per pair of labelled and predicted class, including zeros.
 CONFUSION: Schema = {"class": pl.String, "decided_class": pl.String, "pixels": pl.Int64}
 
 #: What a row of a comparison is of: how many images were selected, `budget` null for the anchors none and all; `set` is
@@ -213,7 +213,7 @@ _ROW: Schema = {"method": pl.String, "mode": pl.String, "budget": pl.String, "im
 }
 _SHARES: Schema = {"iou": pl.Float64, "precision": pl.Float64, "recall": pl.Float64}
 #: One row per training, set and class. `weak_images` taught: the selected images with a box that can; `seconds` is what
-#: the training took since it was last broken off.
+#: the training took since it was last interrupted.
 RESULTS: Schema = {**_ROW, "seed": pl.Int64, "weak_images": pl.Int64, **_SHARES} | {
     "labelled_px": pl.Int64,
     "seconds": pl.Float64,
@@ -256,7 +256,7 @@ def from_rows(rows: list[dict[str, object]], schema: Schema) -> pl.DataFrame:
 
 
 def checked(frame: pl.DataFrame, schema: Schema, where: str, key: str | None = None) -> pl.DataFrame:
-    """The frame with the schema's columns in its order, once they are known to be right.
+    """The frame with the schema's columns in the schema's order, checked.
 
     Args:
         key: A column whose values must all differ and be present.
@@ -269,7 +269,7 @@ def checked(frame: pl.DataFrame, schema: Schema, where: str, key: str | None = N
         repeated = frame.filter(pl.col(key).is_duplicated() | pl.col(key).is_null())
         if repeated.height:
             raise DataError(
-                f"{where}: '{key}' must name one row each; {repeated.height} rows are null or repeated "
+                f"{where}: '{key}' must be unique and not null; {repeated.height} rows are null or repeated "
                 f"(first: {repeated[key][0]})."
             )
     return frame.select(list(schema))
@@ -287,12 +287,12 @@ def check_columns(found: Schema, schema: Schema, where: str) -> None:
 
 
 def _same_type(found: pl.DataType | type[pl.DataType], expected: pl.DataType | type[pl.DataType]) -> bool:
-    # `pl.Array` in a schema stands for an array of any width: the width is the backbone's choice.
+    # `pl.Array` in a schema matches any width, which depends on the backbone.
     return isinstance(found, expected) if isinstance(expected, type) else found == expected
 
 
 def some(schema: Schema, *columns: str) -> Schema:
-    """The schema of a few of a table's columns, for who needs no others."""
+    """The schema of these columns only."""
     return {name: schema[name] for name in columns}
 
 
@@ -306,12 +306,12 @@ def read(path: Path, schema: Schema, key: str | None = None) -> pl.DataFrame:
 
 
 def read_if_there(path: Path, schema: Schema) -> pl.DataFrame:
-    """The same; a table without rows where there is no such file."""
+    """As `read`; an empty table if there is no such file."""
     return read(path, schema) if path.is_file() else empty(schema)
 
 
 def scan(path: Path, schema: Schema) -> pl.LazyFrame:
-    """The same, to be read only as far as it is asked for: for tables too long for memory.
+    """As `read`, but lazily: for tables too long for memory.
 
     Raises:
         DataError: no such file, not Parquet, or other columns than expected.

@@ -34,7 +34,7 @@ def test_images_table_makes_paths_absolute_and_keeps_the_first_of_an_id():
 def test_checked_tells_which_table_is_wrong():
     images, _ = images_table([("a", "a.jpg", None, None, None)], "d")
     twice = dataclasses.replace(Dataset(images), images=pl.concat([images, images]))
-    with pytest.raises(DataError, match="here: images: 'image_id' must name one row each; 2 rows"):
+    with pytest.raises(DataError, match="here: images: 'image_id' must be unique and not null; 2 rows"):
         twice.checked("here")
     with pytest.raises(DataError, match="here: images: column 'width_px' is missing"):
         Dataset(images.drop("width_px")).checked("here")

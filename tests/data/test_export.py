@@ -171,7 +171,7 @@ def test_a_failed_export_leaves_the_old_one(pool, tmp_path):
     FORMATS["coco"](chosen, boxes, NAMES, out, "copy")
     before = bytes_below(out)
     Path(chosen["path"][1]).unlink()
-    with pytest.raises(DataError, match=r"1 of 2 chosen images are gone \(first: .*2.jpg\). Index the data again"):
+    with pytest.raises(DataError, match=r"1 of 2 chosen images no longer exist .*2.jpg\). Run .thresher index. again"):
         FORMATS["coco"](chosen, boxes, NAMES, out, "copy")
     assert bytes_below(out) == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "pool"]
@@ -191,6 +191,6 @@ def test_bad_places_and_ids_are_errors(pool, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match="is a file or a link; expected the name of a folder"):
         FORMATS["coco"](chosen, boxes, NAMES, tmp_path / "file", "link")
-    with pytest.raises(DataError, match="leads out of the folder"):
+    with pytest.raises(DataError, match="leads out of the export's folder"):
         FORMATS["coco"](chosen.with_columns(image_id=pl.lit("../../x")), boxes, NAMES, tmp_path / "out", "link")
     assert not (tmp_path / "out").exists()

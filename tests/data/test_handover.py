@@ -210,7 +210,7 @@ def test_images_in_archives_are_copied_not_linked(chosen, boxes, tmp_path, form)
         for path in chosen["path"]:
             tar.add(path, Path(path).name)
     packed = chosen.with_columns(path=pl.format(f"{tmp_path}/pool.tar!/{{}}.png", "rank"))
-    with pytest.raises(DataError, match=r"2 of 2 chosen images lie in archives .* --images copy"):
+    with pytest.raises(DataError, match=r"2 of 2 chosen images are in archives .* --images copy"):
         FORMATS[form](packed, boxes, NAMES, tmp_path / "out", "link")
     FORMATS[form](packed, boxes, NAMES, tmp_path / "out", "copy")
     if form == "hf":
@@ -222,10 +222,10 @@ def test_images_in_archives_are_copied_not_linked(chosen, boxes, tmp_path, form)
 
 @pytest.mark.parametrize("form", FOLDERS)
 def test_a_missing_image_and_an_id_that_leads_out_are_errors(chosen, boxes, tmp_path, form):
-    with pytest.raises(DataError, match="leads out of the folder"):
+    with pytest.raises(DataError, match="leads out of the export's folder"):
         FORMATS[form](chosen.with_columns(image_id=pl.lit("../x")), boxes, NAMES, tmp_path / "out", "link")
     Path(chosen["path"][1]).unlink()
-    with pytest.raises(DataError, match=r"1 of 2 chosen images are gone \(first: .*2.png\). Index the data again"):
+    with pytest.raises(DataError, match=r"1 of 2 chosen images no longer exist .*2.png\). Run .thresher index. again"):
         FORMATS[form](chosen, boxes, NAMES, tmp_path / "out", "copy")
     assert not (tmp_path / "out").exists()
 

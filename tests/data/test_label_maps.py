@@ -37,7 +37,7 @@ def test_a_palette_is_read_by_its_indices(tmp_path: Path) -> None:
 
 def test_words_of_errors(tmp_path: Path) -> None:
     numbers = class_numbers(load_taxonomy("camvid"), "class_index")
-    with pytest.raises(DataError, match=r"m.png: values 12, 255 are no class and not void"):
+    with pytest.raises(DataError, match=r"m.png: values 12, 255 are neither a class nor void"):
         label_map(saved(tmp_path / "m.png", [[0, 12, 255]]), numbers)
     with pytest.raises(DataError, match="mode RGB; expected a mask of one 8-bit channel"):
         label_map(saved(tmp_path / "c.png", [[0, 1]], "RGB"), numbers)

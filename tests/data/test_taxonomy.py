@@ -94,7 +94,7 @@ def test_words_of_label_map_errors(tmp_path, content: str, words: str) -> None:
         ('[classes.a]\nid = 1\ncolour = [0,0,0]\ngroup = "x"', "group 'x' is not among"),
         (
             '[groups]\nb = ["c"]\n[classes.a]\nid = 1\ncolour = [0,0,0]\nsynonyms = ["C"]',
-            "'C' stands for both 'b' and 'a'",
+            "'C' maps to both 'b' and 'a'",
         ),
     ],
 )

@@ -126,7 +126,7 @@ def test_charts_show_their_tables_numbers_and_titles_say_them() -> None:
     bins = insight.similarity_bins(similarities())
     spec = charts.similarities_chart(bins, 61.04, 0.097)
     assert [row["share"] for row in values_in(spec) if "share" in row] == bins["share"].to_list()
-    assert spec["title"]["text"].startswith("10% of the pool is as near the target as 95%")
+    assert spec["title"]["text"].startswith("10% of the pool is as similar to the target as 95%")
     places = pl.DataFrame([("a", "target", 1.0, 2.0), ("b", "pool", 3.0, 4.0)], schema=tables.MAP, orient="row")
     spec = charts.map_chart(places, DomainGap(0.9984, 0.99, 1.0))
     assert {(row["x"], row["y"]) for row in values_in(spec)} == {(1.0, 2.0), (3.0, 4.0)}

@@ -218,18 +218,18 @@ def test_words_of_errors() -> None:
     evidence = evidence_for(images)
     with pytest.raises(DataError, match="the target has too few images to hold any out"):
         SCORERS["typicality"](ScorerInput(evidence_for(images, held_out_nats=np.empty(0)), images))
-    with pytest.raises(DataError, match="image 1 of the block owns no slice"):
+    with pytest.raises(DataError, match="image 1 of the block has no slices"):
         empty = SliceBlock(images.slices, np.array([0, 28, 28]), np.array([[7, 4], [0, 4]]), np.ones((2, WIDTH)))
         SCORERS["similarity"](ScorerInput(evidence, empty))
     with pytest.raises(DataError, match="height × width differs from its number of slices"):
         layouts(images.slices, images.starts, np.array([[7, 3]]), images.pooled)
     with pytest.raises(DataError, match="slices have 3 features; the origin is for 2"):
         uncentred(images.slices, np.zeros(3))
-    with pytest.raises(DataError, match=r"vectors have 28 numbers, the query 5. Run fit again"):
+    with pytest.raises(DataError, match=r"vectors have 28 dimensions, the query 5. Run .thresher fit RUN. again"):
         SCORERS["rows"](ScorerInput(evidence_for(images, rows_query=np.ones(5)), images))
-    with pytest.raises(DataError, match="the target holds no image"):
+    with pytest.raises(DataError, match="the target has no images"):
         layout_query(np.empty((0, 2)), np.ones((1, 2)), QuerySettings())
-    with pytest.raises(DataError, match="target's vectors have 2 numbers, the pool's 3"):
+    with pytest.raises(DataError, match="target vectors have 2 dimensions, pool vectors 3"):
         layout_query(np.ones((1, 2)), np.ones((1, 3)), QuerySettings())
     with pytest.raises(SettingsError, match=r"pooled_share = 1.5: expected a share, 0 to 1"):
         QuerySettings(pooled_share=1.5)

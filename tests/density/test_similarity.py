@@ -17,7 +17,7 @@ def test_similarity_is_the_mean_over_the_images_own_slices() -> None:
 
 
 def test_an_image_without_slices_is_an_error_not_a_number() -> None:
-    with pytest.raises(DataError, match="image 1 of the block owns no slice"):
+    with pytest.raises(DataError, match="image 1 of the block has no slices"):
         mean_log_density(Mixture.standard(d=1), np.zeros((2, 1)), np.array([0, 2, 2]))
 
 

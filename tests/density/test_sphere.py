@@ -115,5 +115,5 @@ def test_words_of_errors() -> None:
         log_density(sphere, np.ones((1, 3)))
     with pytest.raises(DataError, match="2 rows cannot hold 3 components. Use 1 to 2"):
         fit_sphere(np.ones((2, 2)), 3, np.random.default_rng(0))
-    with pytest.raises(DataError, match="2 of 3 rows are zero or not finite, so point nowhere"):
+    with pytest.raises(DataError, match="2 of 3 rows are zero or not finite, so have no direction"):
         fit_sphere(np.array([[0.0, 0], [np.nan, 1], [1, 1]]), 1, np.random.default_rng(0))

@@ -148,7 +148,7 @@ def test_a_saved_choice_is_a_selection_that_select_makes_again(client: TestClien
         ("mark", "pinned"),
     ]
     refused = client.post("/api/save", json={**ASK, "name": "mine"}, headers=OWN)
-    assert refused.status_code == 400 and "is there already" in refused.json()["error"]
+    assert refused.status_code == 400 and "already exists" in refused.json()["error"]
     for name in ("", "../x", "a/b", ".hidden"):
         refused = client.post("/api/save", json={**ASK, "name": name}, headers=OWN)
         assert refused.status_code == 400 and "expected letters" in refused.json()["error"]
@@ -177,7 +177,7 @@ def test_an_export_reads_back(client: TestClient, run: Run) -> None:
         assert len(json.loads(archive.read(name))["images"]) == 7
     for form, name in (("nonsense", "mine"), ("csv", "../mine")):
         refused = client.post("/api/export", json={"name": name, "format": form}, headers=OWN)
-        assert refused.status_code == 400 and "no such selection or form" in refused.json()["error"]
+        assert refused.status_code == 400 and "no such selection or format" in refused.json()["error"]
 
 
 def test_pictures_are_of_the_data_alone(client: TestClient, run: Run, tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_pictures_are_of_the_data_alone(client: TestClient, run: Run, tmp_path: 
     gone = client.get("/picture/0/320")
     assert gone.status_code == 404 and "the file is not there" in gone.json()["error"]
     outside = client.get("/picture/1/320")
-    assert outside.status_code == 404 and "lies outside the data's folders" in outside.json()["error"]
+    assert outside.status_code == 404 and "outside the folders given to index" in outside.json()["error"]
     assert f"--roots {tmp_path}" in outside.json()["error"]
     for address in (
         "/picture/99/320",
@@ -209,7 +209,7 @@ def test_no_export_takes_along_what_lies_outside(client: TestClient, run: Run) -
     asked(client, "save", name="mine", budget="3")  # image 1, a link that leads out, is in it
     content = {"name": "mine", "format": "coco", "images": "copy"}
     answer = client.post("/api/export", json=content, headers=OWN)
-    assert answer.status_code == 404 and "lies outside the data's folders" in answer.json()["error"]
+    assert answer.status_code == 404 and "outside the folders given to index" in answer.json()["error"]
     assert (
         client.post("/api/export", json=content | {"format": "csv", "images": "none"}, headers=OWN).status_code == 200
     )
@@ -221,7 +221,7 @@ def test_a_path_that_climbs_out_is_refused(run: Run, tmp_path: Path) -> None:
     tables.write(images.with_columns(path=pl.lit(climbing)), run.images)
     with TestClient(explorer(run, ExploreSettings()), base_url="http://127.0.0.1") as one:
         answer = one.get("/picture/2/320")
-        assert answer.status_code == 404 and "lies outside" in answer.json()["error"]
+        assert answer.status_code == 404 and "outside the folders" in answer.json()["error"]
 
 
 def test_other_origins_get_nothing(client: TestClient) -> None:

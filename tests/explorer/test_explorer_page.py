@@ -209,7 +209,7 @@ def test_unreadable_images_say_why(page: Any) -> None:
         "[...document.querySelectorAll('.unreadable')].every((each) => each.textContent.startsWith('Cannot be shown'))",
     )
     words = page.locator(".unreadable").all_inner_texts()
-    assert "the file is not there" in words[0] and "lies outside the data's folders" in words[1]
+    assert "the file is not there" in words[0] and "outside the folders given to index" in words[1]
 
 
 def test_save_compare_and_export(page: Any, run: Run, tmp_path: Path) -> None:
@@ -236,7 +236,7 @@ def test_save_compare_and_export(page: Any, run: Run, tmp_path: Path) -> None:
     page.click("#open-save")
     page.fill("#save-name", "mine")
     page.click("#save-form button:not([data-close])")
-    until(page, "document.querySelector('#save .error').textContent.includes('is there already')")
+    until(page, "document.querySelector('#save .error').textContent.includes('already exists')")
     kept(page, "explorer-save")
 
 

@@ -87,9 +87,9 @@ UNREADABLE: dict[str, tuple[Callable[[Path], None], str]] = {
     "zero.jpg": (written(b""), "the file is empty (0 bytes)"),
     "truncated.jpg": (truncated, "image file is truncated"),
     "half.png": (truncated, "not a readable image (image file is truncated"),
-    "words.png": (written(b"<html>404</html>"), "not a readable image (no format that is known)"),
+    "words.png": (written(b"<html>404</html>"), "not a readable image (unknown format)"),
     "huge.png": (bomb, "30000 × 30000 pixels; the limit is 200,000,000"),
-    "zeros.jpg": (written(b"\0" * 5000), "not a readable image (no format that is known)"),
+    "zeros.jpg": (written(b"\0" * 5000), "not a readable image (unknown format)"),
     "torn.gif": (written(b"GIF89a\1\0\1\0\x80\0\0"), "not a readable image"),
 }
 

@@ -167,7 +167,7 @@ def test_a_selection_that_was_broken_off_is_not_exported(undisturbed: Undisturbe
     recorded = run.recorded()
     recorded["select:both"] = UNFINISHED
     run.manifest.write_text(json.dumps(recorded))
-    with pytest.raises(DataError, match="does not say how it was made. Run .thresher select .* again first"):
+    with pytest.raises(DataError, match="has no record of it. Run .thresher select .* again first"):
         export(run, "both", "csv", job.folder / "b.csv")
     assert job.done()[0] == 4
     assert export(run, "both", "csv", job.folder / "b.csv").summary["images"] == 10

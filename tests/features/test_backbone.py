@@ -85,7 +85,7 @@ def test_digest_changes_with_whatever_changes_features(tmp_path: Path) -> None:
 
 
 def test_words_of_errors(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="no weights here. Give a checkpoint .* allow the download"):
+    with pytest.raises(SettingsError, match="no packaged weights. Give a checkpoint .* allow the download"):
         weights_file("resnet50")
     with pytest.raises(SettingsError, match=r"nowhere\.pth: no such file"):
         weights_file("tf_efficientnet_lite0", tmp_path / "nowhere.pth")

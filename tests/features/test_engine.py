@@ -70,12 +70,12 @@ def test_jobs_of_an_array_and_a_merge_give_the_bytes_of_one_run(embedded: Run, t
 
 def test_a_shard_that_is_no_share_is_refused(embedded: Run) -> None:
     for wrong in ("4/3", "1", "a/b", "0/0"):
-        with pytest.raises(SettingsError, match=r"expected I/N, as 3/8"):
+        with pytest.raises(SettingsError, match=r"expected I/N, such as 3/8"):
             embed(embedded, SETTINGS, shard=wrong)
 
 
 def test_merging_what_nobody_prepared_says_so(embedded: Run, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="Run embed --shard 0/N"):
+    with pytest.raises(DataError, match="Run .thresher embed .* --shard 0/N"):
         merge(elsewhere(embedded, tmp_path / "nothing"), SETTINGS)
 
 

@@ -206,7 +206,7 @@ def framed(name: str, columns: dict[str, Any]) -> Callable[[Path], Path]:
         (saved("v.npy", np.array(["a"])), "a", "v.npy: <U1 of shape (1,); expected numbers"),
         (saved("v.npy", np.array([{}])), "a", "v.npy: not an array of numbers ("),
         (saved("v.npy", np.ones((2, 3))), "a", "v.npy: 2 vectors, but 1 image ids in "),
-        (saved("v.npy", np.ones((2, 3))), "a\na", "v.npy: image id 'a' stands twice. Keep one vector of each image."),
+        (saved("v.npy", np.ones((2, 3))), "a\na", "v.npy: image id 'a' appears twice. Keep one vector per image."),
         (framed("v.parquet", {"id": ["a"], "v": [[1.0]]}), None, "v.parquet: no column image_id. Found: id, v."),
         (framed("v.parquet", {"image_id": ["a"]}), None, "v.parquet: no vectors. Expected a column of lists"),
         (framed("v.parquet", {"image_id": ["a"], "v": [[1.0]], "w": [[1.0]]}), None, "v.parquet: several columns of"),
@@ -227,17 +227,17 @@ def test_words_about_a_file_of_vectors(
 
 
 def test_words_about_settings(tmp_path: Path, indexed: Run, ids: list[str]) -> None:
-    with pytest.raises(SettingsError, match="ids = 'a.txt': these name the rows of vectors = FILE.npy, which is not"):
+    with pytest.raises(SettingsError, match="ids = 'a.txt': only used with vectors = FILE.npy"):
         EmbedSettings(ids="a.txt")
     with pytest.raises(SettingsError, match=r"expected a \.parquet or \.npy file"):
         given_vectors(tmp_path / "v.csv")
     np.save(tmp_path / "v.npy", np.ones((1, 2)))
-    with pytest.raises(SettingsError, match="an array has no names; give ids = FILE with one image id a line"):
+    with pytest.raises(SettingsError, match="has no image ids. Give ids = FILE with one image id per line"):
         given_vectors(tmp_path / "v.npy")
     parquet(tmp_path / "v.parquet", ids, np.ones((len(ids), 3)))
-    with pytest.raises(SettingsError, match="v.parquet has image ids of its own, in column image_id. Leave it out"):
+    with pytest.raises(SettingsError, match="v.parquet already has image ids in its column image_id. Leave ids out"):
         given_vectors(tmp_path / "v.parquet", tmp_path / "ids.txt")
-    with pytest.raises(SettingsError, match="shard = '1/2': your own vectors are read in one go"):
+    with pytest.raises(SettingsError, match="shard = '1/2': cannot be combined with vectors"):
         embed(indexed, EmbedSettings(vectors=tmp_path / "v.parquet"), shard="1/2")
     with pytest.raises(DataError, match="nowhere.npy: no such file"):
         embed(indexed, EmbedSettings(vectors="nowhere.npy", ids="a.txt"))
@@ -246,7 +246,7 @@ def test_words_about_settings(tmp_path: Path, indexed: Run, ids: list[str]) -> N
 def test_ids_that_are_not_the_indexs_are_shown_beside_its_own(indexed: Run, ids: list[str], tmp_path: Path) -> None:
     path = parquet(tmp_path / "v.parquet", ["images/a.jpg"], np.ones((1, 3)))
     with pytest.raises(
-        DataError, match=r"not one of its 1 image ids is in the index. It has 'images/a.jpg'; the index"
+        DataError, match=r"none of its 1 image ids is in the index. Its first is 'images/a.jpg'; the index"
     ):
         embed(indexed, EmbedSettings(vectors=path))
 

@@ -67,11 +67,11 @@ def test_words_of_errors() -> None:
     vectors = np.ones((3, 4))
     with pytest.raises(SettingsError, match="method 'cosin': unknown. Known: cosine, nearest"):
         similarity(vectors, vectors, "cosin")
-    with pytest.raises(
-        SettingsError, match=r"'layout' compares regions of the picture: it needs grids .* got \(3, 4\)"
-    ):
+    with pytest.raises(SettingsError, match=r"'layout' compares regions of the image, so needs grids .* got \(3, 4\)"):
         similarity(vectors, vectors, "layout")
-    with pytest.raises(DataError, match=r"pool has shape \(3, 4\), target \(3, 5\): expected the same form and width"):
+    with pytest.raises(
+        DataError, match=r"pool has shape \(3, 4\), target \(3, 5\): expected the same number of axes and channels"
+    ):
         similarity(vectors, np.ones((3, 5)))
     with pytest.raises(DataError, match=r"target: got an array of shape \(4,\); expected \(n, c\) vectors"):
         similarity(vectors, np.ones(4))

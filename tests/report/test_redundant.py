@@ -54,5 +54,5 @@ def test_the_most_alike_of_many_leaks_come_first() -> None:
     alike = like.select("image_id", other_id=pl.lit("t"), cosine=0.96 + pl.int_range(20) / 1000)
     blocks = redundancy_blocks(Redundancy(0.95, like, -1, alike), names)
     assert isinstance(blocks[1], Strips)
-    assert blocks[1].title == "Selected, and nearly the same as an image of the target, 12 of 20"
+    assert blocks[1].title == "Selected near-duplicates of target images, 12 of 20"
     assert [strip.pictures[0][0].image_id for strip in blocks[1].strips] == names[:7:-1]

@@ -20,8 +20,8 @@ from thresher.run.perform import as_json
 
 
 def test_predictions_that_are_missing_say_what_draws_them(run: Run, page: Any) -> None:
-    (said,) = re.findall(r"networks of both decide is not drawn.*?This makes it: (.*)\n", page.text)
-    words = shlex.split(said)[1:]
+    (line,) = re.findall(r"Predictions of both have not been drawn.*?Run: (.*)\n", page.text)
+    words = shlex.split(line)[1:]
     _, bound, _ = app.parse_args(words, exit_on_error=False, print_error=False)
     compared = Record(run.comparison("both")).recorded()["compare"]
     assert bound.arguments["run"] == run.folder
@@ -49,7 +49,7 @@ def test_libraries_that_are_not_installed_come_before_the_command(run: Run) -> N
         if isinstance(block, Missing)
     ]
     assert len(words) == 1
-    assert words[0].endswith("accelerate not installed: pip install 'thresher[train,report]' comes first.")
+    assert words[0].endswith("accelerate not installed: first run pip install 'thresher[train,report]'.")
 
 
 def test_the_command_lines_make_the_same_settings_again(run: Run) -> None:

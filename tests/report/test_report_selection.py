@@ -31,7 +31,7 @@ def test_who_was_left_out_is_not_told_of_scores_that_have_changed(
     tables.write(scores, other.scores_path)
     write_report(other, ReportSettings(map_images=0))
     page = parsed(other.folder / "report.html")
-    assert "who was left out cannot be told" in page.text
+    assert "the first images left out are unknown" in page.text
     assert "thresher select" in page.text
 
 
@@ -70,7 +70,7 @@ def test_near_duplicates_and_leaks_of_the_selection_are_shown_with_their_cosines
     tables.write(pooled.with_columns(vector=twins), other.pooled)
     write_report(other, ReportSettings(map_images=0, duplicate_cosine=0.999))
     page = parsed(other.folder / "report.html")
-    words, leaks = page.text.split("nearly the same as an image of the target")[:2]
+    words, leaks = page.text.split("Selected near-duplicates of target images")[:2]
     assert "2 images, 2 taken, cosine 1.000" in words
     assert all(f"taken: {name}" in words for name in (first, second))
     assert "cosine 1.000" in leaks and f"taken: {third}" in leaks and f"target: {target}" in leaks
@@ -84,4 +84,4 @@ def test_of_a_pool_too_large_near_duplicates_are_not_looked_for(
     monkeypatch.setattr(report_tables, "MOST_COMPARED", made.pool - 1)
     (words,) = report_tables.redundant(OpenedRun(run), pool.select("image_id").head(3), 0.95)
     assert isinstance(words, Words)
-    assert words.text.startswith(f"Near-duplicates were not looked for: the pool has {made.pool} images")
+    assert words.text.startswith(f"Near-duplicates were not computed: the pool has {made.pool} images")

@@ -69,7 +69,7 @@ def test_a_mixture_of_wider_slices_does_not_fit(run: Run) -> None:
 
 
 def test_an_image_without_slices_has_words(run: Run, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="none of the 1 wanted images has slices"):
+    with pytest.raises(DataError, match="none of the 1 images has slices"):
         HeatMaps(OpenedRun(run)).heat("pool/gone", tmp_path / "grey.png")
     tables.write(tables.empty(tables.INDEXED_IMAGES), run.images)
     with pytest.raises(DataError, match="the target has no images"):

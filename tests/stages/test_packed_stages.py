@@ -98,7 +98,7 @@ def test_a_broken_packed_image_is_listed_with_its_address(runs: dict[str, Run], 
     reasons = dict(problems.select("image_id", "detail").iter_rows())
     assert sorted(reasons) == ["pool/0/broken", "pool/0/empty"]
     assert all("!/" in path for path in problems["path"])
-    assert "no format that is known" in reasons["pool/0/broken"]
+    assert "unknown format" in reasons["pool/0/broken"]
 
 
 @pytest.mark.parametrize("form", ["webdataset", "parquet"])
@@ -126,7 +126,7 @@ def test_lists_name_the_address(runs: dict[str, Run], tmp_path: Path, form: str,
 @pytest.mark.parametrize("kind", ["coco", "open_images"])
 def test_folders_get_the_images_copied_out(runs: dict[str, Run], tmp_path: Path, form: str, kind: str) -> None:
     run, out = runs[form], tmp_path / "out"
-    with pytest.raises(DataError, match="3 of 3 chosen images lie in archives .* --images copy, or only name them"):
+    with pytest.raises(DataError, match="3 of 3 chosen images are in archives .* --images copy, or only name them"):
         export(run, "three", kind, out)
     assert not out.exists()
     export(run, "three", kind, out, images="copy")
@@ -165,7 +165,7 @@ def test_atlas_may_hold_the_pool_as_well(runs: dict[str, Run], tmp_path: Path, f
 
 
 def test_other_formats_do_not_hold_the_pool(runs: dict[str, Run], tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="format 'csv' holds the chosen images alone. Use atlas"):
+    with pytest.raises(SettingsError, match="format 'csv' can only hold the chosen images. Use atlas"):
         export(runs["folder"], "three", "csv", tmp_path / "out", pool=True)
 
 

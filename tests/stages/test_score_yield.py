@@ -42,7 +42,7 @@ def test_score_without_a_network_has_no_yield(run: Run) -> None:
     scores = tables.read(run.scores_path, tables.SCORES, key="image_id")
     assert scores["yield_area"].null_count() == scores.height == 10
     with pytest.raises(
-        SettingsError, match=r"method 'yield_area': no image has what it ranks by. Run .thresher score RUN --network"
+        SettingsError, match=r"method 'yield_area': no image has this score. Run .thresher score RUN --network"
     ):
         select(run, SelectSettings("yield_area", "3"))
     with pytest.raises(SettingsError, match="No training named 'best' in .* Available: small"):

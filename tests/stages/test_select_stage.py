@@ -70,7 +70,7 @@ def test_the_vectors_are_an_input_only_where_they_are_asked_for(run: Run) -> Non
 def test_wishes_that_cannot_be_met_have_words(run: Run) -> None:
     for settings, words in (
         ({"duplicate_cosine": 1.5}, "duplicate_cosine = 1.5: expected 0 .off. to 1"),
-        ({"diversity_weight": 0.7}, "diversity_weight: method 'layout' has none; both, layout_and_diversity have"),
+        ({"diversity_weight": 0.7}, "diversity_weight: method 'layout' has none. Use both or layout_and_diversity"),
         ({"quotas": ("sign",)}, "quotas 'sign': expected CLASS=NUMBER"),
         ({"datasets": ("nowhere",)}, "datasets 'nowhere': no such data set in the pool. Known: set 0"),
         ({"review": "../x"}, "name '../x': expected letters"),
@@ -97,6 +97,6 @@ def test_a_dry_run_counts_what_could_be_chosen(run: Run) -> None:
     with pytest.raises(SettingsError, match="only 30 images can be chosen"):
         select(run, SelectSettings("layout", "31", datasets=(even,)), dry_run=True)
     with pytest.raises(
-        SettingsError, match="method 'yield_area': no image has what it ranks by. Run .thresher score RUN --network"
+        SettingsError, match="method 'yield_area': no image has this score. Run .thresher score RUN --network"
     ):
         select(run, SelectSettings("yield_area", "3"), dry_run=True)

@@ -1,4 +1,4 @@
-"""The commands: those made from stages when they are first asked for, and the few that are no stage of a run."""
+"""The commands: one per stage, made on first use, and the few that are not stages of a run."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def run_command(
     output: Output = Output(),
     engine: Annotated[EngineSettings, FLAT] = EngineSettings(),
 ) -> int:
-    """Every stage, from one TOML file; stages whose inputs and settings are unchanged do nothing."""
+    """Run every stage with the settings of one TOML file; stages with unchanged inputs and settings are skipped."""
     from thresher.cli.run_file import load_run_file, run_all
 
     settings = load_run_file(file)
@@ -47,23 +47,23 @@ def run_command(
 @converted
 @dataclass(frozen=True)
 class DemoSettings:
-    """How large the demonstration is."""
+    """Size of the demonstration."""
 
     target_images: int = 60
-    """Street scenes with per-pixel labels."""
+    """Number of target images: street scenes with per-pixel labels."""
     pool_images: int = 400
-    """Scenes to choose from, one in five of them a street."""
+    """Number of pool images with boxes; one in five is a street scene."""
     seed: int = 0
-    """Seed of the scenes."""
+    """Seed of the generated scenes."""
 
 
 def demo_command(
-    folder: Annotated[Path, Parameter(help="Where to write the scenes and the run.")] = Path("demo"),
+    folder: Annotated[Path, Parameter(help="Folder to write the scenes and the run to.")] = Path("demo"),
     *,
     settings: Annotated[DemoSettings, FLAT] = DemoSettings(),
     output: Output = Output(),
 ) -> int:
-    """The whole job on made-up street scenes; ends with the path of a report."""
+    """Run the whole pipeline on synthetic street scenes; prints the path of the report."""
     from thresher.cli.demo import demo
 
     scenes: dict[str, Any] = vars(settings)
@@ -72,7 +72,9 @@ def demo_command(
 
 
 def doctor_command(
-    folder: Annotated[Path, Parameter(help="Whose disk to look at.")] = Path(), *, output: JsonOutput = JsonOutput()
+    folder: Annotated[Path, Parameter(help="Folder whose disk is checked.")] = Path(),
+    *,
+    output: JsonOutput = JsonOutput(),
 ) -> int:
     """Show versions, weights, threads and disk; exit 1 if something needed is missing."""
     from thresher.cli.doctor import doctor

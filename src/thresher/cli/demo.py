@@ -1,4 +1,4 @@
-"""demo: made-up street scenes on disk → the whole job on them: how much of the planted truth it found, a comparison."""
+"""demo: synthetic street scenes → every stage on them, the precision of the selections, and a comparison."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from thresher.stages.select import SelectSettings
 from thresher.synthetic.dataset import SyntheticSettings, write_dataset
 from thresher.training.settings import TrainSettings
 
-#: Small pictures and few steps, so that the comparison takes a minute or two.
+#: Small images and few steps, so that the comparison takes a minute or two.
 _SHORT = TrainSettings(height_px=96, width_px=128, decoder_channels=64, epochs=6, weak_batch=4, checkpoint_epochs=6)
 
 
@@ -37,7 +37,7 @@ def demo(
     dry_run: bool = False,
     track: Track[Any] = untracked,
 ) -> Iterator[StageResult]:
-    """Write the scenes, run every stage on them, and compare the selections with the planted truth."""
+    """Write synthetic scenes, run every stage on them, and measure how many chosen images are street scenes."""
     scenes = SyntheticSettings(seed=seed, target_images=target_images, pool_images=pool_images)
     summary = {
         "folder": str(folder / "scenes"),
@@ -85,7 +85,7 @@ def demo(
 
 
 def _comparison(planted: int) -> CompareSettings:
-    """Two methods, one budget, two seeds: what a comparison looks like, not what a selection is worth."""
+    """Two methods, one budget, two seeds: enough to show a comparison, too few to draw conclusions."""
     return CompareSettings(("layout_and_diversity", "random"), (str(planted),), seeds=2, baselines=("none",))
 
 
@@ -100,7 +100,7 @@ def _left_out(parts: str) -> str:
 
 
 def _precision(run: Run, name: str, truth: pl.DataFrame) -> float:
-    """The share of a selection that is planted street scenes."""
+    """Share of street scenes in a selection, 0..1."""
     chosen = tables.read(run.selection_path(name), tables.SELECTION)
     bare = chosen.select(image_id=pl.col("image_id").str.split("/").list.last())
     return round(float(bare.join(truth, on="image_id", how="left")["is_street"].mean() or 0.0), 4)  # type: ignore[arg-type]

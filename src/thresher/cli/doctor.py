@@ -1,4 +1,4 @@
-"""doctor: what this machine has, and what is missing."""
+"""doctor: what is installed on this machine, and what is missing."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from thresher.errors import SettingsError
 from thresher.pretrained import PACKAGED_WEIGHTS, weights_file
 from thresher.run.perform import StageResult
 
-#: What the core needs; each optional part is told besides.
+#: Packages that the core needs.
 _CORE = ("thresher", "numpy", "polars", "pillow", "scipy", "safetensors", "cyclopts")
 
 
 def doctor(folder: Path) -> StageResult:
-    """Versions, optional parts, weights, threads and disk; `failed_items` counts what the core needs and lacks."""
+    """Versions, optional parts, weights, threads and disk; `failed_items` counts missing packages of the core."""
     versions, missing = {"python": platform.python_version()}, []
     packages = [package for part in extras.EXTRAS.values() for package in part.values()]
     for name in dict.fromkeys([*_CORE, *packages]):
@@ -28,9 +28,9 @@ def doctor(folder: Path) -> StageResult:
             if name in _CORE:
                 missing.append(name)
     weights = {name: _weights(name) for name in PACKAGED_WEIGHTS}
-    here = folder.resolve()
-    while not here.exists():
-        here = here.parent
+    existing = folder.resolve()
+    while not existing.exists():
+        existing = existing.parent
     return StageResult(
         "doctor",
         "done",
@@ -39,8 +39,8 @@ def doctor(folder: Path) -> StageResult:
             "optional_parts": {part: _part(part) for part in extras.EXTRAS},
             "weights": weights,
             "threads": len(os.sched_getaffinity(0)),
-            "folder": str(here),
-            "disk_free_bytes": shutil.disk_usage(here).free,
+            "folder": str(existing),
+            "disk_free_bytes": shutil.disk_usage(existing).free,
             "missing": missing,
         },
         failed_items=len(missing),

@@ -1,4 +1,4 @@
-"""The command explore, which tells its address as soon as it answers."""
+"""The command explore, which prints its address once the server is listening."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from thresher.run.folder import Run
 
 
 def explore_command(run: RunFolder, *, settings: Annotated[ExploreSettings, FLAT] = ExploreSettings()) -> int:
-    """Look at a selection in the browser, change it by sliders and by hand, save it and export it; Ctrl-C ends it."""
+    """View a selection in the browser, change it, save it and export it. Stop with Ctrl-C."""
 
     def opened(address: str) -> None:
         if not is_loopback(settings.host):

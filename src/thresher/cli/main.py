@@ -1,4 +1,4 @@
-"""The command line: its commands, exit codes and the words of errors. A command is loaded when it is asked for."""
+"""The command line: commands, exit codes and error messages. A command is imported only when it is run."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from thresher.run.stages import STAGES
 
 EXIT_OK, EXIT_FAILURE, EXIT_USAGE, EXIT_BAD_DATA, EXIT_SOME_FAILED, EXIT_INTERRUPTED = 0, 1, 2, 3, 4, 130
 
-#: Errors that lie with the machine, not with the program: full, over quota, read-only, forbidden, broken.
+#: Errors of the disk, not of the program: full, over quota, read-only, no permission, I/O error.
 SURROUNDINGS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 
 app = App(
     name="thresher",
     help="Choose the few images of a huge weakly labelled pool that help your segmentation network.",
     version=__version__,
-    suppress_keyboard_interrupt=False,  # `main` has words for it
+    suppress_keyboard_interrupt=False,  # `main` handles it
     help_epilogue="Exit codes: 0 done, 1 failure, 2 wrong usage or settings, 3 bad data, 4 done but some images failed "
-    "(listed in problems.parquet), 130 interrupted (run it again to go on).",
+    "(listed in problems.parquet), 130 interrupted (run it again to continue).",
 )
 
-#: What is no stage of a run: what it does, and before which stage it is listed ("" is behind them all).
+#: Commands that are not stages: help, and the stage that they are listed before ("" = last).
 _OTHERS = {
-    "demo": ("The whole job on made-up street scenes; ends with a small comparison and a report.", "index"),
-    "run": ("Every stage, from one TOML file.", "index"),
+    "demo": ("Run the whole pipeline on synthetic street scenes, with a small comparison and a report.", "index"),
+    "run": ("Run every stage with the settings of one TOML file.", "index"),
     "doctor": ("Show versions, weights, threads and disk.", ""),
 }
 
@@ -48,7 +48,7 @@ app.register_install_completion_command(add_to_startup=False)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run one command and leave with its exit code; errors a user can act on become one line on stderr."""
+    """Run one command and exit with its code; errors that a user can fix are one line on stderr."""
     try:
         code = app(arguments, result_action="return_value", exit_on_error=False, print_error=True)
     except KeyboardInterrupt:
@@ -62,7 +62,8 @@ def main(arguments: list[str] | None = None) -> None:
         if error.errno not in SURROUNDINGS:
             raise
         _fail(
-            f"{error.filename or 'while writing'}: {error.strerror}. Mend it, then run the same command.", EXIT_FAILURE
+            f"{error.filename or 'while writing'}: {error.strerror}. Fix this, then run the same command again.",
+            EXIT_FAILURE,
         )
     except Exception as error:
         if type(error).__module__.startswith("cyclopts"):

@@ -1,4 +1,4 @@
-"""How a command reports: results on stdout, in words or as JSON; progress and logs on stderr."""
+"""Output of commands: results on stdout, as text or JSON; progress and logs on stderr."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ _MOST_ROWS = 20
 @Parameter(name="*")
 @dataclass(frozen=True)
 class JsonOutput:
-    """How a command reports that has nothing to plan."""
+    """Output of a command without a dry run."""
 
     json: Annotated[bool, Parameter(negative="")] = False
-    """Print one JSON object on stdout instead of words."""
+    """Print one JSON object on stdout instead of text."""
 
 
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Output(JsonOutput):
-    """How a command reports."""
+    """Output of a command."""
 
     dry_run: Annotated[bool, Parameter(negative="")] = False
-    """Say what would be done, with bytes and rough time, and do nothing."""
+    """Print what would be done, with estimates of bytes, memory and time, and do nothing."""
 
 
 def print_results(results: Iterable[StageResult], output: JsonOutput) -> int:
-    """Print each result as it comes; gives the exit code."""
+    """Print each result as it comes, and return the exit code."""
     failed: list[StageResult] = []
     objects = []
     for result in results:
@@ -85,7 +85,7 @@ def _print_words(result: StageResult) -> None:
 
 
 def progress_bars() -> Track[Any]:
-    """Progress bars on stderr, where that is a terminal; nothing in a pipe. A loop within a loop has its bar below."""
+    """Progress bars on stderr if it is a terminal, else none. A nested loop has its own bar below."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -110,7 +110,7 @@ def progress_bars() -> Track[Any]:
 
 @contextlib.contextmanager
 def logs_on_stderr() -> Iterator[None]:
-    """Show what the stages log: a line for each thing done, which a grid of hours needs also where no one watches."""
+    """Show the log of the stages on stderr: one line per finished step, also when it is not a terminal."""
     handler = logging.StreamHandler()
     logger = logging.getLogger("thresher")
     before = logger.level

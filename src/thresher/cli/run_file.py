@@ -38,15 +38,15 @@ class ExportSettings:
     """One export of a selection."""
 
     name: str
-    """The selection to write."""
+    """Name of the selection to write."""
     format: Format
-    """csv, txt, parquet, coco, open_images, fiftyone, lightly, atlas or hf."""
+    """Format: csv, txt, parquet, coco, open_images, fiftyone, lightly, atlas or hf."""
     out: AnyPath = required()
-    """File or folder to write; relative to the TOML file."""
+    """File or folder to write, relative to the TOML file."""
     images: str = "link"
-    """For formats that hold images: link, copy or none."""
+    """link, copy or leave out (none) the image files, in formats that hold images."""
     pool: bool = False
-    """For atlas: the images of the pool that were not chosen as well."""
+    """Also write the pool images that were not chosen (atlas only)."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class RunFile:
     select: tuple[SelectSettings, ...]
     export: tuple[ExportSettings, ...]
     train: TrainSettings | None = None
-    """A training; with `compare` what all trainings of the comparison have in common."""
+    """A training; with `compare`, the settings common to all trainings of the comparison."""
     compare: CompareSettings | None = None
 
 
@@ -85,7 +85,7 @@ def load_run_file(path: Path) -> RunFile:
     for key, name in (("train", "validation"), ("compare", "test")):
         if name in (table := _table(content, key, path)):
             content[key] = {**table, name: _anchored(str(table[name]), base)}
-    # These two may name something built in or a file; a file's name tells by its suffix.
+    # These two are a built-in name or a file, recognised by its suffix.
     for table, key, suffix in ((index_table, "taxonomy", ".toml"), (embed_table, "backbone", ".onnx")):
         if str(table.get(key, "")).endswith(suffix):
             table[key] = str(base / table[key])
@@ -125,7 +125,7 @@ def _table(content: Mapping[str, Any], name: str, path: Path) -> dict[str, Any]:
 
 
 def _tables(content: Mapping[str, Any], name: str, path: Path, absent: list[Any]) -> list[dict[str, Any]]:
-    """What stands under [[name]], any number of times, or once under [name]."""
+    """The tables [[name]], any number of them, or the single table [name]."""
     found = content.get(name, absent)
     listed = found if isinstance(found, list) else [found]
     if not all(isinstance(each, dict) for each in listed):
@@ -154,7 +154,7 @@ def _is_path(kind: Any) -> bool:
 
 
 def _check_methods(settings: RunFile, run: Run) -> None:
-    """Refuse an unknown method before anything is done, not after hours of embedding."""
+    """Refuse an unknown method before the first stage, not after hours of embedding."""
     compared = settings.compare.methods if settings.compare is not None else ()
     for method in (*(each.method for each in settings.select), *compared):
         check_method(method, known_methods(run))
@@ -167,9 +167,9 @@ def run_all(
     dry_run: bool = False,
     track: Track[Any] = untracked,
 ) -> Iterator[StageResult]:
-    """Every stage in order, each yielded as it ends; those that are up to date do nothing.
+    """Run every stage in order and yield each result; stages that are up to date are skipped.
 
-    A dry run stops before the first stage that needs what has not been made yet.
+    A dry run stops before the first stage whose input does not exist yet.
     """
     run = Run(settings.folder)
     _check_methods(settings, run)

@@ -1,4 +1,4 @@
-"""The flags of `compare` that say what all of its trainings have in common."""
+"""The flags of `compare` that are common to all of its trainings."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from cyclopts import Parameter
 from thresher.settings import converted
 from thresher.training.settings import TrainSettings
 
-#: What the grid of a comparison sets is no flag of its own.
+#: Settings that the grid of a comparison sets are not flags.
 _OF_GRID = Parameter(parse=False, show=False)
 
 
 @converted
 @dataclass(frozen=True)
 class SharedTraining(TrainSettings):
-    """What all trainings of a comparison have in common."""
+    """Settings common to all trainings of a comparison."""
 
     selection: Annotated[str, _OF_GRID] = "none"
     mode: Annotated[Any, _OF_GRID] = TrainSettings.mode

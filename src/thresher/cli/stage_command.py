@@ -22,20 +22,20 @@ from thresher.run.stages import Stage
 #: Settings become flags of their own: --components, not --settings.components.
 FLAT = Parameter(name="*", negative="")
 RunFolder = Annotated[Path, Parameter(help="The run's folder.")]
-#: Parameters that are flags on the command line, though a caller in Python gives them in their place.
+#: Parameters that are flags on the command line, though positional in Python.
 _FLAGS = ("format", "out")
 #: Parameters that the command line fills in itself.
 _OWN = ("run", "track", "dry_run")
 #: Stages whose first setting is an argument: `thresher evaluate RUN TRAINING`.
 _FIRST_SETTING_IS_AN_ARGUMENT = ("evaluate",)
-#: Of what all trainings of a comparison have in common, the settings that its grid sets are no flags.
+#: Settings classes to use instead: the settings that the grid of a comparison sets are not flags.
 _IN_PLACE_OF = {("compare", "training"): ("thresher.cli.shared_training", "SharedTraining")}
 
 _Kind = inspect.Parameter
 
 
 def command_of(stage: Stage) -> Callable[..., int]:
-    """The command of a stage. Its settings come as one object each; what they change stands in the flags alone."""
+    """The command of a stage; each settings class becomes one object, filled from its flags."""
     function = stage.run
     given = inspect.signature(function).parameters
     output = Output if "dry_run" in given else JsonOutput
@@ -46,18 +46,18 @@ def command_of(stage: Stage) -> Callable[..., int]:
 
     def command(*arguments: Any, **flags: Any) -> int:
         values = dict(signature.bind(*arguments, **flags).arguments)
-        run, told = Run(values.pop("run")), values.pop("output", output())
-        # Of several processes that train together the first one speaks.
-        speaks = os.environ.get("RANK", "0") == "0"
-        if "track" in given and speaks:
+        run, wanted = Run(values.pop("run")), values.pop("output", output())
+        # In distributed training only rank 0 prints.
+        prints = os.environ.get("RANK", "0") == "0"
+        if "track" in given and prints:
             values["track"] = progress_bars()
         if "dry_run" in given:
-            values["dry_run"] = told.dry_run
+            values["dry_run"] = wanted.dry_run
         with logs_on_stderr():
-            if not speaks:
+            if not prints:
                 function(run, **values)
                 return EXIT_OK
-            return print_results([function(run, **values)], told)
+            return print_results([function(run, **values)], wanted)
 
     command.__name__, command.__doc__ = f"{stage.run_name}_command", function.__doc__
     command.__annotations__ = {each.name: each.annotation for each in own} | {"return": int}
@@ -66,7 +66,7 @@ def command_of(stage: Stage) -> Callable[..., int]:
 
 
 def _arguments(stage: Stage, function: Callable[..., Any]) -> list[inspect.Parameter]:
-    """What the function takes besides the run, arguments before flags."""
+    """The parameters of the function other than the run, arguments before flags."""
     kinds = typing.get_type_hints(function, include_extras=True)
     found = []
     for name, parameter in inspect.signature(function).parameters.items():

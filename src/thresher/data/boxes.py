@@ -1,4 +1,4 @@
-"""Boxes from any source brought to one form: corners as shares of the image, inside it, with an area."""
+"""Normalised boxes: corners as shares of the image, clipped to it, with an area above 0."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import polars as pl
 
 from thresher.tables import BOXES, PROBLEMS, empty
 
-#: Half of the sets in the wild count pixels from 1, half from 0, so corners up to this far outside are no news.
+#: Corners up to this far outside are clipped without a problem row, since sets count pixels from 0 or from 1.
 SLOPPY_PX = 1.5
 #: The same for sources that state no pixel size.
 SLOPPY_SHARE = 0.005
@@ -63,7 +63,7 @@ def _problem_of_box() -> pl.Expr:
     x0, y0, x1, y1 = (pl.col(name) for name in ("x0", "y0", "x1", "y1"))
     slack_x = (SLOPPY_PX / pl.col("width_px")).fill_null(SLOPPY_SHARE)
     slack_y = (SLOPPY_PX / pl.col("height_px")).fill_null(SLOPPY_SHARE)
-    # As stored: a sliver thinner than Float32 tells apart has no area there.
+    # As stored: a box thinner than the precision of Float32 has no area.
     left, top, right, bottom = (corner.clip(0.0, 1.0).cast(pl.Float32) for corner in (x0, y0, x1, y1))
     finite = pl.all_horizontal(corner.is_finite().fill_null(False) for corner in (x0, y0, x1, y1))
     return (

@@ -1,4 +1,4 @@
-"""What every reader returns, and the small helpers that all of them share."""
+"""The result of every reader, and the helpers that readers share."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from thresher.tables import BOXES, IMAGES, MASKS, PROBLEMS, VOCABULARY, checked,
 _ROWS_AT_ONCE = 100_000
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
 
-#: EXIF orientations by which an upright image is as wide as the stored one is high.
+#: EXIF orientations that swap width and height.
 #: Source: CIPA DC-008-2019 (Exif 2.32), tag 0x0112.
 QUARTER_TURNS = frozenset({5, 6, 7, 8})
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """One source, read: tables only, no pixels.
+    """The tables of one source; no pixels.
 
     `images` plus the image-level rows of `problems` account for every image file found.
-    `vocabulary` is empty where labels speak for themselves.
+    `vocabulary` is empty where labels are readable names.
     """
 
     images: pl.DataFrame
@@ -39,10 +39,10 @@ class Dataset:
     vocabulary: pl.DataFrame = field(default_factory=lambda: empty(VOCABULARY))
 
     def checked(self, where: str) -> Dataset:
-        """The same dataset, once its tables are known to keep their contract.
+        """The same dataset, after checking its tables against their schemas.
 
         Raises:
-            DataError: columns differ from the contract, or an image_id repeats.
+            DataError: columns differ from the schema, or an image_id repeats.
         """
         return Dataset(
             images=checked(self.images, IMAGES, f"{where}: images", key="image_id"),
@@ -54,7 +54,7 @@ class Dataset:
 
 
 def qualified_id(dataset: str, source_id: str) -> str:
-    """The run-wide id of an image: `dataset/source_id`; with an empty dataset the source's id is whole already.
+    """The run-wide id of an image: `dataset/source_id`; with an empty dataset the source's id is already complete.
 
     >>> qualified_id("kitti", "000000"), qualified_id("", "kitti/000000")
     ('kitti/000000', 'kitti/000000')
@@ -63,15 +63,15 @@ def qualified_id(dataset: str, source_id: str) -> str:
 
 
 def dataset_of(dataset: str, source_id: str) -> str:
-    """The dataset that an image belongs to: the reader's name for it, or else the first part of a whole id."""
+    """The dataset of an image: the reader's name for it, else the first part of a complete id."""
     return dataset or source_id.split("/", 1)[0]
 
 
 def existing_folder(root: Path, what: str) -> Path:
-    """`root`, once it is known to be a folder.
+    """`root`, after checking that it is a folder.
 
     Raises:
-        DataError: it is not there, or is a file.
+        DataError: it does not exist, or is a file.
     """
     if not root.is_dir():
         found = "a file" if root.exists() else "nothing"
@@ -80,10 +80,10 @@ def existing_folder(root: Path, what: str) -> Path:
 
 
 def existing_place(root: Path, what: str) -> Path:
-    """`root`, once it is known to be a file or a folder.
+    """`root`, after checking that it exists.
 
     Raises:
-        DataError: it is not there.
+        DataError: it does not exist.
     """
     if not root.exists():
         raise DataError(f"{root}: expected a file, or a folder {what}; found nothing.")
@@ -91,7 +91,7 @@ def existing_place(root: Path, what: str) -> Path:
 
 
 def image_files(root: Path) -> list[Path]:
-    """All image files under `root`, at any depth, by suffix, sorted by their path; hidden ones are passed over.
+    """All image files under `root`, at any depth, by suffix, sorted by path; without hidden ones.
 
     Raises:
         DataError: a folder cannot be listed.
@@ -100,7 +100,7 @@ def image_files(root: Path) -> list[Path]:
 
 
 def image_paths(root: Path) -> list[str]:
-    """The same as strings: a pool has millions of files, and a `Path` of each would take a gigabyte."""
+    """`image_files` as strings, since a `Path` for each of millions of files would take a gigabyte."""
     found = []
     for folder, subfolders, names in os.walk(root, followlinks=True, onerror=_not_listed):
         subfolders[:] = [name for name in subfolders if not name.startswith(".") and not _leads_back(folder, name)]
@@ -117,22 +117,22 @@ def _not_listed(error: OSError) -> None:
 
 
 def _leads_back(folder: str, name: str) -> bool:
-    # A link to a folder that it lies in would be walked down until the path is too long.
+    # A link to one of its own parent folders would be followed without end.
     path = Path(folder, name)
     return path.is_symlink() and Path(folder).resolve().is_relative_to(path.resolve())
 
 
 def contents(folder: Path) -> str:
-    """What lies directly in `folder`, for error messages: `images/, labels/, data.yaml`, at most 12 names."""
+    """The direct contents of `folder`, for error messages: `images/, labels/, data.yaml`; at most 12 names."""
     names = sorted(child.name + ("/" if child.is_dir() else "") for child in folder.iterdir())
     more = f" and {len(names) - 12} more" if len(names) > 12 else ""
     return (", ".join(names[:12]) or "nothing") + more
 
 
 def size_px(path: Path) -> tuple[int, int]:
-    """Width and height of the upright image as the file's header tells them, in pixels; nothing is decoded.
+    """Width and height of the upright image in pixels, from the file header.
 
-    An EXIF orientation of a quarter turn swaps the two: who drew boxes that come without a size saw the image upright.
+    An EXIF orientation of a quarter turn swaps the two, since boxes without a size were drawn on the upright image.
 
     Raises:
         DataError: not an image, or cut off before its header ends.
@@ -140,16 +140,16 @@ def size_px(path: Path) -> tuple[int, int]:
     try:
         with opened(path) as file, quiet(), opened_image(file) as image:
             return (image.height, image.width) if _is_turned(image) else image.size
-    except UnidentifiedImageError as error:  # its own words hold a memory address
+    except UnidentifiedImageError as error:  # its own message contains a memory address
         raise DataError(
-            f"{path}: the image header cannot be read (no format that is known). Replace or remove the file."
+            f"{path}: the image header cannot be read (unknown format). Replace or remove the file."
         ) from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(f"{path}: the image header cannot be read ({error}). Replace or remove the file.") from error
 
 
 def _is_turned(image: Image.Image) -> bool:
-    # Of a PNG, Pillow decodes all pixels to see whether EXIF comes behind them.
+    # For a PNG, Pillow would decode all pixels to find EXIF data after them.
     if image.format == "PNG" and "exif" not in image.info:
         return False
     return image.getexif().get(ExifTags.Base.Orientation, 1) in QUARTER_TURNS
@@ -163,7 +163,7 @@ def source_id_of(path: Path, root: Path) -> str:
 def problem(
     problem: str, detail: str, image_id: str | None = None, path: Path | str | None = None
 ) -> dict[str, object]:
-    """A row of the problems table, as readers write it."""
+    """A row of the problems table."""
     return {
         "image_id": None if image_id is None else _storable(image_id),
         "path": None if path is None else _storable(str(path)),
@@ -178,8 +178,8 @@ def images_table(
 ) -> tuple[pl.DataFrame, list[dict[str, object]]]:
     """The images table from (source id, path, split, width, height), and a problem row for each file left out.
 
-    Two files with one source id (`a.jpg` and `a.png`) cannot be told apart by annotations: the first in path order
-    stays. A file name that is not UTF-8 cannot be stored in a table.
+    Two files with one source id (`a.jpg` and `a.png`) cannot be distinguished by annotations: the first in path order
+    is kept. A file name that is not UTF-8 cannot be stored in a table.
     """
     problems: list[dict[str, object]] = []
 
@@ -193,7 +193,7 @@ def images_table(
 
     found = storable()
     parts = [empty(IMAGES)]
-    # A few at a time, since as Python's objects they take ten times the room.
+    # In batches, since Python objects take ten times the memory of a table.
     while rows := list(itertools.islice(found, _ROWS_AT_ONCE)):
         parts.append(pl.DataFrame(rows, schema=dict(IMAGES), orient="row"))
     table = pl.concat(parts)
@@ -207,5 +207,5 @@ def images_table(
 
 
 def _storable(text: str) -> str:
-    # File names that are not UTF-8 reach Python with surrogates in them, which no table can hold.
+    # File names that are not UTF-8 contain surrogates, which a table cannot store.
     return text.encode("utf-8", "backslashreplace").decode()

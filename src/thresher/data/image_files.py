@@ -16,14 +16,14 @@ _NOT_OF_THIS_FORMAT = (SyntaxError, IndexError, TypeError, struct.error)
 
 
 def opened_image(file: BinaryIO, formats: Collection[str] | None = None) -> ImageFile.ImageFile:
-    """As `Image.open`, but for its limit of pixels, which one process has in common: callers have a limit of their own.
+    """As `Image.open`, without its pixel limit, which is global to the process; callers have their own limit.
 
     Args:
-        file: Stays the caller's to close.
+        file: The caller closes it.
         formats: Try these alone, as Pillow names them ("JPEG"); all by default.
 
     Raises:
-        UnidentifiedImageError: no format that is known; also as an OSError.
+        UnidentifiedImageError: unknown format; a subclass of OSError.
     """
     prefix, tried = file.read(16), set[str]()
     for load_plugins in (Image.preinit, Image.init):
@@ -68,7 +68,7 @@ _QUIET = _Quiet()
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Without Pillow's warnings of odd metadata and palettes, which are no news to who asked for the pixels.
+    """Context manager that silences Pillow's warnings about metadata and palettes.
 
     `warnings.catch_warnings` in two threads at once can leave the filters of one of them behind; this does not.
     """

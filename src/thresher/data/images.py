@@ -1,4 +1,4 @@
-"""Pixels: an image file brought to upright 8-bit RGB, or one clear reason why it cannot be."""
+"""Decoding of image files to upright 8-bit RGB."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from thresher.data.image_files import opened_image, quiet
 from thresher.data.sources import image_bytes, opened, size_bytes
 from thresher.errors import DataError
 
-#: A 30,000 × 30,000 PNG of one colour is a few kilobytes on disk and 2.7 GB in memory; this refuses it unopened.
+#: Larger images are refused: a 30,000 × 30,000 PNG of one colour is a few kilobytes on disk and 2.7 GB in memory.
 MAX_PIXELS = 200_000_000
 #: A strip of 20:1 would become an input of 20 × 224 pixels; longer ones are squeezed to this.
 MAX_ASPECT = 4.0
@@ -60,7 +60,7 @@ def rgb_image(path: Path) -> Image.Image:
 
 
 def rgb_pixels(path: Path) -> UInt8[np.ndarray, "h w 3"]:
-    """As `rgb_image`, as an array; most JPEGs by libjpeg-turbo, in half of Pillow's time and other threads' company.
+    """As `rgb_image`, as an array; most JPEGs by libjpeg-turbo, twice as fast as Pillow and without blocking threads.
 
     Raises:
         DataError: as `rgb_image`.
@@ -85,7 +85,7 @@ def jpeg_pixels(content: bytes, least_px: int = 0) -> tuple[UInt8[np.ndarray, "h
         if not usual or header.width * header.height > MAX_PIXELS:
             return None
         pixels = turbo.decode_jpeg(content, "RGB", min_height=least_px, min_width=least_px)
-    # Whatever is wrong, Pillow's decoder has the last word, and gives the reason.
+    # On any error Pillow's decoder tries again, and gives the reason.
     except _DAMAGE:
         return None
     return pixels, header.width, header.height
@@ -112,7 +112,7 @@ def _reason(path: Path, error: Exception) -> str:
     if size_bytes(path) == 0:
         return "the file is empty (0 bytes)"
     if isinstance(error, UnidentifiedImageError):
-        return "not a readable image (no format that is known)"  # Pillow's words hold a memory address
+        return "not a readable image (unknown format)"  # Pillow's message contains a memory address
     return f"not a readable image ({str(error).removesuffix('.') or type(error).__name__})"
 
 

@@ -1,4 +1,4 @@
-"""Per-pixel labels: a mask file brought to the taxonomy's numbering of classes."""
+"""Per-pixel labels: mask files in the taxonomy's numbering of classes."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from thresher.data.sources import opened
 from thresher.data.taxonomy import ENCODINGS, Taxonomy
 from thresher.errors import DataError
 
-#: A value that the encoding has no meaning for.
+#: A value without a meaning in the encoding.
 UNKNOWN = -1
 
 
 def class_numbers(taxonomy: Taxonomy, encoding: str) -> Int16[np.ndarray, " 256"]:
-    """For each value of a mask the place of its class in the taxonomy; void is one more than the last, else `UNKNOWN`.
+    """For each mask value the index of its class in the taxonomy; void is the number of classes; else `UNKNOWN`.
 
     Label ids of Cityscapes that are not evaluated are void, and so is 255 of its train ids.
 
@@ -54,8 +54,8 @@ def label_map(path: Path, numbers: Int16[np.ndarray, " 256"]) -> UInt8[np.ndarra
     if (found == UNKNOWN).any():
         strange = np.unique(values[found == UNKNOWN]).tolist()
         raise DataError(
-            f"{path}: values {', '.join(map(str, strange[:8]))} are no class and not void in this "
-            "taxonomy. Is the mask of another taxonomy or encoding?"
+            f"{path}: values {', '.join(map(str, strange[:8]))} are neither a class nor void in this "
+            "taxonomy. Give the taxonomy and encoding of this mask."
         )
     labels: UInt8[np.ndarray, "h w"] = found.astype(np.uint8)
     return labels

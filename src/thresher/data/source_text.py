@@ -1,4 +1,4 @@
-"""Where data lies, as people write it: [NAME=]FORMAT:ROOT[#SPLIT]."""
+"""Parser of sources of data: [NAME=]FORMAT:ROOT[#SPLIT]."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from thresher.errors import DataError, SettingsError
 
 @dataclass(frozen=True)
 class Source:
-    """One place to read from."""
+    """A data set to read: format, path and split."""
 
     name: str
     format: str
@@ -24,7 +24,7 @@ class Source:
 
 
 def parsed_sources(target: Sequence[str], pool: Sequence[str] = ()) -> list[Source]:
-    """The sources of target and pool, each with a name of its own; splits of one root share theirs.
+    """The sources of target and pool. Each root has a unique name, which its splits share.
 
     Raises:
         SettingsError: a text is not [NAME=]FORMAT:ROOT[#SPLIT], or the format is unknown.
@@ -46,7 +46,7 @@ def parsed_sources(target: Sequence[str], pool: Sequence[str] = ()) -> list[Sour
 
 
 def parsed_source(text: str) -> Source:
-    """The one source that a text names.
+    """The source of one text.
 
     Raises:
         SettingsError: as `parsed_sources`.
@@ -59,7 +59,7 @@ def parsed_source(text: str) -> Source:
 
 
 def read_source(text: str) -> Dataset:
-    """The data set that a text names: images, boxes, masks, and what was left out or mended.
+    """The data set of a source: images, boxes, masks, and what was left out or repaired.
 
     Args:
         text: [NAME=]FORMAT:ROOT[#SPLIT], as in "coco:/data/coco#val".
@@ -75,7 +75,7 @@ def read_source(text: str) -> Dataset:
 
 
 def _free_name(root: Path, sources: Iterable[Source]) -> str:
-    """The folder's name, with more of its path in front where another root has that name already."""
+    """The folder's name, preceded by more of its path if another root has the same name."""
     taken = {source.name: source.root for source in sources}
     for depth in range(1, len(root.parts)):
         name = "_".join(root.parts[-depth:])

@@ -1,4 +1,4 @@
-"""Where an image's bytes lie: in a file of their own, a member of a tar, or a row of a Parquet file; read in place.
+"""Reading the bytes of an image from a file, a member of a tar, or a row of a Parquet file, in place.
 
 The tables' `path` addresses a packed image as `ARCHIVE.tar!/MEMBER` or `FILE.parquet!/ROW`, rows counted from 0.
 """
@@ -23,31 +23,31 @@ from thresher.errors import DataError
 TAR_MARK, PARQUET_MARK = ".tar!/", ".parquet!/"
 #: Columns that may hold an image's bytes, the likeliest first; `image` is what Hugging Face's `datasets` writes.
 IMAGE_COLUMNS = ("image", "img", "jpg", "jpeg", "png", "webp", "bytes", "image_bytes")
-#: Rows read from a Parquet file at once: its pages hold many, and the next image asked for is mostly the next row.
+#: Rows read from a Parquet file at once: a page holds many, and rows are mostly read in order.
 BLOCK_ROWS = 32
-# Images come in the order of their ids, hence archive by archive: a few of them open at once are plenty.
+# Images are read in the order of their ids, hence archive by archive: few need to be open at once.
 _INDEXES_KEPT, _BLOCKS_KEPT = 64, 4
 _BLOCK_BYTES = 512
 
-# Threads that miss the same block or index at the same time would each read it.
+# Without the lock, threads that miss the same block or index would each read it.
 _READING = threading.Lock()
 
 
 @dataclass(frozen=True)
 class TarIndex:
-    """Where each regular member's bytes begin and how many there are; what of the archive could not be read."""
+    """Offset and size of each regular member, and the parts of the archive that could not be read."""
 
     members: Mapping[str, tuple[int, int]]
     repeated: tuple[str, ...] = ()
-    """Names that came again; the first of each is kept."""
+    """Repeated names; the first member of each is kept."""
     cut: tuple[str, ...] = ()
-    """Members whose bytes the file ends within."""
+    """Members cut off by the end of the file."""
     damage: str | None = None
-    """Why the walk ended before the archive did."""
+    """Error that ended the reading of the archive early; None if complete."""
 
 
 def split_address(path: str | Path) -> tuple[str, str] | None:
-    """The archive and what of it a path addresses; None for a plain file.
+    """The archive and the member or row that a path addresses; None for a plain file.
 
     >>> split_address("/data/pool-0001.tar!/a/b.jpg"), split_address("/data/b.jpg")
     (('/data/pool-0001.tar', 'a/b.jpg'), None)
@@ -64,7 +64,7 @@ def split_address(path: str | Path) -> tuple[str, str] | None:
 
 
 def opened(path: str | Path) -> BinaryIO:
-    """The image's bytes as a file to read; of a plain file nothing is read yet.
+    """The image's bytes as a file object; a plain file is not read yet.
 
     Raises:
         DataError: no such file, archive, member or row, or it cannot be read.
@@ -95,7 +95,7 @@ def image_bytes(path: str | Path) -> bytes:
 
 
 def size_bytes(path: str | Path) -> int:
-    """How many bytes the image has as stored.
+    """Size of the stored image in bytes.
 
     Raises:
         DataError: as `image_bytes`.
@@ -116,15 +116,15 @@ def _unreadable(path: str | Path, error: OSError) -> DataError:
 
 
 def member_name(name: str) -> str:
-    """A tar member's name as addresses spell it: `./a//b.jpg` and `/a/b.jpg` are `a/b.jpg`."""
+    """The normalised name of a tar member: `./a//b.jpg` and `/a/b.jpg` are `a/b.jpg`."""
     return posixpath.normpath("/" + name).lstrip("/")
 
 
 def tar_index(archive: str | Path) -> TarIndex:
-    """The index of an uncompressed tar; of a damaged one, of all that comes before the damage.
+    """The index of an uncompressed tar; if damaged, of the part before the damage.
 
     Raises:
-        DataError: not there, not a tar, or compressed.
+        DataError: missing, not a tar, or compressed.
     """
     try:
         return _tar_index(os.fspath(archive), _state(archive))
@@ -133,7 +133,7 @@ def tar_index(archive: str | Path) -> TarIndex:
 
 
 def _state(path: str | Path) -> tuple[int, int]:
-    # What was remembered of a file counts only as long as the file is the same.
+    # Part of the cache key, so that a changed file is read again.
     status = os.stat(path)  # noqa: PTH116 - the path may be a string
     return status.st_size, status.st_mtime_ns
 
@@ -195,7 +195,7 @@ def image_column(schema: Mapping[str, pl.DataType], where: str | Path) -> str:
     """The column with the images' bytes: Binary, or a struct whose field `bytes` is.
 
     Raises:
-        DataError: there is none.
+        DataError: no such column.
     """
     for name in IMAGE_COLUMNS:
         if name in schema and _holds_bytes(schema[name]):

@@ -1,4 +1,4 @@
-"""The target's classes, their groups, and what other data sets call them."""
+"""The target's classes, their groups, and the labels of other data sets that map to them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from thresher.settings import as_type, did_you_mean
 from thresher.tables import BOXES, LABELS
 
 BUILT_IN = Path(__file__).parent / "taxonomies"
-#: How the values of a label PNG are meant: the taxonomy's own ids, or the two id sets of Cityscapes.
+#: Meaning of the values in a label PNG: the taxonomy's own ids, or one of the two id sets of Cityscapes.
 ENCODINGS = ("class_index", "cityscapes_train_ids", "cityscapes_label_ids")
 VOID = "void"
 _NO_COUNTERPART = ("", "none")
@@ -24,7 +24,7 @@ _NO_COUNTERPART = ("", "none")
 
 @dataclass(frozen=True)
 class TargetClass:
-    """One class of the target. `thing` classes can be counted, so their boxes make diversity."""
+    """One class of the target. `thing` classes are countable, so their boxes count for diversity."""
 
     name: str
     id: int
@@ -57,15 +57,15 @@ class Taxonomy:
     def classes_of_interest(self) -> tuple[str, ...]:
         """C of the diversity score: the countable classes, and the groups.
 
-        A box known only to be of a group ("Vehicle") counts as a class of its own, since an archive that says no more
-        would otherwise count as empty (ours).
+        A box known only to be of a group ("Vehicle") counts as a class of its own, since a data set with such labels
+        only would otherwise count as empty (ours).
         """
         return (*(c.name for c in self.classes if c.thing), *self.groups)
 
     def understood(self, label: str, name: str | None = None, ancestors: tuple[str, ...] = ()) -> str | None:
         """The node that a source label means, or None.
 
-        The label itself decides if it is known, then its readable name, then its wider labels, nearest first.
+        Looks up the label, then its readable name, then its ancestors, nearest first.
         """
         for candidate in (label, name, *ancestors):
             if candidate is not None and normalised(candidate) in self.meaning:
@@ -97,10 +97,10 @@ def load_taxonomy(name_or_path: str) -> Taxonomy:
 
 
 def taxonomy_of(text: str, where: str) -> Taxonomy:
-    """The taxonomy in a text that was a TOML file once, such as a checkpoint holds.
+    """The taxonomy in a text in TOML, such as in a checkpoint.
 
     Raises:
-        SettingsError: the text is no taxonomy; `where` is told as its place.
+        SettingsError: the text is not a taxonomy; `where` names it in the error.
     """
     try:
         return _parsed(tomllib.loads(text), Path(where))
@@ -162,7 +162,7 @@ def _add_synonyms(meaning: dict[str, str | None], node: str, synonyms: Sequence[
     for label in [node, *synonyms]:
         known = meaning.setdefault(normalised(label), node)
         if known != node:
-            raise SettingsError(f"{path}: '{label}' stands for both '{known}' and '{node}'. Keep one.")
+            raise SettingsError(f"{path}: '{label}' maps to both '{known}' and '{node}'. Keep one.")
 
 
 def _only_known(entry: Mapping[str, Any], known: set[str], where: str) -> None:
@@ -179,7 +179,7 @@ class LabelMap:
     by_dataset: Mapping[str, Mapping[str, str | None]]
 
     def understood(self, dataset: str, label: str, name: str | None) -> tuple[bool, str | None]:
-        """Whether the map speaks of this label, and the node that it means."""
+        """Whether the map contains this label, and the node that it maps to."""
         for scope in (self.by_dataset.get(dataset, {}), self.everywhere):
             for candidate in (label, name):
                 if candidate is not None and normalised(candidate) in scope:
@@ -217,7 +217,7 @@ def _node(value: object, taxonomy: Taxonomy, where: str) -> str | None:
 def with_classes(
     boxes: pl.DataFrame, images: pl.DataFrame, vocabulary: pl.DataFrame, taxonomy: Taxonomy, label_map: LabelMap
 ) -> tuple[pl.LazyFrame, pl.DataFrame]:
-    """The boxes with their `class`, and a row per source label that says how it was understood.
+    """The boxes with their `class`, and a row per source label with the class that it maps to.
 
     Args:
         boxes: Table BOXES; `class` is overwritten.

@@ -1,4 +1,4 @@
-"""What each component of a mixture stands for: how much it takes, and which slices are most its own."""
+"""The components of a mixture: their shares of the slices, and their most typical slices."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from jaxtyping import Float, Float64, Int64
 
 from thresher.density.mixture import Mixture, log_density, responsibilities
 
-#: Rows worked on at a time: the n × k responsibilities of a large target need not stand in memory at once.
+#: Rows worked on at a time: the n × k responsibilities of a large target need not be in memory at once.
 BLOCK_ROWS = 16_384
 #: A slice shown for a component belongs to it by more than half; for a small component the next best may be others'.
 _OWNED = 0.5
@@ -16,7 +16,7 @@ _OWNED = 0.5
 def component_shares(mixture: Mixture, slices: Float[np.ndarray, "n d"]) -> Float64[np.ndarray, " k"]:
     """The share of the slices that each component accounts for: its mean responsibility; they sum to 1.
 
-    Every slice is shared out, however unlikely it is: what fits nowhere goes to the widest component.
+    Every slice is assigned, however unlikely it is: outliers go to the broadest component.
 
     Source: Bishop 2006, eq. 9.26 and 9.27.
     """
@@ -29,7 +29,7 @@ def component_shares(mixture: Mixture, slices: Float[np.ndarray, "n d"]) -> Floa
 def typical_slices(
     mixture: Mixture, slices: Float[np.ndarray, "n d"], starts: Int64[np.ndarray, " images_plus_1"], count: int
 ) -> list[Int64[np.ndarray, " rows"]]:
-    """For each component the rows of the slices most its own, at most one per image, best first.
+    """For each component the rows of its most typical slices, at most one per image, best first.
 
     Ranked by responsibility × density = π_k N(φ; μ_k, Σ_k), which within one component ranks as nearness to its mean
     does. Slices that mostly belong to another component are left out, so a small component may have fewer than `count`.

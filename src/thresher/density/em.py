@@ -1,4 +1,4 @@
-"""Fitting a Gaussian mixture by expectation-maximisation: exact, over data in memory or on disk, or stepwise."""
+"""EM for a Gaussian mixture: exact, over data in memory or on disk, or stepwise."""
 
 from __future__ import annotations
 
@@ -31,26 +31,27 @@ CANDIDATES = (1, 2, 4, 8, 16, 32, 64)
 @converted
 @dataclass(frozen=True)
 class MixtureSettings:
-    """How the target's slices are modelled."""
+    """The Gaussian mixture of the target's slices, and how EM fits it."""
 
     components: Given[str, int] = default("auto")
-    """Number of components K, or "auto": the K of 1, 2, 4, … 64 with the best held-out log-likelihood."""
+    """Number of components K, or auto: the K of 1, 2, 4, … 64 with the highest held-out log-likelihood."""
     covariance: Covariance = "full"
-    """Shape of each component: a full matrix, or its diagonal."""
+    """Covariance matrix of each component: full or diagonal."""
     tolerance: float = 1e-3
-    """Stop when an iteration gains less than this many nats per slice."""
+    """Stop when an iteration raises the mean log-likelihood by less than this, in nats per slice."""
     max_iterations: int = 100
-    """Stop after this many iterations all the same."""
+    """Maximum number of iterations."""
     variance_floor: float = 1e-6
-    """Added to every variance, so that no component shrinks to a point."""
+    """Added to every variance, so that no component collapses to a point."""
     data: Literal["sample", "shards", "stepwise"] = "sample"
-    """Fit on a random sample in memory; on every slice from disk, exactly, a pass per iteration; or in one pass."""
+    """sample: fit to a random sample in memory. shards: to every slice, read from disk once per iteration. stepwise: to
+    every slice in a single pass (approximate)."""
     max_slices: int = 200_000
-    """The size of that sample."""
+    """Maximum number of slices in the sample."""
     double: bool = False
-    """Compute in float64 throughout, at about half the speed."""
+    """Compute everything in float64, at about half the speed."""
     seed: int = 0
-    """Seed of the start and of the draw."""
+    """Seed of the k-means++ start and of the samples."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work.
@@ -67,7 +68,7 @@ class MixtureSettings:
 
 @dataclass(frozen=True)
 class Fit:
-    """A mixture and how its fit went; log-likelihoods are means per slice, in nats."""
+    """A fitted mixture; log_likelihood is a mean per slice, in nats."""
 
     mixture: Mixture
     log_likelihood: float
@@ -99,9 +100,9 @@ def fit_blocks(
     rng: np.random.Generator,
     threads: int | None = None,
 ) -> Fit:
-    """The same by exact EM over blocks, one pass over them per iteration; memory is bounded by one block.
+    """Exact EM over blocks, one pass per iteration; memory is bounded by one block.
 
-    Components that lose all their slices are dropped, with a word in the log.
+    Components without slices are dropped and logged.
 
     Raises:
         DataError: fewer slices than components, or values that are not finite.
@@ -128,10 +129,10 @@ def fit_stepwise(
 ) -> Fit:
     """The mixture after one pass of stepwise EM: each block moves the moments a little, t later by (t + 2)^−forgetting.
 
-    For more slices than are worth many passes. Blocks should be mixed: a block of one drive pulls all towards it.
+    For data too large for many passes. Shuffle the blocks: a block of one drive pulls all components towards it.
 
     Args:
-        forgetting: 0.5 < forgetting ≤ 1; smaller forgets the start sooner and settles later.
+        forgetting: 0.5 < forgetting ≤ 1; smaller forgets the start sooner and converges later.
 
     Returns:
         The fit; its log-likelihood is the mean over blocks, each under the mixture before it was seen.
@@ -157,7 +158,7 @@ def fit_stepwise(
 
 
 def _maximisation(mixture: Mixture, moments: Moments, settings: MixtureSettings) -> Mixture:
-    """The mixture that those moments ask for; components without slices are left out."""
+    """The M-step: the mixture with these moments; components without slices are left out."""
     own = moments.about_its_own_means()
     lost = len(moments.counts) - len(own.counts)
     if lost:

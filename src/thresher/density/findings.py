@@ -1,4 +1,4 @@
-"""Tables of what the mixture learnt and how far the pool is from the target: from arrays to tables."""
+"""Tables of the mixture's components, and of how far the pool is from the target, from arrays."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from thresher import tables
 from thresher.errors import DataError
 from thresher.vectors import unit_length
 
-#: Neighbouring ids drawn together by the bootstrap: frames of one drive are no independent draws.
+#: Block length of the bootstrap, in consecutive ids: frames of one drive are not independent.
 _RUN_OF_IDS = 10
 
 
 def components_tried(tried: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
-    """Held-out and fitted log-likelihood for each K that fit tried, as mixture.json tells them; fewest K first."""
+    """Held-out and fitted log-likelihood for each K that fit tried, from mixture.json; smallest K first."""
     rows: list[dict[str, object]] = [
         {"components": one["components"], "held_out_nats": one["held_out"], "fitted_nats": one["fitted"]}
         for one in tried
@@ -30,7 +30,7 @@ def components_tried(tried: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
 def component_sizes(
     weights: Float[np.ndarray, " k"], target: Float[np.ndarray, " k"], pool: Float[np.ndarray, " k"]
 ) -> pl.DataFrame:
-    """What each component weighs and takes of target and pool; `component` is its place in the mixture, from 0."""
+    """Weight of each component and its shares of target and pool; `component` is its index in the mixture, from 0."""
     columns = {"component": np.arange(len(weights)), "weight": weights, "target_share": target, "pool_share": pool}
     return pl.DataFrame(columns, schema=dict(tables.COMPONENTS))
 
@@ -43,10 +43,10 @@ def component_slices(
     responsibility: Sequence[Float[np.ndarray, " _rows"]],
     log_density: Sequence[Float[np.ndarray, " _rows"]],
 ) -> pl.DataFrame:
-    """Where the slices most typical of each component lie: image, row and column of its grid.
+    """The most typical slices of each component: image, row and column of its grid.
 
     Args:
-        rows: For each component the slices' rows, best first; `responsibility` and `log_density` beside them.
+        rows: For each component the rows of its slices, best first; `responsibility` and `log_density` are parallel.
     """
     found: list[dict[str, object]] = []
     for component, own in enumerate(rows):
@@ -71,7 +71,7 @@ def similarity_bins(
     """
     values = similarities["similarity"].to_numpy()
     low, high = float(np.floor(values.min())), float(np.ceil(values.max()))
-    # Round widths make bins whose borders a person can read: 1, 2, 5, 10, …
+    # Bins of round width: 1, 2, 5, 10, …
     rough = max(high - low, 1.0) / bins
     ten = 10.0 ** np.floor(np.log10(rough))
     width = float(next(ten * step for step in (1, 2, 5, 10) if ten * step >= rough))
@@ -96,7 +96,7 @@ def near_share(similarities: pl.DataFrame) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class DomainGap:
-    """How well a linear classifier tells target from pool: 0.5 not at all, 1 always; and a 95 % interval."""
+    """AUC of a linear classifier of target against pool (0.5 = no difference, 1 = separable), with a 95 % interval."""
 
     auc: float
     low: float
@@ -112,8 +112,8 @@ def domain_gap(
 ) -> DomainGap:
     """The area under the ROC curve of a logistic regression, target against pool, on images it was not fitted to.
 
-    Held out are runs of neighbouring rows of either side (sort by image id before), and the mean over folds is told:
-    values of two folds' classifiers have no common scale. The interval is a bootstrap over runs of ten neighbouring
+    Folds are blocks of consecutive rows of either side (sort by image id before). The AUC is the mean over folds, since
+    the outputs of two classifiers have no common scale. The interval is a bootstrap over runs of ten neighbouring
     held-out rows, since frames of one drive are alike. The classifiers themselves stay as they are, so the draw of the
     images that they were fitted to is not in it: on simulated data some 87 of 100 such intervals held the truth.
 
@@ -140,7 +140,7 @@ def domain_gap(
 def _held_out_values(
     sides: tuple[Float64[np.ndarray, "n c"], Float64[np.ndarray, "m c"]], number: int, folds: int
 ) -> tuple[Float64[np.ndarray, " a"], Float64[np.ndarray, " b"]]:
-    """What a classifier fitted to the other folds says of this fold's target and pool rows; higher = target."""
+    """Decision values of this fold's target and pool rows by a classifier fitted to the others; higher = target."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -153,7 +153,7 @@ def _held_out_values(
         held.append(side[inside])
         others.append(side[~inside])
     truth = np.repeat([1, 0], [len(other) for other in others])
-    # Balanced: the pool's greater number says nothing about the domains.
+    # Balanced, since the sizes of target and pool must not matter.
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, class_weight="balanced", max_iter=2000))
     with threadpool_limits(limits=1):
         model.fit(np.concatenate(others), truth)
@@ -162,7 +162,7 @@ def _held_out_values(
 
 
 def area_under_roc(positive: Float[np.ndarray, " n"], negative: Float[np.ndarray, " m"]) -> float:
-    """How often a positive stands above a negative, ties counted half; 0..1.
+    """How often a positive is above a negative, ties counted half; 0..1.
 
     Source: Hanley & McNeil 1982, Radiology 143.
 

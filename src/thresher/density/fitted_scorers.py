@@ -22,7 +22,7 @@ _ARRAYS = ("origin", "rows_query", "query", "held_out_nats")
 
 
 def save_fitted_scorers(fitted: FittedScorers, path: Path) -> None:
-    """Write all but what lies elsewhere: the target's mixture and its pooled vectors."""
+    """Write the state, except the target's mixture and pooled vectors, which have files of their own."""
     arrays = {name: getattr(fitted, name) for name in _ARRAYS}
     for part in _PARTS:
         arrays |= {f"{part}.{name}": value for name, value in vars(getattr(fitted, part)).items()}
@@ -33,13 +33,13 @@ def save_fitted_scorers(fitted: FittedScorers, path: Path) -> None:
 
 
 def load_fitted_scorers(path: Path, mixture: Mixture, pooled: Float[np.ndarray, "m c"]) -> FittedScorers:
-    """The state written by `save_fitted_scorers`, with the two parts that lie elsewhere.
+    """The state written by `save_fitted_scorers`, with the target's mixture and pooled vectors.
 
     Args:
         pooled: Pooled vectors of the target's images.
 
     Raises:
-        DataError: there is none.
+        DataError: no such file.
     """
     arrays = load_file(existing(path))
 

@@ -1,4 +1,4 @@
-"""How likely the target finds itself: each image scored by a mixture that has not seen it."""
+"""Held-out similarity of the target: each image under a mixture fitted without it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from thresher.vectors import random_rows
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What cross-fitting says of each image and slice, in the order given; nats."""
+    """Held-out log-densities of each image and slice, in the given order; nats."""
 
     similarities: Float64[np.ndarray, " images"]
     log_densities: Float64[np.ndarray, " n"]
@@ -29,8 +29,7 @@ class HeldOut:
 def contiguous_folds(images: int, folds: int) -> Int64[np.ndarray, " borders"]:
     """The borders of `folds` runs of neighbouring images, as equal as can be: fold f is `borders[f]:borders[f + 1]`.
 
-    Frames of one drive stand beside each other in the order of their ids; drawn singly, nearly the same picture would
-    be on both sides.
+    Frames of one drive have consecutive ids; with a random split, near-duplicates would be on both sides.
 
     Raises:
         DataError: fewer than two images.
@@ -52,7 +51,7 @@ def component_folds(
     A lone image is cut into halves.
 
     Args:
-        max_slices: At most so many are fitted, drawn at random.
+        max_slices: Maximum number of slices per fit, sampled at random.
     """
     if len(block.grids) > 1:
         borders = block.starts[contiguous_folds(len(block.grids), folds)]
@@ -77,8 +76,8 @@ def held_out_similarity(
 ) -> HeldOut:
     """Each image's similarity under a mixture of the same kind and K, fitted without it and its neighbours.
 
-    A mixture finds the images it was fitted to more likely than others of the same domain. Held out, target and pool
-    stand on the same footing: neither was seen.
+    A mixture gives the images it was fitted to a higher likelihood than others of the same domain. Held out, target
+    and pool are comparable: neither was fitted to.
 
     Args:
         starts: Image i owns rows `starts[i]` to `starts[i + 1]`; images in the order of their ids.

@@ -1,7 +1,7 @@
 """The few loops of the mixture that numpy cannot do in one pass, compiled by numba where they are first called.
 
 Numba compiles plain functions of arrays, so these carry no annotations: their docstrings give the shapes. All arrays of
-a call are contiguous and, where nothing else is said, of one floating type.
+a call are contiguous and, unless noted otherwise, of one floating type.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The loops of `kernels_compiled` said in numpy, for where numba is not installed; their docstrings give the shapes."""
+"""The loops of `kernels_compiled` in numpy, if numba is not installed; shapes as documented there."""
 
 from __future__ import annotations
 

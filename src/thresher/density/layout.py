@@ -1,4 +1,4 @@
-"""What stands where in a picture: a direction per band of rows, middle and sides apart, and the query for it."""
+"""Layout of an image: a direction for the middle and the sides of each band of rows; and the query to compare with."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ BLOCK_IMAGES = 4096
 @converted
 @dataclass(frozen=True)
 class QuerySettings:
-    """How the layout's query learns from the pool.
+    """How the layout query is refined on the pool.
 
-    The numbers were chosen by AUC on eight pairs of target and pool (benchmarks/choosing.py), on a plateau. Four
-    pairs more took no part in the search, but were seen before its last step (docs/results.md).
+    The defaults were chosen by AUC on eight pairs of target and pool (benchmarks/choosing.py); nearby values do as
+    well. Four more pairs were not used in the search, but were seen before its last step (docs/results.md).
     """
 
     pooled_share: float = 0.3
-    """Weight of the whole picture beside that of its parts together, 0..1."""
+    """Weight of the whole image in the layout, 0 to 1; its 14 regions share the rest."""
     towards_top: float = 3.0
-    """Weight of the pool's nearest images in the query; the target's own mean has weight 1."""
+    """Weight of the mean of the nearest pool images in the query; the target's mean has weight 1. 0 = off."""
     from_bottom: float = 1.0
-    """Weight with which the farther half of the pool is subtracted from the query."""
+    """Weight with which the mean of the farther half of the pool is subtracted from the query. 0 = off."""
     top_of_target: float = 1.0
-    """Nearest pool images taken, as a share of the number of target images …"""
+    """Number of nearest pool images, as a share of the number of target images, 0 to 1."""
     top_of_pool: float = 0.075
-    """… but never more than this share of the pool: beyond it they may no longer be like the target."""
+    """Upper limit on the number of nearest pool images, as a share of the pool, 0 to 1."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work.
@@ -54,9 +54,9 @@ class QuerySettings:
 
 
 def origin_of(mean: Float[np.ndarray, " c"], axes: Float[np.ndarray, "d c"]) -> Float64[np.ndarray, " d_plus_1"]:
-    """Where the features' true zero lies as seen from a PCA's centre; adding it undoes the centring.
+    """The mean of the features in PCA coordinates; adding it undoes the centring, as the cosine needs.
 
-    The cosine needs the true zero. The last number is what of the mean lies outside the kept axes.
+    The last number is the length of the part of the mean outside the kept axes.
     """
     inside = axes.astype(np.float64) @ mean
     outside = mean - inside @ axes
@@ -66,7 +66,7 @@ def origin_of(mean: Float[np.ndarray, " c"], axes: Float[np.ndarray, "d c"]) -> 
 def uncentred(
     slices: Float[np.ndarray, "n d"], origin: Float64[np.ndarray, " d_plus_1"]
 ) -> Float32[np.ndarray, "n d_plus_1"]:
-    """PCA coordinates moved back so that angles are those of the features before it (as far as the axes reach).
+    """PCA coordinates without centring, so that cosines are those of the features (within the kept axes).
 
     Raises:
         DataError: `origin` belongs to another width.
@@ -139,7 +139,7 @@ def _unit_parts(sums: Float32[np.ndarray, "images bands parts d"]) -> Float32[np
 
 
 def middle_and_sides(width: int) -> Float64[np.ndarray, "2 width"]:
-    """How much of each of `width` columns lies in the middle third of a picture, and how much in the outer two.
+    """How much of each of `width` columns is in the middle third of an image, and how much in the outer two.
 
     >>> middle_and_sides(width=6)
     array([[0., 0., 1., 1., 0., 0.],
@@ -183,10 +183,12 @@ def dots(vectors: Float[np.ndarray, "n c"], query: Float64[np.ndarray, " query_c
     """The dot product of each vector with the query, a block at a time.
 
     Raises:
-        DataError: the query has another width.
+        DataError: the query has another dimension.
     """
     if vectors.shape[1] != len(query):
-        raise DataError(f"layout: vectors have {vectors.shape[1]} numbers, the query {len(query)}. Run fit again.")
+        raise DataError(
+            f"layout: vectors have {vectors.shape[1]} dimensions, the query {len(query)}. Run `thresher fit RUN` again."
+        )
     found = np.empty(len(vectors))
     for start in range(0, len(vectors), BLOCK_IMAGES):
         found[start : start + BLOCK_IMAGES] = vectors[start : start + BLOCK_IMAGES].astype(np.float32) @ query
@@ -209,14 +211,14 @@ def layout_query(
     """The unit direction along which pool images resemble the target: the default way to score.
 
     It starts as the target's mean, orders the pool by it, then moves once towards the mean of the pool's nearest
-    images and away from that of the farther half. No label is used. The nearest ones tell which of the target's
-    traits are those of the scene and not of its one camera; the far half tells what every photograph has.
+    images and away from that of the farther half. No label is used. The nearest images separate
+    traits of the scene from those of the target's camera; the farther half shows what all photographs share.
 
     Args:
-        pool: Layouts of the pool, or of a fair sample of it: 100,000 images say enough.
+        pool: Layouts of the pool, or of a random sample of it; 100,000 images are enough.
 
     Raises:
-        DataError: no target image, or layouts of two widths.
+        DataError: no target image, or target and pool layouts of different dimensions.
 
     Fails where less than `top_of_pool` of a small pool is like the target (the query then moves towards the wrong
     images), and where most of the pool is (the far half is then like the target too): set both weights to 0.
@@ -224,9 +226,9 @@ def layout_query(
     Source: Rocchio 1971, relevance feedback; taken without a person's judgement, Manning et al. 2008, §9.1.6.
     """
     if not len(target):
-        raise DataError("layout: the target holds no image. Index it with --target FORMAT:ROOT.")
+        raise DataError("layout: the target has no images. Run `thresher index RUN --target FORMAT:ROOT`.")
     if target.shape[1] != pool.shape[1]:
-        raise DataError(f"layout: the target's vectors have {target.shape[1]} numbers, the pool's {pool.shape[1]}.")
+        raise DataError(f"layout: target vectors have {target.shape[1]} dimensions, pool vectors {pool.shape[1]}.")
     query = mean_direction(target)
     if not len(pool):
         return query

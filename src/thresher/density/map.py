@@ -1,4 +1,4 @@
-"""Where images lie beside each other on a plane: t-SNE of landmarks, and all others beside them."""
+"""A map of images in two dimensions: t-SNE of landmarks, and further images placed near them."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _PERPLEXITY = 30.0
 def similarity_map(
     image_ids: Sequence[str], roles: Sequence[str], vectors: Float[np.ndarray, "n c"], seed: int
 ) -> pl.DataFrame:
-    """Where t-SNE puts the images: neighbours in feature space stay neighbours; distances far apart mean nothing.
+    """t-SNE coordinates of the images: neighbours in feature space stay neighbours; large distances mean nothing.
 
-    Vectors are brought to unit length first, so that nearness is the cosine's.
+    Vectors are scaled to unit length first, so that neighbours are those of highest cosine.
 
     Raises:
         DataError: fewer than four images.
@@ -34,7 +34,7 @@ def similarity_map(
     if len(image_ids) < 4:
         raise DataError(f"map: {len(image_ids)} images; t-SNE needs 4 or more.")
     perplexity = min(_PERPLEXITY, (len(image_ids) - 1) / 3)
-    # One thread: several add up in whatever order they finish, and the same seed would give another map.
+    # One thread: several sum in varying order, so that the same seed would give another map.
     with threadpool_limits(limits=1):
         model = TSNE(perplexity=perplexity, init="pca", learning_rate="auto", random_state=seed)
         places = model.fit_transform(unit_length(vectors, np.float64)).astype(np.float64)
@@ -48,7 +48,7 @@ def beside_landmarks(
     vectors: Float[np.ndarray, "n c"],
     neighbours: int = 3,
 ) -> Float64[np.ndarray, "n 2"]:
-    """Where further images go in a map: between the places of the landmarks most like them, the nearest counting most.
+    """Coordinates of further images in a map: a weighted mean over the nearest landmarks.
 
     A landmark's weight is 1 / (1 − cosine)², so that an image like one landmark goes to it (the weights are ours).
 

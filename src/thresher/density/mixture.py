@@ -34,7 +34,7 @@ Covariance = Literal["full", "diagonal"]
 #: Numbers handed to a thread at a time: bounds memory whatever the number of slices.
 _BLOCK_NUMBERS, _FEWEST_BLOCK_ROWS = 524_288, 1024
 _FULL_ROWS, _DIAGONAL_ROWS = (256, 384), (192, 960)
-#: Up to a million multiplications OpenBLAS takes both matrices as they lie, which is a fifth faster for products this
+#: Up to a million multiplications OpenBLAS does not copy its operands, which is a fifth faster for products this
 #: narrow. Source: OpenBLAS, kernel/x86_64/sgemm_small_kernel_permit_skylakex.c.
 _UNPACKED_PRODUCTS = 1_000_000
 #: Slices, their log-density and their components' shares, the last two to be written.
@@ -216,7 +216,7 @@ def rows_at_once(pack: Packed) -> int:
 
 
 def evaluator(pack: Packed, rows: int) -> Evaluator:
-    """A function that does what `evaluate` does for at most so many slices, which come in the pack's precision.
+    """`evaluate` for blocks of limited size, in the precision of the pack.
 
     It owns its working memory: arrays of this size are new pages each time they are asked for, which takes longer than
     what is written into them. So there is one per thread.
@@ -293,9 +293,9 @@ def load_mixture(path: Path) -> Mixture:
     """The mixture written by `save_mixture`.
 
     Raises:
-        DataError: there is none.
+        DataError: no such file.
     """
     if not path.is_file():
-        raise DataError(f"{path}: no mixture here. Run fit first.")
+        raise DataError(f"{path}: no such mixture. Run `thresher fit {path.parent}` first.")
     arrays = load_file(path)
     return Mixture(arrays["weights"], arrays["means"], arrays["factors"])

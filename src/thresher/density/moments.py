@@ -1,4 +1,4 @@
-"""What EM sums over slices: each component's share of them, its mean and its spread."""
+"""The sums of EM over slices: count, mean and covariance of each component."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Moments:
         return cls(centres, np.zeros(k), np.zeros((k, d)), np.zeros((k, d, d) if covariance == "full" else (k, d)))
 
     def add(self, other: Moments) -> None:
-        """Take in the sums of other slices about the same centres."""
+        """Add the sums of other slices about the same centres."""
         self.counts += other.counts
         self.first += other.first
         self.second += other.second
@@ -59,7 +59,7 @@ class Moments:
         return Moments(self.centres, self.counts / n, self.first / n, self.second / n, self.log_likelihood)
 
     def blended(self, fresh: Moments, step: float) -> Moments:
-        """A step of that size from these moments towards fresh ones about the same centres."""
+        """(1 − step) × these moments + step × fresh ones about the same centres."""
         parts = ((getattr(self, name), getattr(fresh, name)) for name in ("counts", "first", "second"))
         return Moments(self.centres, *((1 - step) * old + step * new for old, new in parts))
 
@@ -126,7 +126,7 @@ def _moments_of(mixture: Mixture, pack: Packed, piece: Float[np.ndarray, "n d"])
 
 
 def _negligible(shares: Float[np.ndarray, "n k"]) -> Any:
-    # Responsibilities below the last digit change no sum; most of them are, so most of the M-step need not be done.
+    # Responsibilities below the precision change no sum; most are, so most of the M-step can be skipped.
     return np.finfo(shares.dtype).eps
 
 
@@ -165,7 +165,7 @@ def moments_of_owners(
     means: Float64[np.ndarray, "k d"],
     covariance: Covariance,
 ) -> Moments:
-    """The moments where each slice belongs to one component whole: where EM begins."""
+    """Moments with each slice assigned to one component: the start of EM."""
     shares = (owner[:, None] == np.arange(len(means))).astype(np.float64)
     moments = Moments.about(means if covariance == "full" else np.zeros_like(means), covariance)
     if covariance == "full":

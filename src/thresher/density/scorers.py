@@ -1,4 +1,4 @@
-"""All ways to say how near an image is to the target: pure functions of what was fitted and of a block of images."""
+"""All scores of similarity to the target: pure functions of the fitted state and a block of images."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class FittedScorers:
 
 @dataclass(frozen=True)
 class ScorerInput:
-    """What a scorer works from: fitted state and images; what several scorers need is worked out once, on demand."""
+    """Input of a scorer: fitted state and images; values that several scorers need are computed once, on demand."""
 
     fitted: FittedScorers
     images: SliceBlock
@@ -87,7 +87,7 @@ def similarity(given: ScorerInput) -> Float64[np.ndarray, " images"]:
         Nats per slice, any sign; higher is nearer the target.
 
     Fails on plain pictures (a wall, a sky), which are likelier than any street, and on street photographs that no
-    car took: it learns the target's camera as well as its scene.
+    car took: it models the target's camera as well as its scene.
 
     Source: arXiv 1907.07023 §III-B.
     """
@@ -110,16 +110,15 @@ def ratio(given: ScorerInput) -> Float64[np.ndarray, " images"]:
 
 
 def typicality(given: ScorerInput) -> Float64[np.ndarray, " images"]:
-    """How usual the likelihood is for the target: −|likelihood − median| in spreads of its own held-out images.
+    """How typical the similarity is for the target: −|similarity − median| in spreads of its held-out images.
 
     Returns:
-        Spreads below the most usual, at most 0; higher is nearer. −1 is as unusual as the target's quartiles are
-        in the mean.
+        Spreads from the median, at most 0; higher is nearer. A spread is half the target's interquartile range.
 
     Raises:
-        DataError: nothing was held out.
+        DataError: no held-out image.
 
-    Fails as the likelihood does, save that too plain pictures no longer win; the target's own spread must be known.
+    Fails as `similarity` does, except that plain pictures no longer score highest; needs held-out target images.
 
     Source: Nalisnick et al. 2019 (arXiv 1906.02994); median and half the interquartile range are ours.
     """
@@ -132,7 +131,7 @@ def usualness(
     """`typicality` from similarities and those of the target's own held-out images.
 
     Raises:
-        DataError: nothing was held out.
+        DataError: no held-out image.
     """
     if not len(held_out):
         raise DataError("typicality: the target has too few images to hold any out. It needs 2 or more.")
@@ -143,12 +142,12 @@ def usualness(
 
 
 def cosine(given: ScorerInput) -> Float64[np.ndarray, " images"]:
-    """Cosine of the pooled vector to the target's mean direction: the baseline to beat.
+    """Cosine of the pooled vector to the target's mean direction: a baseline.
 
     Returns:
         −1..1, higher is nearer.
 
-    Fails to tell a street seen from a car from one seen from a pavement: it knows what is shown, not where.
+    Fails to separate a street seen from a car from one seen from a pavement: it compares content, not layout.
     """
     return cosine_to_mean(given.images.pooled, given.fitted.pooled)
 
@@ -159,7 +158,7 @@ def nearest(given: ScorerInput) -> Float64[np.ndarray, " images"]:
     Returns:
         −1..1, higher is nearer.
 
-    Fails where one odd target image draws the pool's odd images to the top; covers rare modes best.
+    Fails where an outlier of the target raises the pool's outliers to the top; covers rare modes best.
     """
     cosines = nearest_rows(given.images.pooled, given.fitted.pooled, NEIGHBOURS)[1]
     mean: Float64[np.ndarray, " images"] = cosines.mean(axis=1)
@@ -205,7 +204,7 @@ def layout(given: ScorerInput) -> Float64[np.ndarray, " images"]:
     Returns:
         Dot product with the query, −1..1, higher is nearer; comparable within one target and pool only.
 
-    Fails where `layout.layout_query` says, and on streets seen from above or the side as `rows` does.
+    Fails as documented in `layout.layout_query`, and like `rows` on streets seen from above or the side.
 
     Source: see `layout.layout_query`.
     """
@@ -218,19 +217,19 @@ Scorer = Callable[[ScorerInput], Float64[np.ndarray, " images"]]
 
 @dataclass(frozen=True)
 class Score:
-    """A number per image, higher is better; its column in scores.parquet and its method of `select` bear its name."""
+    """A number per image, higher is better; its name is that of its column in scores.parquet and method of `select`."""
 
     name: str
     unit: str
     """Empty for plain numbers such as cosines."""
     needs: tuple[str, ...]
-    """What it is worked out from: slices, grid (slices in their places), pooled, boxes, network."""
+    """Its input: slices, grid (slices with positions), pooled, boxes, network."""
     function: Callable[..., Any]
     words: str = ""
-    """What it says, where its function works out several."""
+    """Description, if its function computes several scores."""
 
 
-#: Similarities to the target; each function needs no more than its block of images.
+#: Similarities to the target; each function works on one block of images.
 SIMILARITIES = (
     Score("layout", "", ("grid", "pooled"), layout),
     Score("similarity", "nats per slice", ("slices",), similarity),

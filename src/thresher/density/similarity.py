@@ -1,4 +1,4 @@
-"""From slices to one number per image: how near it is to the target."""
+"""Similarity of images to the target, from their slices."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from thresher.vectors import unit_length
 def mean_log_density(
     mixture: Mixture, slices: Float[np.ndarray, "n d"], starts: Int64[np.ndarray, " images_plus_1"]
 ) -> Float64[np.ndarray, " images"]:
-    """How near each image is to the target: sim(x) = (1/s) Σ_i log p(φ_i).
+    """Similarity of each image to the target: sim(x) = (1/s) Σ_i log p(φ_i).
 
     Args:
-        starts: Image i owns rows `starts[i]` to `starts[i + 1]`; each owns one at least.
+        starts: Image i owns rows `starts[i]` to `starts[i + 1]`; each has at least one.
 
     Returns:
         Nats per slice; higher is nearer the target. Comparable within one mixture only.
 
     Raises:
-        DataError: an image owns no slice.
+        DataError: an image has no slices.
 
     Source: arXiv 1907.07023 §III-B.
 
@@ -38,17 +38,17 @@ def mean_of_slices(
     """The mean of each image's values.
 
     Raises:
-        DataError: an image owns no slice.
+        DataError: an image has no slices.
     """
     lengths = np.diff(starts)
     if (lengths < 1).any():
-        raise DataError(f"similarity: image {int(np.argmin(lengths))} of the block owns no slice. Embed it again.")
+        raise DataError(f"similarity: image {int(np.argmin(lengths))} of the block has no slices. Embed it again.")
     means: Float64[np.ndarray, " images"] = np.add.reduceat(values, starts[:-1]) / lengths
     return means
 
 
 def cosine_to_mean(vectors: Float[np.ndarray, "n c"], target: Float[np.ndarray, "m c"]) -> Float64[np.ndarray, " n"]:
-    """Cosine of each pooled vector to the target's mean direction: the baseline to beat; −1..1, higher = nearer."""
+    """Cosine of each pooled vector to the target's mean direction: a baseline; −1..1, higher is nearer."""
     mean = unit_length(unit_length(target).mean(axis=0, keepdims=True))
     cosine: Float64[np.ndarray, " n"] = (unit_length(vectors) @ mean.T).ravel().astype(np.float64)
     return cosine

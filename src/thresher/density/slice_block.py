@@ -1,4 +1,4 @@
-"""Some images as vectors: the form in which shards are read and scorers take them."""
+"""Slices and pooled vectors of some images: the contents of a shard, and the input of scorers."""
 
 from __future__ import annotations
 

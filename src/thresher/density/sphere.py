@@ -132,7 +132,7 @@ def _usable(rows: Float[np.ndarray, "n d"], components: int) -> Float32[np.ndarr
     bad = int((~(np.einsum("nd,nd->n", unit, unit) > 0.5)).sum())
     if bad:
         raise DataError(
-            f"sphere: {bad} of {len(rows)} rows are zero or not finite, so point nowhere. Embed them again."
+            f"sphere: {bad} of {len(rows)} rows are zero or not finite, so have no direction. Embed them again."
         )
     return unit
 

@@ -1,4 +1,4 @@
-"""Where EM begins: a sample of the slices, and means spread over it."""
+"""Start of EM: a sample of the slices, and means by k-means++."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from jaxtyping import Float, Float64
 
 from thresher.errors import DataError
 
-#: Gives the slices block by block, anew each time it is called: lists in memory, or shards read from disk.
+#: Returns a new iterator over blocks of slices at each call: from memory, or from shards on disk.
 Blocks = Callable[[], Iterable[Float[np.ndarray, "n d"]]]
-#: Slices from which the start is drawn.
+#: Number of slices in the sample for the start.
 SAMPLE_ROWS = 20_000
 
 
@@ -42,7 +42,7 @@ def uniform_sample(blocks: Blocks, components: int, rng: np.random.Generator) ->
 def kmeans_plus_plus(
     data: Float64[np.ndarray, "n d"], components: int, rng: np.random.Generator
 ) -> Float64[np.ndarray, "k d"]:
-    """Rows that lie far apart: each the best of a few drawn by their squared distance to those before.
+    """Rows far apart (k-means++): each is the best of a few drawn by squared distance to the previous ones.
 
     Source: Arthur & Vassilvitskii 2007; several trials per row: their §7 (greedy).
     """

@@ -14,7 +14,7 @@ from thresher.density.findings import DomainGap
 #: A Vega-Lite specification: plain JSON values.
 Spec = dict[str, Any]
 
-#: Told apart by people who see no red or green, and in grey: the target is the darker.
+#: Distinguishable with colour blindness and in grey: the target is darker.
 TARGET, POOL, INK, FAINT, _GRID = "#0b5c8a", "#e39a3b", "#18181b", "#696970", "#e4e4e7"
 _ROLES = alt.Scale(domain=["target", "pool"], range=[TARGET, POOL])
 WIDTH = 620
@@ -48,7 +48,7 @@ def components_tried_chart(tried: pl.DataFrame) -> Spec:
     return finished(
         chart,
         f"{best['components']} component{plural} describe{'' if plural else 's'} unseen target images best",
-        ["The gap between the lines is what the mixture learnt of single images rather than of the target."],
+        ["The gap between the lines is overfitting to the fitted images."],
         height=300,
     )
 
@@ -82,8 +82,8 @@ def component_sizes_chart(sizes: pl.DataFrame) -> Spec:
         f"and {most['target_share']:.0%} of the target's"
     )
     words = [
-        "Every slice is shared out among the components, however unlikely it is: the broadest takes what fits",
-        "nowhere. Black tick: the component's weight in the mixture.",
+        "Every slice is assigned to components, however unlikely it is: outliers go to the broadest one.",
+        "Black tick: the component's weight in the mixture.",
     ]
     return finished(alt.layer(bars, ticks), title, words, height=max(160, 30 * len(order)))
 
@@ -93,7 +93,7 @@ def _component_axis(order: list[int]) -> alt.Y:
 
 
 def similarities_chart(bins: pl.DataFrame, reached: float, share: float) -> Spec:
-    """How similarity is spread in the held-out target and in the pool.
+    """Histograms of similarity in the held-out target and in the pool.
 
     Args:
         reached: Similarity that 95 % of the held-out target reach; drawn as a line.
@@ -115,21 +115,21 @@ def similarities_chart(bins: pl.DataFrame, reached: float, share: float) -> Spec
             color=alt.Color("role:N", title=None, scale=_ROLES, sort=["target", "pool"], legend=legend()),
         )
     )
-    line = alt.Chart(held([{"at": reached, "words": f"95% of the target lie right of {reached:.1f}"}]))
+    line = alt.Chart(held([{"at": reached, "words": f"95% of the target is right of {reached:.1f}"}]))
     rule = line.mark_rule(color=INK, strokeDash=[4, 3], strokeWidth=1.5).encode(x="at:Q")
     note = line.mark_text(color=INK, align="right", dx=-7, dy=-2, fontSize=12, baseline="top").encode(
         x="at:Q", y=alt.value(4), text="words:N"
     )
     return finished(
         alt.layer(bars, rule, note),
-        f"{share:.0%} of the pool is as near the target as 95% of the target itself",
-        ["Each image is scored by mixtures that were fitted without it."],
+        f"{share:.0%} of the pool is as similar to the target as 95% of the held-out target",
+        ["Each image is scored under mixtures fitted without it."],
         height=280,
     )
 
 
 def map_chart(places: pl.DataFrame, gap: DomainGap) -> Spec:
-    """Target and pool in the plane of t-SNE; the domain gap stands beneath the title."""
+    """Target and pool in the t-SNE map, with the domain gap as title."""
     pool_first = places.sort("role", "image_id").to_dicts()  # the target, the fewer, is drawn on top
     points = (
         alt.Chart(held(pool_first))
@@ -141,15 +141,15 @@ def map_chart(places: pl.DataFrame, gap: DomainGap) -> Spec:
         )
     )
     words = [
-        "Each dot is an image; neighbours look alike to the network. Axes, sizes of clumps and the space between",
-        "them mean nothing (t-SNE).",
+        "Each dot is an image; neighbours have similar features. Axes, cluster sizes and the distances between",
+        "clusters mean nothing (t-SNE).",
     ]
-    title = f"A linear classifier tells target from pool: AUC {gap.auc:.3f} (95% interval {gap.low:.3f}–{gap.high:.3f})"
+    title = f"Linear classifier of target against pool: AUC {gap.auc:.3f} (95% interval {gap.low:.3f}–{gap.high:.3f})"
     return finished(points, title, words, height=460)
 
 
 def held(rows: list[dict[str, Any]]) -> alt.Data:
-    """Rows that the spec itself holds."""
+    """Rows embedded in the spec."""
     return alt.Data(values=rows)  # type: ignore[no-untyped-call]
 
 

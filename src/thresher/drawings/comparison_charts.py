@@ -9,7 +9,7 @@ import polars as pl
 
 from thresher.drawings.charts import INK, WIDTH, Spec, finished, held, legend
 
-#: Told apart by people who see no red or green. Source: Okabe & Ito 2008, "Color Universal Design", but for the yellow.
+#: Distinguishable with colour blindness. Source: Okabe & Ito 2008, "Color Universal Design", but for the yellow.
 _COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00"]
 _SHAPES = ["circle", "square", "triangle-up", "triangle-down", "cross", "triangle-right"]
 #: What every other method must beat, in grey.
@@ -54,7 +54,7 @@ def miou_chart(results: pl.DataFrame, means: pl.DataFrame, measured_on: str, str
 
 
 def _title(rows: pl.DataFrame, measured_on: str) -> str:
-    """The best selection, unless no weak data at all did as well."""
+    """The title: the selection with the highest mean, or that none beats training without weak data."""
     chosen = rows.filter(pl.col("budget").is_not_null())
     if chosen.is_empty():
         return f"mIoU on the {measured_on} images"
@@ -67,7 +67,7 @@ def _title(rows: pl.DataFrame, measured_on: str) -> str:
 
 
 def _seeds(seeds: list[int]) -> str:
-    """Over how many seeds the means are."""
+    """Number of seeds of the means, in words."""
     least, most = min(seeds), max(seeds)
     if most == 1:
         return "One seed each, so no interval"
@@ -183,7 +183,7 @@ def frequencies_chart(frequencies: pl.DataFrame) -> Spec:
     """On what share of images each countable class occurs: in the pool, in the target, in each selection; log axis.
 
     Random selections stand as the mean over their seeds. A class that a set lacks is a hollow mark at the left edge.
-    Beside its name stands its share of the target's labelled pixels.
+    Its label includes its share of the target's labelled pixels.
 
     Args:
         frequencies: Table FREQUENCIES.
@@ -236,7 +236,7 @@ def _rare_title(shares: pl.DataFrame, rare: set[str]) -> str:
 
 
 def _names(frequencies: pl.DataFrame, shares: pl.DataFrame, rare: set[str]) -> dict[str, str]:
-    """What stands beside each class, the pool's most frequent first."""
+    """The label of each class, the most frequent in the pool first."""
     strong = dict(frequencies.filter(of="target").select("class", "strong_share").iter_rows())
     order = shares.filter(series="pool").sort("share", "class", descending=[True, False])["class"]
     return {

@@ -1,4 +1,4 @@
-"""What each component stands for, as one picture: a row per component with crops around its most typical slices."""
+"""A picture of all components: a row per component with crops around its most typical slices."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def slice_crop(picture: Image.Image, grid: tuple[int, int], row: int, column: in
     wide, high = wide * factor, high * factor
     frame = [round(edge) for edge in (CONTEXT * wide, CONTEXT * high, (CONTEXT + 1) * wide, (CONTEXT + 1) * high)]
     draw = ImageDraw.Draw(crop)
-    # Yellow within black stands out on bright and dark alike.
+    # Yellow within black is visible on bright and dark images.
     draw.rectangle((frame[0], frame[1], frame[2] - 1, frame[3] - 1), outline=_INK, width=4)
     draw.rectangle((frame[0] + 1, frame[1] + 1, frame[2] - 2, frame[3] - 2), outline=_MARK, width=2)
     return crop

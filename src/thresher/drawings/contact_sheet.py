@@ -18,7 +18,7 @@ _PAPER, _INK, _FAINT, _MISSING = (250, 250, 248), (24, 24, 27), (105, 105, 112),
 
 @dataclass(frozen=True)
 class Cell:
-    """One image of the sheet: where it lies, and a strong and a faint line to set under it."""
+    """One image of the sheet: its path, and a bold and a faint line of caption."""
 
     path: Path
     caption: str

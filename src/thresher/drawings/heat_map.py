@@ -1,4 +1,4 @@
-"""Which parts of a picture look like the target: log p of each slice, drawn over the image."""
+"""Heat map of an image: log p of each slice under the target's mixture, drawn over the image."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _COVER = 0.62
 
 @dataclass(frozen=True)
 class HeatScale:
-    """Log-densities, in nats, at the dark and the light end of the colours; what lies beyond has the end's colour."""
+    """Log-densities, in nats, at the dark and the light end of the colours; values beyond have the end's colour."""
 
     low: float
     high: float
@@ -48,7 +48,7 @@ def heat_map(
 
     Args:
         log_density: Nats per slice, row by row from the top left.
-        title: What stands in strong letters above; `detail` in faint ones below it.
+        title: Bold line above the picture; `detail` is the faint line below it.
     """
     shown = _shown_size(picture)
     plain = picture.resize(shown, Image.Resampling.LANCZOS)

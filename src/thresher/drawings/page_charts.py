@@ -10,7 +10,7 @@ import polars as pl
 
 from thresher.drawings.charts import POOL, TARGET, Spec, finished, held, legend
 
-#: The selection stands out from target and pool, also for people who see no red or green.
+#: Distinguishable from target and pool, also with colour blindness.
 SELECTION = "#a6326f"
 SETS = alt.Scale(domain=["target", "pool", "selection"], range=[TARGET, POOL, SELECTION])
 #: For names without an order, the strongest first, then fainter ones; they come again beyond. And for what has none.
@@ -35,7 +35,7 @@ KINDS = (
     "#fcbfd2",
 )
 UNKNOWN, _GREY = "none", "#a1a1aa"
-#: Up to so many dots the brush fades those outside it.
+#: Maximum number of dots for which the brush fades those outside it.
 _FADED = 4000
 #: The name of the data set that the page fills in.
 POINTS = "points"
@@ -75,7 +75,7 @@ def scatter_chart(across: str, across_title: str, points: int, title: str, words
     The points have `across`, diversity and set; of fewer the dots are larger.
     """
     brush = alt.selection_interval(name="brush", encodings=["x", "y"])
-    # To fade what lies outside, every dot is worked out anew at each move of the pointer: too slow for many.
+    # Fading the dots outside recomputes every dot at each move of the pointer: too slow for many.
     opacity = alt.condition(brush, alt.value(0.65), alt.value(0.12)) if points < _FADED else alt.value(0.5)
     dots = (
         alt.Chart(alt.NamedData(name=POINTS))

@@ -1,4 +1,4 @@
-"""What networks decide on one image, side by side with the image and its labels, under one legend of colours."""
+"""Predictions on one image, side by side with the image and its labels, with one colour legend."""
 
 from __future__ import annotations
 

@@ -1,3 +1,3 @@
-"""A run in the browser: the web application, what its page asks and the answers, the review that people make. The
-page's HTML, CSS and scripts lie in `page`.
+"""A run in the browser: the web application, its API, and the review. The page's HTML, CSS and
+scripts are in `page`.
 """

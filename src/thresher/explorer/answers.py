@@ -1,4 +1,4 @@
-"""What the explorer's page asks for, and the answers: choices, galleries, pictures, marks, saved selections."""
+"""The explorer's API: selections, galleries, pictures, marks, saving and export."""
 
 from __future__ import annotations
 
@@ -41,21 +41,21 @@ from thresher.stages.heat import HeatMaps
 from thresher.stages.score import known_methods
 from thresher.stages.select import MARKS, SelectSettings, choose, select
 
-#: Cards of one answer, at most.
+#: Maximum number of cards per response.
 PAGE = 120
-#: Longest sides of pictures in pixels: of a card, of a whole view.
+#: Longest side of pictures in pixels: of a card, and of the large view.
 SIDES = (320, 1280)
-#: How many thumbnails are kept in memory.
+#: Number of thumbnails cached in memory.
 _KEPT = 3000
-#: The numbers of an image that its card shows, where there are any.
+#: Scores shown on a card, if not null.
 _NUMBERS = ("layout", "similarity", "diversity", "objects", "nearest", "yield_area")
 
 
 class Answers:
-    """One run, opened by one person. Threads may share it."""
+    """The API of one run and one reviewer; thread-safe."""
 
     def __init__(self, rows: RunRows, review: Review, start: SelectSettings) -> None:
-        """Show `start` first."""
+        """Open with the settings `start`."""
         self._rows, self._review, self._start = rows, review, start
         self._last: tuple[SelectSettings, int, GallerySelection] | None = None
         self._lock = threading.Lock()
@@ -65,7 +65,7 @@ class Answers:
         self.picture = lru_cache(_KEPT)(self._picture)
 
     def summary(self) -> dict[str, Any]:
-        """What the page needs before anything is chosen."""
+        """What the page needs to start: methods, classes, data sets, saved selections, formats and initial settings."""
         table = self._rows
         sets = table.images.filter(role="pool").group_by("dataset").len().sort("dataset")
         scores = table.candidates.scores
@@ -87,8 +87,8 @@ class Answers:
         return self._rows.opened.selection_names
 
     def points(self) -> bytes:
-        """Of every row x and y of the map, of the pool's rows then layout, similarity and diversity, as float32, and
-        of every row the number of its data set (order of `summary`, the target's −1) as int16; NaN is nothing.
+        """Binary arrays one after the other: x and y in the map of every row; layout, similarity and diversity of the
+        pool's rows (float32, NaN if missing); the data set of every row (int16, order of `summary`; target: −1).
         """
         table = self._rows
         with self._drawing:
@@ -110,7 +110,7 @@ class Answers:
         return b"".join(np.ascontiguousarray(part).tobytes() for part in parts)
 
     def choose(self, ask: Mapping[str, Any]) -> dict[str, Any]:
-        """What the settings choose: how many, of what, and which rows (one bit each, lowest first)."""
+        """The selection of the settings: counts by class and data set, and its rows as bits (lowest first)."""
         settings = settings_of(ask, self._start.duplicate_cosine)
         shown = self._selection(settings)
         self._review.settings({name: value for name, value in as_json(settings).items() if name != "name"})
@@ -158,7 +158,7 @@ class Answers:
 
     def _other(self, name: str) -> Flags:
         if name not in self._selections():
-            raise SettingsError(f"selection '{name}': none in {self._rows.opened.run.folder}.")
+            raise SettingsError(f"No selection named '{name}' in {self._rows.opened.run.folder}.")
         ids = tables.read(self._rows.opened.run.selection_path(name), tables.some(tables.SELECTION, "image_id"))
         within = np.zeros(self._rows.pool, bool)
         rows = ids.join(self._rows.images.head(self._rows.pool), on="image_id")["row"].to_numpy()
@@ -166,10 +166,10 @@ class Answers:
         return within
 
     def gallery(self, ask: Mapping[str, Any]) -> dict[str, Any]:
-        """Cards `from` … of a view (`VIEWS`), and how many it has.
+        """Cards of a view (`VIEWS`) starting at `from`, and their total number.
 
         Raises:
-            SettingsError: no such view.
+            SettingsError: unknown view.
         """
         view = str(ask.get("view"))
         if view not in VIEWS:
@@ -190,7 +190,7 @@ class Answers:
         return rows_of_view(view, shown, inside, other)
 
     def _inside(self, ask: Mapping[str, Any]) -> Flags:
-        """Which rows of the pool lie in a rectangle of the map or of the scores."""
+        """Which pool rows are in a rectangle of the map or of the scores."""
         bounds = ask.get("bounds") or {}
         if bounds.get("plane") == "map":
             if self._places is None:
@@ -216,7 +216,7 @@ class Answers:
         }
 
     def details(self, row: int) -> dict[str, Any]:
-        """A card, and those of the target's images most like it."""
+        """A card, and those of the nearest target images."""
         table = self._rows
         self._known(row)
         near = table.scores["nearest_ids"][row] if row < table.pool else None
@@ -226,13 +226,13 @@ class Answers:
 
     def _known(self, row: int) -> None:
         if not 0 <= row < self._rows.images.height:
-            raise DataError(f"image {row}: there are {self._rows.images.height}.")
+            raise DataError(f"image {row}: expected 0 to {self._rows.images.height - 1}.")
 
     def _picture(self, row: int, side: int) -> bytes:
-        """The image of a row as JPEG, no side longer than the one of `SIDES` asked for.
+        """The image of a row as JPEG, its longer side at most `side` pixels (one of `SIDES`).
 
         Raises:
-            DataError: no such row, or an image that cannot be read or lies outside the data's folders.
+            DataError: no such row, or an image that cannot be read or is outside the folders given to index.
         """
         self._known(row)
         if side not in SIDES:
@@ -240,10 +240,10 @@ class Answers:
         return jpeg(thumbnail(rgb_image(self._rows.path(row)), side))
 
     def heat(self, row: int) -> bytes:
-        """As JPEG, where the image of a row looks like the target.
+        """The heat map of a row as JPEG.
 
         Raises:
-            DataError: embed or fit have left nothing of it, or it cannot be read.
+            DataError: the image has no slices, fit has not run, or the image cannot be read.
         """
         self._known(row)
         with self._drawing:
@@ -252,22 +252,22 @@ class Answers:
         return jpeg(self._heat_maps.heat(self._rows.images["image_id"][row], self._rows.path(row)))
 
     def mark(self, ask: Mapping[str, Any]) -> None:
-        """Mark the image of a row of the pool."""
+        """Mark the image of a pool row."""
         row = int(ask.get("row", -1))
         if not 0 <= row < self._rows.pool:
-            raise DataError(f"image {row}: the pool has {self._rows.pool}.")
+            raise DataError(f"image {row}: expected an image of the pool, 0 to {self._rows.pool - 1}.")
         self._review.mark(self._rows.images["image_id"][row], str(ask.get("mark")))
 
     def save(self, ask: Mapping[str, Any]) -> dict[str, Any]:
-        """Save the shown as a named selection, made by `select`, with the review that led to it beside it.
+        """Save the current settings as a named selection, made by `select`, and the review with it.
 
         Raises:
-            SettingsError: no plain name, or one that is taken while `replace` is not asked for.
+            SettingsError: not a valid name, or the selection exists and `replace` is not true.
         """
         run, name = self._rows.opened.run, str(ask.get("name", "")).strip()
         check_name(name)
         if run.selection_path(name).is_file() and ask.get("replace") is not True:
-            raise SettingsError(f"selection '{name}': is there already. Choose another name, or replace it.")
+            raise SettingsError(f"selection '{name}': already exists. Choose another name, or replace it.")
         settings = dataclasses.replace(settings_of(ask, self._start.duplicate_cosine), name=name, review=name)
         self._selection(dataclasses.replace(settings, name="", review=""))
         tables.write(self._review.table(), run.review(name))
@@ -275,17 +275,17 @@ class Answers:
         return {"name": name, "images": done.summary["images"], "selections": self._selections()}
 
     def export(self, ask: Mapping[str, Any]) -> tuple[Path, Path]:
-        """A saved selection in a form for other tools: one file, zipped where the form is a folder.
+        """A saved selection in an export format, as one file; folders are zipped.
 
         Returns:
-            The file, and the temporary folder that holds it and can go once it is sent.
+            The file, and its temporary folder, which the caller removes.
 
         Raises:
-            DataError: images are to be copied, and one lies outside the data's folders.
+            DataError: images are to be copied, and one is outside the folders given to index.
         """
         name, form = str(ask.get("name", "")), str(ask.get("format", ""))
         if form not in FORMATS or name not in self._selections():
-            raise SettingsError(f"export '{name}' as '{form}': no such selection or form.")
+            raise SettingsError(f"export '{name}' as '{form}': no such selection or format.")
         images = str(ask.get("images", "none"))
         if images not in ("none", "copy"):
             raise SettingsError(f"images '{images}': expected none or copy.")
@@ -306,13 +306,13 @@ class Answers:
 
 
 def settings_of(ask: Mapping[str, Any], duplicate_cosine: float = 0.0) -> SelectSettings:
-    """The settings of select that the page sends, each of the type that it should be.
+    """The settings of select in a request, converted to their types.
 
     Args:
-        duplicate_cosine: Is fixed when the explorer starts, since clusters take their time.
+        duplicate_cosine: Fixed when the explorer starts, since clustering is slow.
 
     Raises:
-        SettingsError: one is not, or cannot work.
+        SettingsError: a value has the wrong type or is out of range.
     """
     try:
         method = str(ask.get("method", SelectSettings.method))

@@ -21,7 +21,7 @@ from starlette.routing import Route
 from thresher.errors import DataError, SettingsError
 from thresher.explorer.answers import Answers
 
-#: A page of another origin cannot send this header without asking first, and nobody here answers such a question.
+#: Pages of other origins cannot send this header without a CORS preflight, which is not answered.
 OWN_HEADER = "x-thresher"
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "

@@ -1,4 +1,4 @@
-"""explore: a run → a web application of this machine, to look at a selection, change it, and save it."""
+"""explore: a run → a local web application to view, change and save a selection."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from thresher.stages.select import SelectSettings, settings_from
 @converted
 @dataclass(frozen=True)
 class ExploreSettings:
-    """What is shown first, to whom, and where."""
+    """What the explorer opens, who reviews, and the address it serves."""
 
     selection: str = ""
     """Open this selection: its settings and, if it has one, its review. Default: select's default settings."""
     person: str = ""
-    """Who reviews, as saved reviews will name them; by default the name that you are logged in by."""
+    """Name of the reviewer, stored in saved reviews. Default: your login name."""
     port: int = 8765
-    """Port to listen on; 0: any that is free."""
+    """Port to listen on. 0 = any free port."""
     host: str = "127.0.0.1"
-    """Address to listen on. Any but this machine's own opens images and selections to all who can reach it."""
+    """Address to listen on. With any but a loopback address, everyone who can reach it sees the images and can save."""
     roots: Paths = default(())
-    """Folders whose pictures may be shown besides those that index was given, for instance where links lead."""
+    """Further folders whose images may be shown, such as targets of links. Default: only the roots given to index."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work.
@@ -54,7 +54,7 @@ def explore(
     """Serve the explorer until it is interrupted.
 
     Args:
-        opened: Is told the address once it answers.
+        opened: Called with the address once the server is listening.
 
     Raises:
         SettingsError: there is no such selection, the port is taken, or the optional part `explore` is not installed.
@@ -90,7 +90,7 @@ def explorer(run: Run, settings: ExploreSettings) -> Any:
     rows = run_rows(opened, settings.roots, start.duplicate_cosine)
     review = Review(settings.person or getpass.getuser(), before)
     gone = review.marks().join(rows.candidates.datasets, on="image_id", how="anti")
-    for image_id in gone["image_id"]:  # nobody could take these marks back by hand
+    for image_id in gone["image_id"]:  # no longer in the pool, so the page cannot unmark them
         review.mark(image_id, UNMARKED)
     return application(Answers(rows, review, start), _hosts(settings.host))
 
@@ -102,7 +102,7 @@ def _start(opened: OpenedRun, name: str) -> tuple[SelectSettings, pl.DataFrame |
     run, recorded = opened.run, opened.settings_of(f"select:{name}")
     if not recorded:
         raise SettingsError(
-            f"selection '{name}': {run.manifest} does not say how it was made. "
+            f"selection '{name}': {run.manifest} has no record of it. "
             f"Run `thresher select {run.folder} --name {name} …` again first."
         )
     settings = settings_from(recorded)
@@ -119,7 +119,7 @@ def _listening(settings: ExploreSettings) -> socket.socket:
         listening.close()
         raise SettingsError(
             f"{settings.host}:{settings.port}: cannot listen there ({error.strerror}). "
-            "Name another --port, or 0 for any."
+            "Choose another --port, or 0 for any free one."
         ) from error
     listening.listen(128)
     return listening
@@ -140,5 +140,5 @@ def is_loopback(host: str) -> bool:
 
 
 def _hosts(host: str) -> list[str]:
-    """The names by which browsers may call; whoever listens on all addresses cannot know them."""
+    """Host names that requests may use; all, if the explorer does not listen on loopback."""
     return ["127.0.0.1", "localhost", "[::1]", host] if is_loopback(host) else ["*"]

@@ -1,4 +1,4 @@
-"""What the explorer's gallery can show of a selection, as rows in the order in which they are shown."""
+"""The views of the explorer's gallery, as rows in display order."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Flags: TypeAlias = Bool[np.ndarray, " pool"]
 #: The views that need a second selection.
 COMPARED = ("only here", "only there", "in both")
 VIEWS = ("chosen", "last", "left out", "random", "accepted", "pinned", "rejected", "rectangle", *COMPARED)
-#: Images drawn at random to compare with, and the seed of that draw.
+#: Number of random images to compare with, and their seed.
 DRAWN, _SEED = 120, 0
 
 
 @dataclass(frozen=True)
 class GallerySelection:
-    """What settings chose, by rows."""
+    """A selection as rows."""
 
     settings: SelectSettings
     made: Selection
@@ -41,7 +41,7 @@ def rows_of_view(view: str, shown: GallerySelection, inside: Flags | None = None
     """The rows of a view that depends on no marks.
 
     Args:
-        inside: For `rectangle`: which rows of the pool lie in it.
+        inside: For `rectangle`: which pool rows are in it.
         other: For the views of `COMPARED`: which rows the second selection holds.
     """
     if view in ("chosen", "last"):
@@ -54,8 +54,8 @@ def rows_of_view(view: str, shown: GallerySelection, inside: Flags | None = None
     if view == "rectangle":
         wanted = inside
     elif other is not None:
-        here = shown.within
-        wanted = {"only here": here & ~other, "only there": other & ~here, "in both": here & other}[view]
+        own = shown.within
+        wanted = {"only here": own & ~other, "only there": other & ~own, "in both": own & other}[view]
     if wanted is None:
         raise ValueError(f"view {view} needs flags")
     # The chosen first, then the other candidates, each best first; last those that cannot be ranked.
@@ -67,7 +67,7 @@ def rows_of_view(view: str, shown: GallerySelection, inside: Flags | None = None
 
 
 def within_bounds(points: Float32[np.ndarray, "pool 2"], bounds: Mapping[str, Any]) -> Flags:
-    """Which points lie within x0 to x1 and y0 to y1; a bound that is not there bounds nothing, NaN lies nowhere."""
+    """Which points are within x0 to x1 and y0 to y1; missing bounds are open, NaN is outside."""
     (x, y), inside = points.T, np.ones(len(points), bool)
     for name, values, sign in (("x0", x, 1), ("x1", x, -1), ("y0", y, 1), ("y1", y, -1)):
         inside &= ~np.isnan(values)

@@ -1,4 +1,4 @@
-"""Where the explorer's map puts each image: made once, and kept in RUN/explorer/map.parquet."""
+"""Coordinates of the explorer's map, computed once and stored in RUN/explorer/map.parquet."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from thresher.explorer.rows import RunRows
 from thresher.run.folder import Record
 from thresher.run.perform import file_digest, perform
 
-#: The map's landmarks: so many images of the target and of the pool are placed by t-SNE, the others beside them.
+#: Number of target and pool images placed by t-SNE; the others are placed near them.
 TARGET_LANDMARKS, POOL_LANDMARKS = 700, 1300
 _SEED = 0
 
 
 def places(rows: RunRows) -> Float32[np.ndarray, "rows 2"]:
-    """Where the map puts each row; NaN for images that embed could not read. Kept in RUN/explorer/map.parquet.
+    """Map coordinates of each row; NaN for images that embed could not read. Cached in RUN/explorer/map.parquet.
 
     Raises:
         DataError: embed has not run, or fewer than four images were read.
@@ -46,7 +46,7 @@ def places(rows: RunRows) -> Float32[np.ndarray, "rows 2"]:
 
 @dataclass(frozen=True)
 class MapSettings:
-    """What shapes the map apart from the vectors."""
+    """Settings of the map."""
 
     target_landmarks: int = TARGET_LANDMARKS
     pool_landmarks: int = POOL_LANDMARKS

@@ -1,4 +1,4 @@
-"""What a person does to a selection: images marked, settings changed, each with a name and a time, in order."""
+"""The log of a review: marks and changed settings, each with reviewer and time."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from thresher import tables
 from thresher.errors import SettingsError
 from thresher.stages.select import MARKS, marks_of
 
-#: Takes a mark back.
+#: Removes a mark.
 UNMARKED = "none"
 
 
 class Review:
-    """A log that only grows, as table REVIEW, and the marks that it comes to. Threads may share it."""
+    """An append-only log, as table REVIEW, and the current marks; thread-safe."""
 
     def __init__(self, person: str, before: pl.DataFrame | None = None) -> None:
-        """Start empty, or go on from a saved review."""
+        """Start empty, or continue a saved review."""
         self._person = person
         self._log = tables.empty(tables.REVIEW) if before is None else before
         self._marks = dict(marks_of(self._log).iter_rows())
@@ -28,13 +28,13 @@ class Review:
         self._new: list[dict[str, object]] = []
         self._lock = threading.Lock()
         self.version = 0
-        """Another number after every mark."""
+        """Changes with every mark."""
 
     def mark(self, image_id: str, value: str) -> None:
-        """Mark an image; "none" takes its mark back.
+        """Mark an image; "none" removes its mark.
 
         Raises:
-            SettingsError: no such mark.
+            SettingsError: unknown mark.
         """
         if value not in (*MARKS, UNMARKED):
             raise SettingsError(f"mark '{value}': expected {', '.join(MARKS)} or {UNMARKED}.")
@@ -46,7 +46,7 @@ class Review:
             self.version += 1
 
     def settings(self, now: dict[str, Any]) -> None:
-        """Note which settings of select are others than last time; of a slider that is drawn, only where it ends."""
+        """Log the settings of select that changed; of consecutive changes to one setting only the last."""
         with self._lock:
             changed = {name: value for name, value in now.items() if self._settings.get(name) != value}
             if self._settings:
@@ -61,11 +61,11 @@ class Review:
         self._new.append({"at": at, "person": self._person, "what": what, "image_id": image_id, "value": value})
 
     def marked(self, image_id: str) -> str | None:
-        """What an image is marked as."""
+        """The mark of an image, or None."""
         return self._marks.get(image_id)
 
     def marks(self) -> pl.DataFrame:
-        """image_id and mark of all images that have one, in the order in which they were marked."""
+        """image_id and mark of all marked images, in the order of marking."""
         with self._lock:
             rows = list(self._marks.items())
         return pl.DataFrame(rows, {"image_id": pl.String, "mark": pl.String}, orient="row")

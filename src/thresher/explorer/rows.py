@@ -1,4 +1,4 @@
-"""A run's images by row number, as the explorer's page names them."""
+"""A run's images by row number, as the explorer's page addresses them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from thresher.errors import DataError
 from thresher.run.opened import OpenedRun
 from thresher.stages.candidates import Candidates, candidates_of
 
-#: Where `why` and the explorer rank an image among the pool, and by what.
+#: Ranks in the pool, in `why` and the explorer, and the score of each.
 RANKED = {"layout_rank": "layout", "similarity_rank": "similarity", "diversity_rank": "diversity"}
 
 
@@ -27,7 +27,7 @@ class RowBoxes:
 
     starts: Int64[np.ndarray, " rows_plus_1"]
     corners: Float32[np.ndarray, "n 4"]
-    """x0, y0, x1, y1 in shares of the picture."""
+    """x0, y0, x1, y1 as shares of the image, 0..1."""
     classes: Int16[np.ndarray, " n"]
     """Numbers into the classes of interest."""
 
@@ -40,23 +40,21 @@ class RowBoxes:
 
 @dataclass(frozen=True)
 class RunRows:
-    """What a selection is made from and shown with. Rows are the pool's images in the order of their ids, then the
-    target's.
-    """
+    """The data of the explorer by row: pool images in the order of their ids, then target images."""
 
     opened: OpenedRun
     candidates: Candidates
     images: pl.DataFrame
     """row, image_id, path, dataset, role."""
     pool: int
-    """How many of the rows are the pool's."""
+    """Number of pool rows."""
     scores: pl.DataFrame
-    """The scores of the pool's rows, in their order, with their ranks (`RANKED`); null where score had nothing."""
+    """The scores of the pool's rows, in their order, with their ranks (`RANKED`); null for images without scores."""
     counts: Int32[np.ndarray, "pool classes"]
     """Objects of each class of interest."""
     boxes: RowBoxes
     roots: tuple[Path, ...]
-    """The folders and files, resolved, in which all pictures must lie."""
+    """Resolved folders and files; images outside them are not shown."""
 
     def rows_of(self, ids: pl.DataFrame) -> Int64[np.ndarray, " n"]:
         """The rows of the images named in column image_id, in its order."""
@@ -65,27 +63,27 @@ class RunRows:
         return rows
 
     def path(self, row: int) -> Path:
-        """Where the picture of a row lies.
+        """Path of the image of a row.
 
         Raises:
-            DataError: outside all roots, for instance by a link that leads out of them.
+            DataError: outside all roots, for instance through a link.
         """
         path = self.images["path"][row]
         address = split_address(path)
         place = Path(path if address is None else address[0]).resolve()
         if not any(place.is_relative_to(root) for root in self.roots):
             raise DataError(
-                f"{path}: lies outside the data's folders, so it is not shown. If it may be, start the "
-                f"explorer with --roots {place.parent}."
+                f"{path}: outside the folders given to index, so it is not shown. To allow it, run "
+                f"`thresher explore {self.opened.run.folder} --roots {place.parent}`."
             )
         return Path(path)
 
 
 def run_rows(opened: OpenedRun, roots: Sequence[Path] = (), duplicate_cosine: float = 0.0) -> RunRows:
-    """Read what the explorer needs of a run.
+    """Read the explorer's data from a run.
 
     Args:
-        roots: Folders whose pictures may be shown besides those that index was given.
+        roots: Further folders whose images may be shown, besides those given to index.
         duplicate_cosine: As in the settings of select.
 
     Raises:
@@ -119,7 +117,7 @@ def _images(opened: OpenedRun) -> pl.DataFrame:
 
 
 def _source_roots(opened: OpenedRun) -> list[Path]:
-    """The folders that index was given; of a file, such as a list of images, the folder that holds it."""
+    """The folders given to index; for a file, such as a list of images, its folder."""
     settings = opened.settings_of("index")
     sources = parsed_sources(settings.get("target", ()), settings.get("pool", ()))
     return [source.root.parent if source.root.is_file() else source.root for source in sources]
@@ -145,7 +143,7 @@ def _row_boxes(opened: OpenedRun, images: pl.DataFrame, classes: Sequence[str]) 
 
 
 def classes_shown(rows: RunRows) -> list[dict[str, Any]]:
-    """Each class of interest: its name, whether it is rare, and on how many of the pool's images it is."""
+    """Each class of interest: name, whether it is rare, number of pool images and share of target masks with it."""
     on_images = (rows.counts > 0).sum(0).tolist()
     rare = rows.candidates.frequencies.rare
     return [

@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 @converted
 @dataclass(frozen=True)
 class BackboneSettings:
-    """Which network sees the images, and how large they are when it does."""
+    """The network that computes features, and the size of its input images."""
 
     backbone: Given[str, Path] = default("tf_efficientnet_lite0")
-    """A timm model name, or a path to an .onnx file (input NCHW float, first output NCHW features)."""
+    """Name of a timm model, or path of an .onnx file (input NCHW float, first output NCHW features)."""
     weights: OptionalPath = default(None)
-    """A checkpoint of the timm model (.pth or .safetensors) in place of the packaged ImageNet weights."""
+    """Checkpoint of the timm model (.pth or .safetensors). Default: the packaged ImageNet weights."""
     feature_level: int = -1
-    """Which feature map of the timm model: −1 the last (stride 32), −2 the one before."""
+    """Feature map of the timm model, counted from the end: −1 = the last (stride 32), −2 = the one before."""
     short_side: int = 224
-    """Length in pixels to which the image's short side is resized before the network sees it."""
+    """Images are resized to this length of their shorter side, in pixels; a multiple of 32."""
     mode: Literal["exact", "fast"] = "exact"
-    """exact, or fast: JPEGs decoded at a fraction of their size, and a network of 8-bit integers (docs/results.md)."""
+    """exact, or fast: JPEGs decoded at reduced size and an 8-bit quantised network (differences: docs/results.md)."""
     allow_download: bool = False
-    """Let timm fetch pretrained weights of other models from its hub."""
+    """Allow timm to download pretrained weights where none are packaged."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, before anything is read.
@@ -58,10 +58,10 @@ def _weights_of(settings: BackboneSettings) -> Path | None:
 
 
 def backbone_digest(settings: BackboneSettings) -> str:
-    """A hash of all that decides a backbone's output, weights included, without loading the network.
+    """A hash of the settings and weights that determine a backbone's output, without loading the network.
 
     Raises:
-        SettingsError: the weights are not to be had.
+        SettingsError: the weights are not available.
     """
     source = _weights_of(settings)
     content = hashlib.sha256(source.read_bytes()).hexdigest() if source else "downloaded"
@@ -71,7 +71,7 @@ def backbone_digest(settings: BackboneSettings) -> str:
 
 @dataclass(frozen=True)
 class Backbone:
-    """A network ready to run. Sessions may be shared by threads: each call uses its caller's thread alone."""
+    """A network ready to run. Threads may share it: each call uses only its caller's thread."""
 
     session: Any
     mean: tuple[float, float, float]
@@ -86,14 +86,14 @@ class Backbone:
 
 
 def scaled(image: UInt8[np.ndarray, "h w 3"], scale: Backbone | BackboneFile) -> Float32[np.ndarray, "1 3 h w"]:
-    """The image as the network takes it: (pixel / 255 − mean) / std, channels first, a batch of one."""
+    """The network's input: (pixel / 255 − mean) / std, channels first, a batch of one."""
     mean, std = (np.array(each, np.float32) * 255 for each in (scale.mean, scale.std))
     return np.ascontiguousarray(((image.astype(np.float32) - mean) / std).transpose(2, 0, 1)[None])
 
 
 @dataclass(frozen=True)
 class BackboneFile:
-    """A network as a file, and what its pixels are scaled by."""
+    """A network file, and the mean and standard deviation that scale its input."""
 
     path: Path
     mean: tuple[float, float, float]
@@ -120,7 +120,7 @@ def open_backbone(path: Path, mean: tuple[float, float, float], std: tuple[float
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    # One image in each process scales better than many threads in one image, and its sums have one order only.
+    # One image per process scales better than many threads per image, and fixes the order of sums.
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
@@ -155,7 +155,7 @@ def _timm_model(settings: BackboneSettings) -> tuple[torch.nn.Module, Any, Any]:
 def _fitting_state(
     name: str, found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]
 ) -> dict[str, torch.Tensor]:
-    """The tensors that the model wants, from a checkpoint that may hold more (a classifier)."""
+    """The model's tensors from a checkpoint that may contain more (a classifier)."""
     unfit = [key for key, value in wanted.items() if key not in found or found[key].shape != value.shape]
     if unfit:
         raise SettingsError(
@@ -184,7 +184,7 @@ def _export(model: torch.nn.Module, short_side: int, path: Path) -> None:
     import torch
 
     axes = {0: "batch", 2: "height", 3: "width"}
-    # Jobs of an array export side by side: each must find the file whole, whoever wrote it.
+    # Jobs of an array export concurrently: each must find a complete file, whichever wrote it.
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         # The newer exporter took minutes where this one takes a second (decisions/0003).
         warnings.simplefilter("ignore")

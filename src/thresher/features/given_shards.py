@@ -1,4 +1,4 @@
-"""Vectors made elsewhere, written as embed writes the backbone's: the projection and the shards."""
+"""The user's own vectors, written like those of the backbone: a projection and shards."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from thresher.run.perform import Track
 
 @dataclass(frozen=True)
 class _Sizes:
-    """How large each image is, from the index, else from its file's header."""
+    """Size of each image in pixels, from the index, else from its file header."""
 
     known: dict[str, tuple[int | None, int | None]]
 
@@ -34,7 +34,7 @@ class _Sizes:
             return width, height
         try:
             return size_px(Path(path))
-        except DataError:  # the vectors stand for it
+        except DataError:  # the image itself is not needed
             return None, None
 
 
@@ -42,14 +42,14 @@ def known_here(given: GivenVectors, images: pl.DataFrame) -> int:
     """How many images of the index have vectors.
 
     Raises:
-        DataError: none has.
+        DataError: none of them has.
     """
     ids = images["image_id"].to_list()
     found = sum(image_id in given.rows for image_id in ids)
     if not found:
         raise DataError(
-            f"{given.path}: not one of its {len(given.rows)} image ids is in the index. It has "
-            f"'{next(iter(given.rows))}'; the index has '{ids[0]}' (images.parquet, column image_id)."
+            f"{given.path}: none of its {len(given.rows)} image ids is in the index. Its first is "
+            f"'{next(iter(given.rows))}'; the index's is '{ids[0]}' (images.parquet, column image_id)."
         )
     return found
 
@@ -57,7 +57,7 @@ def known_here(given: GivenVectors, images: pl.DataFrame) -> int:
 def project_given(
     run: Run, given: GivenVectors, drawn: Sequence[Sequence[Image]], width: int, fingerprint: str
 ) -> None:
-    """Fit the projection to the drawn images' vectors, unless it is there."""
+    """Fit the projection to the vectors of the sampled images, unless it is current."""
     if projection_is_current(run.projection, fingerprint):
         return
     sides = []
@@ -71,12 +71,12 @@ def project_given(
         sides.append(np.concatenate(grids) if grids else None)
     target, pool = sides
     if target is None:
-        raise DataError(f"{given.path}: not one of the target's sampled images has a vector that can be used.")
+        raise DataError(f"{given.path}: none of the target's sampled images has a usable vector.")
     save_projection(fit_projection(target, pool, width), run.projection, fingerprint)
 
 
 def write_given(run: Run, given: GivenVectors, images: pl.DataFrame, tasks: Sequence[Task], track: Track[Any]) -> None:
-    """A shard for each task; what is there already, made from the same vectors, is kept."""
+    """Write a shard per task; current shards are kept."""
     projection = load_projection(run.projection)
     sizes = _Sizes(
         {

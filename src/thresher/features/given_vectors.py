@@ -21,7 +21,7 @@ _FORMS = "one vector (c numbers) or one grid (h × w × c) per image"
 
 @dataclass(frozen=True)
 class GivenVectors:
-    """One vector or grid of vectors per image, as the file holds them."""
+    """One vector or grid of vectors per image, as stored in the file."""
 
     path: Path
     rows: Mapping[str, int]
@@ -34,8 +34,8 @@ class GivenVectors:
         """The image's vectors at unit length, as a grid; one vector is a grid of 1 × 1.
 
         Raises:
-            DataError: there is none, it has another shape than the others, a number is missing, NaN or infinite, or
-                a vector is zero.
+            DataError: the image has no vector, its shape differs from the others, a value is missing, NaN or
+                infinite, or a vector is zero.
         """
         if image_id not in self.rows:
             raise DataError(f"{self.path}: no vector of this image")
@@ -60,12 +60,12 @@ def given_vectors(path: Path, ids: Path | None = None) -> GivenVectors:
 
     Args:
         path: Parquet with a column image_id and one column of lists (c numbers, or h × w × c), or one column per
-            number; or .npy of shape (n, c) or (n, h, w, c).
-        ids: For .npy: a file of image ids, one a line (.txt), or with a column image_id (.csv), in the array's order.
+            dimension; or .npy of shape (n, c) or (n, h, w, c).
+        ids: For .npy: file with the image ids in the array's order: one per line (.txt) or in column image_id (.csv).
 
     Raises:
-        SettingsError: another kind of file, or ids are missing or not wanted.
-        DataError: the file cannot be read, or holds something else.
+        SettingsError: another file type, or ids are missing (.npy) or given (Parquet).
+        DataError: the file cannot be read, or has another content.
     """
     if path.suffix not in (".npy", ".parquet"):
         raise SettingsError(f"vectors = '{path}': expected a .parquet or .npy file.")
@@ -74,19 +74,19 @@ def given_vectors(path: Path, ids: Path | None = None) -> GivenVectors:
     if path.suffix == ".parquet":
         if ids is not None:
             raise SettingsError(
-                f"ids = '{ids}': {path.name} has image ids of its own, in column image_id. Leave it out."
+                f"ids = '{ids}': {path.name} already has image ids in its column image_id. Leave ids out."
             )
         names, values = _of_parquet(path)
     else:
         if ids is None:
-            raise SettingsError(f"vectors = '{path}': an array has no names; give ids = FILE with one image id a line.")
+            raise SettingsError(f"vectors = '{path}': has no image ids. Give ids = FILE with one image id per line.")
         values, names = _of_array(path), _ids(ids)
     if len(names) != len(values):
         raise DataError(f"{path}: {len(values)} vectors, but {len(names)} image ids in {ids}.")
     rows = {name: row for row, name in enumerate(names)}
     if len(rows) < len(names):
         twice = next(name for row, name in enumerate(names) if rows[name] != row)
-        raise DataError(f"{path}: image id '{twice}' stands twice. Keep one vector of each image.")
+        raise DataError(f"{path}: image id '{twice}' appears twice. Keep one vector per image.")
     if not names:
         raise DataError(f"{path}: no vectors.")
     return GivenVectors(path, rows, values, _channels(path, values[0]))

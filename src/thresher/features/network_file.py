@@ -1,4 +1,4 @@
-"""The network as the file that every worker opens: exported, and for the fast mode made of 8-bit integers."""
+"""The network file that every worker opens: exported to ONNX, and quantised to 8 bits in fast mode."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from thresher.features.quantised import quantise
 from thresher.features.worker import Image, WorkerSettings
 from thresher.run.folder import Run
 
-#: Images of each side that tell how large a fast network's activations become.
+#: Images of target and of pool that calibrate the activations of a quantised network.
 _CALIBRATION_IMAGES = 32
 
 
 def worker_settings(run: Run, settings: BackboneSettings, drawn: Sequence[Sequence[Image]]) -> WorkerSettings:
-    """What every worker needs; the network is written to the run's folder."""
+    """The settings of every worker; writes the network to the run's folder."""
     backbone = backbone_file(settings, run.backbone)
     fast = settings.mode == "fast"
     if fast:

@@ -1,4 +1,4 @@
-"""From an image file to what a network sees: decoded, upright, resized to a multiple of the network's stride."""
+"""From an image file to the network's input: decoded, upright, resized to a multiple of the stride."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from jaxtyping import UInt8
 from thresher.data.images import jpeg_pixels, network_size, rgb_image
 from thresher.data.sources import image_bytes
 
-#: The networks here halve their input five times.
+#: Stride of the networks: they halve their input five times.
 STRIDE = 32
-#: A JPEG decoded at a half, a quarter or an eighth is kept this much larger than what it is resized to.
+#: A JPEG decoded at 1/2, 1/4 or 1/8 of its size is at least this much larger than the resized image.
 _FAST_MARGIN = 1.25
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """An image as a network sees it, and how large it is in truth (upright)."""
+    """An image as input of a network, and its original size (upright)."""
 
     image: UInt8[np.ndarray, "h w 3"]
     width_px: int

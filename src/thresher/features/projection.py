@@ -1,4 +1,4 @@
-"""PCA of slices: fewer numbers per slice, chosen so that target and pool keep what they differ in."""
+"""PCA of slices, fitted on target and pool so that it keeps the directions in which they differ."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from thresher.files import replacing
 
 @dataclass(frozen=True)
 class Projection:
-    """Centre and axes of a PCA; axes are rows, widest spread first."""
+    """Centre and axes of a PCA; axes are rows, largest variance first."""
 
     mean: Float32[np.ndarray, " c"]
     axes: Float32[np.ndarray, "d c"]
     explained: float
-    """Share of the mix's variance that the axes keep, 0..1."""
+    """Share of the variance that the axes keep, 0..1."""
 
     def projected(self, slices: Float32[np.ndarray, "n c"]) -> Float32[np.ndarray, "n d"]:
         """The slices in the PCA's coordinates, not whitened: small directions stay small.
@@ -40,8 +40,8 @@ def fit_projection(
 ) -> Projection:
     """The PCA of an equal mix of target and pool slices.
 
-    Both count the same however many slices each has: a PCA of the target alone throws away just the directions in
-    which the pool differs.
+    Both have equal weight, however many slices each has. A PCA of the target alone would discard the very directions
+    in which the pool differs.
 
     Args:
         width: d, the number of axes to keep; at most c are kept.
@@ -63,7 +63,7 @@ def fit_projection(
 
 
 def save_projection(projection: Projection, path: Path, fingerprint: str = "") -> None:
-    """Write it as safetensors; `fingerprint` says what it was fitted on."""
+    """Write it as safetensors, with a fingerprint of its inputs."""
     arrays = {
         "mean": projection.mean,
         "axes": np.ascontiguousarray(projection.axes),
@@ -74,7 +74,7 @@ def save_projection(projection: Projection, path: Path, fingerprint: str = "") -
 
 
 def projection_is_current(path: Path, fingerprint: str) -> bool:
-    """Whether the projection is there and was fitted on the same."""
+    """Whether the projection exists and has this fingerprint."""
     if not path.is_file():
         return False
     with safe_open(path, framework="numpy") as file:

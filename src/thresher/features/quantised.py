@@ -1,4 +1,4 @@
-"""A network of 8-bit integers from one of floats: twice as fast, for features that rank nearly alike."""
+"""Quantise a network to 8-bit integers: twice as fast, with features that rank images nearly the same."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def quantise(network: Path, to: Path, inputs: Iterable[Float32[np.ndarray, "1 3 
     Args:
         inputs: Images as the network takes them; the range of each activation is that over all of these.
 
-    The first convolution stays in floats: it is small, and its input is the picture itself.
+    The first convolution stays in floats: it is small, and its input is the image.
 
     Source: Jacob et al. 2018 (arXiv 1712.05877), as onnxruntime's static quantisation does it.
     """

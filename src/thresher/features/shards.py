@@ -1,4 +1,4 @@
-"""Slices on disk: `slices/part-00000.parquet`, …, each written whole under a fingerprint of what shaped it."""
+"""Slices on disk: `slices/part-00000.parquet`, …, each written atomically with a fingerprint of its inputs."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ SHARD_COLUMNS = ["image_id", "grid_h", "grid_w", "width_px", "height_px", "slice
 
 @dataclass(frozen=True)
 class ImageFeatures:
-    """What the network says of one image: projected slices, and the mean of the unit slices before projection."""
+    """Features of one image: projected slices, and the mean of the unit slices before projection."""
 
     image_id: str
     grid_h: int
     grid_w: int
     width_px: int | None
-    """None where only the image's vectors are known."""
+    """None if only the vectors of the image are known."""
     height_px: int | None
     slices: Float16[np.ndarray, "s d"]
     vector: Float16[np.ndarray, " c"]
 
 
 def has_grid(pooled: pl.DataFrame) -> bool:
-    """Whether any image has more than one slice: without, there is nothing within an image to draw or compare.
+    """Whether any image has more than one slice, as heat maps and layout need.
 
     Args:
         pooled: Columns grid_h and grid_w of table POOLED.
@@ -47,7 +47,7 @@ def has_grid(pooled: pl.DataFrame) -> bool:
 
 
 def shard_path(folder: Path, number: int) -> Path:
-    """Where shard `number` lies."""
+    """Path of shard `number`."""
     return folder / f"part-{number:05d}.parquet"
 
 
@@ -58,7 +58,7 @@ def write_shard(
     fingerprint: str,
     projection: Projection,
 ) -> None:
-    """Write one shard; its problems travel in its metadata, so that a resumed run still knows them."""
+    """Write one shard, with its problems in its metadata, so that a resumed run has them."""
     width, channels = projection.axes.shape
     lengths = np.array([image.slices.shape[0] for image in images], np.int64)
     flat = np.concatenate([image.slices.ravel() for image in images]) if images else np.empty(0, np.float16)
@@ -87,10 +87,10 @@ def write_shard(
 
 
 def shard_is_current(path: Path, fingerprint: str) -> bool:
-    """Whether the shard is there, whole, and made from the same inputs."""
+    """Whether the shard exists, is complete, and was made from the same inputs."""
     try:
         return path.is_file() and pl.read_parquet_metadata(path).get("fingerprint") == fingerprint
-    except pl.exceptions.PolarsError:  # a disk that lost its power may keep a file without its content
+    except pl.exceptions.PolarsError:  # after a power failure a file may exist without its content
         return False
 
 
@@ -118,11 +118,11 @@ def shard_files(folder: Path) -> list[Path]:
     """All shards of a run, in order.
 
     Raises:
-        DataError: there are none.
+        DataError: the run has none.
     """
     files = sorted(folder.glob("part-*.parquet"))
     if not files:
-        raise DataError(f"{folder}: no slices here. Run embed first.")
+        raise DataError(f"{folder}: no slices. Run `thresher embed {folder.parent}` first.")
     return files
 
 
@@ -171,7 +171,7 @@ def slices_of(folder: Path, wanted: set[str]) -> SliceBlock:
         owned(block, [image_id in wanted for image_id in block.image_ids]) for block in _blocks_with(folder, wanted)
     ]
     if not parts:
-        raise DataError(f"{folder}: none of the {len(wanted)} wanted images has slices; see problems.parquet.")
+        raise DataError(f"{folder}: none of the {len(wanted)} images has slices. The reasons are in problems.parquet.")
     image_ids = [image_id for part in parts for image_id in part.image_ids]
     lengths = np.concatenate([np.diff(part.starts) for part in parts])
     starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)

@@ -30,20 +30,20 @@ from thresher.errors import DataError, SettingsError
 from thresher.features.projection import fit_projection
 from thresher.vectors import nearest_rows, random_rows, unit_length
 
-#: As `embed` and `fit` do by default: axes kept, images that the PCA is fitted on, folds, directions on the sphere.
+#: Defaults of `embed` and `fit`: axes kept, images that the PCA is fitted on, folds, components on the sphere.
 _WIDTH, _PROJECTION_IMAGES, _FOLDS, _SLICE_DIRECTIONS, _POOLED_DIRECTIONS = 64, 512, 3, 32, 4
 
 
-#: Of a small target fewer axes are kept than `embed` keeps: so many of its slices stand for each (ours).
+#: Minimum number of target slices per axis; of a small target fewer axes are kept (ours).
 _SLICES_PER_AXIS = 10
 
 
 def similarity(
     pool: Any, target: Any, method: str = "cosine", *, components: str | int = "auto", seed: int = 0
 ) -> Float64[np.ndarray, " n"]:
-    """How near each image of the pool is to the target.
+    """Similarity of each pool image to the target, by the functions of `thresher score`.
 
-    The functions are those that `thresher score` calls. Vectors are brought to unit length first, as features are.
+    Vectors are scaled to unit length first.
 
     Args:
         pool: n images as an array: one vector each (n, c), a set of slices each (n, s, c), or a grid of them
@@ -52,19 +52,19 @@ def similarity(
         method: `cosine` to the target's mean; `nearest`: mean cosine to the five nearest target images; `similarity`
             (the paper's): mean log-density under a Gaussian mixture of the target; `ratio`: that minus the same under
             a mixture of the pool; `typicality`; `sphere` and `pooled_sphere`: von Mises–Fisher mixtures; `layout`
-            (`thresher`'s default) and `rows` compare regions of the picture and need grids.
-        components: Of the Gaussian mixtures: a number, or "auto": chosen by held-out log-likelihood.
-        seed: Of the draws and starts of the fits; `cosine` and `nearest` draw nothing.
+            (`thresher`'s default) and `rows` compare regions of the image and need grids.
+        components: Number of components of the Gaussian mixtures, or "auto": chosen by held-out log-likelihood.
+        seed: Seed of the samples and starts of the fits; no effect on `cosine` and `nearest`.
 
     Returns:
-        One number per image of the pool; higher is nearer. cosine, nearest, rows and layout lie in −1..1; similarity,
+        One number per pool image; higher is nearer. cosine, nearest, rows and layout are in −1..1; similarity,
         ratio and sphere are nats per slice, pooled_sphere is nats, typicality is spreads of the target, at most 0.
 
     Raises:
         SettingsError: an unknown method, or one that needs another form of images.
-        DataError: forms or widths that differ, no image, or numbers that are not finite.
+        DataError: pool and target differ in form or dimension, have no image, or values are not finite.
 
-    Source: arXiv 1907.07023 §III for `similarity`; the others as their functions in `thresher.density.scorers` say.
+    Source: arXiv 1907.07023 §III for `similarity`; for the others see `thresher.density.scorers`.
 
     >>> target = np.array([[1.0, 0.0], [0.9, 0.1]])
     >>> similarity([[2.0, 0.1], [0.0, 3.0], [1.0, 1.0]], target).round(2)
@@ -74,10 +74,12 @@ def similarity(
         raise SettingsError(f"method '{method}': unknown. Known: {', '.join(METHODS)}.")
     given, known = _images(pool, "pool"), _images(target, "target")
     if given.ndim != known.ndim or given.shape[-1] != known.shape[-1]:
-        raise DataError(f"pool has shape {given.shape}, target {known.shape}: expected the same form and width.")
+        raise DataError(
+            f"pool has shape {given.shape}, target {known.shape}: expected the same number of axes and channels."
+        )
     if method in _NEED_GRIDS and given.ndim != 4:
         raise SettingsError(
-            f"method '{method}' compares regions of the picture: it needs grids of shape (n, h, w, c), got "
+            f"method '{method}' compares regions of the image, so needs grids of shape (n, h, w, c); got "
             f"{given.shape}. For vectors use method='cosine' or 'nearest'."
         )
     found: Float64[np.ndarray, " n"] = METHODS[method](_Pair(given, known, str(components), seed))
@@ -98,7 +100,7 @@ def _images(values: Any, name: str) -> Float32[np.ndarray, ...]:
 
 
 class _Pair:
-    """Pool and target as the cores take them; each step is worked out once, when a method asks for it."""
+    """Pool and target in the forms that the scorers need; each is computed once, on first use."""
 
     def __init__(self, pool: np.ndarray, target: np.ndarray, components: str, seed: int) -> None:
         self._pool, self._target = pool, target
@@ -107,7 +109,7 @@ class _Pair:
 
     @property
     def rng(self) -> np.random.Generator:
-        """A stream of chance of its own for each step, so that none depends on which others were asked for."""
+        """A new generator for each step, so that none depends on which other steps ran."""
         return np.random.default_rng(self.settings.seed)
 
     @cached_property
@@ -127,7 +129,7 @@ class _Pair:
 
     @cached_property
     def blocks(self) -> tuple[SliceBlock, SliceBlock, Float64[np.ndarray, " d_plus_1"]]:
-        """Pool and target as PCA coordinates, and where the features' true zero lies."""
+        """Pool and target as PCA coordinates, and the origin of the features in them."""
         pool, target = self.units
         sample = [random_rows(each, _PROJECTION_IMAGES, self.rng).reshape(-1, each.shape[2]) for each in (target, pool)]
         # A covariance of more directions than a tenth of the slices would fit their noise.

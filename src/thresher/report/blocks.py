@@ -15,14 +15,14 @@ from thresher.drawings.charts import Spec
 
 @dataclass(frozen=True)
 class Number:
-    """A number of a table: `value` as it stands there, `text` as it is shown, `column` where it is from."""
+    """A number in a table: its `value`, the `text` shown, and the `column` that it comes from."""
 
     value: float
     text: str
     column: str = ""
 
 
-#: What stands in a cell or beside a name; None where the table has null.
+#: Content of a cell, or of a fact; None for null.
 Cell = str | Number | None
 
 
@@ -104,7 +104,7 @@ class Outline:
 
 @dataclass(frozen=True)
 class Picture:
-    """An image to show: its id, what to say of it where it cannot be seen, and the boxes to draw over it."""
+    """An image to show: its id, alternative text, and the boxes to draw over it."""
 
     image_id: str
     alt: str
@@ -137,7 +137,7 @@ def heat(log_density: Float[np.ndarray, "h w"], low: float, high: float) -> Heat
 
 @dataclass(frozen=True)
 class Card:
-    """A picture of a gallery: what stands under it, and the target's images most like it."""
+    """A picture of a gallery: its caption, and the nearest target images."""
 
     picture: Picture
     title: Cell
@@ -162,7 +162,7 @@ class Gallery:
 
 @dataclass(frozen=True)
 class Strip:
-    """A row of small pictures under a line of words; below each picture a few words of its own."""
+    """A row of small pictures with captions, under a heading."""
 
     words: str
     pictures: Sequence[tuple[Picture, str]]
@@ -202,7 +202,7 @@ class Chart:
     """A chart, in one or more variants to choose between.
 
     `points` are columns of equal length, which the page puts into the spec's data set of the name points: a third of
-    the weight of rows. A chart with `brush` names the two columns that its brush spans; what lies in it is shown below.
+    the weight of rows. A chart with `brush` names the two columns that its brush spans; images in it are shown below.
     """
 
     kind: ClassVar[str] = "chart"

@@ -1,4 +1,4 @@
-"""The command lines that make a run again, from what the manifests recorded."""
+"""The commands that reproduce a run, from its manifests."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def command_lines(folder: Path, recorded: Mapping[str, Any], comparisons: Mappin
 
     Args:
         recorded: The run's manifest.
-        comparisons: What each comparison's manifest says under `compare`.
+        comparisons: The entry `compare` of each comparison's manifest.
     """
     lines = []
     for stage, entry in in_order(recorded).items():
@@ -46,7 +46,7 @@ def command_lines(folder: Path, recorded: Mapping[str, Any], comparisons: Mappin
 
 
 def _line(command: str, folder: Path, flags: list[str]) -> str:
-    """The command; a long one with each flag on a line of its own."""
+    """The command; if long, with one flag per line."""
     words = ["thresher", command, str(folder), *flags]
     if len(shlex.join(words)) <= _WIDTH:
         return shlex.join(words)

@@ -104,7 +104,7 @@ def chart_data(chart: Chart) -> dict[str, Any]:
 
 
 def script_json(value: object) -> Markup:
-    """JSON that cannot end the script element that it stands in, whatever its strings hold.
+    """JSON that is safe inside a script element, whatever its strings contain.
 
     >>> print(script_json({"name": "</script><b>"}))
     {"name":"\\u003c/script\\u003e\\u003cb\\u003e"}

@@ -49,7 +49,7 @@ def boxes_of(
 
 
 def heat_of(opened: OpenedRun, frames: Sequence[pl.DataFrame]) -> dict[str, Heat]:
-    """What the run's mixture says of the slices of the frames' images; of none, where it has no mixture of them."""
+    """Log p of the slices of the frames' images; empty if the mixture does not fit the slices."""
     from thresher.report.blocks import heat
     from thresher.stages.heat import HeatMaps, mixture_fits
 

@@ -38,18 +38,18 @@ if TYPE_CHECKING:
 @converted
 @dataclass(frozen=True)
 class ReportSettings:
-    """What the page shows, and where it goes."""
+    """What the report shows, and the file to write."""
 
     selection: str = ""
-    """The selection to show; by default that of select's default method, or else the first by name."""
+    """Name of the selection to show. Default: one made with select's default method, else the first by name."""
     out: OptionalPath = default(None)
-    """The HTML file to write, its pictures in a folder beside it; RUN/report.html by default."""
+    """HTML file to write; its pictures go to a folder beside it. Default: RUN/report.html."""
     single_file: bool = False
-    """Put the pictures into the HTML file."""
+    """Embed the pictures in the HTML file."""
     duplicate_cosine: float = 0.95
-    """Pool images whose pooled vectors have this cosine or more are told as near-duplicates; 0: nothing is told."""
+    """Pool images whose pooled vectors have at least this cosine are reported as near-duplicates. 0 = not reported."""
     map_images: int = 2000
-    """The map places at most this many images, a third of them the target's and a third the selection's; 0: no map."""
+    """Maximum number of images in the map, 4 to 5000: a third each of target, selection and other pool. 0 = no map."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work.
@@ -66,7 +66,7 @@ class ReportSettings:
 def write_report(
     run: AnyRun, settings: ReportSettings | None = None, *, dry_run: bool = False, track: Track[Any] = untracked
 ) -> StageResult:
-    """Write one HTML page on all that was done in the run so far; what was not says which command makes it.
+    """Write one HTML page on everything done in the run so far; for what is missing it gives the command.
 
     Raises:
         SettingsError: there is no such selection, or the optional part `report` is not installed.
@@ -94,7 +94,7 @@ def write_report(
 
 
 def _selection(opened: OpenedRun, asked: str) -> str | None:
-    """The selection's name; None where none was asked for and there is none."""
+    """The name of the selection to show; None if the run has none."""
     if asked:
         opened.selection(asked)  # refuses a name that is not there
     names = opened.selection_names

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from thresher.report.sections.compared import Compared
     from thresher.report.sections.mixture import Findings
 
-#: The seed of all that the report draws at random.
+#: Seed of all random samples in the report.
 SEED = 0
-#: Near-duplicates are looked for in pools of so many images at most: the work grows with the square, and these take
+#: Maximum size of pools for near-duplicates: the time grows with the square, and these take
 #: some five minutes of one processor (by extrapolation from half as many).
 MOST_COMPARED = 200_000
 
@@ -65,7 +65,7 @@ def reported_selection(opened: OpenedRun, name: str) -> ReportedSelection:
 
 
 def _made_again(opened: OpenedRun, settings: dict[str, Any]) -> Selection | None:
-    """What the selection's settings choose now; None where manifest, scores or review do not say it."""
+    """The selection that its recorded settings make now; None if manifest, scores or review are missing."""
     review = settings.get("review", "")
     if "method" not in settings or (review and not opened.run.review(review).is_file()):
         return None
@@ -110,7 +110,7 @@ def sizes(opened: OpenedRun) -> pl.DataFrame | None:
 
 
 def map_places(opened: OpenedRun, taken: pl.DataFrame | None, most: int) -> pl.DataFrame | None:
-    """At most that many images, placed by t-SNE: image_id, x, y, set, dataset, class and component."""
+    """At most `most` images with t-SNE coordinates: image_id, x, y, set, dataset, class and component."""
     from thresher.density.map import similarity_map
 
     if most == 0 or not opened.has_vectors:
@@ -128,7 +128,7 @@ def map_places(opened: OpenedRun, taken: pl.DataFrame | None, most: int) -> pl.D
 
 
 def _frequent_classes(opened: OpenedRun, ids: pl.DataFrame) -> pl.DataFrame:
-    """image_id and its most frequent class of interest, of equals the first by name; not of images without."""
+    """image_id and its most frequent class of interest (ties: first by name); images without boxes are left out."""
     boxes = opened.lazy_boxes().join(ids.lazy().select("image_id"), on="image_id", how="semi")
     counts = class_counts(boxes, opened.classes).unpivot(index="image_id", variable_name="class", value_name="count")
     first = counts.filter(pl.col("count") > 0).sort(["count", "class"], descending=[True, False])
@@ -136,7 +136,7 @@ def _frequent_classes(opened: OpenedRun, ids: pl.DataFrame) -> pl.DataFrame:
 
 
 def _components(run: Run, ids: pl.DataFrame) -> pl.DataFrame:
-    """image_id and the component that has most of its slices; empty where the run has no mixture of them."""
+    """image_id and the component with most of its slices; empty if the mixture does not fit the slices."""
     from thresher.stages.heat import mixture_fits
 
     known = with_slices(run.slices, set(ids["image_id"]))
@@ -144,13 +144,13 @@ def _components(run: Run, ids: pl.DataFrame) -> pl.DataFrame:
         return pl.DataFrame(schema={"image_id": pl.String, "component": pl.String})
     mixture, block = load_mixture(run.mixture), slices_of(run.slices, known)
     shares = np.add.reduceat(responsibilities(mixture, block.slices), block.starts[:-1], axis=0)
-    # A number that is a name: no component is more than another.
+    # As text, since component numbers have no order.
     names = [str(number) for number in shares.argmax(axis=1)]
     return pl.DataFrame({"image_id": block.image_ids, "component": names})
 
 
 def _thirds(rows: pl.DataFrame, most: int) -> pl.DataFrame:
-    """At most that many rows: a third of each set, and more of the pool where the others are fewer."""
+    """At most `most` rows: a third of each set; pool images fill up where the others are fewer."""
     rng = np.random.default_rng(SEED)
     kept = []
     for name in ("target", "selection"):
@@ -162,7 +162,7 @@ def _thirds(rows: pl.DataFrame, most: int) -> pl.DataFrame:
 
 
 def redundant(opened: OpenedRun, taken: pl.DataFrame | None, cosine: float) -> list[Block]:
-    """What is told of near-duplicates; nothing where embed has not run, nothing was selected, or nobody asked."""
+    """The blocks on near-duplicates; none if embed has not run, nothing is selected, or `cosine` is 0."""
     from thresher.report.blocks import Words
     from thresher.report.sections.redundant import Redundancy, redundancy_blocks
 
@@ -171,8 +171,8 @@ def redundant(opened: OpenedRun, taken: pl.DataFrame | None, cosine: float) -> l
     if opened.pool.height > MOST_COMPARED:
         return [
             Words(
-                f"Near-duplicates were not looked for: the pool has {opened.pool.height:,} images, and the work, which "
-                f"grows with their square, is done for {MOST_COMPARED:,} at most."
+                f"Near-duplicates were not computed: the pool has {opened.pool.height:,} images, the limit is "
+                f"{MOST_COMPARED:,} (time grows with the square)."
             )
         ]
     clusters = clusters_of(opened, cosine)
@@ -197,7 +197,7 @@ def _most_alike(opened: OpenedRun, clusters: pl.DataFrame, taken: pl.DataFrame) 
 
 
 def findings(run: Run) -> Findings | None:
-    """What insight left."""
+    """The results of insight."""
     from thresher.report.sections.mixture import Findings
 
     summary = run.insight / "summary.json"
@@ -213,7 +213,7 @@ def findings(run: Run) -> Findings | None:
 
 
 def comparisons(opened: OpenedRun) -> list[Compared]:
-    """The comparisons of which at least one training ended."""
+    """Comparisons with at least one finished training."""
     from thresher.report.sections.compared import Compared
 
     run = opened.run
@@ -237,7 +237,7 @@ def comparisons(opened: OpenedRun) -> list[Compared]:
 
 
 def _again(name: str, entry: Mapping[str, Any]) -> str:
-    """The command line that goes on with a comparison, in one line: a paragraph keeps no line breaks."""
+    """The command that continues a comparison, in one line, since a paragraph keeps no line breaks."""
     if "settings" not in entry:
         return f"thresher compare RUN --name {name}"
     # A folder that was copied or renamed is made again under its own name, not over the one it was begun as.

@@ -1,4 +1,4 @@
-"""A run's folder: where tables lie, what made them, and the locks that keep two processes apart."""
+"""A run's folder: the paths of its tables, its manifest, and a lock against concurrent processes."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def check_name(name: str, what: str = "name") -> None:
 
 
 class Record:
-    """A folder that says what made it: its manifest, its problems, and the lock that keeps two processes apart.
+    """A folder with a manifest, a table of problems, and a lock against concurrent processes.
 
-    Making it touches nothing on disk.
+    Creating the object touches nothing on disk.
     """
 
     def __init__(self, folder: Path | str) -> None:
@@ -45,21 +45,21 @@ class Record:
         self.manifest = self.folder / "manifest.json"
 
     def recorded(self) -> dict[str, Any]:
-        """What each stage left in the manifest; empty for a new folder.
+        """The manifest: an entry per stage; empty for a new folder.
 
         Raises:
-            DataError: the manifest is no JSON.
+            DataError: the manifest is not JSON.
         """
         if not self.manifest.is_file():
             return {}
         try:
             content: dict[str, Any] = json.loads(self.manifest.read_text("utf-8"))
         except json.JSONDecodeError as error:
-            raise DataError(f"{self.manifest}: not JSON ({error}). Delete it; stages will run anew.") from error
+            raise DataError(f"{self.manifest}: not JSON ({error}). Delete it; all stages will run again.") from error
         return content
 
     def note(self, stage: str, entry: dict[str, Any]) -> None:
-        """Put a stage's entry in the manifest, in the place of the one before."""
+        """Write a stage's entry to the manifest, replacing its last one."""
         recorded = self.recorded()
         recorded[stage] = entry
         with replacing(self.manifest) as file:
@@ -67,7 +67,7 @@ class Record:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder for this process.
+        """Lock the folder for this process.
 
         Raises:
             DataError: another process holds it, or the folder cannot be written.
@@ -85,7 +85,7 @@ class Record:
             yield
 
     def add_problems(self, stage: str, problems: pl.DataFrame) -> None:
-        """Put a stage's problems in the place of those that it left before."""
+        """Replace the problems of a stage in the table of problems."""
         kept = tables.empty(tables.PROBLEMS)
         if self.problems.is_file():
             kept = tables.read(self.problems, tables.PROBLEMS).filter(pl.col("stage") != stage)
@@ -93,9 +93,9 @@ class Record:
 
 
 class Run(Record):
-    """The paths of one run. Its own record is of the stages up to select.
+    """The paths of one run. Its manifest records the stages up to select.
 
-    A training and a comparison have records in their own folders, so that several go on at once.
+    Each training and comparison has a manifest in its own folder, so that several can run at once.
     """
 
     def __init__(self, folder: Path | str) -> None:
@@ -117,7 +117,7 @@ class Run(Record):
         self.insight = self.folder / "insight"
 
     def __repr__(self) -> str:
-        """What there is: images, stages, selections, trainings; and what is older than what it was made from."""
+        """Images, stages, selections and trainings of the run, and which of them are out of date."""
         return run_summary(self.folder).as_text()
 
     def _repr_html_(self) -> str:
@@ -132,10 +132,10 @@ class Run(Record):
         return Table.of(read_scores(self.scores_path))
 
     def selection(self, name: str) -> Table:
-        """The selection of that name with the images' columns beside it, rank 1 first.
+        """The selection of this name, joined with the columns of its images, rank 1 first.
 
         Raises:
-            SettingsError: there is no such selection.
+            SettingsError: no selection has this name.
         """
         path = existing_selection(self.folder, name)
         return Table.of(read_selection(path, tables.read(self.images, tables.INDEXED_IMAGES, key="image_id")))
@@ -145,23 +145,23 @@ class Run(Record):
         return selection_names(self.folder)
 
     def selection_path(self, name: str) -> Path:
-        """Where the selection of that name lies."""
+        """Path of the selection of this name."""
         return self.folder / "selections" / f"{name}.parquet"
 
     def review(self, name: str) -> Path:
-        """Where the review of that name lies: what people did to a selection in the explorer."""
+        """Path of the review of this name: the marks and changes made in the explorer."""
         return self.folder / "reviews" / f"{name}.parquet"
 
     def training(self, name: str) -> Path:
-        """The folder of the training of that name."""
+        """Folder of the training of this name."""
         return self.folder / "trainings" / name
 
     def comparison(self, name: str) -> Path:
-        """The folder of the comparison of that name."""
+        """Folder of the comparison of this name."""
         return self.folder / "comparisons" / name
 
 
-#: A run, or the path of its folder: what every function takes that works on a run.
+#: A run, or the path of its folder: the first argument of every function that works on a run.
 AnyRun: TypeAlias = Run | Path | str
 
 

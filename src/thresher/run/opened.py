@@ -1,4 +1,4 @@
-"""The reading side of a run: its tables, each read once, when first asked for, and kept."""
+"""The tables of a run, each read once, on first use, and kept in memory."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _BOX_COLUMNS = ("image_id", "class", "x0", "y0", "x1", "y1", "is_group", "is_dep
 
 
 class OpenedRun:
-    """What a run holds. Tables that are not asked for are not read; a table that changes on disk is not read again."""
+    """The tables of a run, read lazily. A table that changes on disk afterwards is not read again."""
 
     def __init__(self, run: AnyRun) -> None:
         """Read nothing yet."""
@@ -40,11 +40,11 @@ class OpenedRun:
 
     @cached_property
     def recorded(self) -> dict[str, Any]:
-        """The manifest: what each stage left there."""
+        """The manifest: an entry per stage."""
         return self.run.recorded()
 
     def settings_of(self, stage: str) -> dict[str, Any]:
-        """The settings that a stage was last done with, as plain values; empty if it has not ended."""
+        """The settings of the last finished run of a stage, as plain values; empty if there is none."""
         settings: dict[str, Any] = self.recorded.get(stage, {}).get("settings", {})
         return settings
 
@@ -102,17 +102,17 @@ class OpenedRun:
         return tables.read(self.run.boxes, tables.some(tables.BOXES, *_BOX_COLUMNS))
 
     def lazy_boxes(self) -> pl.LazyFrame:
-        """The same to be streamed: from memory once `boxes` has been asked for, else from disk."""
+        """`boxes` as a lazy frame: from memory if `boxes` has been read, else from disk."""
         if "boxes" in vars(self):
             return self.boxes.lazy()
         return tables.scan(self.run.boxes, tables.some(tables.BOXES, *_BOX_COLUMNS))
 
     def all_boxes(self) -> pl.LazyFrame:
-        """Table BOXES with all its columns, to be streamed from disk."""
+        """Table BOXES with all its columns, as a lazy frame from disk."""
         return tables.scan(self.run.boxes, tables.BOXES)
 
     def boxes_of(self, ids: pl.DataFrame) -> pl.DataFrame:
-        """Table BOXES, the rows of the images named in column image_id; of the others nothing is kept in memory."""
+        """The rows of table BOXES for the images in column image_id, read from disk."""
         wanted = ids.lazy().select("image_id")
         return self.all_boxes().join(wanted, on="image_id", how="semi").collect()
 
@@ -129,22 +129,21 @@ class OpenedRun:
     def labelled(self) -> pl.DataFrame:
         """image_id of the pool's labelled images.
 
-        A data set without a single box was not labelled at all: its images have no diversity, rather than none to
-        offer.
+        A data set without any box counts as unlabelled: the diversity of its images is null, not 0.
         """
         datasets = self._boxed.select("image_id").join(self.pool, on="image_id")["dataset"].unique()
         return self.pool.filter(pl.col("dataset").is_in(datasets.implode())).select("image_id")
 
     @cached_property
     def frequencies(self) -> ClassFrequencies:
-        """How many labelled images of the pool hold each class, and how rare that makes it."""
+        """How many labelled pool images contain each class, and the weights that follow."""
         return class_frequencies(self.counts, self.labelled.height)
 
     def class_boxes(self, of: str, ids: pl.DataFrame) -> pl.DataFrame:
         """The rows of table FREQUENCIES on the boxes of some images, without method, budget, seed and pixels.
 
         Args:
-            of: What these images are called in the table.
+            of: Name of this set of images in the table.
             ids: Their `image_id`.
         """
         boxes = self.lazy_boxes().join(ids.lazy().select("image_id"), on="image_id", how="semi")
@@ -167,10 +166,10 @@ class OpenedRun:
 
     @cached_property
     def scores(self) -> pl.DataFrame:
-        """Table SCORES, with whatever further columns somebody has added; columns of a later release are null.
+        """Table SCORES, with any columns added by the user; columns that an older release lacks are null.
 
         Raises:
-            DataError: score has not run, or has left another table.
+            DataError: score has not run, or the table has other columns.
         """
         return read_scores(self.run.scores_path)
 
@@ -194,7 +193,7 @@ class OpenedRun:
         return "pooled" in vars(self) or self.run.pooled.is_file()
 
     def vectors(self, ids: pl.DataFrame) -> tuple[pl.DataFrame, Float16[np.ndarray, "n c"]]:
-        """Those of the images that embed could read: image_id, in the order of the ids, and their pooled vectors."""
+        """image_id, sorted, and pooled vectors of those of the images that have been embedded."""
         own = self.pooled.join(ids.select("image_id"), on="image_id", how="semi").sort("image_id")
         return own.select("image_id"), own["vector"].rechunk().to_numpy(allow_copy=False)
 
@@ -204,10 +203,10 @@ class OpenedRun:
         return selection_names(self.run.folder)
 
     def selection(self, name: str) -> pl.DataFrame:
-        """The selection of that name with the images' columns beside it, rank 1 first.
+        """The selection of this name, joined with the columns of its images, rank 1 first.
 
         Raises:
-            SettingsError: there is no such selection.
+            SettingsError: no selection has this name.
         """
         if name not in self._selections:
             path = existing_selection(self.run.folder, name)
@@ -216,14 +215,14 @@ class OpenedRun:
 
     @property
     def training_names(self) -> list[str]:
-        """The run's trainings that have left a network, by name."""
+        """Names of the trainings that have a network, sorted."""
         return sorted(path.parent.name for path in (self.run.folder / "trainings").glob("*/checkpoint.safetensors"))
 
     def checkpoint(self, training: str) -> Path:
-        """Where the network of that training lies.
+        """Path of the network of this training.
 
         Raises:
-            SettingsError: there is no such training.
+            SettingsError: no training has this name.
         """
         path = self.run.training(training) / "checkpoint.safetensors"
         if not path.is_file():
@@ -232,10 +231,10 @@ class OpenedRun:
 
 
 def selected(run: AnyRun, name: str) -> Table:
-    """The selection of that name with the images' columns beside it, rank 1 first.
+    """The selection of this name, joined with the columns of its images, rank 1 first.
 
     Raises:
-        SettingsError: there is no such selection.
+        SettingsError: no selection has this name.
     """
     run = as_run(run)
     return Table.of(OpenedRun(run).selection(name))

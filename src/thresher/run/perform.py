@@ -1,4 +1,4 @@
-"""A run's folder: where tables lie, what made them, and the locks that keep two processes apart."""
+"""Running a stage: skip it if its settings and inputs are unchanged, else do it and record it in the manifest."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from thresher.run.stages import stage_named
 from thresher.run_files import missing
 
 Item = TypeVar("Item")
-#: Wraps a loop of known length so that someone can watch it: track(items, total, what is done).
+#: Wraps a loop of known length to show progress: track(items, total, description).
 Track = Callable[[Iterable[Item], int, str], Iterable[Item]]
-#: What the manifest says of a stage from its start to its end.
+#: The manifest's entry of a stage while it runs, and after it was interrupted.
 UNFINISHED = {"unfinished": True}
 
 
 def untracked(items: Iterable[Item], total: int, what: str) -> Iterable[Item]:
-    """The loop as it is, watched by nobody."""
+    """The items unchanged, without a progress bar."""
     return items
 
 
 @dataclass(frozen=True)
 class StageResult:
-    """What a stage did, for people and for `--json`."""
+    """Result of a stage, as printed and in `--json`."""
 
     stage: str
     status: Literal["done", "unchanged", "planned"]
     summary: dict[str, Any] = field(default_factory=dict)
     failed_items: int = 0
-    """Images that cost themselves: unreadable, missing."""
+    """Number of items left out: unreadable or missing."""
     items: str = "images"
     """What the failed items are."""
     problems_in: str = "problems.parquet"
@@ -83,7 +83,7 @@ def folder_digest(root: Path) -> str:
 
 
 def fingerprint(stage: str, settings: object, inputs: dict[str, str]) -> str:
-    """A hash of all that shapes a stage's output: its version, its settings, its inputs' digests."""
+    """A hash of a stage's version, settings and input digests."""
     shaped_by = {
         "stage": stage,
         "version": stage_named(stage).version,
@@ -102,13 +102,13 @@ def as_json(settings: object) -> dict[str, Any]:
         for each in fields(settings)
         if each.metadata.get("younger") and getattr(settings, each.name) == each.default
     }
-    told = {name: value for name, value in asdict(settings).items() if name not in left_out}
-    plain: dict[str, Any] = json.loads(json.dumps(told, default=str))
+    kept = {name: value for name, value in asdict(settings).items() if name not in left_out}
+    plain: dict[str, Any] = json.loads(json.dumps(kept, default=str))
     return plain
 
 
 def is_current(record: Record, stage: str, shaped_by: str, outputs: Sequence[Path]) -> bool:
-    """Whether the record says that a stage ended with this fingerprint, and its outputs are still there."""
+    """Whether the stage finished with this fingerprint and its outputs still exist."""
     last = record.recorded().get(stage, {})
     return last.get("fingerprint") == shaped_by and all(path.exists() for path in outputs)
 
@@ -122,17 +122,17 @@ def perform(
     work: Callable[[], tuple[dict[str, Any], int]],
     record: Record | None = None,
 ) -> StageResult:
-    """Do a stage's work and record it, unless the record says that just this was done and its output is still there.
+    """Do a stage's work and record it, unless it was done before with the same settings and inputs.
 
     Args:
         inputs: Name and digest of each thing read.
         outputs: The files that the work writes.
         work: Writes the outputs; gives a summary and the number of items that failed.
-        record: Where the stage is recorded and what it locks; the run itself unless something else is given.
+        record: The folder whose manifest records the stage, and which is locked. Default: the run.
 
     Raises:
-        DataError: another process works on it, a stage that this one reads was broken off, or the disk is full or
-            cannot be written.
+        DataError: another process works in the folder, a stage that this one reads did not finish, or the disk is
+            full or not writable.
     """
     record = record or run
     shaped_by = fingerprint(stage, settings, inputs)
@@ -168,7 +168,7 @@ def perform(
 
 
 def _versions() -> dict[str, str]:
-    """Of what shapes numbers; a library that is not installed shaped none."""
+    """Versions of the libraries that affect results, as far as they are installed."""
     found = {"python": platform.python_version()}
     for name in ("thresher", "numpy", "polars", "onnxruntime"):
         with contextlib.suppress(PackageNotFoundError):
@@ -179,8 +179,8 @@ def _versions() -> dict[str, str]:
 def _named(error: OSError, record: Record) -> ThresherError:
     reason = error.strerror or str(error)
     return DataError(
-        f"{record.folder}: {reason} ({error.filename or 'while writing'}). What was finished is kept; "
-        "make room or mend it, then run the same command again."
+        f"{record.folder}: {reason} ({error.filename or 'while writing'}). What was finished is kept. "
+        "Free disk space or make the path writable, then run the same command again."
     )
 
 

@@ -1,4 +1,4 @@
-"""How the tables are read that belong together or may come from an older release; from paths, and kept by nobody."""
+"""Readers of selections, and of scores that an older release may have written."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from thresher.errors import SettingsError
 
 
 def read_scores(path: Path) -> pl.DataFrame:
-    """Table SCORES and whatever numbers somebody has put beside it; scores that an older release lacks are null.
+    """Table SCORES, with any columns added by the user; scores that an older release lacks are null.
 
     Raises:
-        DataError: no such file, not Parquet, or without a column that no release was without.
+        DataError: no such file, not Parquet, or a column is missing that every release wrote.
     """
     found = tables.schema_of(path)
     tables.check_columns(
@@ -36,10 +36,10 @@ def selection_names(folder: Path) -> list[str]:
 
 
 def existing_selection(folder: Path, name: str) -> Path:
-    """Where the selection of that name lies.
+    """Path of the selection of this name.
 
     Raises:
-        SettingsError: there is no such selection.
+        SettingsError: no selection has this name.
     """
     path = folder / "selections" / f"{name}.parquet"
     if not path.is_file():
@@ -48,7 +48,7 @@ def existing_selection(folder: Path, name: str) -> Path:
 
 
 def read_selection(path: Path, images: pl.DataFrame) -> pl.DataFrame:
-    """A selection with the images' columns beside it, rank 1 first.
+    """A selection joined with the columns of its images, rank 1 first.
 
     Args:
         images: Table INDEXED_IMAGES of the run.
@@ -58,7 +58,7 @@ def read_selection(path: Path, images: pl.DataFrame) -> pl.DataFrame:
 
 
 def none_of(what: str, name: str, folder: Path, there: Iterable[str]) -> str:
-    """The error for a selection or training that is not there: which there are, or the command that makes one.
+    """Error text for an unknown selection or training: the available ones, or the command that makes one.
 
     >>> none_of("training", "best", Path("runs/mine"), ["small"])
     "No training named 'best' in runs/mine. Available: small."

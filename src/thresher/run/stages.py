@@ -15,24 +15,24 @@ from thresher.run_files import WRITTEN_BY
 
 @dataclass(frozen=True)
 class Stage:
-    """Something that is done to a run."""
+    """A command that works on a run."""
 
     name: str
-    """As on the command line."""
+    """Name on the command line."""
     home: str
-    """The module that holds its function and settings."""
+    """Module of its function and settings."""
     words: str
-    """What it does, in a line."""
+    """Help text, one line."""
     version: int = 0
-    """Raise it when the result changes for the same settings and inputs; 0: it leaves no record in the manifest."""
+    """Increase it when results change for the same settings and inputs. 0 = not recorded in the manifest."""
     reads: tuple[str, ...] = ()
     """The stages whose tables it reads."""
     settings_name: str = ""
-    """The class of its settings; empty if it has none."""
+    """Name of its settings class; empty if it has none."""
     function_name: str = ""
-    """Its function, where that is not called as the stage is."""
+    """Name of its function, if it differs from that of the stage."""
     named: bool = False
-    """Whether it is done many times, each under a name of its own, as select is."""
+    """Whether each result has a name, as those of select."""
 
     @property
     def run_name(self) -> str:
@@ -103,7 +103,7 @@ STAGES = (
     Stage(
         "select",
         "thresher.stages.select",
-        "Choose images, and say why each was chosen.",
+        "Choose images from the pool, with the reasons for each.",
         version=1,
         reads=("index", "score"),
         settings_name="SelectSettings",
@@ -113,7 +113,7 @@ STAGES = (
     Stage(
         "insight",
         "thresher.stages.insight",
-        "Show what the mixture learnt and how far the pool is from the target.",
+        "Show the components of the mixture and how far the pool is from the target.",
         version=1,
         reads=("index", "embed", "fit", "score"),
         settings_name="InsightSettings",
@@ -121,12 +121,12 @@ STAGES = (
     Stage(
         "export",
         "thresher.stages.export",
-        "Write a selection as a list, as COCO or Open Images, or for other tools to look at.",
+        "Write a selection as a list, as COCO or Open Images, or for FiftyOne, Lightly, Atlas and others.",
     ),
     Stage(
         "train",
         "thresher.training.train",
-        "Train a segmentation network on the target's masks and the boxes of a selection, and measure it.",
+        "Train a segmentation network on the target's masks and the boxes of a selection, and validate it.",
         version=3,
         reads=("index",),
         settings_name="TrainSettings",
@@ -135,7 +135,7 @@ STAGES = (
     Stage(
         "evaluate",
         "thresher.training.evaluate",
-        "Measure a trained network on images with masks: IoU of each class, and which class is taken for which.",
+        "Measure a trained network on images with masks: IoU per class and confusion matrix.",
         version=1,
         reads=("index",),
         settings_name="EvaluateSettings",
@@ -144,40 +144,40 @@ STAGES = (
     Stage(
         "predict",
         "thresher.training.predict",
-        "Draw what a trained network decides on an image or a folder of them: masks and overlays.",
+        "Write the predictions of a trained network on an image or a folder of images: masks and overlays.",
     ),
     Stage("export-network", "thresher.training.export_network", "Write a trained network as one ONNX file."),
     Stage(
         "compare",
         "thresher.comparison.compare",
-        "Train a network for each selection, mode and seed, and say which selection pays.",
+        "Train a network for each selection, mode and seed, and compare their IoU.",
         settings_name="CompareSettings",
     ),
     Stage(
         "report",
         "thresher.report.report",
-        "Write one HTML page on all that was done; it opens offline.",
+        "Write one HTML page on everything done in the run; it works offline.",
         settings_name="ReportSettings",
         function_name="write_report",
     ),
     Stage(
         "explore",
         "thresher.explorer.explore",
-        "Look at a selection in the browser, change it, and save it.",
+        "View, change and save a selection in the browser.",
         settings_name="ExploreSettings",
     ),
 )
-#: Tables that are made on the way to another: of a comparison, and of the explorer's map.
+#: Intermediate tables of a comparison and of the explorer.
 PARTS = (
     Stage(
         "frequencies",
         "thresher.comparison.class_frequencies",
-        "How often each class occurs.",
+        "Count how often each class occurs.",
         version=1,
         reads=("index",),
     ),
     Stage(
-        "map", "thresher.explorer.map", "Where the explorer's map puts each image.", version=1, reads=("index", "embed")
+        "map", "thresher.explorer.map", "Place each image in the explorer's map.", version=1, reads=("index", "embed")
     ),
 )
 _BY_NAME = {stage.name: stage for stage in (*STAGES, *PARTS)}

@@ -1,4 +1,4 @@
-"""What a run's folder holds, in a few lines, for a prompt and for notebooks; nothing is raised, no large file read."""
+"""Summary of a run in a few lines, for a prompt and notebooks; raises nothing and reads no large file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import polars as pl
 
 #: The stages that a selection needs, in order.
 LINE = ("index", "embed", "fit", "score")
-#: What a stage calls what it reads, and the file of the run that it is.
+#: The inputs of stages by name in the manifest, and the file of each.
 _FILES = {
     "images": "images.parquet",
     "boxes": "boxes.parquet",
@@ -28,20 +28,20 @@ _FILES = {
     "evidence": "evidence.safetensors",
     "scores": "scores.parquet",
 }
-#: Files up to this size are compared by their content; of larger ones a newer time is taken for a change.
+#: Files up to this size are compared by content; larger ones count as changed if their time is newer.
 _HASHED_BYTES = 50_000_000
 _DONE, _UNFINISHED, _MISSING = "done", "unfinished", "not done"
 
 
 @dataclass(frozen=True)
 class RunSummary:
-    """What there is; strings are for people."""
+    """Summary of a run; its texts are for display."""
 
     folder: Path
     images: Mapping[str, int]
     """Number of images of target and pool; empty before index."""
     stages: Mapping[str, str]
-    """Each stage of the line, and whatever else was done: done, unfinished, not done, or what has changed since."""
+    """State of each stage: done, unfinished, not done, or which inputs have changed since."""
     selections: Mapping[str, str]
     trainings: Mapping[str, str]
     comparisons: tuple[str, ...]
@@ -77,7 +77,7 @@ class RunSummary:
 
 
 def run_summary(folder: Path) -> RunSummary:
-    """What is in a run's folder, which need not exist."""
+    """The summary of a run's folder, which need not exist."""
     recorded = _recorded(folder)
     others = [name for name in recorded if name not in LINE and not name.startswith("select:")]
     stages = {name: _state(folder, name, recorded) for name in (*LINE, *sorted(others))}
@@ -120,7 +120,7 @@ def _trained(folder: Path) -> str:
 
 
 def _state(folder: Path, stage: str, recorded: Mapping[str, Any], done: str = _DONE) -> str:
-    """done, unfinished, not done; or done, with the names of what it read and what has been made anew since."""
+    """State of a stage: done, unfinished, not done, or done with the names of inputs that have changed since."""
     entry = recorded.get(stage)
     if not isinstance(entry, dict):
         # A selection may have been saved by the explorer, which keeps no record of what it read.
@@ -132,7 +132,7 @@ def _state(folder: Path, stage: str, recorded: Mapping[str, Any], done: str = _D
 
 
 def _changed(folder: Path, entry: Mapping[str, Any]) -> list[str]:
-    """The files that a stage read and that hold something else by now."""
+    """The inputs of a stage that have changed since."""
     outputs = [path for name in entry.get("outputs", []) if (path := folder / name).is_file()]
     if not outputs:
         return []

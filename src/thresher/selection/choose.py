@@ -1,4 +1,4 @@
-"""Choosing: from a ranking and what a person asks besides it, to the images that are taken."""
+"""From a ranking, a budget, quotas and pins to the chosen images."""
 
 from __future__ import annotations
 
@@ -15,41 +15,41 @@ from thresher.selection.methods import budget_count
 
 @dataclass(frozen=True)
 class Wishes:
-    """What a person asks of a choice besides its ranking."""
+    """Constraints on a selection in addition to its ranking."""
 
     budget: str
-    """How many: a number ("500"), or a share of the candidates ("10%")."""
+    """How many images to choose: a number ("500"), or a share of the candidates ("10%")."""
     quotas: Mapping[str, int]
-    """CLASS: at least so many of the chosen images hold this class."""
+    """Minimum number of chosen images with each class."""
     pinned: Collection[str] = ()
-    """Images that are always taken."""
+    """Ids of images that are always chosen."""
     excluded: Collection[str] = ()
-    """Images that are never taken."""
+    """Ids of images that are never chosen."""
 
 
 @dataclass(frozen=True)
 class Selection(Constrained):
-    """The chosen images, and out of how many."""
+    """The chosen images, and the candidates that they were chosen from."""
 
     candidates: pl.DataFrame
-    """All that could be chosen, best first: image_id, rank, score."""
+    """Candidates, best first: image_id, rank, score."""
     duplicates: int = 0
-    """How many images were left out for being like a better one, or like the target."""
+    """Number of images left out as near-duplicates of a better one or of a target image."""
 
 
 def chosen_from(
     order: pl.DataFrame, wishes: Wishes, counts: pl.DataFrame, clusters: pl.DataFrame | None = None
 ) -> Selection:
-    """The images that a ranking and wishes come to; ties and row order are the ranking's.
+    """The images chosen from a ranking under constraints; ties and row order follow the ranking.
 
     Args:
         order: The ranking, best first: image_id, rank, score.
         counts: Objects per class (`class_counts`), for the quotas.
-        clusters: image_id and cluster of near-duplicates, of which the best alone is taken; cluster −1 (like the
-            target) is left out whole. An image in no cluster has no duplicate.
+        clusters: image_id and cluster of near-duplicates; only the best of each cluster is kept, and none of cluster
+            −1 (near-duplicates of the target). Images in no cluster are kept.
 
     Raises:
-        SettingsError: a budget for which there are too few candidates, or wishes that ask for more than the budget.
+        SettingsError: fewer candidates than the budget, or quotas and pins that exceed the budget.
     """
     order = order.filter(~pl.col("image_id").is_in(list(wishes.excluded)))
     before = order.height
@@ -63,10 +63,10 @@ def chosen_from(
 
 
 def refuse_unknown(ids: Collection[str], known: pl.Series, what: str, remedy: str) -> None:
-    """Refuse ids that name no image of the pool.
+    """Refuse ids that are not in the pool.
 
     Raises:
-        DataError: says how many, and the first.
+        DataError: gives their number and the first one.
     """
     gone = sorted(set(ids) - set(known))
     if gone:
@@ -74,12 +74,12 @@ def refuse_unknown(ids: Collection[str], known: pl.Series, what: str, remedy: st
 
 
 def _once(order: pl.DataFrame, clusters: pl.DataFrame, pinned: Collection[str]) -> pl.DataFrame:
-    """The order with one image of each cluster, the best, or those that are pinned; none of what is like the target."""
+    """The order with the best image of each cluster, or its pinned ones; none of near-duplicates of the target."""
     own = order.join(clusters, on="image_id", how="left", maintain_order="left")
-    by_hand = pl.col("image_id").is_in(list(pinned))
-    first = by_hand | (~by_hand.any().over("cluster") & (pl.col("rank") == pl.col("rank").min().over("cluster")))
+    is_pinned = pl.col("image_id").is_in(list(pinned))
+    first = is_pinned | (~is_pinned.any().over("cluster") & (pl.col("rank") == pl.col("rank").min().over("cluster")))
     # An image that embed could not read is in no cluster.
-    kept = pl.when(pl.col("cluster") == -1).then(by_hand).otherwise(pl.col("cluster").is_null() | first)
+    kept = pl.when(pl.col("cluster") == -1).then(is_pinned).otherwise(pl.col("cluster").is_null() | first)
     return own.filter(kept).drop("cluster")
 
 

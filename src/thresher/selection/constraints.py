@@ -1,4 +1,4 @@
-"""What a person asks of a selection besides its ranking: so many images of a class, these always, those never."""
+"""Quotas per class and pinned images of a selection."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from thresher.errors import SettingsError
 
 @dataclass(frozen=True)
 class Constrained:
-    """The chosen images, and what could not be had."""
+    """The chosen images, and the quotas that could not be met."""
 
     chosen: pl.DataFrame
     """image_id, rank (1 first, in the ranking's order; images that it does not rank come last), score."""
     unmet: Mapping[str, tuple[int, int]]
-    """Of each class with fewer images than its quota: how many were found, and the quota."""
+    """By class, if there were fewer images than its quota: the number chosen, and the quota."""
 
 
 def constrained(
@@ -38,12 +38,12 @@ def constrained(
     Args:
         order: Candidates, best first: image_id, rank, score. What is rejected is not in it.
         count: How many to choose.
-        holders: Of each class with a quota, which rows of `order` hold it.
-        quotas: The least number of images of each class.
-        pinned: Ids always chosen, also where `order` does not rank them.
+        holders: By class with a quota, which rows of `order` contain it.
+        quotas: Minimum number of images with each class.
+        pinned: Ids always chosen, even if not in `order`.
 
     Raises:
-        SettingsError: pins and quotas ask for more than `count` images.
+        SettingsError: pins and quotas exceed `count` images.
 
     >>> order = pl.DataFrame({"image_id": ["a", "b", "c"], "rank": [1, 2, 3], "score": [3.0, 2.0, 1.0]})
     >>> constrained(order, 2, {"bus": np.array([False, False, True])}, {"bus": 1}).chosen["image_id"].to_list()
@@ -75,10 +75,10 @@ def constrained(
 
 
 def parsed_quotas(texts: Collection[str], known: Collection[str]) -> dict[str, int]:
-    """Quotas as the command line spells them.
+    """Quotas by class, from CLASS=NUMBER.
 
     Raises:
-        SettingsError: not CLASS=NUMBER, a class that is none of interest, or one named twice.
+        SettingsError: not CLASS=NUMBER, an unknown class, or a class given twice.
 
     >>> parsed_quotas(["bus=20", "truck=5"], ["bus", "car", "truck"])
     {'bus': 20, 'truck': 5}

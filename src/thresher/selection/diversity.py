@@ -1,4 +1,4 @@
-"""What an image's boxes promise: how many objects of interest, of how many classes, over how much of the picture."""
+"""Scores from the boxes of an image: number of objects of interest, their classes, and the area they cover."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MOST_CELLS = 2_000_000
 
 @dataclass(frozen=True)
 class ClassFrequencies:
-    """How many pool images hold each class of interest, out of how many labelled ones, and what that makes it worth."""
+    """Number of labelled pool images, how many of them contain each class of interest, and the weight of each class."""
 
     labelled_images: int
     document_frequency: Mapping[str, int]
@@ -25,26 +25,26 @@ class ClassFrequencies:
 
     @property
     def rare(self) -> frozenset[str]:
-        """The classes that weigh more than the average one."""
+        """Classes with a weight above 1, the mean."""
         return frozenset(name for name, weight in self.weights.items() if weight > 1)
 
 
 def shows_a_real_object() -> pl.Expr:
-    """Whether a box is no depiction (a drawing of a car), and not of what lies inside a car or building."""
+    """Whether a box is neither a depiction (a drawing of a car) nor inside a car or building."""
     return pl.col("is_depiction").ne_missing(True) & pl.col("is_inside").ne_missing(True)
 
 
 def counted_boxes(boxes: pl.LazyFrame, classes: Sequence[str]) -> pl.LazyFrame:
-    """The boxes that count as objects of interest, with how many objects each stands for (`count`).
+    """The boxes that count as objects of interest, with the number of objects in each (`count`).
 
-    Depictions (a drawing of a car) and what lies inside a car or building do not count; a group box counts as
+    Depictions (a drawing of a car) and objects inside a car or building do not count; a group box counts as
     `GROUP_COUNTS_AS`.
     """
     return _counting(boxes, classes).filter(pl.col("count") > 0)
 
 
 def _counting(boxes: pl.LazyFrame, classes: Sequence[str]) -> pl.LazyFrame:
-    """All boxes, with how many objects of interest each stands for; 0 for those that do not count."""
+    """All boxes, with the number of objects of interest in each; 0 for those that do not count."""
     counts = pl.col("class").is_in(list(classes)).fill_null(False) & shows_a_real_object()
     number = pl.when(pl.col("is_group").eq_missing(True)).then(GROUP_COUNTS_AS).otherwise(1)
     return boxes.with_columns(count=pl.when(counts).then(number).otherwise(0).cast(pl.Int32))
@@ -100,8 +100,8 @@ def class_frequencies(
 
     Args:
         counts: From `class_counts`.
-        labelled_images: N, the pool images whose source labels boxes at all.
-        class_scores: The user's own weights, taken as they are; classes it lacks weigh 0.
+        labelled_images: N, the number of pool images whose source has box labels.
+        class_scores: Weights to use instead; classes that are not given have weight 0.
 
     Source: arXiv 1907.07023 §III-A asks for class scores; inverse document frequency is ours (Spärck Jones 1972).
     """
@@ -119,7 +119,7 @@ def class_frequencies(
 def diversity_scores(
     counts: pl.DataFrame, areas: pl.DataFrame, labelled: pl.DataFrame, weights: Mapping[str, float]
 ) -> pl.DataFrame:
-    """What the boxes of each labelled image are worth.
+    """Diversity and related scores of each labelled image, from its boxes.
 
     div(x) = Σ_c w_c · log2(1 + n_c(x)), concave in n_c so that a new class is worth more than one more car (ours).
 
@@ -127,7 +127,7 @@ def diversity_scores(
         counts: From `class_counts`.
         areas: From `covered_areas`.
         labelled: One column `image_id`: every image to score; one without objects of interest scores 0.
-        weights: Of each class that occurs.
+        weights: Weight of each class that occurs.
 
     Returns:
         image_id, objects, classes, class_entropy_bits (0 where one class or none), covered_area (share of the picture
@@ -138,7 +138,7 @@ def diversity_scores(
     # One order of the classes fixes that of the floating-point sums, so that equal tables give equal bytes.
     names = sorted(weights)
     objects = pl.sum_horizontal(*names, pl.lit(0, pl.Int64))
-    # A class of which there is none has a share of 0, whose logarithm must not be asked for.
+    # Absent classes have a share of 0, whose logarithm is undefined.
     information = [pl.col(name) / objects * (pl.col(name).clip(1) / objects).log(2) for name in names]
     richness = [weights[name] * (1 + pl.col(name)).log(2) for name in names]
     per_image = counts.lazy().select(
@@ -161,7 +161,7 @@ def diversity_scores(
 
 
 def covered_areas(counted: pl.LazyFrame) -> pl.DataFrame:
-    """The share of each image that lies under at least one box, exactly (image_id, covered_area), 0..1.
+    """The exact share of each image under at least one box (image_id, covered_area), 0..1.
 
     Images with equally many boxes are done together: the corners cut the picture into a grid whose cells are either
     wholly covered or not at all.
@@ -189,7 +189,7 @@ def _union_area(
     """The area under m boxes for each of n images.
 
     Each side has a line of its own in the grid, even where two coincide (the cells between are then of no width). Four
-    marks per box at the lines' crossings, summed from the top left, tell how many boxes lie over each cell.
+    marks per box at the lines' crossings, summed from the top left, give the number of boxes over each cell.
     """
     (xs, left, right), (ys, top, bottom) = _lines(x0, x1), _lines(y0, y1)
     over = np.zeros((len(x0), ys.shape[1], xs.shape[1]), np.int16)

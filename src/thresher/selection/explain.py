@@ -1,4 +1,4 @@
-"""Why each image was chosen: ranks by both scores, the target images it resembles, the rare classes it brings."""
+"""Why each image was chosen: its ranks, the nearest target images, and its rare classes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def with_reasons(
 
     Args:
         chosen: image_id, rank, score.
-        scores: The whole SCORES table, for ranks among all of the pool (1 = highest).
+        scores: The whole SCORES table, for ranks in the pool (1 = highest).
         counts: From `class_counts`.
     """
     ranked = scores.select(
@@ -42,7 +42,7 @@ def with_reasons(
 
 
 def sentence(why: dict[str, object], score: float | None, method: str) -> str:
-    """The reasons in words, for tables and captions; without a score a person chose it, whom no ranking helped.
+    """The reasons in words, for tables and captions; a pinned image may have no score.
 
     >>> why = {"layout_rank": 2, "similarity_rank": 3, "diversity_rank": None}
     >>> why |= {"nearest_ids": ["a/1"], "rare_classes": ["bus"]}

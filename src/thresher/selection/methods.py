@@ -13,16 +13,16 @@ import polars as pl
 
 from thresher.errors import SettingsError
 
-#: What the rank by diversity weighs in a mean of ranks, unless something else is asked for.
+#: Default weight of the diversity rank in a mean of ranks.
 DIVERSITY_WEIGHT = 0.5
-#: The methods that are a mean of two ranks, and the similarity in it. The mean of ranks is ours; `both` is the paper's
-#: heuristics + GMM, the other takes the default similarity in place of the paper's.
+#: Methods that average the diversity rank with that of a similarity, and which. The mean of ranks is ours; `both` is
+#: the paper's heuristics + GMM, the other uses the default similarity instead of the paper's.
 MEAN_RANKS = {"both": "similarity", "layout_and_diversity": "layout"}
-#: The methods that are more than one column of the scores, and what each ranks by.
+#: Methods that are not just a column of the scores, and what each ranks by.
 COMBINED_WORDS = {
-    "random": "A uniformly random order of a seed: what any other method must beat.",
-    "both": "The mean of the ranks by diversity and by similarity: the paper's heuristics + GMM; the mean is ours.",
-    "layout_and_diversity": "As `both`, with the default similarity in place of the paper's: the default.",
+    "random": "Uniformly random order by seed: the baseline for every other method.",
+    "both": "Mean of the ranks by diversity and by similarity: the paper's heuristics + GMM (mean of ranks: ours).",
+    "layout_and_diversity": "As `both`, with score layout instead of similarity. Default.",
     "similar_among_diverse": "Similarity, among the images of at least median diversity.",
 }
 COMBINED = tuple(COMBINED_WORDS)
@@ -34,8 +34,8 @@ def mean_rank(scores: pl.DataFrame, similarity: str, diversity_weight: float) ->
     An image without one of the two is no candidate. Equal scores share the mean of their ranks.
 
     Args:
-        similarity: The column to rank by besides diversity.
-        diversity_weight: What the rank by diversity weighs, 0..1; the other weighs the rest.
+        similarity: Name of the second column to rank by.
+        diversity_weight: Weight of the diversity rank, 0..1; the other rank has the rest.
     """
     return weighted_ranks(
         {"diversity": scores["diversity"], similarity: scores[similarity]},
@@ -50,7 +50,7 @@ def weighted_ranks(columns: Mapping[str, pl.Series], weights: Mapping[str, float
 
     Args:
         columns: Scores of the same images in the same order, higher first.
-        weights: Of each column, 0 or more; they are divided by their sum.
+        weights: Weight of each column, 0 or more; divided by their sum.
 
     >>> near, rich = pl.Series([0.9, 0.5, 0.1]), pl.Series([1.0, 3.0, 2.0])
     >>> weighted_ranks({"near": near, "rich": rich}, {"near": 0.5, "rich": 0.5}).to_list()
@@ -73,15 +73,15 @@ def similar_among_diverse(scores: pl.DataFrame) -> pl.Series:
 
 
 def rankable(scores: pl.DataFrame) -> list[str]:
-    """What the table can be ranked by: the combined methods, then each of its numeric columns."""
+    """Methods available for this table: the combined ones, then each of its numeric columns."""
     return [*COMBINED, *(name for name, kind in scores.schema.items() if kind.is_numeric() and name not in COMBINED)]
 
 
 def check_method(method: str, known: Collection[str]) -> None:
-    """Refuse a method that is neither one of ours nor a numeric column of the scores.
+    """Refuse a method that is neither combined nor a numeric column of the scores.
 
     Raises:
-        SettingsError: names the close ones, and all.
+        SettingsError: suggests a similar name and lists all methods.
     """
     if method not in known:
         close = difflib.get_close_matches(method, known, n=1)
@@ -93,7 +93,7 @@ def check_method(method: str, known: Collection[str]) -> None:
 
 @dataclass(frozen=True)
 class Ranking:
-    """The candidates, best first, and how many images had no score to be ranked by."""
+    """The candidates, best first, and how many images have no score to be ranked by."""
 
     order: pl.DataFrame
     """Columns image_id, rank (1 first), score."""
@@ -106,14 +106,12 @@ def ranking(scores: pl.DataFrame, method: str, seed: int, diversity_weight: floa
     Every method gives one order from which a budget takes the head, so a larger budget contains the smaller one.
 
     Args:
-        diversity_weight: For the methods that are a mean of two ranks (`MEAN_RANKS`); the others have no use for it.
-
-    Args:
         method: One of `COMBINED`, or a numeric column of the scores, higher first.
-        seed: Of `random`; the others draw nothing.
+        seed: Seed of method `random`; no effect on the others.
+        diversity_weight: Weight of the diversity rank, 0..1, for the methods in `MEAN_RANKS`; no effect on the others.
 
     Raises:
-        SettingsError: no such method and no such column.
+        SettingsError: neither a method nor a column.
     """
     check_method(method, rankable(scores))
     by_id = scores.sort("image_id")
@@ -134,7 +132,7 @@ def ranking(scores: pl.DataFrame, method: str, seed: int, diversity_weight: floa
 
 
 def budget_count(budget: str, candidates: int) -> int:
-    """The number of images that "500" or "10%" asks for; a share is of the candidates, rounded, one at least.
+    """The number of images in a budget such as "500" or "10%"; a share of the candidates is rounded, at least 1.
 
     Raises:
         SettingsError: not a number, or outside 1..candidates or 0..100 %.

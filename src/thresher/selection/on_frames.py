@@ -1,4 +1,4 @@
-"""Diversity and choosing from tables of one's own: no run, no files."""
+"""Diversity and selection on your own tables: no run, no files."""
 
 from __future__ import annotations
 
@@ -35,22 +35,21 @@ def diversity(
     *,
     image_ids: Sequence[str] | None = None,
 ) -> Table:
-    """How many objects of how many, and how rare, classes the boxes of each image hold.
+    """Diversity of each image from its boxes: higher for many objects, of many and of rare classes.
 
-    div(x) = Σ_c w_c · log2(1 + n_c(x)), as `thresher score` works it out.
+    div(x) = Σ_c w_c · log2(1 + n_c(x)), as in `thresher score`.
 
     Args:
         boxes: A table (Polars, pandas, Arrow, or a mapping of columns) with a row per box: `image_id`, `class`, and
-            where there are any x0, y0, x1, y1 (shares of the picture, 0..1) and the flags is_group (a crowd counts as
-            five objects), is_depiction and is_inside (do not count). A flag that is absent is unknown.
-        classes: The classes that count; by default all that occur.
-        weights: What each class is worth; by default log((1 + N) / (1 + df)), scaled to mean 1, so that rare classes
-            weigh more.
-        image_ids: All images, so that those without a box are scored too (with 0); by default those with a box.
+            optionally x0, y0, x1, y1 (shares of the image, 0..1) and the flags is_group (a crowd counts as five
+            objects), is_depiction and is_inside (do not count). Missing flags are unknown.
+        classes: Classes of interest. Default: all that occur.
+        weights: Weight of each class. Default: log((1 + N) / (1 + df)), scaled to mean 1: higher for rare classes.
+        image_ids: Ids of all images, including those without boxes, which score 0. Default: images with a box.
 
     Returns:
         A row per image, in the order of the ids: image_id, diversity (0 or more, higher is richer), objects, classes,
-        class_entropy_bits, covered_area (share of the picture under boxes; null without corners).
+        class_entropy_bits, covered_area (share of the image under boxes; null without corners).
 
     Raises:
         DataError: a column is missing, or a box has no image.
@@ -85,30 +84,30 @@ def choose(
     pinned: Collection[str] = (),
     excluded: Collection[str] = (),
 ) -> Table:
-    """Choose images by one or more scores, and say why.
+    """Choose images by one or more scores, with the reasons for each.
 
-    Several scores are joined by the weighted mean of their ranks, since their units differ; ties break by image id, so
-    the choice is a pure function of what is given.
+    Several scores are combined by the weighted mean of their ranks, since their units differ. Ties break by image id,
+    so equal input gives equal output.
 
     Args:
         scores: {"near": …, "rich": …}: each an array or series with one number per image, higher first, or a table
-            (image_id and one more column); or one table with image_id and a column per score. Images without one of
-            the scores (null or NaN) cannot be chosen but by `pinned`.
-        budget: How many: a number (500), or a share of the images that can be chosen ("10%" or 0.1).
-        ids: The images' ids, in the order of the arrays; needed where arrays are given. Without them: "0", "1", ….
-        weights: Of each score, 0 or more; by default all weigh the same.
-        boxes: As `diversity` takes them; needed for quotas, and adds the rare classes that each image brings.
-        quotas: {"bus": 20}: at least so many of the chosen images hold this class, as far as there are any.
+            (image_id and one more column); or one table with image_id and a column per score. Images with a null or NaN
+            score are chosen only if pinned.
+        budget: How many images to choose: a number (500), or a share of the candidates ("10%" or 0.1).
+        ids: Image ids in the order of the arrays. Default: "0", "1", ….
+        weights: Weight of each score, 0 or more. Default: equal weights.
+        boxes: As for `diversity`; needed for quotas, and adds the rare classes of each image to `why`.
+        quotas: {"bus": 20}: choose at least 20 images with this class, if there are as many.
         pinned: Ids that are always chosen.
         excluded: Ids that are never chosen.
 
     Returns:
-        A row per chosen image, rank 1 first: image_id, rank, score (minus the mean rank, so −1 is first by all; null
-        for pinned images that no score ranks), why: its rank by each score, and the rare classes that it brings.
+        A row per chosen image, rank 1 first: image_id, rank, score (minus the mean rank, so −1 is first by all scores;
+        null for pinned images without scores), why (its rank by each score, and its rare classes).
 
     Raises:
-        SettingsError: a budget for which there are too few images, or wishes that ask for more than it.
-        DataError: arrays of other lengths than ids, ids that repeat, or pinned ids that are not there.
+        SettingsError: fewer images than the budget, or quotas and pins that exceed it.
+        DataError: arrays and ids of different lengths, repeated ids, or pinned ids without a row.
 
     >>> near, rich = np.array([0.9, 0.8, 0.1]), np.array([1.0, 3.0, 2.0])
     >>> choose({"near": near, "rich": rich}, 2, ids=["a", "b", "c"]).select("image_id", "rank").rows()
@@ -214,7 +213,7 @@ def _counts(boxes: Any, images: pl.DataFrame) -> pl.DataFrame:
 
 def _quotas(quotas: Mapping[str, int] | None, boxes: Any, counts: pl.DataFrame) -> dict[str, int]:
     if quotas and boxes is None:
-        raise SettingsError("quotas need boxes: they say which images hold a class.")
+        raise SettingsError("quotas need boxes, which show the classes in each image. Give boxes = TABLE.")
     return parsed_quotas(as_type(quotas or {}, QUOTAS, "quotas"), counts.drop("image_id").columns)
 
 

@@ -1,4 +1,4 @@
-"""Which images are nearly the same, by the cosine of their pooled vectors: to be taken once, or not at all."""
+"""Near-duplicate images, by the cosine of their pooled vectors."""
 
 from __future__ import annotations
 
@@ -8,23 +8,22 @@ from jaxtyping import Bool, Float, Int64
 from thresher.errors import SettingsError
 from thresher.vectors import nearest_rows, unit_length
 
-#: Rows whose cosines with all others are in memory at once (51 MB for 100,000), and pairs kept at most: more are no
-#: near-duplicates.
+#: Rows whose cosines with all others are in memory at once (51 MB for 100,000 images), and the maximum number of pairs.
 _BLOCK, _MOST_PAIRS = 128, 20_000_000
 
 
 def near_duplicates(vectors: Float[np.ndarray, "n c"], cosine: float) -> Int64[np.ndarray, " n"]:
-    """The cluster of each image: the first row that it is joined to; its own row where it is like no other.
+    """The cluster of each image, numbered by its first row; an image without near-duplicates has its own row number.
 
-    Two images are joined where their cosine is `cosine` or more, and clusters are what is joined by any chain of
-    those, so that two of a long one may be less alike (single linkage, ours: frames of a drive are such chains).
+    Single linkage (ours): images with a cosine of at least `cosine` are joined, also through others. Two images of a
+    long chain, such as the frames of a drive, may thus be less similar than `cosine`.
 
     Args:
-        vectors: Of any length but 0; an image whose vector is 0 is like no other.
+        vectors: Any length; a zero vector has no near-duplicates.
         cosine: Above 0, at most 1.
 
     Raises:
-        SettingsError: it joins more pairs than near-duplicates ever are.
+        SettingsError: more than 20 million pairs are joined.
 
     >>> near_duplicates(np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.01]]), 0.99).tolist()
     [0, 1, 0]
@@ -46,7 +45,7 @@ def near_duplicates(vectors: Float[np.ndarray, "n c"], cosine: float) -> Int64[n
         if pairs > _MOST_PAIRS:
             raise SettingsError(
                 f"duplicate_cosine = {cosine}: joins more than {_MOST_PAIRS:,} pairs of images. Raise it (0.95 finds "
-                "the same photo compressed or cropped anew)."
+                "the same photo re-encoded or re-cropped)."
             )
     first, second = np.concatenate([*firsts, []]).astype(np.int64), np.concatenate([*seconds, []]).astype(np.int64)
     graph = coo_array((np.ones(len(first), np.int8), (first, second)), shape=(len(unit), len(unit)))
@@ -58,7 +57,7 @@ def near_duplicates(vectors: Float[np.ndarray, "n c"], cosine: float) -> Int64[n
 def like_any(
     vectors: Float[np.ndarray, "n c"], others: Float[np.ndarray, "m c"], cosine: float
 ) -> Bool[np.ndarray, " n"]:
-    """Whether the cosine of each image with any of the others is `cosine` or more: does the pool hold the target?"""
+    """Whether each image has a cosine of at least `cosine` with any of the others."""
     if not len(others):
         return np.zeros(len(vectors), bool)
     found: Bool[np.ndarray, " n"] = nearest_rows(vectors, others)[1][:, 0] >= cosine

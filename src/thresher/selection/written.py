@@ -1,4 +1,4 @@
-"""A budget, quotas and lists as people write them, brought to the one form in which a run's manifest keeps them."""
+"""Parsers of budgets, quotas and lists, into the form stored in a run's manifest."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from thresher.settings import Given, Reading, items_of
 
 
 def budget_text(written: Any) -> str:
-    """A budget as the manifest keeps it: "500", or "10%" of what can be chosen.
+    """A budget as stored in the manifest: "500", or "10%" of the candidates.
 
     Whole numbers are images; a number with a point, from 0 to 1, is a share.
 
@@ -41,7 +41,7 @@ def _if(valid: bool, text: str) -> str:
 
 
 def quota_texts(written: Any) -> tuple[str, ...]:
-    """Quotas as the manifest keeps them: "bus=20" for each class.
+    """Quotas as stored in the manifest: "bus=20" per class.
 
     Raises:
         ValueError: neither texts nor a mapping of classes to whole numbers.
@@ -61,10 +61,10 @@ def _count(written: Any) -> int:
 
 
 def comma_separated(written: Any) -> tuple[str, ...]:
-    """Texts, each once; commas within one part it.
+    """Unique texts; each is split at commas.
 
     Raises:
-        ValueError: something else than texts.
+        ValueError: not texts.
 
     >>> comma_separated("layout,random"), comma_separated(["layout", "random,layout"])
     (('layout', 'random'), ('layout', 'random'))
@@ -74,10 +74,10 @@ def comma_separated(written: Any) -> tuple[str, ...]:
 
 
 def budget_texts(written: Any) -> tuple[str, ...]:
-    """Several budgets, with commas between them or as a list.
+    """Several budgets, separated by commas or as a list.
 
     Raises:
-        ValueError: one of them is no budget.
+        ValueError: one of them is not a budget.
 
     >>> budget_texts((100, 0.1)), budget_texts("3%, 10%")
     (('100', '10%'), ('3%', '10%'))
@@ -95,7 +95,7 @@ def _texts(written: Any) -> tuple[str, ...]:
 
 
 _BUDGET = "a number of images (500) or a share of them (10% or 0.1)"
-#: How a budget and quotas are read, for `settings.as_type`.
+#: Types of a budget and of quotas, for `settings.as_type`.
 BUDGET = Annotated[str, Reading(budget_text, _BUDGET)]
 QUOTAS = Annotated[tuple[str, ...], Reading(quota_texts, 'CLASS=NUMBER, such as bus=20, or {"bus": 20}')]
 Budget = Given[BUDGET, int | float]
@@ -105,6 +105,6 @@ Budgets = Given[
 ]
 Quotas = Given[QUOTAS, str | Iterable[str] | Mapping[str, int]]
 Names = Given[
-    Annotated[tuple[str, ...], Reading(comma_separated, "names with commas between them, or a list of names")],
+    Annotated[tuple[str, ...], Reading(comma_separated, "names separated by commas, or a list of names")],
     str | Iterable[str],
 ]

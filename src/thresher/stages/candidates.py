@@ -1,4 +1,4 @@
-"""What `select` chooses from: gathered once from a run, and the same whatever is chosen."""
+"""The input of `select`, read once from a run and independent of most of its settings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from thresher.run.opened import OpenedRun
 from thresher.selection.diversity import ClassFrequencies
 from thresher.selection.redundancy import like_any, near_duplicates
 
-#: The cluster of what is nearly the same as an image of the target.
+#: Cluster number of near-duplicates of a target image.
 LIKE_TARGET = -1
 
 
@@ -32,14 +32,14 @@ class Candidates:
     classes: tuple[str, ...]
     """The classes of interest."""
     clusters: pl.DataFrame | None = None
-    """image_id and cluster of the pool's near-duplicates (`clusters_of`), where they are asked for."""
+    """image_id and cluster of near-duplicates in the pool (`clusters_of`); None if they are not dropped."""
 
 
 def candidates_of(opened: OpenedRun, duplicate_cosine: float = 0.0) -> Candidates:
     """Everything `select` needs to choose.
 
     Raises:
-        DataError: score has not run, or embed where near-duplicates are to be left out.
+        DataError: score has not run, or, if near-duplicates are dropped, embed has not.
         SettingsError: as `clusters_of`.
     """
     return Candidates(
@@ -53,11 +53,11 @@ def candidates_of(opened: OpenedRun, duplicate_cosine: float = 0.0) -> Candidate
 
 
 def clusters_of(opened: OpenedRun, cosine: float) -> pl.DataFrame:
-    """image_id and cluster of the pool's images that embed could read; near-duplicates of the target: `LIKE_TARGET`.
+    """image_id and cluster of the embedded pool images; near-duplicates of a target image have `LIKE_TARGET`.
 
     Raises:
         DataError: embed has not run.
-        SettingsError: the cosine joins more images than near-duplicates ever are.
+        SettingsError: the cosine is too low and joins too many images.
     """
     ids, vectors = opened.vectors(opened.pool)
     _, target = opened.vectors(opened.target)

@@ -30,32 +30,32 @@ from thresher.run.perform import StageResult, Track, file_digest, perform, untra
 from thresher.settings import OptionalPath, converted, younger
 from thresher.workers.settings import EngineSettings
 
-#: Images tried by a dry run to tell how long the whole will take.
+#: Number of images that a dry run times.
 _TIMED_IMAGES = 8
-#: What a worker holds in memory: Python, torch, onnxruntime, the network and a decoded image.
+#: Memory of a worker: Python, torch, onnxruntime, the network and a decoded image.
 _WORKER_BYTES = 500_000_000
-#: Small sets are cut into at least this many shards, so that there is work for every processor.
+#: Small sets have at least this many shards, unless they would be smaller than this many images each.
 _FEWEST_SHARDS, _FEWEST_IMAGES = 32, 16
 
 
 @converted
 @dataclass(frozen=True)
 class EmbedSettings(BackboneSettings):
-    """How images become slices."""
+    """How each image becomes a grid of feature vectors (slices), and how these are projected and stored."""
 
     width: int = 64
-    """d, the numbers kept of each slice: the first axes of a PCA."""
+    """Dimensions kept of each slice (d): the first axes of a PCA over slices of target and pool."""
     projection_images: int = 512
-    """The PCA is fitted on this many images of the target and as many of the pool."""
+    """The PCA is fitted on at most this many images of the target and as many of the pool."""
     shard_images: int = 512
-    """Images in one file of slices, at most: what a broken-off worker may have to do again."""
+    """Maximum number of images per shard (one file of slices); an interrupted worker repeats at most one shard."""
     seed: int = 0
-    """Seed of the draw of images for the PCA."""
+    """Seed of the random sample of images for the PCA."""
     vectors: OptionalPath = younger(None)
-    """Your own embeddings in place of the backbone's: Parquet with image_id and a column of lists (or a column per
-    number), or .npy with `ids`; a vector, or a grid of h × w vectors, per image. Each is scaled to unit length."""
+    """Your own embeddings instead of the backbone's: Parquet with image_id and a column of lists (or one column per
+    dimension), or .npy with `ids`. One vector or a grid of h × w vectors per image; each is scaled to unit length."""
     ids: OptionalPath = younger(None)
-    """For .npy: a file with the image ids in the array's order, one a line (.txt), or in a column image_id (.csv)."""
+    """For .npy: file with the image ids in the order of the array: one per line (.txt) or in column image_id (.csv)."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work.
@@ -68,7 +68,7 @@ class EmbedSettings(BackboneSettings):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} = {getattr(self, name)}: expected 1 or more.")
         if self.ids is not None and self.vectors is None:
-            raise SettingsError(f"ids = '{self.ids}': these name the rows of vectors = FILE.npy, which is not given.")
+            raise SettingsError(f"ids = '{self.ids}': only used with vectors = FILE.npy. Give both or neither.")
 
 
 def embed(
@@ -80,32 +80,34 @@ def embed(
     dry_run: bool = False,
     track: Track[Any] = untracked,
 ) -> StageResult:
-    """Run every image of the index through the backbone and keep its projected slices.
+    """Run every image of the index through the backbone and store its projected slices.
 
-    Shards that are there already, made from the same inputs, are kept: a broken-off run goes on where it was.
+    Shards that exist already and were made from the same inputs are kept, so an interrupted run continues.
 
     Args:
         run: The run, or the path of its folder.
-        engine: Who does it; changes no result.
-        shard: "I/N": make only the shards that are the I-th of N jobs' (I from 1), for many machines without a
-            cluster; 0/N prepares what they share. When all have ended, `merge` completes the stage.
+        engine: Where the workers run; changes no result.
+        shard: "I/N": only the shards of job I of N (I from 1), for many machines without a cluster. Run 0/N first: it
+            fits the projection that all jobs share. Once all jobs are done, `merge` completes the stage.
+        dry_run: Only estimate images, bytes, memory and time.
+        track: Wraps an iterable to show progress.
 
     Raises:
-        SettingsError: the backbone or its weights are not to be had, the optional part `embed` is not installed, or
+        SettingsError: the backbone or its weights are not available, the optional part `embed` is not installed, or
             `shard` is not I/N.
-        DataError: no index, or not one readable image in the target.
+        DataError: index has not run, or no image of the target can be read.
     """
     run, settings, engine = as_run(run), settings or EmbedSettings(), engine or EngineSettings()
     images = _indexed(run)
     job, jobs = _job(shard)
     if settings.vectors is not None:
         if shard:
-            raise SettingsError(f"shard = '{shard}': your own vectors are read in one go. Leave it out.")
+            raise SettingsError(f"shard = '{shard}': cannot be combined with vectors. Leave it out.")
         return _embed_given(run, settings, Path(settings.vectors), images, dry_run, track)
     if absent := extras.missing("embed"):
         raise SettingsError(
             f"embed needs {', '.join(absent)}: pip install 'thresher[embed]' "
-            "(or give your own embeddings: embed RUN --vectors FILE)"
+            f"(or use your own embeddings: `thresher embed {run.folder} --vectors FILE`)"
         )
     if dry_run:
         backbone_digest(settings)
@@ -114,7 +116,7 @@ def embed(
 
     def make(job: int, jobs: int) -> list[Task]:
         drawn = _drawn(images, settings)
-        # A folder for each process: jobs that start side by side each draw the same sample.
+        # A folder per process: concurrent jobs each compute the same sample.
         folder = run.folder.absolute() / f"samples-{os.uname().nodename}-{os.getpid()}"
         try:
             with workers(worker_settings(run, settings, drawn), engine) as work:
@@ -128,7 +130,7 @@ def embed(
         return mine
 
     if shard:
-        # No lock: the jobs of an array work side by side, each on files of its own.
+        # No lock: the jobs of an array run concurrently, each on its own files.
         mine = make(job, jobs)
         summary = {"shard": shard, "shards": len(mine), "images": sum(len(task.images) for task in mine)}
         return StageResult("embed", "done", summary, sum(len(shard_problems(Path(task.path))) for task in mine))
@@ -143,13 +145,13 @@ def embed(
 def _embed_given(
     run: Run, settings: EmbedSettings, vectors: Path, images: pl.DataFrame, dry_run: bool, track: Track[Any]
 ) -> StageResult:
-    """The stage with vectors that were made elsewhere."""
+    """The stage with the user's own vectors."""
     ids = Path(settings.ids) if settings.ids else None
     inputs = {"images": file_digest(run.images), "vectors": digest_of(vectors, ids)}
     given = given_vectors(vectors, ids)
-    told = {"vectors": len(given.rows), "vectors_not_in_index": len(given.rows) - known_here(given, images)}
+    counts = {"vectors": len(given.rows), "vectors_not_in_index": len(given.rows) - known_here(given, images)}
     if dry_run:
-        return StageResult("embed", "planned", {"images": images.height, **told, "channels": given.channels})
+        return StageResult("embed", "planned", {"images": images.height, **counts, "channels": given.channels})
 
     def work() -> tuple[dict[str, Any], int]:
         fingerprint = _projection_print(settings, inputs)
@@ -157,19 +159,19 @@ def _embed_given(
         tasks = _tasks(run, settings, images, inputs)
         write_given(run, given, images, tasks, track)
         summary, failed = _finish(run, images, tasks)
-        return summary | told, failed
+        return summary | counts, failed
 
     return perform(run, "embed", settings, inputs, _outputs(run), work)
 
 
 def merge(run: AnyRun, settings: EmbedSettings | None = None) -> StageResult:
-    """Complete the embed stage from the shards that jobs made apart (`embed` with `shard`), once all are there.
+    """Complete the embed stage once all jobs of `embed` with `shard` are done.
 
     Args:
-        settings: Those that the jobs had.
+        settings: The same settings as for the jobs.
 
     Raises:
-        DataError: shards are missing or were made from other inputs; names them and the jobs to run again.
+        DataError: shards are missing or were made from other inputs; lists them and how to find their jobs.
     """
     run, settings = as_run(run), settings or EmbedSettings()
     images, inputs = _indexed(run), _inputs(run, settings)
@@ -177,14 +179,18 @@ def merge(run: AnyRun, settings: EmbedSettings | None = None) -> StageResult:
     def work() -> tuple[dict[str, Any], int]:
         _sweep_samples(run)
         if not projection_is_current(run.projection, _projection_print(settings, inputs)):
-            raise DataError(f"{run.projection}: not there, or from other images or settings. Run embed --shard 0/N.")
+            raise DataError(
+                f"{run.projection}: missing, or made from other images or settings. "
+                f"Run `thresher embed {run.folder} --shard 0/N …` first."
+            )
         tasks = _tasks(run, settings, images, inputs)
         missing = [task.number for task in tasks if not shard_is_current(Path(task.path), task.fingerprint)]
         if missing:
             shown = ", ".join(map(str, missing[:20])) + (" …" if len(missing) > 20 else "")
             raise DataError(
                 f"{run.slices}: {len(missing)} of {len(tasks)} shards are missing or were made from other inputs "
-                f"(numbers {shown}; shard s belongs to job s mod N + 1). Run those jobs again, then merge."
+                f"(numbers {shown}; shard s belongs to job s mod N + 1). Run those jobs again "
+                f"(`thresher embed {run.folder} --shard I/N …`), then `thresher merge {run.folder} …`."
             )
         return _finish(run, images, tasks)
 
@@ -192,7 +198,7 @@ def merge(run: AnyRun, settings: EmbedSettings | None = None) -> StageResult:
 
 
 def _sweep_samples(run: Run) -> None:
-    """Remove what processes that were killed left behind; nobody else works on the run now."""
+    """Remove samples left by killed processes; the lock excludes running ones."""
     for folder in run.folder.glob("samples-*"):
         shutil.rmtree(folder)
 
@@ -202,7 +208,7 @@ def _job(shard: str) -> tuple[int, int]:
         return 1, 1
     job, _, jobs = shard.partition("/")
     if not (job.isdigit() and jobs.isdigit() and 0 <= int(job) <= int(jobs) and int(jobs) > 0):
-        raise SettingsError(f"shard = '{shard}': expected I/N, as 3/8: the third of eight jobs; 0/8 only prepares.")
+        raise SettingsError(f"shard = '{shard}': expected I/N, such as 3/8 (job 3 of 8) or 0/8 (the projection only).")
     return int(job), int(jobs)
 
 
@@ -228,7 +234,7 @@ def _projection_print(settings: EmbedSettings, inputs: dict[str, str]) -> str:
 
 
 def _tasks(run: Run, settings: EmbedSettings, images: pl.DataFrame, inputs: dict[str, str]) -> list[Task]:
-    """A task per shard, the same however many workers or jobs there are."""
+    """A task per shard, independent of the number of workers and jobs."""
     source = inputs.get("vectors") or inputs["backbone"]
     shaped_by = hashlib.sha256((source + file_digest(run.projection)).encode()).hexdigest()
     listed = _listed(images)
@@ -266,7 +272,7 @@ def _projected(
     work: Work,
     track: Track[Any],
 ) -> list[str]:
-    """Fit the projection unless it is there; the files of the images that went through the network for it."""
+    """Fit the projection unless it is current; returns the files with the sampled images' slices."""
     fingerprint = _projection_print(settings, inputs)
     if projection_is_current(run.projection, fingerprint):
         return []
@@ -282,7 +288,7 @@ def _projected(
         sides.append([task.path for task in tasks])
     target, pool = (sampled_slices(paths) for paths in sides)
     if target is None:
-        raise DataError("embed: not one of the target's sampled images could be read. Are the paths right?")
+        raise DataError(f"{run.folder}: no sampled image of the target can be read. Check the paths in {run.images}.")
     save_projection(fit_projection(target, pool, settings.width), run.projection, fingerprint)
     return [path for paths in sides for path in paths]
 
@@ -299,7 +305,7 @@ def _finish(run: Run, images: pl.DataFrame, tasks: Sequence[Task]) -> tuple[dict
     run.add_problems("embed", tables.from_rows(problems, tables.PROBLEMS))
     target = images.filter(pl.col("role") == "target").join(pooled, on="image_id", how="semi")
     if target.is_empty():
-        raise DataError("embed: no image of the target could be read; see problems.parquet.")
+        raise DataError(f"{run.folder}: no image of the target could be read. The reasons are in {run.problems}.")
     summary = {
         "images_indexed": images.height,
         "images_embedded": pooled.height,
@@ -314,7 +320,7 @@ def _finish(run: Run, images: pl.DataFrame, tasks: Sequence[Task]) -> tuple[dict
 
 
 def _plan(run: Run, settings: EmbedSettings, images: pl.DataFrame, engine: EngineSettings) -> dict[str, Any]:
-    """What embed would take, from running a few images."""
+    """Estimates for a dry run, from timing a few images."""
     rows = [number * images.height // _TIMED_IMAGES for number in range(min(_TIMED_IMAGES, images.height))]
     run.folder.mkdir(parents=True, exist_ok=True)
     worker = Worker(worker_settings(run, settings, [_listed(images[rows])]))

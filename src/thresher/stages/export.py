@@ -26,24 +26,24 @@ def export(
     pool: bool = False,
     dry_run: bool = False,
 ) -> StageResult:
-    """Write a selection in the given format; where there is a reader of the format, it reads back the same table.
+    """Write a selection in the given format; `index` reads the same images and boxes back, if it reads the format.
 
     Args:
-        name: The selection's name.
-        format: What to write.
-        out: File (csv, txt, parquet, atlas) or folder (all others) to write.
-        images: Link the image files, copy them (atlas: small ones), or only name them, for formats that hold images.
-        pool: For atlas: write the images of the pool that were not chosen as well.
+        name: Name of the selection.
+        format: Format of the export.
+        out: File (csv, txt, parquet, atlas) or folder (other formats) to write.
+        images: link, copy or leave out (none) the image files, in formats that hold images (atlas: copies thumbnails).
+        pool: Also write the pool images that were not chosen (atlas only).
 
     Raises:
-        SettingsError: no such selection or format, or a format that cannot hold the pool.
-        DataError: `out` holds something that thresher did not write, or the selection was not finished.
+        SettingsError: unknown selection or format, or a format that cannot hold the pool.
+        DataError: `out` holds files that thresher did not write, or select did not finish.
     """
     run = as_run(run)
     if format not in FORMATS:
         raise SettingsError(f"format '{format}': unknown. Known: {', '.join(FORMATS)}.")
     if pool and format not in WITH_POOL:
-        raise SettingsError(f"pool: format '{format}' holds the chosen images alone. Use {', '.join(WITH_POOL)}.")
+        raise SettingsError(f"pool: format '{format}' can only hold the chosen images. Use {', '.join(WITH_POOL)}.")
     opened = OpenedRun(run)
     chosen = opened.selection(name)
     if dry_run:
@@ -52,7 +52,7 @@ def export(
     settings = opened.settings_of(f"select:{name}")
     if not settings:
         raise DataError(
-            f"selection '{name}': {run.manifest} does not say how it was made. "
+            f"selection '{name}': {run.manifest} has no record of it. "
             f"Run `thresher select {run.folder} --name {name} …` again first."
         )
     method = settings["method"]
@@ -76,13 +76,13 @@ def _beside(chosen: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
 
 
 def _and_pool(opened: OpenedRun, chosen: pl.DataFrame) -> pl.DataFrame:
-    """The chosen and behind them, without rank, score and reason, the images of the pool that were scored and not."""
+    """The chosen images, then the other scored images of the pool, without rank, score and reason."""
     scored = opened.images.join(opened.scores.select("image_id"), on="image_id", how="semi")
     return pl.concat([chosen, scored.join(chosen, on="image_id", how="anti")], how="diagonal")
 
 
 def _with_places(opened: OpenedRun, chosen: pl.DataFrame) -> pl.DataFrame:
-    """The same with each image's pooled vector and, where insight has drawn its map, the place in it."""
+    """With each image's pooled vector and, if insight has run, its coordinates in the map."""
     vectors = opened.pooled.select("image_id", pl.col("vector").cast(pl.List(pl.Float32)))
     chosen = _beside(chosen, vectors)
     drawn = opened.run.insight / "map.parquet"

@@ -43,21 +43,21 @@ from thresher.settings import converted
 from thresher.stages.plan import Plan, fit_plan
 from thresher.vectors import random_rows
 
-#: Parts that the target is cut into to choose K: each is held out once.
+#: Cross-validation folds to choose K.
 _FOLDS = 3
 
 
 @converted
 @dataclass(frozen=True)
 class FitSettings(MixtureSettings, QuerySettings):
-    """How target and pool are modelled: the mixture that the paper scores by, and what the other scorers need."""
+    """Models of target and pool: the Gaussian mixture of the paper, and those of the other scores."""
 
     slice_directions: int = 32
-    """Components of the von Mises–Fisher mixture of slices."""
+    """Components of the von Mises–Fisher mixture of slices (score sphere)."""
     pooled_directions: int = 4
-    """Components of the von Mises–Fisher mixture of pooled vectors; fewer if the target has fewer images."""
+    """Components of the von Mises–Fisher mixture of pooled vectors (score pooled_sphere), at most one per image."""
     pool_images: int = 100_000
-    """Pool images, drawn at random, that the layout's query and the pool's own mixture are learnt from."""
+    """Number of random pool images that the layout query and the pool's mixture (score ratio) are fitted on."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work.
@@ -75,7 +75,7 @@ class FitSettings(MixtureSettings, QuerySettings):
 def fit(
     run: AnyRun, settings: FitSettings | None = None, *, dry_run: bool = False, track: Track[Any] = untracked
 ) -> StageResult:
-    """Fit the mixture to the slices of the target's images, and what else the scorers need to know.
+    """Fit the mixture to the slices of the target's images, and the models of the other scores.
 
     Raises:
         DataError: embed has not run, or the target has fewer slices than components.
@@ -129,7 +129,7 @@ def fit(
 
 
 def _plan(run: Run, settings: FitSettings, target: int, images: int) -> Plan:
-    """Each K is tried on every fold; the chosen one is fitted to target and pool and, held out, once per fold."""
+    """Estimates: each K is fitted on every fold, the chosen one to target, pool and once more per fold."""
     tried = sum(CANDIDATES) * _FOLDS if settings.components == "auto" else 0
     chosen = max(CANDIDATES) if settings.components == "auto" else int(settings.components)
     fits = tried + chosen * (2 + _FOLDS) + settings.slice_directions / 8
@@ -140,11 +140,11 @@ def _plan(run: Run, settings: FitSettings, target: int, images: int) -> Plan:
 def _fitted(
     run: Run, block: SliceBlock, components: int, settings: MixtureSettings, rng: np.random.Generator
 ) -> tuple[Fit, int]:
-    """The fit, and how many slices it was made on."""
+    """The fit, and the number of slices that it used."""
     if settings.data == "sample":
         slices = random_rows(block.slices, settings.max_slices, rng).astype(np.float32)
         return fit_mixture(slices, components, settings, rng), len(slices)
-    # Stepwise EM forgets, so that its blocks must not come in the order of the drives they were recorded on.
+    # Stepwise EM weights recent blocks more, so shards must not come in the order of recording.
     order = rng.permutation(len(shard_files(run.slices))).tolist() if settings.data == "stepwise" else None
     wanted = set(block.image_ids)
     fit_all = fit_stepwise if settings.data == "stepwise" else fit_blocks
@@ -154,7 +154,7 @@ def _fitted(
 def _fitted_scorers(
     run: Run, target: SliceBlock, pool: set[str], fitted: Fit, settings: FitSettings, rng: np.random.Generator
 ) -> FittedScorers:
-    """What the scorers need besides the mixture: models of the pool and on the sphere, the layout's query, folds."""
+    """The other models of the scorers: mixtures of the pool and on the sphere, layout query, held-out similarity."""
     projection = load_projection(run.projection)
     origin = origin_of(projection.mean, projection.axes)
     slices = random_rows(target.slices, settings.max_slices, rng).astype(np.float32)
@@ -195,7 +195,7 @@ def _pool_sample(
 
 
 def _write_description(fitted: Fit, tried: list[TriedK], run: Run) -> None:
-    """How the mixture came about, as JSON beside it."""
+    """Write mixture.json: how the mixture was fitted, and each K tried."""
     description = {
         "components": len(fitted.mixture.weights),
         "covariance": fitted.mixture.covariance,

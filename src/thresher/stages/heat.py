@@ -1,4 +1,4 @@
-"""Which parts of an image look like the target, on demand: its slices, the run's mixture, one scale for all images."""
+"""Heat maps on demand: log p of each slice of an image under the target's mixture, on one colour scale per run."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from thresher.features.shards import has_grid, slices_of
 from thresher.run.folder import Run
 from thresher.run.opened import OpenedRun
 
-#: The scale is of so many of the target's images, where insight has not measured it.
+#: Number of target images that set the colour scale if insight has not run.
 _SCALE_IMAGES, _SEED = 200, 0
 
 
-#: Why there is no heat map of a run whose images were given as one vector each.
+#: Error for runs that have one vector per image instead of grids.
 NO_GRID = (
-    "heat maps: this run has one vector per image (embed --vectors), so nothing is known of an image's parts. "
-    "Embed with the backbone, or with grids of vectors, to see them."
+    "heat maps need a grid of vectors per image; this run has one vector per image (embed --vectors). "
+    "Embed with the backbone, or with grids of vectors."
 )
 
 
 class HeatMaps:
-    """Heat maps on demand: the run's mixture, kept in memory, and log p of single images' slices."""
+    """Heat maps of single images; keeps the run's mixture in memory."""
 
     def __init__(self, opened: OpenedRun) -> None:
         """Read the mixture.
@@ -42,10 +42,10 @@ class HeatMaps:
         self._run = opened.run
         self._mixture: Mixture = load_mixture(self._run.mixture)
         self.scale: HeatScale = _held_out_scale(self._run) or _fitted_scale(opened, self._mixture)
-        """The log-densities between which colours tell images apart."""
+        """Range of log-densities of the colour scale, in nats."""
 
     def heat(self, image_id: str, path: Path) -> Image.Image:
-        """The image, and beside it log p of each of its slices.
+        """The image beside its heat map: log p of each slice.
 
         Raises:
             DataError: it has no slices, or its pixels cannot be read.
@@ -55,10 +55,10 @@ class HeatMaps:
         return heat_map(rgb_image(path), density, self.scale, title, image_id)
 
     def densities(self, image_ids: set[str]) -> dict[str, Float[np.ndarray, "h w"]]:
-        """Log p of each slice, in nats, of those of the images that have slices.
+        """Log p of each slice, in nats, by image id; images without slices are left out.
 
         Raises:
-            DataError: none of them has.
+            DataError: none of the images has slices.
         """
         block = slices_of(self._run.slices, image_ids)
         values = log_density(self._mixture, block.slices)
@@ -67,7 +67,7 @@ class HeatMaps:
 
 
 def mixture_fits(run: Run, image_ids: set[str]) -> bool:
-    """Whether the run has a mixture of slices as wide as those that these images have; embed may have run since fit."""
+    """Whether the mixture has the dimension of the images' slices; not if embed ran again since fit."""
     if not image_ids or not run.mixture.is_file():
         return False
     width = slices_of(run.slices, {min(image_ids)}).slices.shape[1]
@@ -75,7 +75,7 @@ def mixture_fits(run: Run, image_ids: set[str]) -> bool:
 
 
 def _held_out_scale(run: Run) -> HeatScale | None:
-    """Insight's: of the target's held-out slices."""
+    """The scale that insight measured on the target's held-out slices, if it has run."""
     path = run.insight / "summary.json"
     if not path.is_file():
         return None
@@ -83,9 +83,9 @@ def _held_out_scale(run: Run) -> HeatScale | None:
 
 
 def _fitted_scale(opened: OpenedRun, mixture: Mixture) -> HeatScale:
-    """Of target slices that the mixture was fitted to, which it finds a little likelier than others."""
+    """The scale of slices that the mixture was fitted to, which are a little likelier than held-out ones."""
     ids = opened.target["image_id"].sort()
     drawn = ids.gather(np.sort(np.random.default_rng(_SEED).permutation(len(ids))[:_SCALE_IMAGES]))
     if not len(drawn):
-        raise DataError(f"{opened.run.folder}: the target has no images.")
+        raise DataError(f"{opened.run.folder}: the target has no images. Run `thresher index` with another --target.")
     return heat_scale(log_density(mixture, slices_of(opened.run.slices, set(drawn)).slices))

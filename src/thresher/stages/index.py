@@ -29,25 +29,25 @@ from thresher.run.perform import StageResult, Track, file_digest, folder_digest,
 from thresher.settings import Given, OptionalPath, Texts, converted, default, required
 from thresher.stages.plan import index_plan
 
-#: Problems that cost a whole image.
+#: Problems that leave out a whole image.
 IMAGE_PROBLEMS = ("image_missing", "image_unreadable", "duplicate_id", "name_not_utf8", "archive_broken")
 
 
 @converted
 @dataclass(frozen=True)
 class IndexSettings:
-    """What is the target, what is the pool, and how their labels are to be understood."""
+    """Sources of the target and the pool, and how their labels map to classes."""
 
     target: Texts = required()
-    """Where the domain lies: [NAME=]FORMAT:ROOT[#SPLIT]. May be repeated."""
+    """Images of your domain, as [NAME=]FORMAT:ROOT[#SPLIT]. May be repeated."""
     pool: Texts = default(())
-    """Where the images to choose from lie, in the same form. May be repeated."""
+    """Images to choose from, as [NAME=]FORMAT:ROOT[#SPLIT]. May be repeated."""
     taxonomy: Given[str, Path] = default("cityscapes")
-    """Target classes: a built-in name (cityscapes, camvid) or a TOML file."""
+    """Classes of the segmentation: a built-in name (cityscapes, camvid) or a TOML file."""
     label_map: OptionalPath = default(None)
-    """TOML file that says what source labels mean, over and above the taxonomy."""
+    """TOML file that maps labels of the sources to classes, in addition to the taxonomy."""
     limit: int | None = None
-    """Keep at most this many images of each source, evenly spread: for a quick look."""
+    """Keep at most this many images per source, evenly spread over the sorted image ids. Default: all."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work.
@@ -56,17 +56,17 @@ class IndexSettings:
             SettingsError: no target, or a limit below 1.
         """
         if not self.target:
-            raise SettingsError("index: no target. Give at least one, as FORMAT:ROOT[#SPLIT].")
+            raise SettingsError("index: no target. Run `thresher index RUN --target FORMAT:ROOT[#SPLIT] …`.")
         if self.limit is not None and self.limit < 1:
             raise SettingsError(f"limit = {self.limit}: expected 1 or more.")
 
 
 def index(run: AnyRun, settings: IndexSettings, *, dry_run: bool = False, track: Track[Any] = untracked) -> StageResult:
-    """Read all sources into tables; no image is opened unless its boxes need its size.
+    """Read all sources into tables; an image is opened only where its boxes need its size in pixels.
 
     Raises:
         SettingsError: a source, taxonomy or label map cannot be understood.
-        DataError: a source cannot be read, or one image belongs to target and pool both.
+        DataError: a source cannot be read, or two images have the same id.
     """
     run = as_run(run)
     sources = parsed_sources(settings.target, settings.pool)
@@ -134,7 +134,7 @@ def _write(
     ).sort("image_id")
     _no_image_twice(images)
     boxes = pl.concat([boxes for boxes, _ in mapped])
-    if not _in_order(found):  # sorting takes twice the room of the boxes; big sets come in the order of their ids
+    if not _in_order(found):  # sorting needs twice the memory of the boxes; large sets are sorted by id already
         boxes = boxes.sort(["image_id", "y0", "x0", "y1", "x1", "label"])
     labels = _summed(pl.concat([labels for _, labels in mapped]))
     masks = pl.concat([d.masks for d in found]).sort("image_id")
@@ -151,21 +151,22 @@ def _write(
 
 
 def _in_order(found: list[Dataset]) -> bool:
-    """Whether the boxes of all sources, one after the other, are in the order of their images' ids."""
+    """Whether the concatenated boxes of all sources are sorted by image id."""
     ids = [dataset.boxes["image_id"] for dataset in found if dataset.boxes.height]
     borders = [(before[-1], after[0]) for before, after in itertools.pairwise(ids)]
     return all(part.is_sorted() for part in ids) and all(before <= after for before, after in borders)
 
 
 def _no_image_twice(images: pl.DataFrame) -> None:
-    """Refuse a table, sorted by image_id, in which one stands twice."""
+    """Refuse a table, sorted by image_id, in which an id repeats."""
     again = images["image_id"] == images["image_id"].shift()
     repeated = images.filter((again | again.shift(-1)).fill_null(False))
     if repeated.height:
         first = repeated.row(0, named=True)
         raise DataError(
-            f"index: {repeated.height} images are named twice, the first '{first['image_id']}' ({first['path']}). "
-            "Is one folder both target and pool? Name its splits (#train), or name the sources (NAME=FORMAT:ROOT)."
+            f"index: {repeated.height} images share an id with another one, first '{first['image_id']}' "
+            f"({first['path']}). If target and pool read the same folder, give each a split (FORMAT:ROOT#SPLIT); "
+            "if not, give each source a name (NAME=FORMAT:ROOT)."
         )
 
 

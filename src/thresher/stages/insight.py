@@ -1,4 +1,4 @@
-"""insight: slices, mixture, pooled vectors and scores → tables, charts and pictures of what the mixture learnt."""
+"""insight: slices, mixture, pooled vectors and scores → tables, charts and pictures of the mixture's components."""
 
 from __future__ import annotations
 
@@ -42,24 +42,24 @@ _CHARTS = ("components_tried", "components", "similarities", "map")
 @converted
 @dataclass(frozen=True)
 class InsightSettings:
-    """What is looked at, and how closely."""
+    """Sizes of the samples and pictures of `insight`."""
 
     pool_images: int = 2000
-    """Component shares, similarities and the domain gap look at this many pool images, drawn at random."""
+    """Number of random pool images for the component shares, similarities and domain gap."""
     map_images: int = 2000
-    """t-SNE places at most this many images: half of them the target's, if it has so many."""
+    """Maximum number of images in the t-SNE map; half are target images, if there are enough."""
     slices_per_component: int = 8
-    """Crops drawn for each component, each from another image."""
+    """Crops drawn per component, each from a different image."""
     heat_maps: int = 4
-    """Heat maps of this many images each: the pool's best, median and worst by similarity."""
+    """Heat maps drawn of each of the best, median and worst pool images by similarity. 0 = none."""
     heat_ids: Texts = default(())
-    """Image ids, of target or pool, that get a heat map besides."""
+    """Ids of further target or pool images to draw heat maps of."""
     folds: int = 3
-    """Runs of neighbouring image ids that target and pool are cut into; each is held out once."""
+    """Cross-validation folds of held-out similarity and domain gap: blocks of consecutive image ids."""
     resamples: int = 1000
-    """Resamples of the bootstrap that gives the domain gap its interval."""
+    """Bootstrap resamples for the confidence interval of the domain gap."""
     seed: int = 0
-    """Seed of the draws, of the refits' starts and of t-SNE."""
+    """Seed of the samples, of the held-out fits and of t-SNE."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work.
@@ -83,7 +83,7 @@ class InsightSettings:
 def insight(
     run: AnyRun, settings: InsightSettings | None = None, *, dry_run: bool = False, track: Track[Any] = untracked
 ) -> StageResult:
-    """Show what the mixture learnt and how far the pool is from the target, as tables, charts and pictures.
+    """Show the mixture's components and how far the pool is from the target, as tables, charts and pictures.
 
     Raises:
         SettingsError: the optional part `report` is not installed, or `heat_ids` names an image that has no slices.
@@ -117,7 +117,7 @@ def insight(
 
 @dataclass(frozen=True)
 class _Drawn:
-    """Image ids looked at, sorted; heat maps by the picture's name; ranks of the pool by similarity."""
+    """Sampled image ids, sorted; heat maps by picture name; ranks of the pool by similarity."""
 
     target: list[str]
     pool: list[str]
@@ -159,7 +159,7 @@ def _some(ids: list[str], most: int, seed: int) -> list[str]:
 def _ranked_places(ids: list[str], each: int) -> dict[str, str]:
     """Names of pictures and the pool images, nearest first, that they show: best-1 …, median-1 …, worst-1 ….
 
-    In a small pool an image can stand in two places; it is drawn in the first.
+    In a small pool an image can have two of these names; it gets the first.
     """
     middle = max(0, (len(ids) - each) // 2)
     places = {"best": ids[:each], "worst": ids[::-1][:each], "median": ids[middle : middle + each]}
@@ -228,14 +228,14 @@ def _work(
 
 
 def _fit_settings(opened: OpenedRun) -> MixtureSettings:
-    """What the run's mixture was fitted with, as the manifest says."""
+    """The settings of the run's mixture, from the manifest."""
     recorded = opened.settings_of("fit")
     known = {field.name for field in dataclasses.fields(MixtureSettings)}
     return MixtureSettings(**{name: value for name, value in recorded.items() if name in known})
 
 
 def _similarities(mixture: Mixture, held_out: HeldOut, target: SliceBlock, pool: SliceBlock) -> pl.DataFrame:
-    """Target and pool by mixtures that saw neither, so that they stand on the same footing; and by the run's own."""
+    """Target and pool under mixtures fitted without them, so that they are comparable; and under the run's own."""
     unseen = np.mean([mean_log_density(fold, pool.slices, pool.starts) for fold in held_out.mixtures], axis=0)
     columns = {
         "image_id": [*target.image_ids, *pool.image_ids],
@@ -276,7 +276,7 @@ def _map(drawn: _Drawn, vectors: dict[str, np.ndarray], settings: InsightSetting
 def _summary(
     similarities: pl.DataFrame, gap: findings.DomainGap, held_out: HeldOut, sizes: pl.DataFrame
 ) -> dict[str, Any]:
-    """The numbers that stand in titles and captions."""
+    """The numbers in titles and captions."""
     target, pool = (similarities.filter(pl.col("role") == role) for role in ("target", "pool"))
     reached, share = findings.near_share(similarities)
     scale = heat_scale(held_out.log_densities)
@@ -312,7 +312,7 @@ def _draw_charts(run: Run, made: dict[str, pl.DataFrame], gap: findings.DomainGa
     }
     if made["components_tried"].height:
         specs["components_tried"] = charts.components_tried_chart(made["components_tried"])
-    for name in set(_CHARTS) - set(specs):  # of an earlier run, in which K was chosen
+    for name in set(_CHARTS) - set(specs):  # left by a run with components = auto
         for kind in ("json", "png"):
             (run.insight / f"{name}.{kind}").unlink(missing_ok=True)
     for name, spec in specs.items():

@@ -61,7 +61,7 @@ def draw_components(
         rows_drawn.append(ComponentRow(lines, own_crops))
     words = "Each row: the target's slices most typical of one component, best first. The yellow cell is the slice; "
     words += "around it, one cell of context (grey: beyond the image). Below: its log p."
-    sheet = component_sheet(rows_drawn, f"What the {sizes.height} components stand for", words)
+    sheet = component_sheet(rows_drawn, f"The {sizes.height} components", words)
     with replacing(run.insight / "component_slices.png") as file:
         sheet.save(file, format="PNG")
     return problems
@@ -79,12 +79,11 @@ def draw_heat_maps(
 ) -> Problems:
     """Write heat.parquet and heat/NAME.png for each name and image id; gives the unreadable images.
 
-    Pool images are shown under the run's mixture, as score ranks them; target images under the one that did not see
-    them.
+    Pool images are shown under the run's mixture, as in score; target images under a mixture fitted without them.
 
     Args:
-        wanted: Image id by the name of its picture.
-        ranks: The place of each pool image by similarity, 1 the nearest.
+        wanted: Image id by picture name.
+        ranks: Rank of each pool image by similarity, 1 = nearest.
     """
     folder = run.insight / "heat"
     folder.mkdir(parents=True, exist_ok=True)

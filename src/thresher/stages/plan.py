@@ -1,4 +1,4 @@
-"""What a stage would take, told before it starts: images, bytes, memory, disk and rough time."""
+"""Estimates for dry runs: images, bytes, memory, disk and approximate time of a stage."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ from thresher.density.slice_block import SliceBlock
 from thresher.features.shards import read_blocks
 from thresher.run.folder import Run
 
-#: The libraries and small tables that every stage holds.
+#: Memory of the libraries and small tables in every stage.
 BASE_BYTES = 250_000_000
-#: The figures below were measured with benchmarks/scale.py on two cores; they are meant to be right within a factor of
-#: two. An image in the tables of index, fit and score; a row of scores with its neighbours' names.
+#: Measured with benchmarks/scale.py on two cores; meant to be right within a factor of two. Bytes per image in the
+#: tables of index, fit and score, and per row of scores with the ids of its neighbours.
 IMAGE_BYTES, SCORE_BYTES = 400, 600
-#: Memory of index per byte of annotations: Open Images is streamed, of the other formats text becomes Python's objects.
+#: Memory of index per byte of annotations: Open Images is streamed, other formats are parsed to Python objects.
 INDEX_BYTES = {"open_images": 1.0}
 INDEX_BYTES_OTHERS = 10.0
 INDEX_SECONDS_PER_IMAGE, INDEX_SECONDS_PER_BYTE = 2.5e-5, 4e-8
 #: Boxes on disk per byte of annotations.
 BOXES_SHARE = 0.25
-#: One step of EM per slice, component and square of 64 numbers, on one thread.
+#: Seconds of an EM step per slice and component of 64 dimensions, on one thread; grows with the square of these.
 EM_SECONDS, EM_STEPS = 1.5e-7, 30
 SELECT_SECONDS_PER_IMAGE = 3e-6
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a stage would take; null where nobody can know yet."""
+    """Estimated cost of a stage; `seconds` is None if it cannot be estimated yet."""
 
     images: int
     read_bytes: int
     bytes: int
-    """To be written."""
+    """Bytes to write."""
     memory_bytes: int
     seconds: float | None
 
     def summary(self, run: Run) -> dict[str, Any]:
-        """The plan beside what the machine has."""
+        """The plan, with the free disk and memory of this machine."""
         return {
             "images": self.images,
             "read_bytes": round(self.read_bytes),
@@ -58,13 +58,13 @@ class Plan:
 
 
 def disk_free(folder: Path) -> int:
-    """Bytes free where the folder is, or would be."""
+    """Free bytes on the disk of the folder, which need not exist yet."""
     there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
     return shutil.disk_usage(there).free
 
 
 def index_plan(sources: list[tuple[str, Path]]) -> Plan:
-    """From the names below each (format, root), and the sizes of those that are no images."""
+    """Plan of index, from the file names below each (format, root) and the sizes of the annotation files."""
     images, read, memory = 0, 0, float(BASE_BYTES)
     for source_format, root in dict.fromkeys(sources):
         found, size = _names_below(root)
@@ -86,11 +86,11 @@ def _names_below(root: Path) -> tuple[int, int]:
 
 
 def fit_plan(run: Run, target_images: int, pool_images: int, drawn: int, fits: float, max_slices: int) -> Plan:
-    """From one shard, and how much EM there is to do.
+    """Plan of fit, from one shard and the number of EM steps.
 
     Args:
-        drawn: Pool images that the layout's query is learnt from.
-        fits: Mixtures to be fitted, each counted with its number of components.
+        drawn: Number of pool images that the layout query is fitted on.
+        fits: Total number of components over all mixtures to fit.
     """
     images = target_images + pool_images
     first, files = _first_shard(run)
@@ -102,7 +102,7 @@ def fit_plan(run: Run, target_images: int, pool_images: int, drawn: int, fits: f
     em = fits * EM_STEPS * used * EM_SECONDS * (width / 64) ** 2 / threads
     reading = _seconds(lambda: next(read_blocks(run.slices))) * len(files)
     vectors = drawn * (7 * (width + 1) + first.pooled.shape[1]) * 2
-    # The target's slices, twice while they are gathered; the samples in float32, beside their parts.
+    # The target's slices, twice while they are concatenated; the samples in float32, with their parts.
     memory = BASE_BYTES + images * IMAGE_BYTES + 4 * target_images * slices * width + 2 * vectors
     memory += 4 * max_slices * width * 4
     size = sum(file.stat().st_size for file in files)
@@ -110,11 +110,11 @@ def fit_plan(run: Run, target_images: int, pool_images: int, drawn: int, fits: f
 
 
 def score_plan(run: Run, pool_images: int, one_shard: Callable[[SliceBlock], object] | None) -> Plan:
-    """From scoring one shard, if that can be done yet."""
+    """Plan of score, from timing one shard; without a time if fit has not run."""
     first, files = _first_shard(run)
     seconds = None
     if first is not None and one_shard is not None:
-        one_shard(first)  # what is set up once takes longer than a shard
+        one_shard(first)  # warm-up: the first call includes one-off set-up
         seconds = _seconds(lambda: one_shard(next(read_blocks(run.slices)))) * len(files)
         seconds += SELECT_SECONDS_PER_IMAGE * pool_images
     size = sum(path.stat().st_size for path in [*files, run.boxes] if path.is_file())
@@ -123,7 +123,7 @@ def score_plan(run: Run, pool_images: int, one_shard: Callable[[SliceBlock], obj
 
 
 def select_plan(run: Run, candidates: int, chosen: int) -> Plan:
-    """From the sizes of the tables."""
+    """Plan of select, from the sizes of the tables."""
     read = sum(path.stat().st_size for path in (run.scores_path, run.images, run.boxes) if path.is_file())
     memory = BASE_BYTES + candidates * (IMAGE_BYTES + SCORE_BYTES)
     return Plan(chosen, read, chosen * 100, memory, candidates * SELECT_SECONDS_PER_IMAGE)

@@ -38,40 +38,40 @@ from thresher.stages.plan import Plan, score_plan
 from thresher.stages.score_yield import yield_areas
 from thresher.vectors import nearest_rows
 
-#: Every score, by the name that its column in scores.parquet and its method of select bear.
+#: Every score; its name is that of its column in scores.parquet and of its method of select.
 SCORES = (
     *SIMILARITIES,
-    Score("objects", "objects", ("boxes",), diversity_scores, "How many objects of interest its boxes hold."),
-    Score("classes", "classes", ("boxes",), diversity_scores, "Of how many classes."),
-    Score("class_entropy_bits", "bits", ("boxes",), diversity_scores, "How evenly they are of those classes."),
-    Score("covered_area", "share of the picture", ("boxes",), diversity_scores, "What lies under at least one box."),
-    Score("diversity", "", ("boxes",), diversity_scores, "How many objects of how many, and how rare, classes."),
+    Score("objects", "objects", ("boxes",), diversity_scores, "Boxes of the classes of interest."),
+    Score("classes", "classes", ("boxes",), diversity_scores, "Different classes of interest."),
+    Score("class_entropy_bits", "bits", ("boxes",), diversity_scores, "Entropy of the classes of its boxes."),
+    Score("covered_area", "share of the picture", ("boxes",), diversity_scores, "Area under at least one box."),
+    Score("diversity", "", ("boxes",), diversity_scores, "Many objects, of many and of rare classes."),
     Score(
         "yield_area",
         "shares of the picture",
         ("boxes", "network"),
         yield_areas,
-        "How much of its boxes a network already takes for their kind; needs `score --network`.",
+        "Area in its boxes that a trained network assigns to their class; needs `score --network`.",
     ),
 )
-#: What the default methods, the report and the paper's method need.
+#: The similarities that the default methods, the report and the paper's method need.
 DEFAULT_SCORES = ("layout", "similarity", "cosine", "nearest")
 
 
 @converted
 @dataclass(frozen=True)
 class ScoreSettings:
-    """What is measured of each pool image."""
+    """Scores to compute for each pool image."""
 
     scores: Names = default(DEFAULT_SCORES)
-    """Similarities to work out, or all: layout, similarity, ratio, typicality, cosine, nearest, rows, sphere,
-    pooled_sphere. What the boxes say (diversity, objects, …) is always worked out."""
+    """Similarities to compute, or all: layout, similarity, ratio, typicality, cosine, nearest, rows, sphere,
+    pooled_sphere. layout, similarity and the scores from boxes (diversity, objects, …) are always computed."""
     neighbours: int = 3
-    """Name this many nearest target images."""
+    """Number of nearest target images listed for each pool image."""
     class_scores: OptionalPath = default(None)
-    """TOML file with your own worth per class (bus = 3.0) in place of inverse document frequency."""
+    """TOML file with a weight per class (bus = 3.0) for diversity. Default: inverse document frequency."""
     network: str = ""
-    """A training without weak images, by whose network to measure what the boxes would teach (method yield)."""
+    """Name of a training whose network computes yield_area; train it without weakly labelled images. Default: none."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work.
@@ -87,7 +87,7 @@ class ScoreSettings:
 
     @property
     def similarities(self) -> tuple[str, ...]:
-        """The similarities asked for, in the table's order, and those that the report and `why` need."""
+        """The requested similarities and those that the report and `why` need, in the order of the table."""
         wanted = {*self.scores, "layout", "similarity"}
         return tuple(name for name in SCORERS if name in wanted or "all" in wanted)
 
@@ -98,7 +98,7 @@ def score(
     """Measure similarity and diversity of every pool image that could be read.
 
     Raises:
-        SettingsError: there is no training of the network's name.
+        SettingsError: no training has the name of `network`.
         DataError: an earlier stage has not run, or the pool is empty.
     """
     run = as_run(run)
@@ -123,11 +123,14 @@ def score(
     def work() -> tuple[dict[str, Any], int]:
         fitted, names = _fitted(opened)
         blocks = track(read_blocks(run.slices), len(shard_files(run.slices)), "scoring")
-        # The parts have no name of their own, so that they are gone before diversity needs the room.
+        # No variables for the parts, so that their memory is free before diversity needs it.
         near = pl.concat([_near(fitted, names, block, settings) for block in blocks])
         near = near.join(opened.pool.select("image_id", "dataset"), on="image_id", how="semi")
         if near.is_empty():
-            raise DataError(f"{run.folder}: the pool holds no readable image. Index it with --pool FORMAT:ROOT.")
+            raise DataError(
+                f"{run.folder}: the pool has no readable image. "
+                f"Run `thresher index {run.folder} --target … --pool FORMAT:ROOT` first."
+            )
         diverse, frequencies = _diversities(opened, settings)
         areas, failed = _yield_areas(opened, near, diverse, settings, track)
         scores = near.join(diverse, on="image_id", how="left").join(areas, on="image_id", how="left")
@@ -139,7 +142,7 @@ def score(
 
 
 def known_methods(run: Run) -> list[str]:
-    """What the pool can be ranked by: the combined methods, every score, other numeric columns of its scores."""
+    """Methods of select: the combined ones, every score, and other numeric columns of the run's scores."""
     others = pl.read_parquet_schema(run.scores_path) if run.scores_path.is_file() else {}
     numeric = [name for name, kind in others.items() if kind.is_numeric()]
     return list(dict.fromkeys([*COMBINED, *(score.name for score in SCORES), *numeric]))
@@ -154,7 +157,7 @@ def _plan(opened: OpenedRun, settings: ScoreSettings) -> Plan:
 
 
 def _fitted(opened: OpenedRun) -> tuple[FittedScorers, pl.Series]:
-    """What fit left, and the ids of the target's images in the order of its pooled vectors."""
+    """The fitted state, and the target's image ids in the order of its pooled vectors."""
     run = opened.run
     target = slices_of(run.slices, set(opened.target["image_id"].to_list()))
     fitted = load_fitted_scorers(run.evidence, load_mixture(run.mixture), target.pooled)
@@ -164,7 +167,7 @@ def _fitted(opened: OpenedRun) -> tuple[FittedScorers, pl.Series]:
 def _near(fitted: FittedScorers, target_ids: pl.Series, block: SliceBlock, settings: ScoreSettings) -> pl.DataFrame:
     """The similarities of one shard's images, null where not asked for, and the target images nearest to each."""
     given = ScorerInput(fitted, block)
-    # A target of one image leaves nothing to hold out, so nobody knows what is typical of it.
+    # With one target image nothing can be held out, so typicality is undefined.
     known = [name for name in settings.similarities if name != "typicality" or len(fitted.held_out_nats)]
     columns = {name: pl.Series(SCORERS[name](given)) for name in known}
     absent = {name: pl.lit(None, pl.Float64) for name in SCORERS if name not in known}

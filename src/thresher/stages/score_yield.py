@@ -1,4 +1,4 @@
-"""How much a network would learn from the boxes of the pool's images: the yield column of `score`."""
+"""How much a network would learn from the boxes of pool images: column yield_area of `score`."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def yield_areas(
 ) -> tuple[pl.DataFrame, int]:
     """image_id and yield_area of each labelled image that can be read, and how many could not.
 
-    Boxes of depictions, and of what lies inside a car or building, do not count. An image without boxes has 0 and is
+    Boxes of depictions, and of objects inside a car or building, do not count. An image without boxes has 0 and is
     not read.
 
     Args:
-        labelled: image_id of the images whose source labels boxes at all.
+        labelled: image_id of the images whose source has box labels.
 
     Raises:
-        SettingsError: there is no such training.
+        SettingsError: no training has this name.
     """
     from thresher.segmentation.examples import pixels_of
     from thresher.segmentation.inference import Images, segmented

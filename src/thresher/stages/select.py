@@ -29,45 +29,45 @@ from thresher.settings import Texts, converted, default
 from thresher.stages.candidates import Candidates, candidates_of
 from thresher.stages.plan import select_plan
 
-#: What a person can mark an image as: looked at and good, never to be taken, always to be taken.
+#: Marks of a review: accepted (good), rejected (never choose), pinned (always choose).
 MARKS = ("accepted", "rejected", "pinned")
 
 
 @converted
 @dataclass(frozen=True)
 class SelectSettings:
-    """Which images are taken, and how many."""
+    """Which images are chosen, and how many."""
 
     method: str = "layout_and_diversity"
-    """How the pool is ranked: layout_and_diversity, both, random, or any score: layout, similarity, diversity, …"""
+    """How the pool is ranked: layout_and_diversity, both (similarity and diversity), random, or any score by name."""
     budget: Budget = default("10%")
-    """How many: a number (500), or a share of the images that can be ranked (10%)."""
+    """How many images to choose: a number (500), or a share of the images that can be ranked (10%)."""
     seed: int = 0
-    """Seed of `random`; the other methods use none."""
+    """Seed of method random; no effect on the other methods."""
     name: str = ""
-    """What to call the selection; METHOD-BUDGET by default."""
+    """Name of the selection. Default: METHOD-BUDGET."""
     diversity_weight: float = DIVERSITY_WEIGHT
-    """For layout_and_diversity and both: what the rank by diversity weighs, 0 to 1; similarity weighs the rest."""
+    """Weight of the diversity rank, 0 to 1; similarity has the rest. Only for layout_and_diversity and both."""
     quotas: Quotas = default(())
-    """CLASS=NUMBER: at least so many of the chosen images hold this class; the best ranked that do are taken first."""
+    """CLASS=NUMBER: choose at least this many images with this class, if the pool has them; the best ranked first."""
     datasets: Texts = default(())
-    """Choose from these data sets of the pool alone."""
+    """Choose only from these data sets of the pool. Default: all."""
     duplicate_cosine: float = 0.0
     """Drop near-duplicates: keep the best image of each cluster with cosine >= this, and drop images that
     near-duplicate a target image. 0 = off, 0.95 = same photo re-encoded or re-cropped."""
     review: str = ""
-    """A review saved by the explorer: what was rejected there is left out, what was pinned is always taken."""
+    """Name of a review saved in the explorer: its rejected images are left out, its pinned ones always chosen."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work.
 
         Raises:
-            SettingsError: unknown method, a weight that it does not have, or a name that is no plain file name.
+            SettingsError: a value out of range, a weight that the method does not have, or a name that is no file name.
         """
         if not 0 <= self.diversity_weight <= 1:
             raise SettingsError(f"diversity_weight = {self.diversity_weight}: expected 0 to 1.")
         if self.method not in MEAN_RANKS and self.diversity_weight != DIVERSITY_WEIGHT:
-            raise SettingsError(f"diversity_weight: method '{self.method}' has none; {', '.join(MEAN_RANKS)} have.")
+            raise SettingsError(f"diversity_weight: method '{self.method}' has none. Use {' or '.join(MEAN_RANKS)}.")
         if not 0 <= self.duplicate_cosine <= 1:
             raise SettingsError(f"duplicate_cosine = {self.duplicate_cosine}: expected 0 (off) to 1, such as 0.95.")
         for name in filter(None, (self.selection_name, self.review)):
@@ -82,21 +82,21 @@ class SelectSettings:
 
 @dataclass(frozen=True)
 class _Ranked:
-    """The candidates in the order of the method, and how many images have no score to be ranked by."""
+    """The candidates, best first by the method, and how many images have no score to be ranked by."""
 
     order: pl.DataFrame
     not_ranked: int
 
 
 def choose(candidates: Candidates, settings: SelectSettings, marks: pl.DataFrame) -> tuple[Selection, int]:
-    """What the settings choose, and how many images have no score to be ranked by.
+    """The selection that the settings make, and how many images have no score to be ranked by.
 
     Args:
         marks: image_id and mark, from `marks_of`.
 
     Raises:
-        SettingsError: an unknown method, data set or class, no candidate, or a budget for which there are too few.
-        DataError: an image that is not in the pool is pinned.
+        SettingsError: an unknown method, data set or class, or fewer candidates than the budget.
+        DataError: a pinned image is not in the pool.
     """
     quotas = parsed_quotas(settings.quotas, candidates.classes)
     found = _ranked(candidates.scores, candidates.datasets, settings, marks)
@@ -105,12 +105,12 @@ def choose(candidates: Candidates, settings: SelectSettings, marks: pl.DataFrame
 
 
 def _ranked(scores: pl.DataFrame, datasets: pl.DataFrame, settings: SelectSettings, marks: pl.DataFrame) -> _Ranked:
-    """The ranking without what is rejected or of another data set than asked for; near-duplicates are still in it."""
+    """The ranking without rejected images and other data sets; it still contains near-duplicates."""
     pinned, rejected = (marks.filter(mark=mark)["image_id"].to_list() for mark in ("pinned", "rejected"))
     refuse_unknown(pinned, datasets["image_id"], "pinned", "Review the selection again in `thresher explore`.")
     found = ranking(scores, settings.method, settings.seed, settings.diversity_weight)
     if found.order.is_empty():
-        raise SettingsError(f"method '{settings.method}': no image has what it ranks by.{_remedy(settings.method)}")
+        raise SettingsError(f"method '{settings.method}': no image has this score.{_remedy(settings.method)}")
     order = found.order.filter(~pl.col("image_id").is_in(rejected))
     if settings.datasets:
         order = _of_datasets(order, datasets, settings.datasets)
@@ -133,22 +133,22 @@ def _of_datasets(order: pl.DataFrame, owners: pl.DataFrame, datasets: tuple[str,
 
 
 def marks_of(review: pl.DataFrame) -> pl.DataFrame:
-    """What each image is marked as in the end (image_id, mark), from table REVIEW."""
+    """The last mark of each image (image_id, mark), from table REVIEW."""
     marks = review.filter(what="mark").group_by("image_id", maintain_order=True).agg(mark=pl.col("value").last())
     return marks.filter(pl.col("mark").is_in(MARKS))
 
 
 def review_marks(run: Run, name: str) -> pl.DataFrame:
-    """The marks of the review of that name; none without a name.
+    """The marks of the review with this name; empty if the name is empty.
 
     Raises:
-        DataError: there is no such review.
+        DataError: no review has this name.
     """
     return marks_of(tables.read(run.review(name), tables.REVIEW) if name else tables.empty(tables.REVIEW))
 
 
 def settings_from(recorded: Mapping[str, Any]) -> SelectSettings:
-    """The settings that a manifest recorded; those younger than it are at their default."""
+    """The settings recorded in a manifest; settings added since have their default."""
     known = {field.name for field in dataclasses.fields(SelectSettings)}
     values: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in recorded.items() if name in known
@@ -157,11 +157,11 @@ def settings_from(recorded: Mapping[str, Any]) -> SelectSettings:
 
 
 def select(run: AnyRun, settings: SelectSettings | None = None, *, dry_run: bool = False) -> StageResult:
-    """Choose images from the pool and say why each was chosen.
+    """Choose images from the pool, with the reasons for each.
 
     Raises:
-        SettingsError: the budget asks for more than can be ranked, or quotas and pins for more than the budget.
-        DataError: score has not run, or there is no such review.
+        SettingsError: the budget exceeds the images that can be ranked, or quotas and pins exceed the budget.
+        DataError: score has not run, or no review has this name.
     """
     run = as_run(run)
     settings = settings or SelectSettings()

@@ -14,13 +14,13 @@ def sheet(run: AnyRun, name: str, *, images: int = 48, columns: int = 8, out: Pa
     """Draw the first images of a selection, best first.
 
     Args:
-        name: The selection's name.
-        images: How many to draw, best first.
-        columns: Images in one row.
-        out: The PNG to write; RUN/sheets/NAME.png by default.
+        name: Name of the selection.
+        images: Number of images to draw.
+        columns: Images per row.
+        out: PNG file to write. Default: RUN/sheets/NAME.png.
 
     Raises:
-        SettingsError: there is no such selection.
+        SettingsError: no selection has this name.
     """
     run = as_run(run)
     chosen = selected(run, name)

@@ -18,7 +18,7 @@ from thresher.data.exports.folders import (
 from thresher.data.images import rgb_image
 from thresher.files import replacing
 
-#: Pictures that are shown beside a map: their long side in pixels, and JPEG's quality.
+#: Thumbnails beside the map: long side in pixels, and JPEG quality.
 THUMBNAIL_PX, THUMBNAIL_QUALITY = 256, 85
 CORNERS = ("x0", "y0", "x1", "y1")
 

@@ -45,7 +45,7 @@ def write_coco(chosen: pl.DataFrame, boxes: pl.DataFrame, names: Mapping[str, st
 def coco_content(
     chosen: pl.DataFrame, boxes: pl.DataFrame, names: Mapping[str, str], files: dict[str, str]
 ) -> dict[str, object]:
-    """What a COCO file of boxes says, as JSON values; ids count from 1 in the order of rank."""
+    """The content of a COCO file of boxes, as JSON values; ids count from 1 in the order of rank."""
     entries: list[dict[str, object]] = []
     image_of: dict[str, tuple[int, int, int]] = {}
     for number, row in enumerate(chosen.iter_rows(named=True), start=1):

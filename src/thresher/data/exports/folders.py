@@ -1,4 +1,4 @@
-"""What exporters share: where images go, the order of rows, and folders that are written whole or not at all."""
+"""Helpers of exporters: image files, the order of rows, and atomic writing of folders."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ from thresher.errors import DataError
 from thresher.files import disk_errors
 from thresher.tables import BOXES, SCORES
 
-#: How the images come into a folder: as symbolic links, as copies, or not at all.
+#: Whether a folder gets symbolic links to images, copies, or none.
 Images = Literal["link", "copy", "none"]
 
 #: What an exporter is given. `chosen`: image_id, path, dataset, split, width_px, height_px, rank, score, why_text;
-#: for some formats (see `export.WITH_SCORES`) the columns of the scores table besides, as far as there are any.
-#: `boxes`: the rows of the boxes table for these images. Then what labels are called, the file or folder to write, and
-#: how images come into it. Lists hold no boxes and pay no heed to the last.
+#: for some formats (see `exports.WITH_SCORES`) also the columns of the scores table, where present.
+#: `boxes`: the rows of the boxes table for these images. Then names of labels, the file or folder to write, and
+#: `Images`. Lists hold no boxes and ignore the last.
 Exporter = Callable[[pl.DataFrame, pl.DataFrame, Mapping[str, str], Path, Images], None]
 
-#: A folder that holds this file was written here, and may be replaced.
+#: A folder with this file was written by an export, and may be replaced.
 MARKER = ".thresher-export"
 
 
 def ordered(chosen: pl.DataFrame, boxes: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Both by rank, boxes then by all they hold: the same choice is the same bytes whatever order it came in."""
+    """Both sorted by rank, boxes then by all columns, so that equal selections give equal bytes."""
     ranked = boxes.select(list(BOXES)).join(chosen.select("image_id", "rank"), on="image_id", how="inner")
     return chosen.sort("rank", "image_id", nulls_last=True), ranked.sort("rank", *BOXES, nulls_last=True).drop("rank")
 
 
 def score_columns(chosen: pl.DataFrame) -> list[str]:
-    """The columns of the scores table that are there and hold anything, in that table's order."""
+    """The columns of the scores table that are present and not all null, in that table's order."""
     return [name for name in SCORES if name != "image_id" and name in chosen.columns and chosen[name].count()]
 
 
 def readable_labels(boxes: pl.DataFrame, names: Mapping[str, str]) -> dict[str, str]:
-    """What each label is called, for tools that show it: its name, with the label behind it where two share a name.
+    """Unique display names of labels: the name, followed by the label if two share a name.
 
     >>> readable_labels(pl.DataFrame({"label": ["/m/1", "/m/2", "car"]}), {"/m/1": "Car", "/m/2": "Car"})
     {'/m/1': 'Car (/m/1)', '/m/2': 'Car (/m/2)', 'car': 'car'}
@@ -58,16 +58,16 @@ def readable_labels(boxes: pl.DataFrame, names: Mapping[str, str]) -> dict[str, 
 
 
 def boxes_by_image(boxes: pl.DataFrame) -> dict[str, list[dict[str, Any]]]:
-    """The rows of each image that has any, in their order."""
+    """The rows of each image with boxes, in their order."""
     parts = boxes.partition_by("image_id", as_dict=True, maintain_order=True)
     return {str(key[0]): part.to_dicts() for key, part in parts.items()}
 
 
 def upright_size(row: Mapping[str, Any]) -> tuple[int, int]:
-    """Width and height of an image of `chosen` in pixels: as the table says, or else as the file's header does.
+    """Width and height of an image of `chosen` in pixels, from the table, else from the file header.
 
     Raises:
-        DataError: neither is to be had.
+        DataError: neither has them.
     """
     if row["width_px"] and row["height_px"]:
         return row["width_px"], row["height_px"]
@@ -75,10 +75,10 @@ def upright_size(row: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def file_names(chosen: pl.DataFrame, images: Images) -> dict[str, str]:
-    """What each image's file is called below a folder of images: its id and a suffix; its whole path for "none".
+    """The file name of each image below a folder of images: its id and a suffix; its full path for "none".
 
     Raises:
-        DataError: an image is gone, lies in an archive and cannot be linked, or its id leads out of the folder.
+        DataError: an image no longer exists, is in an archive and cannot be linked, or its id leads out of the folder.
     """
     paths = dict(chosen.select("image_id", "path").iter_rows())
     if images == "none":
@@ -86,15 +86,17 @@ def file_names(chosen: pl.DataFrame, images: Images) -> dict[str, str]:
     packed = {path for path in paths.values() if split_address(path) is not None}
     if packed and images == "link":
         raise DataError(
-            f"{len(packed)} of {len(paths)} chosen images lie in archives (first: {min(packed)}) and cannot be linked. "
+            f"{len(packed)} of {len(paths)} chosen images are in archives (first: {min(packed)}) and cannot be linked. "
             "Copy them out with --images copy, or only name them with --images none."
         )
     gone = sorted(path for path in set(paths.values()) - packed if not Path(path).is_file())
     if gone:
-        raise DataError(f"{len(gone)} of {len(paths)} chosen images are gone (first: {gone[0]}). Index the data again.")
+        raise DataError(
+            f"{len(gone)} of {len(paths)} chosen images no longer exist (first: {gone[0]}). Run `thresher index` again."
+        )
     for image_id in paths:
         if PurePosixPath(image_id).is_absolute() or ".." in PurePosixPath(image_id).parts:
-            raise DataError(f"image_id '{image_id}' leads out of the folder that it names a file in. Rename the image.")
+            raise DataError(f"image_id '{image_id}' leads out of the export's folder. Rename the image.")
     return {image_id: f"{image_id}{_suffix(path)}" for image_id, path in paths.items()}
 
 
@@ -138,7 +140,7 @@ def _suffix(path: str) -> str:
 
 
 def free_file(out: Path) -> Path:
-    """`out`, once it is known to be no folder.
+    """`out`, after checking that it is not a folder.
 
     Raises:
         DataError: it is one.
@@ -164,7 +166,7 @@ def replaced_folder(out: Path, chosen: pl.DataFrame) -> Iterator[Path]:
     if inside:
         raise DataError(f"{out}: {len(inside)} chosen images lie in it (first: {inside[0]}). Name another folder.")
     for leftover in out.parent.glob(f".{glob.escape(out.name)}.{'[0-9a-f]' * 8}.*"):
-        # Of an export that was killed; the marker tells it from what is not ours.
+        # Left by an export that was killed, as its marker shows.
         if (leftover / MARKER).is_file():
             shutil.rmtree(leftover)
     new, old = (out.with_name(f".{out.name}.{secrets.token_hex(4)}.{word}") for word in ("new", "old"))

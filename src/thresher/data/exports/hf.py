@@ -60,7 +60,7 @@ def write_hf(chosen: pl.DataFrame, boxes: pl.DataFrame, names: Mapping[str, str]
     null where there is no class. `images` "copy" puts the files' bytes in, "link" has `datasets` read them by path.
 
     Raises:
-        DataError: `out` holds other things, an image is gone, or its size is neither known nor readable.
+        DataError: `out` holds other files, an image no longer exists, or its size is unknown.
 
     Source: https://huggingface.co/docs/datasets/object_detection, https://huggingface.co/docs/hub/datasets-cards
     """
@@ -68,7 +68,7 @@ def write_hf(chosen: pl.DataFrame, boxes: pl.DataFrame, names: Mapping[str, str]
     labels = readable_labels(boxes, names)
     schema = hf_schema(chosen, images)
     features = hf_features(schema, list(labels.values()))
-    told = json.dumps({"info": {"features": features}}, ensure_ascii=False)
+    info = json.dumps({"info": {"features": features}}, ensure_ascii=False)
     with replaced_folder(out, chosen) as folder:
         files = file_names(chosen, images)
         rows = _rows(chosen, boxes, labels, files, images)
@@ -79,7 +79,7 @@ def write_hf(chosen: pl.DataFrame, boxes: pl.DataFrame, names: Mapping[str, str]
             count = min(FILE_IMAGES, chosen.height - part * FILE_IMAGES)
             table = pl.DataFrame([next(rows) for _ in range(count)], schema=dict(schema), orient="row")
             path = folder / "data" / f"train-{part:05d}-of-{parts:05d}.parquet"
-            table.write_parquet(path, compression="zstd", row_group_size=GROUP_IMAGES, metadata={"huggingface": told})
+            table.write_parquet(path, compression="zstd", row_group_size=GROUP_IMAGES, metadata={"huggingface": info})
 
 
 def hf_schema(chosen: pl.DataFrame, images: Images) -> Schema:
@@ -151,7 +151,7 @@ def _feature(kind: Any) -> dict[str, Any]:
 def _rows(
     chosen: pl.DataFrame, boxes: pl.DataFrame, labels: Mapping[str, str], files: Mapping[str, str], images: Images
 ) -> Iterator[dict[str, Any]]:
-    """A row per image, its bytes read only when it is asked for."""
+    """A row per image; its bytes are read on access."""
     held = boxes_by_image(boxes)
     number = {label: place for place, label in enumerate(labels)}
     same = ["image_id", "path", "dataset", "split", "rank", "score", *score_columns(chosen)]

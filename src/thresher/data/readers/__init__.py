@@ -1,4 +1,4 @@
-"""The data sets that can be read: each reader turns a folder into the same tables, and lists what it left out."""
+"""Readers of data sets: each turns a folder into the same tables, and lists what it left out."""
 
 from __future__ import annotations
 

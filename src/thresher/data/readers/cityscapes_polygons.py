@@ -1,7 +1,7 @@
 """Cityscapes as a weak set: frames with the boxes around the polygons of their things, and no masks.
 
 Source: https://github.com/mcordts/cityscapesScripts, annotation.py (the JSON) and labels.py (which classes have
-instances; a label that ends in "group" is a crowd that could not be told apart).
+instances; a label that ends in "group" is a crowd of inseparable instances).
 """
 
 from __future__ import annotations

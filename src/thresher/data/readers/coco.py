@@ -36,7 +36,7 @@ def read(root: Path, split: str | None, dataset: str) -> Dataset:
 
     `split` picks `annotations/instances_SPLIT.json`, or the JSON in the folder SPLIT. The id of an image is its path
     below `root` without suffix, `train/Clases0000`, or its "thresher_id", which our own exports carry.
-    Images that lie among the others without being named stay, and are listed as `annotation_missing`.
+    Image files that no annotation file names are kept, and listed as `annotation_missing`.
 
     Raises:
         DataError: no JSON of this form, no such split, broken JSON, or none of its images is on disk.
@@ -76,7 +76,7 @@ def read(root: Path, split: str | None, dataset: str) -> Dataset:
 def _named(
     file: File, root: Path, dataset: str, taken: set[Path]
 ) -> tuple[list[Entry], dict[object, Path | None], list[Row]]:
-    """The images that a file names, the path of each by its number, None where a problem row speaks for its boxes."""
+    """The images in a file, and the path of each by its number; None if a problem row lists the image."""
     boxes_of = Counter(each.get("image_id") for each in file.annotations)
     entries: list[Entry] = []
     paths: dict[object, Path | None] = {}
@@ -130,7 +130,7 @@ def _stated_size(image: Json) -> tuple[int, int] | None:
 
 
 def _unnamed(entries: list[Entry], named: set[str], root: Path, only: str | None) -> list[Entry]:
-    """Image files in the folders of the named ones; of folders that say they are of split `only`, if it is given."""
+    """Image files in the folders of the named ones; if `only` is given, in folders of that split."""
     split_of = {path.parent: split for _, path, split, *_ in reversed(entries)}
     folders = [folder for folder in split_of if folder.is_relative_to(root)]
     found: list[Entry] = []
@@ -182,7 +182,7 @@ def _box(annotation: Json, labels: dict[object, str], width: int, height: int) -
     except (KeyError, TypeError, ValueError):
         raise ValueError(f"bbox is {annotation.get('bbox')}; expected [x, y, width, height]") from None
     attributes = annotation.get("attributes") or {}
-    # iscrowd has no word for "unknown", so our exports say it in the attributes.
+    # iscrowd cannot be "unknown", so our exports put that in the attributes.
     group = attributes.get("group") if "group" in attributes else annotation.get("iscrowd")
     return {
         "label": labels[annotation["category_id"]],

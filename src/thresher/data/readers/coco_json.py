@@ -1,4 +1,4 @@
-"""The JSON files of a COCO set: which ones there are, which split each is, and what they hold."""
+"""The JSON files of a COCO set: their splits and contents."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _loaded(path: Path, split: str | None) -> File | None:
     images, annotations, categories = content["images"], content["annotations"], content.get("categories") or []
     if not all(isinstance(each, dict) for each in (*images, *annotations, *categories)):
         raise DataError(
-            f"{path}: images, annotations and categories must be lists of objects; other things are in them."
+            f"{path}: images, annotations and categories must be lists of objects; found other values in them."
         )
     if annotations and not any("bbox" in each for each in annotations):
         return None

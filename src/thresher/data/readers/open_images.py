@@ -32,12 +32,12 @@ BOX_FILE = "annotations-bbox.csv"
 def read(root: Path, split: str | None, dataset: str) -> Dataset:
     """Images, their boxes with all flags, and the vocabulary; images without a row in the CSV have no boxes.
 
-    `*annotations-bbox.csv` lies in `root` or `root/annotations`; images in `images/`, `images/SPLIT/` or `SPLIT/`.
+    `*annotations-bbox.csv` is in `root` or `root/annotations`; images in `images/`, `images/SPLIT/` or `SPLIT/`.
     The id of an image is its path below these without suffix, which is the ImageID of the original files.
-    Where all images lie in one folder, their split is that of the box file that names them.
+    If all images are in one folder, their split is that of the box file that names them.
 
     Raises:
-        DataError: no box file, no images, or a file that cannot be what its name says (see `open_images_csv`).
+        DataError: no box file, no images, or a file that is not a box file (see `open_images_csv`).
     """
     existing_folder(root, "with images and *annotations-bbox.csv")
     folders = [folder for folder in (root, root / "annotations", root / "metadata") if folder.is_dir()]
@@ -45,7 +45,7 @@ def read(root: Path, split: str | None, dataset: str) -> Dataset:
     files = {path: name for path, name in all_files.items() if split in (None, name)}
     if not files:
         raise DataError(f"{root}: no box file of split '{split}'. Found {', '.join(path.name for path in all_files)}.")
-    parts = [box_rows(path) for path in files]  # before the images: what is wrong here is known at once
+    parts = [box_rows(path) for path in files]  # before the images, so that errors in it are found at once
     images, problems = images_table(_located(root, dataset, split), dataset)
     if images.is_empty():
         raise DataError(
@@ -105,7 +105,7 @@ def _image_of_each(named: pl.DataFrame, images: pl.DataFrame, dataset: str) -> p
 
 
 def _image_of_path(others: pl.DataFrame, named: pl.DataFrame, files: pl.DataFrame) -> pl.DataFrame:
-    """`others` with image_id by path or stem, as `_image_of_each` says; `named` are all ids that the files spell."""
+    """`others` with image_id by path or stem, as in `_image_of_each`; `named` are all ids in the files."""
     suffixes = "|".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
     path = pl.col("named").str.replace_all("\\", "/", literal=True).str.replace(r"^\.?/+", "")
     bare = path.str.replace(rf"(?i)\.(?:{suffixes})$", "")

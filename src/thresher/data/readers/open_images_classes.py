@@ -1,4 +1,4 @@
-"""What the labels of Open Images are called, and which wider labels hold them.
+"""Names and ancestors of the labels of Open Images.
 
 Source: https://storage.googleapis.com/openimages/web/download_v7.html, "Class names" and "Hierarchy";
 arXiv 1811.00982: `Subcategory` means is-a, `Part` means part-of.
@@ -32,7 +32,7 @@ HEADERS = frozenset({"label", "labelname", "mid", "name", "displayname"})
 def vocabulary(folders: list[Path]) -> pl.DataFrame:
     """The vocabulary table: a row per label, its ancestors' labels and names in turn, nearest first, without the root.
 
-    Empty where neither file lies in one of the folders.
+    Empty if neither file is in one of the folders.
 
     Raises:
         DataError: a file is there and cannot be read.

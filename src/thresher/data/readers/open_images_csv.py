@@ -26,7 +26,7 @@ FLAGS = {
 }
 #: A file as it should be has no inverted box; swapped columns invert about half of them.
 INVERTED_SHARE = 0.25
-#: Shares may lie a little outside 0..1, pixels seldom lie inside.
+#: Shares may be slightly outside 0..1; pixels are rarely inside.
 LARGEST_SHARE = 1.5
 _NEEDED = ["named", "label", *CORNERS.values()]
 

@@ -1,4 +1,4 @@
-"""What the readers of packed images share: which archives there are, and the boxes that travel in a sample."""
+"""Helpers of readers of packed images: the archives of a folder, and the boxes in a sample."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _files(root: Path) -> list[Path]:
 
 
 def shard_id(archive: Path, root: Path) -> str:
-    """What stands before a sample's own key in its id, for keys often begin anew in each archive: `train/00012`."""
+    """Prefix of sample ids, since keys often repeat between archives: `train/00012`."""
     below = archive.name if archive == root else archive.relative_to(root).as_posix()
     return below.removesuffix(archive.suffix)
 

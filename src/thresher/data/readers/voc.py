@@ -25,7 +25,7 @@ from thresher.errors import DataError
 from thresher.tables import BOXES, PROBLEMS, from_rows
 
 ANNOTATION_FOLDERS = ("annotations", "annotation")
-#: Where label images lie: their names may match every annotation just as well as the photos' names do.
+#: Folders of label images, whose names match the annotations just as those of the photos do.
 NOT_PHOTOS = ("mask", "segmentation", "label", "annot", "depth")
 
 Entry = tuple[str, Path, str | None, int | None, int | None]

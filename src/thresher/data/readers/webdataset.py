@@ -102,7 +102,7 @@ def _sample(
 
 
 def _damage(archive: Path, shard: str, index: TarIndex, dataset: str) -> list[Row]:
-    """A row for each image that cannot be had, and one for an archive that does not end as it should."""
+    """A problem row for each unreadable image, and one for a damaged archive."""
     rows: list[Row] = []
     for name in filter(_is_image, index.cut):
         image_id = qualified_id(dataset, f"{shard}/{_keyed(name)[0]}")

@@ -29,7 +29,7 @@ def read(root: Path, split: str | None, dataset: str) -> Dataset:
     """Images and their boxes; an image without a label file is one without objects, as the convention has it.
 
     The id of an image is its path without the folder `images` and the suffix: `train2017/000000000009`. `split` is
-    its first folder. Where there is no `images` folder, label files lie beside the images.
+    its first folder. Without an `images` folder, label files are beside the images.
 
     Raises:
         DataError: no images, no label files, no class names, or no such split.
@@ -79,7 +79,7 @@ def _entries(root: Path, split: str | None) -> list[Entry]:
 
 
 def _all_label_files(root: Path, split: str | None, expected: set[Path]) -> set[Path]:
-    """Every text file where label files lie, those that belong to no image too."""
+    """Every text file in the label folders, including those of no image."""
     trees = {next((up for up in path.parents if up.name == "labels" and root in up.parents), root) for path in expected}
     found = {path for tree in trees for path in tree.rglob("*.txt")}
     return {path for path in found if split in (None, _label_id(path, root).split("/")[0])}
@@ -90,7 +90,7 @@ def _label_id(path: Path, root: Path) -> str:
 
 
 def _without(path: Path, folder: str) -> str:
-    # Only the last one: a pool may well lie in a folder that is called images too.
+    # Only the last one, since a parent folder may be called images too.
     parts = list(path.parts)
     if folder in parts[:-1]:
         del parts[len(parts) - 2 - parts[-2::-1].index(folder)]

@@ -10,7 +10,7 @@ from thresher.data.dataset import contents
 from thresher.errors import DataError
 
 NAME_FILES = ("classes.txt", "obj.names", "labels/classes.txt")
-#: Text files that lie among label files and are none.
+#: Text files in label folders that are not label files.
 LISTS = frozenset({"classes", "train", "val", "valid", "test"})
 
 
@@ -40,7 +40,7 @@ def _of_yaml(path: Path) -> dict[int, str] | None:
     try:
         content = yaml.safe_load(path.read_text("utf-8-sig"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not readable as YAML ({error}). Correct it, or take it away.") from error
+        raise DataError(f"{path}: not readable as YAML ({error}). Correct or remove it.") from error
     names = content.get("names") if isinstance(content, dict) else None
     if names is None:
         return None

@@ -158,7 +158,7 @@ export class Gallery {
       at('details-title').textContent = each.id;
       const rows = Object.entries(each.numbers).map(([name, value]) => make('div', {}, make('dt', { textContent: name.replaceAll('_', ' ') }), make('dd', { textContent: round(value) })));
       const near = each.nearest.map((other) => make('figure', {}, this.shot(other, 320, `Target image ${other.id}`), make('figcaption', { textContent: other.id })));
-      const heat = make('button', { type: 'button', textContent: 'Where it looks like the target', ariaExpanded: 'false' });
+      const heat = make('button', { type: 'button', textContent: 'Heat map: similarity to the target', ariaExpanded: 'false' });
       const drawn = make('div', { className: 'heat' });
       heat.addEventListener('click', () => this.heat(each, heat, drawn));
       at('details-body').replaceChildren(

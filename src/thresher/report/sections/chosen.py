@@ -1,4 +1,4 @@
-"""The selection: who was taken, in order and why; the edge between the last taken and the first left out; a draw."""
+"""The selection: images taken, in order, with reasons; the last taken, the first left out, and a random sample."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ _OTHERS = 8
 
 @dataclass(frozen=True)
 class ReportedSelection:
-    """A selection and what stands beside it, each with the columns of SELECTION, dataset and the scores.
+    """A selection, the images left out and a random sample; columns of SELECTION, dataset and the scores.
 
-    `left_out` holds the images ranked just after the last one taken; None where the ranking cannot be told any more.
+    `left_out` holds the images ranked just after the last one taken; None if the ranking is no longer known.
     """
 
     name: str
@@ -59,19 +59,19 @@ class Look:
     """Of the images that have slices."""
 
     def picture(self, image_id: str, dataset: str = "") -> Picture:
-        """The image with its boxes, and words for who cannot see it."""
+        """The image with its boxes and alternative text."""
         own = self.boxes.get(image_id, ())
         held: dict[str, int] = {}
         for box in own:
             held[box["class"]] = held.get(box["class"], 0) + 1
-        said = ", ".join(f"{count} {name}" for name, count in sorted(held.items(), key=lambda each: -each[1]))
+        boxed = ", ".join(f"{count} {name}" for name, count in sorted(held.items(), key=lambda each: -each[1]))
         largest = sorted(own, key=lambda box: -(box["x1"] - box["x0"]) * (box["y1"] - box["y0"]))[:_MOST_OUTLINES]
         outlines = [
             Outline(box["x0"], box["y0"], box["x1"], box["y1"], box["class"], self.colours[box["class"]])
             for box in largest
         ]
         of = f" of {dataset}" if dataset else ""
-        return Picture(image_id, f"Image {image_id}{of}; {f'boxes: {said}' if said else 'no boxes'}", outlines)
+        return Picture(image_id, f"Image {image_id}{of}; {f'boxes: {boxed}' if boxed else 'no boxes'}", outlines)
 
 
 def chosen_section(choice: ReportedSelection, pool: pl.DataFrame, look: Look) -> Section:
@@ -87,7 +87,7 @@ def chosen_section(choice: ReportedSelection, pool: pl.DataFrame, look: Look) ->
         _by_dataset(taken, pool),
         Words(
             "Layout and similarity (nats per slice): higher is nearer the target. Diversity: higher is richer in "
-            "objects of interest. Rank: the place among all of the pool."
+            "objects of interest. Rank: position in the whole pool, 1 = best."
         ),
         _gallery("first", f"The first {min(FIRST, count)} of {count:,}", "Best first.", taken.head(FIRST), look),
     ]
@@ -97,7 +97,7 @@ def chosen_section(choice: ReportedSelection, pool: pl.DataFrame, look: Look) ->
             _gallery(
                 "last",
                 f"The last {last.height} taken",
-                "The edge is where trust is lost: compare these with the next ones.",
+                "Compare these with the first images left out.",
                 last,
                 look,
             )
@@ -105,12 +105,12 @@ def chosen_section(choice: ReportedSelection, pool: pl.DataFrame, look: Look) ->
     if choice.left_out is None:
         blocks.append(
             Missing(
-                "Scores or selection have changed since, so who was left out cannot be told.",
+                "Scores or selection have changed since, so the first images left out are unknown.",
                 f"thresher select RUN --name {choice.name}",
             )
         )
     elif choice.left_out.height:
-        words = "Ranked right after the last one taken."
+        words = "Ranked directly after the last image taken."
         blocks.append(
             _gallery("left-out", f"The first {choice.left_out.height} left out", words, choice.left_out, look)
         )
@@ -119,7 +119,7 @@ def chosen_section(choice: ReportedSelection, pool: pl.DataFrame, look: Look) ->
             _gallery(
                 "drawn",
                 f"{choice.drawn.height} images of the pool, drawn at random",
-                "What the selection is to be better than.",
+                "The baseline that the selection should beat.",
                 choice.drawn,
                 look,
             )

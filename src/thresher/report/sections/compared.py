@@ -30,11 +30,11 @@ class Compared:
     differences: pl.DataFrame
     strong_images: int
     pictures: Sequence[str] = ()
-    """Files within the run: what its networks decide on a few images, beside the truth."""
+    """Pictures of the predictions and labels of a few images, as paths within the run."""
     command: str = "thresher compare RUN"
-    """What goes on with it and draws those files."""
+    """The command that continues the comparison and draws these files."""
     lacking: Sequence[str] = ()
-    """The libraries that this takes and that are not installed."""
+    """Missing libraries that this command needs."""
 
 
 def comparison_section(found: Sequence[Compared]) -> Section:
@@ -46,19 +46,18 @@ def comparison_section(found: Sequence[Compared]) -> Section:
         blocks += [
             Drawing(
                 file,
-                f"{one.name}: an image, the truth, and what networks of seed 0 decide.",
-                "An image, its labels and the label maps that networks decide on, side by side; the tables above "
-                "say in numbers how good they are.",
+                f"{one.name}: image, labels, and predictions of the networks of seed 0.",
+                "An image, its labels and the predicted label maps side by side; the tables above give their IoU.",
             )
             for file in one.pictures
         ]
         if not one.pictures:
-            words = f"What the networks of {one.name} decide is not drawn; those that are gone are trained anew."
+            words = f"Predictions of {one.name} have not been drawn. Networks that no longer exist are trained again."
             if one.lacking:
-                words += f" {', '.join(one.lacking)} not installed: pip install 'thresher[train,report]' comes first."
+                words += f" {', '.join(one.lacking)} not installed: first run pip install 'thresher[train,report]'."
             blocks.append(Missing(words, one.command))
     if not blocks:
-        blocks.append(Missing("What the selections are worth has not been compared.", "thresher compare RUN"))
+        blocks.append(Missing("No comparison has been run.", "thresher compare RUN"))
     return Section("comparison", "Comparison", blocks)
 
 

@@ -83,10 +83,14 @@ def _similarity(scores: pl.DataFrame, chosen: pl.DataFrame | None, target: pl.Da
         column = values.filter(role=role)["similarity"]
         at = np.quantile(column.to_numpy(), [0.05, 0.25, 0.5, 0.75, 0.95])
         quantiles.append([role, number(column.len(), column="images"), *(number(float(value), 1) for value in at)])
-    words = ["Shares of each. Pool and selection as score ranks them, by the run's mixture."]
+    words = ["Share of images per bin. Pool and selection: under the run's mixture, as in `score`."]
     if target is not None:
-        words += ["Target: held out, by mixtures that did not see it, which give a little lower numbers."]
-    title = "How near the target the pool and the selection lie" if chosen is not None else "How near the pool lies"
+        words += ["Target: held out, under mixtures fitted without it, which gives slightly lower values."]
+    title = (
+        "Similarity of the pool and the selection to the target"
+        if chosen is not None
+        else "Similarity of the pool to the target"
+    )
     alt = f"Histograms of similarity of {', '.join(roles)}; their quantiles stand in the table below."
     blocks: list[Block] = [
         Chart("similarity", alt, {"": page_charts.histogram_chart(bins, title, words)}),
@@ -99,7 +103,7 @@ def _similarity(scores: pl.DataFrame, chosen: pl.DataFrame | None, target: pl.Da
         ),
     ]
     if target is None:
-        blocks.append(Missing("The target held out is not shown.", "thresher insight RUN"))
+        blocks.append(Missing("The held-out target has not been scored.", "thresher insight RUN"))
     return blocks
 
 
@@ -107,7 +111,7 @@ def _scatter(scores: pl.DataFrame, chosen: pl.DataFrame | None, seed: int) -> li
     across = [name for name in _ACROSS if name in scores.columns and scores[name].null_count() < scores.height]
     rows = scores.drop_nulls(["diversity", *across])
     if not across or rows.is_empty():
-        return [Words("No image has a diversity: the pool has no boxes that count.")]
+        return [Words("No image has a diversity score: the pool has no boxes of the classes of interest.")]
     taken = pl.Series([], dtype=pl.String) if chosen is None else chosen["image_id"]
     rows = rows.with_columns(
         set=pl.when(pl.col("image_id").is_in(taken.implode())).then(pl.lit("selection")).otherwise(pl.lit("pool"))

@@ -1,4 +1,4 @@
-"""What was done: target, pool, settings, versions, counts, and the command lines that make it again."""
+"""What was done: target, pool, settings, versions, counts, and the commands to reproduce it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def done_section(
         Facts([*_facts(recorded), *_left_out(images, broken)]),
         _counts(images, boxes, masks, read, broken),
         _datasets(images, boxes),
-        Code("Makes it again", commands),
+        Code("Commands to reproduce this run", commands),
         _settings(recorded),
     ]
     return Section("done", "What was done", blocks)
@@ -44,7 +44,7 @@ def done_section(
 
 def _facts(recorded: Mapping[str, Any]) -> list[tuple[str, Cell | Sequence[Cell]]]:
     settings = {stage: entry.get("settings", {}) for stage, entry in recorded.items()}
-    told = {stage: entry.get("summary", {}) for stage, entry in recorded.items()}
+    summaries = {stage: entry.get("summary", {}) for stage, entry in recorded.items()}
     index, embed, fit = (settings.get(stage, {}) for stage in ("index", "embed", "fit"))
     rows: list[tuple[str, Cell | Sequence[Cell]]] = [
         ("Target", index.get("target", [])),
@@ -52,8 +52,11 @@ def _facts(recorded: Mapping[str, Any]) -> list[tuple[str, Cell | Sequence[Cell]
         ("Taxonomy", index.get("taxonomy")),
         ("Label map", index.get("label_map")),
         ("Backbone", embed.get("backbone")),
-        ("Input", f"short side {embed['short_side']} px, {embed['width']} numbers a slice" if embed else None),
-        ("Mixture", f"{told['fit']['components']} components, {fit['covariance']}" if told.get("fit") else None),
+        ("Input", f"short side {embed['short_side']} px, {embed['width']} dimensions per slice" if embed else None),
+        (
+            "Mixture",
+            f"{summaries['fit']['components']} components, {fit['covariance']}" if summaries.get("fit") else None,
+        ),
         ("Seeds", ", ".join(f"{name} {each['seed']}" for name, each in settings.items() if _draws(each))),
         ("Versions", _versions(recorded)),
     ]
@@ -61,7 +64,7 @@ def _facts(recorded: Mapping[str, Any]) -> list[tuple[str, Cell | Sequence[Cell]
 
 
 def _draws(settings: Mapping[str, Any]) -> bool:
-    """Whether a seed shaped what a stage made: of the selections only random ones draw."""
+    """Whether a stage's result depends on its seed: of the selections only random ones do."""
     return "seed" in settings and settings.get("method", "random") == "random"
 
 

@@ -10,8 +10,8 @@ from thresher.drawings import page_charts
 from thresher.report.blocks import Chart, Missing, Section, Words
 
 _WORDS = [
-    "Each dot is an image; neighbours look alike to the network. Axes, sizes of clumps and the space between",
-    "them mean nothing (t-SNE).",
+    "Each dot is an image; neighbours have similar features. Axes, cluster sizes and the distances between",
+    "clusters mean nothing (t-SNE).",
 ]
 #: Cells a side of the grid of which each brings a picture of every set.
 _CELLS = 9
@@ -21,14 +21,14 @@ def map_section(places: pl.DataFrame | None, scores: pl.DataFrame | None, left_o
     """The section.
 
     Args:
-        places: image_id, x, y, set (target, pool, selection), dataset, and as far as they are known `class` (the most
+        places: image_id, x, y, set (target, pool, selection), dataset, and, if known, `class` (the most
             frequent one of interest) and `component` (of the mixture); None where embed has not run.
         scores: Table SCORES, those of its columns that the run has; None before score.
-        left_out: Whether none was asked for.
+        left_out: Whether map_images = 0.
     """
     title = "The map"
     if left_out:
-        return Section("map", title, [Words("Left out: no image was to be placed (map_images = 0).")])
+        return Section("map", title, [Words("Not drawn: map_images = 0.")])
     if places is None or places.is_empty():
         return Section("map", title, [Missing("No image has been embedded.", "thresher embed RUN")])
     columns = [name for name in ("similarity", "layout", "diversity") if scores is not None and name in scores.columns]
@@ -43,7 +43,7 @@ def map_section(places: pl.DataFrame | None, scores: pl.DataFrame | None, left_o
     rows = rows.with_columns(pl.col(kinds).fill_null(page_charts.UNKNOWN))
     variants = {
         words: page_charts.places_chart(
-            column, f"The images as the network sees them ({counts})", _WORDS, sets, _frequent_first(rows[column])
+            column, f"Images by their pooled vectors ({counts})", _WORDS, sets, _frequent_first(rows[column])
         )
         for words, column in _choices(columns).items()
         if column in known
@@ -51,7 +51,7 @@ def map_section(places: pl.DataFrame | None, scores: pl.DataFrame | None, left_o
     points = {name: rows[name].round(2).to_list() for name in ("x", "y")}
     points |= {name: rows[name].to_list() for name in ("image_id", "set", "dataset", *kinds)}
     points |= {name: rows[name].round(3).to_list() for name in columns}
-    alt = f"Map of {rows.height:,} images ({counts}) by t-SNE; near dots are images that look alike to the network."
+    alt = f"Map of {rows.height:,} images ({counts}) by t-SNE; neighbouring dots are images with similar features."
     chart = Chart("map", alt, variants, "Colour by", points, spread=("x", "y", _CELLS), renderer="canvas")
     return Section("map", title, [chart])
 

@@ -1,4 +1,4 @@
-"""The mixture: how many components and why, what each stands for, and the domain gap."""
+"""The mixture: the choice of K, its components, and the domain gap."""
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ def mixture_section(findings: Findings | None) -> Section:
     """The section; None before insight."""
     title = "The mixture"
     if findings is None:
-        return Section("mixture", title, [Missing("What the mixture learnt is not shown.", "thresher insight RUN")])
+        return Section(
+            "mixture", title, [Missing("The components of the mixture have not been drawn.", "thresher insight RUN")]
+        )
     gap = findings.summary["domain_gap"]
     share = percent(findings.summary["share_of_pool_that_reaches_it"], column="share_of_pool_that_reaches_it")
     blocks: list[Block] = [
@@ -51,7 +53,9 @@ def mixture_section(findings: Findings | None) -> Section:
                 ("Pool images as near as 95 % of the target", share),
             ]
         ),
-        Words("Domain gap: how well a linear classifier tells target from pool; 0.5, it cannot; 1, it always can."),
+        Words(
+            "Domain gap: AUC of a linear classifier of target against pool; 0.5 = no difference, 1 = fully separable."
+        ),
     ]
     if findings.tried.height:
         alt = "Lines: log-likelihood over the number of components, of images fitted and held out; numbers below."
@@ -63,7 +67,7 @@ def mixture_section(findings: Findings | None) -> Section:
         heads = ["components", "held out (nats)", "fitted (nats)"]
         blocks.append(Grid("components-tried", "Components tried", heads, rows, folded=True))
     blocks.append(_components(findings.components))
-    words = "Rows of crops, one row for each component; its shares stand in the table above."
+    words = "Rows of crops, one row for each component; its shares are in the table above."
     caption = "The target's slices most typical of each component"
     blocks.append(Drawing("insight/component_slices.png", caption, words))
     heat = [
@@ -75,7 +79,7 @@ def mixture_section(findings: Findings | None) -> Section:
         for name, image_id in findings.heat
     ]
     if heat:
-        blocks.append(Drawings("Heat maps: which part looks like the target", heat))
+        blocks.append(Drawings("Heat maps: which parts of an image are like the target", heat))
     return Section("mixture", title, blocks)
 
 

@@ -1,4 +1,4 @@
-"""Redundancy and problems: what was left out or mended, by kind, and labels without a class."""
+"""Redundancy and problems: what was left out or repaired, by kind, and labels without a class."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def problems_section(
     """The section from tables PROBLEMS and LABELS; None before index.
 
     Args:
-        redundant: What is told of near-duplicates, where it was looked for.
+        redundant: The blocks on near-duplicates, if they were computed.
     """
     blocks: list[Block] = [*redundant]
     if problems is None:
         blocks.append(Missing("Nothing has been indexed.", "thresher index RUN"))
     elif problems.is_empty():
-        blocks.append(Words("No problem was met: every image and box was taken as it is."))
+        blocks.append(Words("No problems: every image and box was used unchanged."))
     else:
         blocks += _kinds(problems)
     if labels is not None:
@@ -54,11 +54,11 @@ def _kinds(problems: pl.DataFrame) -> list[Block]:
             for one in own.head(_EXAMPLES).iter_rows(named=True)
         ]
     return [
-        Grid("problem-kinds", "Left out or mended", ["problem", "stage", "times", "images"], rows),
+        Grid("problem-kinds", "Left out or repaired", ["problem", "stage", "times", "images"], rows),
         Grid(
             "problem-examples",
             f"Examples, at most {_EXAMPLES} of each",
-            ["problem", "image", "what it was"],
+            ["problem", "image", "detail"],
             examples,
             folded=True,
         ),

@@ -1,4 +1,4 @@
-"""Redundancy: images of the selection that are nearly the same as each other, or as an image of the target."""
+"""Redundancy: near-duplicates within the selection, and of target images."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ _CLUSTERS, _PICTURES = 12, 8
 class Redundancy:
     """Near-duplicates at one cosine.
 
-    `clusters`: image_id and cluster of the pool's images that share a cluster with another one, or are like the target.
-    `alike`: image_id, other_id and cosine: of the images of each cluster that the selection takes from the most alike
-    of the same cluster, and of selected ones that are like the target its image most like them.
+    `clusters`: image_id and cluster of the pool images with a near-duplicate in pool or target.
+    `alike`: image_id, other_id and cosine: for each image of a cluster with selected images, the nearest image of that
+    cluster; for each selected near-duplicate of the target, the nearest target image.
     """
 
     cosine: float
     clusters: pl.DataFrame
     like_target: int
-    """The cluster of what is like the target."""
+    """Cluster number of near-duplicates of the target."""
     alike: pl.DataFrame
 
 
 def redundancy_blocks(found: Redundancy, taken: Collection[str]) -> list[Block]:
-    """What of the pool is there more than once, and how often the selection takes it.
+    """Near-duplicates in the pool, and how many of them the selection contains.
 
     Args:
         taken: Ids of the selection.
@@ -45,7 +45,7 @@ def redundancy_blocks(found: Redundancy, taken: Collection[str]) -> list[Block]:
     blocks: list[Block] = [
         Facts(
             [
-                ("Near-duplicates", f"cosine of the pooled vectors {found.cosine} or more, joined in chains"),
+                ("Near-duplicates", f"cosine of the pooled vectors {found.cosine} or more (single linkage)"),
                 ("Clusters in the pool", number(sizes.height, column="clusters")),
                 ("Images in them", number(own.height, column="images")),
                 ("Clusters in the selection", number(touched.height, column="touched")),
@@ -53,29 +53,29 @@ def redundancy_blocks(found: Redundancy, taken: Collection[str]) -> list[Block]:
                     "of which more than one is taken",
                     number(repeated, column="repeated"),
                 ),
-                ("Selected that are like a target image", number(leaked.height, column="leaked")),
+                ("Selected near-duplicates of a target image", number(leaked.height, column="leaked")),
             ]
         )
     ]
     if not touched.height and not leaked.height:
-        return [*blocks, Words("No image of the selection is nearly the same as another one of the pool or target.")]
+        return [*blocks, Words("No image of the selection is a near-duplicate of another image of pool or target.")]
     shown = touched.sort(["taken", "images", "cluster"], descending=[True, True, False]).head(_CLUSTERS)
     strips = [_strip(own.filter(cluster=row["cluster"]), found.alike) for row in shown.iter_rows(named=True)]
     if strips:
         words = (
-            "Those of which most are taken first; cosine: of each image with the one most like it. With select's "
-            "duplicate_cosine only the best of each is taken."
+            "Most images taken first. Cosine: of each image with its nearest one in the cluster. "
+            "`select --duplicate-cosine` takes only the best of each cluster."
         )
         more = f", {shown.height} of {touched.height:,}" if shown.height < touched.height else ""
         blocks.append(Strips(f"Clusters that the selection takes from{more}", words, strips))
     if leaked.height:
         pairs = leaked.join(found.alike, on="image_id").sort(["cosine", "image_id"], descending=[True, False])
         shown = pairs.head(_CLUSTERS)
-        words = "If networks are judged by the target's images, these tell them the answers. The most alike first."
+        words = "If target images are the test set, training on these leaks it. Most similar first."
         more = f", {shown.height} of {pairs.height:,}" if shown.height < pairs.height else ""
         blocks.append(
             Strips(
-                f"Selected, and nearly the same as an image of the target{more}",
+                f"Selected near-duplicates of target images{more}",
                 words,
                 [_pair(row) for row in shown.iter_rows(named=True)],
             )
