@@ -258,7 +258,7 @@ def test_words_of_errors(run: Run, tmp_path: Path) -> None:
         ({"baselines": ("some",)}, "baselines: 'some' is unknown. Known: none, all"),
         ({"seeds": 0}, "seeds = 0: expected 1 or more"),
         ({"name": "a b"}, "name 'a b': expected letters"),
-        ({"name": "a.b"}, "name 'a.b': expected a name without '.'"),
+        ({"name": "a.b"}, "name 'a.b': expected no '.'"),
         ({"methods": (), "baselines": ()}, "nothing to train"),
     ):
         with pytest.raises(SettingsError, match=words):

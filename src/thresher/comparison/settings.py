@@ -60,8 +60,7 @@ class CompareSettings:
         check_name(self.name)
         if "." in self.name:
             raise SettingsError(
-                f"name '{self.name}': expected a name without '.', which ends the comparison's name in the names of its "
-                "trainings."
+                f"name '{self.name}': expected no '.'; in the names of its trainings, it ends the comparison's name."
             )
 
     def trials(self) -> list[Trial]:
