@@ -113,33 +113,68 @@ def embed(
         backbone_digest(settings)
         return StageResult("embed", "planned", _plan(run, settings, images, engine))
     inputs = _inputs(run, settings)
-
-    def make(job: int, jobs: int) -> list[Task]:
-        drawn = _drawn(images, settings)
-        # A folder per process: concurrent jobs each compute the same sample.
-        folder = run.folder.absolute() / f"samples-{os.uname().nodename}-{os.getpid()}"
-        try:
-            with workers(worker_settings(run, settings, drawn), engine) as work:
-                samples = _projected(run, settings, inputs, drawn, folder, work, track)
-                tasks = _tasks(run, settings, images, inputs)
-                mine = [replace(task, samples=samples) for task in (tasks[job - 1 :: jobs] if job else [])]
-                for _ in track(work(mine), len(mine), "embedding images"):
-                    pass
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-        return mine
-
+    embedding = _Embedding(run, settings, images, inputs, engine, track)
     if shard:
         # No lock: the jobs of an array run concurrently, each on its own files.
-        mine = make(job, jobs)
+        mine = embedding.shards(job, jobs)
         summary = {"shard": shard, "shards": len(mine), "images": sum(len(task.images) for task in mine)}
         return StageResult("embed", "done", summary, sum(len(shard_problems(Path(task.path))) for task in mine))
 
     def work() -> tuple[dict[str, Any], int]:
         _sweep_samples(run)
-        return _finish(run, images, make(1, 1))
+        return _finish(run, images, embedding.shards(1, 1))
 
     return perform(run, "embed", settings, inputs, _outputs(run), work)
+
+
+@dataclass(frozen=True)
+class _Embedding:
+    """What the shards are made from, and where."""
+
+    run: Run
+    settings: EmbedSettings
+    images: pl.DataFrame
+    inputs: dict[str, str]
+    engine: EngineSettings
+    track: Track[Any]
+
+    def shards(self, job: int, jobs: int) -> list[Task]:
+        """Make the shards of job I of N that are not there yet; I = 0 makes the projection alone."""
+        run, settings = self.run, self.settings
+        drawn = _drawn(self.images, settings)
+        # A folder per process: concurrent jobs each compute the same sample.
+        folder = run.folder.absolute() / f"samples-{os.uname().nodename}-{os.getpid()}"
+        try:
+            with workers(worker_settings(run, settings, drawn), self.engine) as work:
+                samples = self._samples(drawn, folder, work)
+                tasks = _tasks(run, settings, self.images, self.inputs)
+                mine = [replace(task, samples=samples) for task in (tasks[job - 1 :: jobs] if job else [])]
+                for _ in self.track(work(mine), len(mine), "embedding images"):
+                    pass
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        return mine
+
+    def _samples(self, drawn: Sequence[Sequence[Image]], folder: Path, work: Work) -> list[str]:
+        """Fit the projection unless it is current; returns the files with the sampled images' slices."""
+        run, fingerprint = self.run, _projection_print(self.settings, self.inputs)
+        if projection_is_current(run.projection, fingerprint):
+            return []
+        sides = []
+        for side, images in zip(("target", "pool"), drawn, strict=True):
+            batches = [images[start : start + _FEWEST_IMAGES] for start in range(0, len(images), _FEWEST_IMAGES)]
+            paths = [str(folder / f"{side}-{number:03d}.safetensors") for number in range(len(batches))]
+            tasks = [Task("sample", number, *each) for number, each in enumerate(zip(batches, paths, strict=True))]
+            for _ in self.track(work(tasks), len(tasks), f"sampling the {side}"):
+                pass
+            sides.append(paths)
+        target, pool = (sampled_slices(paths) for paths in sides)
+        if target is None:
+            raise DataError(
+                f"{run.folder}: no sampled image of the target can be read. Check the paths in {run.images}."
+            )
+        save_projection(fit_projection(target, pool, self.settings.width), run.projection, fingerprint)
+        return [path for paths in sides for path in paths]
 
 
 def _embed_given(
@@ -261,36 +296,6 @@ def _drawn(images: pl.DataFrame, settings: EmbedSettings) -> list[list[Image]]:
         rows = np.sort(rng.permutation(candidates.height)[: settings.projection_images])
         sides.append(_listed(candidates[rows.tolist()]))
     return sides
-
-
-def _projected(
-    run: Run,
-    settings: EmbedSettings,
-    inputs: dict[str, str],
-    drawn: Sequence[Sequence[Image]],
-    folder: Path,
-    work: Work,
-    track: Track[Any],
-) -> list[str]:
-    """Fit the projection unless it is current; returns the files with the sampled images' slices."""
-    fingerprint = _projection_print(settings, inputs)
-    if projection_is_current(run.projection, fingerprint):
-        return []
-    sides = []
-    for side, images in zip(("target", "pool"), drawn, strict=True):
-        batches = [images[start : start + _FEWEST_IMAGES] for start in range(0, len(images), _FEWEST_IMAGES)]
-        tasks = [
-            Task("sample", number, batch, str(folder / f"{side}-{number:03d}.safetensors"))
-            for number, batch in enumerate(batches)
-        ]
-        for _ in track(work(tasks), len(tasks), f"sampling the {side}"):
-            pass
-        sides.append([task.path for task in tasks])
-    target, pool = (sampled_slices(paths) for paths in sides)
-    if target is None:
-        raise DataError(f"{run.folder}: no sampled image of the target can be read. Check the paths in {run.images}.")
-    save_projection(fit_projection(target, pool, settings.width), run.projection, fingerprint)
-    return [path for paths in sides for path in paths]
 
 
 def _finish(run: Run, images: pl.DataFrame, tasks: Sequence[Task]) -> tuple[dict[str, Any], int]:
