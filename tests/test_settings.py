@@ -122,7 +122,7 @@ BUDGET = "a number of images (500) or a share of them (10% or 0.1)"
         (FitSettings, {"covariance": "round"}, "covariance = 'round': expected 'full' or 'diagonal'."),
         (FitSettings, {"double": 1}, "double = 1: expected true or false."),
         (TrainSettings, {"optimiser": "adam"}, "optimiser = 'adam': expected 'sgd' or 'adamw'."),
-        (CompareSettings, {"methods": 3}, "methods = 3: expected names with commas between them, or a list"),
+        (CompareSettings, {"methods": 3}, "methods = 3: expected names separated by commas, or a list"),
         (SelectSettings, {"quotas": {"bus": 1.5}}, "quotas = {'bus': 1.5}: expected CLASS=NUMBER, such as bus"),
         (CompareSettings, {"modes": "strnog"}, "modes: 'strnog' is unknown. Known: hierarchical, box_head."),
         (ScoreSettings, {"scores": "layuot"}, "scores: 'layuot' is unknown. Did you mean 'layout'? Known: all"),

@@ -12,7 +12,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from thresher.run.stages import STAGES
+from thresher.run.stages import STAGES as STAGES
 
 __version__ = "0.2.0.dev0"
 

@@ -79,3 +79,24 @@ def test_words_of_errors() -> None:
         similarity(np.array([[1.0, 2.0], [np.nan, 1.0]]), np.ones((2, 2)))
     with pytest.raises(SettingsError, match="components"):
         similarity(vectors, vectors, "similarity", components="many")
+
+
+def test_columns_of_lists_and_tensors_are_arrays() -> None:
+    pl = pytest.importorskip("polars")
+    torch = pytest.importorskip("torch")
+    pool, target = np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([[1.0, 0.1]])
+    expected = similarity(pool, target)
+    np.testing.assert_array_equal(similarity(pl.Series(pool.tolist()), target), expected)
+    np.testing.assert_array_equal(similarity(torch.tensor(pool, requires_grad=True), target), expected)
+    with pytest.raises(DataError, match="pool: not an array of numbers, or its images differ in shape"):
+        similarity([[1.0, 2.0], [1.0]], target)
+
+
+def test_a_target_too_small_for_a_mixture_says_so() -> None:
+    rng = np.random.default_rng(5)
+    with pytest.raises(DataError, match="target: 20 slices of 2 numbers .* too few for a mixture of 100 components"):
+        similarity(rng.normal(size=(9, 6)), rng.normal(size=(20, 6)), "similarity", components=100)
+    with pytest.raises(DataError, match="target: 1 slices .* use method='cosine'"):
+        similarity(rng.normal(size=(9, 6)), rng.normal(size=(1, 6)), "similarity", components=1)
+    with pytest.raises(SettingsError, match="seed = -1: expected 0 or more"):
+        similarity(np.ones((2, 2)), np.ones((2, 2)), seed=-1)

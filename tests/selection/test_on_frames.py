@@ -140,3 +140,65 @@ def test_words_of_errors() -> None:
         choose(near, 1, weights={"far": 1.0})
     with pytest.raises(DataError, match=r"1 pinned images are not in the pool \(first: z\)"):
         choose(near, 1, pinned=["z"])
+
+
+def test_one_text_is_one_item_and_numbers_are_ids() -> None:
+    boxes = {"image_id": ["a", "b"], "class": ["car", "bus"]}
+    assert diversity(boxes, classes="car", weights={"car": 1.0})["diversity"].to_list() == [1.0, 0.0]
+    scores = {"near": [3.0, 2.0, 1.0]}
+    assert choose(scores, 1, ids=["aa", "bb", "cc"], excluded="aa")["image_id"].to_list() == ["bb"]
+    assert choose(scores, 2, ids=[7, 8, 9], pinned=9)["image_id"].to_list() == ["7", "9"]
+
+
+def test_minus_one_is_unknown_as_in_open_images() -> None:
+    boxes = {"image_id": ["a", "b"], "class": ["car"] * 2, "is_depiction": [-1, 1], "is_group": [-1, 0]}
+    assert diversity(boxes)["objects"].to_list() == [1, 0]
+
+
+def test_no_boxes_at_all_are_no_diversity() -> None:
+    found = diversity({"image_id": [], "class": []}, image_ids=["a"])
+    assert found.select("image_id", "diversity", "objects").rows() == [("a", 0.0, 0)]
+
+
+def test_columns_without_numbers_rank_nothing() -> None:
+    scores = pl.DataFrame(
+        {"image_id": ["a", "b"], "near": [1.0, 2.0], "ratio": pl.Series([None, None], dtype=pl.Float64)}
+    )
+    assert choose(scores, 1)["image_id"].to_list() == ["b"]
+
+
+def test_quotas_that_cannot_be_met_are_a_warning() -> None:
+    boxes = {"image_id": ["0", "1"], "class": ["bus", "car"]}
+    with pytest.warns(UserWarning, match="quotas: only 1 of 3 images with 'bus' can be chosen"):
+        assert choose({"near": [1.0, 2.0, 3.0, 4.0]}, 4, boxes=boxes, quotas={"bus": 3}).height == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"excluded": ["z"]}, r"1 excluded images are not in the pool \(first: z\)"),
+        ({"pinned": ["0"], "excluded": ["0"]}, "'0' is both pinned and excluded"),
+        ({"weights": {"near": float("nan")}}, r"weights = \{'near': nan\}: expected 0 or more"),
+        ({"boxes": {"image_id": ["z"], "class": ["bus"]}, "quotas": {"bus": 1}}, "none of their images has a score"),
+    ],
+)
+def test_contradictions_are_refused(arguments: dict[str, object], words: str) -> None:
+    with pytest.raises((DataError, SettingsError), match=words):
+        choose({"near": [1.0, 2.0]}, 1, **arguments)  # type: ignore[arg-type]
+
+
+def test_arrays_of_other_forms_are_refused() -> None:
+    with pytest.raises(DataError, match="scores 'm': 2 numbers for 3 ids"):
+        choose({"n": [1.0, 2.0, 3.0], "m": [1.0, 2.0]}, 1)
+    with pytest.raises(DataError, match=r"an array of shape \(3, 2\); expected one number per image"):
+        choose({"n": np.ones((3, 2))}, 1)
+    with pytest.raises(DataError, match="scores 'n': not numbers"):
+        choose({"n": ["a", "b"]}, 1)
+
+
+def test_corners_in_pixels_are_refused() -> None:
+    corners = {"x0": [0], "y0": [0], "x1": [640], "y1": [480]}
+    with pytest.raises(DataError, match="1 boxes have corners outside 0..1 .* divide pixels by its width and height"):
+        diversity({"image_id": ["a"], "class": ["car"], **corners})
+    with pytest.raises(SettingsError, match="weights: 'bus' = 1: expected a class"):
+        diversity({"image_id": ["a"], "class": ["car"]}, weights={"bus": 1})

@@ -8,7 +8,6 @@ from typing import Annotated
 from thresher.cli.main import EXIT_OK
 from thresher.cli.stage_command import FLAT, RunFolder
 from thresher.explorer.explore import ExploreSettings, explore, is_loopback
-from thresher.run.folder import Run
 
 
 def explore_command(run: RunFolder, *, settings: Annotated[ExploreSettings, FLAT] = ExploreSettings()) -> int:
@@ -19,5 +18,5 @@ def explore_command(run: RunFolder, *, settings: Annotated[ExploreSettings, FLAT
             print(f"Anyone who can reach {settings.host} sees these images and can save selections.", file=sys.stderr)
         print(f"explore: {address}", flush=True)
 
-    explore(Run(run), settings, opened=opened)
+    explore(run, settings, opened=opened)
     return EXIT_OK

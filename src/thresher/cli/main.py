@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 
 from cyclopts import App
@@ -14,7 +15,16 @@ from thresher.run.stages import STAGES
 EXIT_OK, EXIT_FAILURE, EXIT_USAGE, EXIT_BAD_DATA, EXIT_SOME_FAILED, EXIT_INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 #: Errors of the disk, not of the program: full, over quota, read-only, no permission, I/O error.
-SURROUNDINGS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+SURROUNDINGS = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EIO,
+    errno.ENOTDIR,
+    errno.EISDIR,
+)
 
 app = App(
     name="thresher",
@@ -58,6 +68,9 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(error, EXIT_USAGE)
     except DataError as error:
         _fail(error, EXIT_BAD_DATA)
+    except BrokenPipeError:  # whoever read the output, such as `head`, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_FAILURE)
     except OSError as error:
         if error.errno not in SURROUNDINGS:
             raise

@@ -65,12 +65,13 @@ class RunFile:
     compare: CompareSettings | None = None
 
 
-def load_run_file(path: Path) -> RunFile:
+def load_run_file(path: Path | str) -> RunFile:
     """The settings in a TOML file; paths in it are relative to the file's own folder.
 
     Raises:
         SettingsError: not TOML, an unknown key, or a value of the wrong type.
     """
+    path = Path(path)
     try:
         content = tomllib.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

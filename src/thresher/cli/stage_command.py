@@ -16,7 +16,7 @@ from cyclopts import Parameter
 
 from thresher.cli.main import EXIT_OK
 from thresher.cli.output import JsonOutput, Output, logs_on_stderr, print_results, progress_bars
-from thresher.run.folder import Run
+from thresher.run.folder import as_run
 from thresher.run.stages import Stage
 
 #: Settings become flags of their own: --components, not --settings.components.
@@ -46,7 +46,7 @@ def command_of(stage: Stage) -> Callable[..., int]:
 
     def command(*arguments: Any, **flags: Any) -> int:
         values = dict(signature.bind(*arguments, **flags).arguments)
-        run, wanted = Run(values.pop("run")), values.pop("output", output())
+        run, wanted = as_run(values.pop("run")), values.pop("output", output())
         # In distributed training only rank 0 prints.
         prints = os.environ.get("RANK", "0") == "0"
         if "track" in given and prints:

@@ -42,7 +42,7 @@ def known_here(given: GivenVectors, images: pl.DataFrame) -> int:
     """How many images of the index have vectors.
 
     Raises:
-        DataError: none of them has.
+        DataError: none of them has, or none of the target's.
     """
     ids = images["image_id"].to_list()
     found = sum(image_id in given.rows for image_id in ids)
@@ -50,6 +50,12 @@ def known_here(given: GivenVectors, images: pl.DataFrame) -> int:
         raise DataError(
             f"{given.path}: none of its {len(given.rows)} image ids is in the index. Its first is "
             f"'{next(iter(given.rows))}'; the index's is '{ids[0]}' (images.parquet, column image_id)."
+        )
+    target = images.filter(role="target")["image_id"].to_list()
+    if not any(image_id in given.rows for image_id in target):
+        raise DataError(
+            f"{given.path}: no vector of an image of the target (ids such as '{target[0] if target else '–'}'). Write "
+            "the vectors of target and pool to one file."
         )
     return found
 

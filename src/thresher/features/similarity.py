@@ -70,6 +70,8 @@ def similarity(
     >>> similarity([[2.0, 0.1], [0.0, 3.0], [1.0, 1.0]], target).round(2)
     array([1.  , 0.06, 0.75])
     """
+    if seed < 0:
+        raise SettingsError(f"seed = {seed}: expected 0 or more.")
     if method not in METHODS:
         raise SettingsError(f"method '{method}': unknown. Known: {', '.join(METHODS)}.")
     given, known = _images(pool, "pool"), _images(target, "target")
@@ -86,8 +88,20 @@ def similarity(
     return found.astype(np.float64)
 
 
+def _array(values: Any, name: str) -> Float32[np.ndarray, ...]:
+    """Arrays, tensors (also on a GPU or with gradients), nested lists, and columns of lists of Polars or pandas."""
+    if hasattr(values, "detach"):
+        values = values.detach().cpu().float()
+    elif hasattr(values, "to_list"):
+        values = [np.asarray(each) for each in values.to_list()]
+    try:
+        return np.asarray(values, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{name}: not an array of numbers, or its images differ in shape ({error}).") from error
+
+
 def _images(values: Any, name: str) -> Float32[np.ndarray, ...]:
-    images = np.asarray(values, dtype=np.float32)
+    images = _array(values, name)
     if not 2 <= images.ndim <= 4 or not images.size:
         raise DataError(
             f"{name}: got an array of shape {images.shape}; expected (n, c) vectors, (n, s, c) slices or (n, h, w, c) "
@@ -161,7 +175,17 @@ class _Pair:
         return max(tried, key=lambda each: each.held_out).components
 
     def mixture(self, block: SliceBlock) -> Mixture:
-        """Fitted to a sample of the slices of some images."""
+        """Fitted to a sample of the slices of some images.
+
+        Raises:
+            DataError: the target has too few slices for that many components.
+        """
+        slices_there, width = self.blocks[1].slices.shape
+        if slices_there < self.components * (width + 1) + 1:
+            raise DataError(
+                f"target: {slices_there} slices of {width} numbers (after the PCA) are too few for a mixture of "
+                f"{self.components} components. Give more images of the target, or use method='cosine' or 'nearest'."
+            )
         slices = random_rows(block.slices, self.settings.max_slices, self.rng).astype(np.float32)
         return fit_mixture(slices, min(self.components, len(slices)), self.settings, self.rng).mixture
 
@@ -196,13 +220,15 @@ def _typicality(pair: _Pair) -> Any:
 def _sphere(pair: _Pair) -> Any:
     pool, target, _ = pair.blocks
     rows = random_rows(pair.uncentred(target), pair.settings.max_slices, pair.rng)
-    sphere = spherical.fit_sphere(rows, max(1, min(_SLICE_DIRECTIONS, len(rows))), pair.rng).sphere
+    sphere = spherical.fit_sphere(rows, max(1, min(_SLICE_DIRECTIONS, len(rows) // _SLICES_PER_AXIS)), pair.rng).sphere
     return mean_of_slices(spherical.log_density(sphere, pair.uncentred(pool)), pool.starts)
 
 
 def _pooled_sphere(pair: _Pair) -> Any:
     pool, target = pair.pooled
-    sphere = spherical.fit_sphere(target, min(_POOLED_DIRECTIONS, len(target)), pair.rng).sphere
+    sphere = spherical.fit_sphere(
+        target, max(1, min(_POOLED_DIRECTIONS, len(target) // _SLICES_PER_AXIS)), pair.rng
+    ).sphere
     return spherical.log_density(sphere, pool)
 
 

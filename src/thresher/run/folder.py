@@ -176,6 +176,10 @@ def as_run(run: AnyRun) -> Run:
     """
     if isinstance(run, Run):
         return run
+    if isinstance(opened := getattr(run, "run", None), Run):
+        return opened  # of an OpenedRun
     if not isinstance(run, str | Path) or not str(run):
         raise SettingsError(f'run = {run!r}: expected a run, Run("runs/first"), or the path of its folder.')
+    if Path(run).is_file():
+        raise SettingsError(f"run = {run}: this is a file; expected the folder of a run, such as runs/first.")
     return Run(run)

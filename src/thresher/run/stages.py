@@ -82,6 +82,7 @@ STAGES = (
         "merge",
         "thresher.stages.embed",
         "Finish `embed` once all `--shard I/N` jobs are done.",
+        reads=("index",),
         settings_name="EmbedSettings",
     ),
     Stage(
@@ -109,7 +110,9 @@ STAGES = (
         settings_name="SelectSettings",
         named=True,
     ),
-    Stage("sheet", "thresher.stages.sheet", "Draw the first images of a selection as one PNG."),
+    Stage(
+        "sheet", "thresher.stages.sheet", "Draw the first images of a selection as one PNG.", reads=("index", "select")
+    ),
     Stage(
         "insight",
         "thresher.stages.insight",
@@ -122,6 +125,7 @@ STAGES = (
         "export",
         "thresher.stages.export",
         "Write a selection as a list, as COCO or Open Images, or for FiftyOne, Lightly, Atlas and others.",
+        reads=("index", "embed", "score", "select", "insight"),
     ),
     Stage(
         "train",
@@ -145,18 +149,26 @@ STAGES = (
         "predict",
         "thresher.training.predict",
         "Write the predictions of a trained network on an image or a folder of images: masks and overlays.",
+        reads=("train",),
     ),
-    Stage("export-network", "thresher.training.export_network", "Write a trained network as one ONNX file."),
+    Stage(
+        "export-network",
+        "thresher.training.export_network",
+        "Write a trained network as one ONNX file.",
+        reads=("train",),
+    ),
     Stage(
         "compare",
         "thresher.comparison.compare",
         "Train a network for each selection, mode and seed, and compare their IoU.",
+        reads=("index", "score", "select", "train"),
         settings_name="CompareSettings",
     ),
     Stage(
         "report",
         "thresher.report.report",
         "Write one HTML page on everything done in the run; it works offline.",
+        reads=("index", "embed", "fit", "score", "select", "insight", "compare"),
         settings_name="ReportSettings",
         function_name="write_report",
     ),
@@ -164,6 +176,7 @@ STAGES = (
         "explore",
         "thresher.explorer.explore",
         "View, change and save a selection in the browser.",
+        reads=("index", "embed", "fit", "score", "select"),
         settings_name="ExploreSettings",
     ),
 )

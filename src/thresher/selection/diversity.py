@@ -59,6 +59,8 @@ def boxed_counts(boxes: pl.LazyFrame, classes: Sequence[str]) -> pl.DataFrame:
         boxes: Table BOXES, of which only image_id, class and three flags are read.
     """
     counted = _counting(boxes, classes)
+    if not classes:
+        return boxes.select(pl.col("image_id").unique()).collect(engine="streaming")
     each = [pl.when(pl.col("class") == name).then(pl.col("count")).otherwise(0).alias(name) for name in classes]
     return (
         counted.select("image_id", *each)
@@ -105,6 +107,8 @@ def class_frequencies(
 
     Source: arXiv 1907.07023 §III-A asks for class scores; inverse document frequency is ours (Spärck Jones 1972).
     """
+    if counts.width == 1:  # no class of interest
+        return ClassFrequencies(labelled_images, {}, {})
     frequency = counts.select((pl.col(sorted(counts.drop("image_id").columns)) > 0).sum())
     found = {name: df for name, df in frequency.row(0, named=True).items() if df}
     if class_scores is not None:

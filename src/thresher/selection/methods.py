@@ -123,7 +123,7 @@ def ranking(scores: pl.DataFrame, method: str, seed: int, diversity_weight: floa
         values = similar_among_diverse(by_id)
     else:
         values = by_id[method]
-    frame = by_id.select("image_id").with_columns(values.cast(pl.Float64).alias("score"))
+    frame = by_id.select("image_id").with_columns(values.cast(pl.Float64).fill_nan(None).alias("score"))
     order = frame.drop_nulls("score").sort("score", "image_id", descending=[True, False])
     return Ranking(
         order.with_columns(rank=pl.int_range(1, order.height + 1, dtype=pl.Int64)).select("image_id", "rank", "score"),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import math
+import numbers
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +25,7 @@ from thresher.selection.diversity import (
 )
 from thresher.selection.methods import weighted_ranks
 from thresher.selection.written import BUDGET, QUOTAS
-from thresher.settings import as_type
+from thresher.settings import as_type, items_of
 
 _CORNERS = ("x0", "y0", "x1", "y1")
 _FLAGS = ("is_group", "is_depiction", "is_inside")
@@ -30,10 +33,10 @@ _FLAGS = ("is_group", "is_depiction", "is_inside")
 
 def diversity(
     boxes: Any,
-    classes: Sequence[str] | None = None,
-    weights: Mapping[str, float] | None = None,
+    classes: str | Iterable[str] | None = None,
+    weights: Mapping[str, int | float] | None = None,
     *,
-    image_ids: Sequence[str] | None = None,
+    image_ids: Iterable[str | int] | None = None,
 ) -> Table:
     """Diversity of each image from its boxes: higher for many objects, of many and of rare classes.
 
@@ -61,13 +64,15 @@ def diversity(
     [('a', 3.0, 2), ('b', 1.0, 1)]
     """
     table = _boxes(boxes)
-    wanted = list(classes) if classes is not None else table["class"].drop_nulls().unique().sort().to_list()
-    every = table["image_id"].unique() if image_ids is None else pl.Series("image_id", list(image_ids), pl.String)
+    wanted = _names(classes) if classes is not None else table["class"].drop_nulls().unique().sort().to_list()
+    _check_weights(weights, wanted)
+    every = table["image_id"].unique() if image_ids is None else pl.Series("image_id", _names(image_ids), pl.String)
     labelled = pl.DataFrame({"image_id": every.unique().sort()})
     counts = with_objects(boxed_counts(table.lazy(), wanted)).join(labelled, on="image_id", how="semi")
     found = class_frequencies(counts, labelled.height, weights).weights
-    has_corners = table["x0"].null_count() < table.height
-    areas = covered_areas(counted_boxes(table.lazy(), wanted)) if has_corners else _no_areas()
+    whole = table.drop_nulls(_CORNERS)
+    has_corners = whole.height > 0
+    areas = covered_areas(counted_boxes(whole.lazy(), wanted)) if has_corners else _no_areas()
     scores = diversity_scores(counts, areas, labelled, found).sort("image_id")
     area = pl.col("covered_area") if has_corners else pl.lit(None, pl.Float64).alias("covered_area")
     return Table.of(scores.select("image_id", "diversity", "objects", "classes", "class_entropy_bits", area))
@@ -77,12 +82,12 @@ def choose(
     scores: Any,
     budget: str | int | float,
     *,
-    ids: Sequence[str] | None = None,
-    weights: Mapping[str, float] | None = None,
+    ids: Sequence[str | int] | None = None,
+    weights: Mapping[str, int | float] | None = None,
     boxes: Any = None,
     quotas: Mapping[str, int] | None = None,
-    pinned: Collection[str] = (),
-    excluded: Collection[str] = (),
+    pinned: str | int | Iterable[str | int] = (),
+    excluded: str | int | Iterable[str | int] = (),
 ) -> Table:
     """Choose images by one or more scores, with the reasons for each.
 
@@ -114,18 +119,47 @@ def choose(
     [('b', 1), ('a', 2)]
     """
     table, names = _scores(scores, ids)
-    worth = {name: 1.0 for name in names} if weights is None else {name: float(weights.get(name, 0)) for name in names}
-    unknown = sorted(set(weights or ()) - set(names))
-    if unknown or not any(worth.values()) or min(worth.values()) < 0:
-        raise SettingsError(f"weights = {dict(weights or {})}: expected 0 or more for each of {', '.join(names)}.")
-    refuse_unknown(pinned, table["image_id"], "pinned", "Leave them out, or give their scores.")
+    worth = _worth(weights, names)
+    pinned, excluded = _names(pinned), _names(excluded)
+    for asked, what in ((pinned, "pinned"), (excluded, "excluded")):
+        refuse_unknown(asked, table["image_id"], what, "Leave them out, or give their scores.")
+    if both := sorted(set(pinned) & set(excluded)):
+        raise SettingsError(f"'{both[0]}' is both pinned and excluded.")
     counts = _counts(boxes, table)
     wishes = Wishes(as_type(budget, BUDGET, "budget"), _quotas(quotas, boxes, counts), pinned, excluded)
     used = [name for name in names if worth[name]]
     values = weighted_ranks({name: table[name] for name in used}, worth)
     order = _ranked(table.select("image_id", values.alias("score")))
     made = chosen_from(order, wishes, counts)
+    for name, (there, asked_for) in made.unmet.items():
+        warnings.warn(f"quotas: only {there} of {asked_for} images with '{name}' can be chosen.", stacklevel=2)
     return Table.of(_with_why(made.chosen, table, names, counts))
+
+
+def _is_weight(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and 0 <= float(value) < math.inf
+
+
+def _worth(weights: Mapping[str, int | float] | None, names: list[str]) -> dict[str, float]:
+    """What each score weighs."""
+    worth = dict.fromkeys(names, 1.0) if weights is None else {name: weights.get(name, 0) for name in names}
+    valid = all(map(_is_weight, worth.values()))
+    if not valid or not any(worth.values()) or set(weights or ()) - set(names):
+        raise SettingsError(f"weights = {dict(weights or {})}: expected 0 or more for each of {', '.join(names)}.")
+    return {name: float(each) for name, each in worth.items()}
+
+
+def _names(written: Any) -> list[str]:
+    """One text, or a list of texts or numbers, as texts; one text is never read letter by letter."""
+    return [str(each) for each in items_of(written)]
+
+
+def _check_weights(weights: Mapping[str, int | float] | None, classes: list[str]) -> None:
+    for name, weight in (weights or {}).items():
+        if name not in classes or not _is_weight(weight):
+            raise SettingsError(
+                f"weights: '{name}' = {weight!r}: expected a class ({', '.join(classes)}) and a number, 0 or more."
+            )
 
 
 def _boxes(boxes: Any) -> pl.DataFrame:
@@ -138,19 +172,46 @@ def _boxes(boxes: Any) -> pl.DataFrame:
         for name in (*_FLAGS, *_CORNERS)
         if name not in table.columns
     ]
-    table = table.with_columns(absent).select(
-        pl.col("image_id", "class").cast(pl.String), pl.col(_FLAGS).cast(pl.Boolean), pl.col(_CORNERS).cast(pl.Float32)
-    )
+    try:
+        table = table.with_columns(absent).select(
+            pl.col("image_id", "class").cast(pl.String),
+            *(_flag(name, table.schema.get(name)) for name in _FLAGS),
+            pl.col(_CORNERS).cast(pl.Float32).fill_nan(None),
+        )
+    except pl.exceptions.PolarsError as error:
+        raise DataError(
+            f"boxes: {', '.join(_FLAGS)} are true, false or null, corners are numbers ({error})."
+        ) from error
+    _check_corners(table)
     if table["image_id"].null_count():
         raise DataError(f"boxes: {table['image_id'].null_count()} boxes have no image_id.")
     return table
+
+
+def _flag(name: str, kind: Any) -> pl.Expr:
+    """A flag as true, false or null; as numbers, Open Images writes 1, 0 and -1 for unknown."""
+    column = pl.col(name)
+    if kind is not None and kind.is_numeric():
+        column = pl.when(column >= 0).then(column != 0)
+    return column.cast(pl.Boolean).alias(name)
+
+
+def _check_corners(table: pl.DataFrame) -> None:
+    """Refuse corners in pixels, or the wrong way round."""
+    inside = pl.all_horizontal(pl.col(name).is_between(-0.01, 1.01) for name in _CORNERS)
+    wrong = table.drop_nulls(_CORNERS).filter(~inside | (pl.col("x0") > pl.col("x1")) | (pl.col("y0") > pl.col("y1")))
+    if wrong.height:
+        raise DataError(
+            f"boxes: {wrong.height} boxes have corners outside 0..1 or x0 > x1 or y0 > y1 (first: image "
+            f"{wrong['image_id'][0]}). Corners are shares of the picture: divide pixels by its width and height."
+        )
 
 
 def _no_areas() -> pl.DataFrame:
     return pl.DataFrame(schema={"image_id": pl.String, "covered_area": pl.Float64})
 
 
-def _scores(scores: Any, ids: Sequence[str] | None) -> tuple[pl.DataFrame, list[str]]:
+def _scores(scores: Any, ids: Sequence[str | int] | None) -> tuple[pl.DataFrame, list[str]]:
     """image_id and a Float64 column per score, sorted by id; and the scores' names."""
     if isinstance(scores, Mapping):
         table = _joined(scores, ids)
@@ -158,9 +219,14 @@ def _scores(scores: Any, ids: Sequence[str] | None) -> tuple[pl.DataFrame, list[
         table = as_table(scores, "scores")
         if "image_id" not in table.columns:
             raise DataError(f"scores: column 'image_id' is missing. Found {', '.join(table.columns)}.")
-    names = [name for name, kind in table.schema.items() if name != "image_id" and kind.is_numeric()]
+    # A column without any number, such as a similarity that `score` was not asked for, ranks nothing.
+    names = [
+        name
+        for name, kind in table.schema.items()
+        if name != "image_id" and kind.is_numeric() and table[name].null_count() < table.height
+    ]
     if not names:
-        raise DataError("scores: no column of numbers.")
+        raise DataError("scores: no column holds numbers.")
     table = table.select(pl.col("image_id").cast(pl.String), pl.col(names).cast(pl.Float64).fill_nan(None))
     repeated = table.filter(pl.col("image_id").is_duplicated() | pl.col("image_id").is_null())
     if repeated.height:
@@ -168,7 +234,7 @@ def _scores(scores: Any, ids: Sequence[str] | None) -> tuple[pl.DataFrame, list[
     return table.sort("image_id"), names
 
 
-def _joined(scores: Mapping[str, Any], ids: Sequence[str] | None) -> pl.DataFrame:
+def _joined(scores: Mapping[str, Any], ids: Sequence[str | int] | None) -> pl.DataFrame:
     if not scores:
         raise DataError("scores: none given. Give {'name': numbers}.")
     parts = []
@@ -176,15 +242,25 @@ def _joined(scores: Mapping[str, Any], ids: Sequence[str] | None) -> pl.DataFram
         if isinstance(values, pl.DataFrame | pl.LazyFrame) or (hasattr(values, "columns") and hasattr(values, "iloc")):
             parts.append(_one_column(name, as_table(values, f"scores '{name}'")))
             continue
-        numbers = np.asarray(values, dtype=np.float64).ravel()
-        named = [str(number) for number in range(len(numbers))] if ids is None else [str(each) for each in ids]
-        if len(named) != len(numbers):
-            raise DataError(f"scores '{name}': {len(numbers)} numbers for {len(named)} ids.")
-        parts.append(pl.DataFrame({"image_id": named, name: numbers}))
+        column = _column(name, values)
+        named = [str(number) for number in range(len(column))] if ids is None else [str(each) for each in ids]
+        if len(named) != len(column) or (ids is None and parts and parts[0].height != len(column)):
+            raise DataError(f"scores '{name}': {len(column)} numbers for {len(named if ids else parts[0])} ids.")
+        parts.append(pl.DataFrame({"image_id": named, name: column}))
     table = parts[0]
     for each in parts[1:]:
         table = table.join(each, on="image_id", how="full", coalesce=True)
     return table
+
+
+def _column(name: str, values: Any) -> np.ndarray:
+    try:
+        column = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"scores '{name}': not numbers ({error}).") from error
+    if column.ndim != 1:
+        raise DataError(f"scores '{name}': an array of shape {column.shape}; expected one number per image, (n,).")
+    return column
 
 
 def _one_column(name: str, table: pl.DataFrame) -> pl.DataFrame:
@@ -192,7 +268,7 @@ def _one_column(name: str, table: pl.DataFrame) -> pl.DataFrame:
     column = name if name in numeric else numeric[0] if len(numeric) == 1 else None
     if "image_id" not in table.columns or column is None:
         raise DataError(f"scores '{name}': expected columns image_id and '{name}'. Found {', '.join(table.columns)}.")
-    return table.select("image_id", pl.col(column).alias(name))
+    return table.select(pl.col("image_id").cast(pl.String), pl.col(column).alias(name))
 
 
 def _ranked(scored: pl.DataFrame) -> pl.DataFrame:
@@ -207,6 +283,10 @@ def _counts(boxes: Any, images: pl.DataFrame) -> pl.DataFrame:
     if boxes is None:
         return pl.DataFrame(schema={"image_id": pl.String})
     table = _boxes(boxes)
+    if table.height and not table["image_id"].is_in(images["image_id"].implode()).any():
+        raise DataError(
+            f"boxes: none of their images has a score (first: {table['image_id'][0]}). Are the ids the same?"
+        )
     classes = table["class"].drop_nulls().unique().sort().to_list()
     return with_objects(boxed_counts(table.lazy(), classes)).join(images, on="image_id", how="semi")
 

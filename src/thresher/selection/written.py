@@ -23,9 +23,9 @@ def budget_text(written: Any) -> str:
     if isinstance(written, bool):
         raise ValueError(written)
     if isinstance(written, str):
-        text = written.strip()
+        text = written.replace(" ", "")
         if text.endswith("%"):
-            return _if(0 < float(text[:-1]) <= 100, written)
+            return _if(0 < float(text[:-1]) <= 100, text)
         return budget_text(float(text)) if "." in text else _if(int(text) >= 1, written)
     if isinstance(written, numbers.Integral):
         return _if(int(written) >= 1, str(int(written)))

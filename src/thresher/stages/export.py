@@ -20,7 +20,7 @@ def export(
     run: AnyRun,
     name: str,
     format: Format,
-    out: Path,
+    out: Path | str,
     *,
     images: Literal["link", "copy", "none"] = "link",
     pool: bool = False,
@@ -39,7 +39,7 @@ def export(
         SettingsError: unknown selection or format, or a format that cannot hold the pool.
         DataError: `out` holds files that thresher did not write, or select did not finish.
     """
-    run = as_run(run)
+    run, out = as_run(run), Path(out)
     if format not in FORMATS:
         raise SettingsError(f"format '{format}': unknown. Known: {', '.join(FORMATS)}.")
     if pool and format not in WITH_POOL:

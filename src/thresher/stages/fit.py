@@ -45,6 +45,8 @@ from thresher.vectors import random_rows
 
 #: Cross-validation folds to choose K.
 _FOLDS = 3
+#: Nats per slice by which the target's unseen images may be less likely than those that a mixture was fitted to.
+_MOST_OVERFITTING = 1000.0
 
 
 @converted
@@ -112,8 +114,9 @@ def fit(
         pool = opened.pool["image_id"].sort()
         drawn = pool.gather(rng.permutation(len(pool))[: settings.pool_images])
         for ids in track([set(drawn.to_list())], 1, "learning from the pool"):
-            save_fitted_scorers(_fitted_scorers(run, block, ids, fitted, settings, rng), run.evidence)
-        return {
+            scorers = _fitted_scorers(run, block, ids, fitted, settings, rng)
+            save_fitted_scorers(scorers, run.evidence)
+        return _warning(fitted, scorers, slices) | {
             "slices": slices,
             "data": settings.data,
             "components": len(fitted.mixture.weights),
@@ -126,6 +129,19 @@ def fit(
 
     outputs = [run.mixture, run.mixture.with_suffix(".json"), run.evidence]
     return perform(run, "fit", settings, inputs, outputs, work)
+
+
+def _warning(fitted: Fit, scorers: FittedScorers, slices: int) -> dict[str, Any]:
+    """Whether the mixture fits single images of the target rather than what they have in common."""
+    unseen = float(np.median(scorers.held_out_nats)) if len(scorers.held_out_nats) else -np.inf
+    if fitted.log_likelihood - unseen <= _MOST_OVERFITTING:
+        return {}
+    width = fitted.mixture.means.shape[1]
+    return {
+        "warning": f"the mixture overfits: {slices} slices of {width} numbers are too few, and images of the target "
+        "that it has not seen are far less likely than those it was fitted to. Do not rank by similarity: give more "
+        "images of the target, embed with a smaller --width, or use --method cosine."
+    }
 
 
 def _plan(run: Run, settings: FitSettings, target: int, images: int) -> Plan:

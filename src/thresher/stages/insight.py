@@ -224,7 +224,8 @@ def _work(
     run.add_problems("insight", tables.from_rows(rows, tables.PROBLEMS))
     with replacing(run.insight / "summary.json") as file:
         file.write((json.dumps(summary, indent=1) + "\n").encode())
-    return {**summary, "folder": str(run.insight)}, len(rows)
+    without = {} if drawn.heat or not settings.heat_maps else {"no_heat_maps": NO_GRID}
+    return {**summary, **without, "folder": str(run.insight)}, len(rows)
 
 
 def _fit_settings(opened: OpenedRun) -> MixtureSettings:

@@ -10,7 +10,7 @@ from thresher.run.opened import selected
 from thresher.run.perform import StageResult
 
 
-def sheet(run: AnyRun, name: str, *, images: int = 48, columns: int = 8, out: Path | None = None) -> StageResult:
+def sheet(run: AnyRun, name: str, *, images: int = 48, columns: int = 8, out: Path | str | None = None) -> StageResult:
     """Draw the first images of a selection, best first.
 
     Args:
@@ -29,7 +29,7 @@ def sheet(run: AnyRun, name: str, *, images: int = 48, columns: int = 8, out: Pa
         Cell(Path(row["path"]), f"{row['rank']}  {row['dataset']}", _detail(row["score"], row["why"]["rare_classes"]))
         for row in shown.iter_rows(named=True)
     ]
-    path = out or run.folder / "sheets" / f"{name}.png"
+    path = Path(out) if out else run.folder / "sheets" / f"{name}.png"
     save_sheet(contact_sheet(cells, f"{name}: the first {len(cells)} of {chosen.height}", columns), path)
     return StageResult("sheet", "done", {"name": name, "images": len(cells), "path": str(path)})
 

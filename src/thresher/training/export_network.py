@@ -12,7 +12,7 @@ from thresher.run.opened import OpenedRun
 from thresher.run.perform import StageResult
 
 
-def export_network(run: AnyRun, training: str, out: Path) -> StageResult:
+def export_network(run: AnyRun, training: str, out: Path | str) -> StageResult:
     """Write a trained network as ONNX: 8-bit RGB images in, the logits of each classifier out, by its name.
 
     The batch may have any number of images of any height and width that are multiples of 32. The file's metadata says
@@ -25,7 +25,7 @@ def export_network(run: AnyRun, training: str, out: Path) -> StageResult:
     Raises:
         SettingsError: no such training, a network that ONNX cannot express, or `out` does not end in .onnx.
     """
-    run = as_run(run)
+    run, out = as_run(run), Path(out)
     from thresher import __version__
     from thresher.segmentation.exported import onnx_network
     from thresher.segmentation.trained import onnx_metadata, trained_network

@@ -26,7 +26,13 @@ _COLOUR_SHARE = 0.5
 
 
 def predict(
-    run: AnyRun, training: str, images: Path, out: Path, *, dry_run: bool = False, track: Track[Any] = untracked
+    run: AnyRun,
+    training: str,
+    images: Path | str,
+    out: Path | str,
+    *,
+    dry_run: bool = False,
+    track: Track[Any] = untracked,
 ) -> StageResult:
     """Write the masks that a trained network predicts for an image, or for every image in a folder.
 
@@ -43,7 +49,7 @@ def predict(
         SettingsError: no such training, or `out` would write over an image that is read.
         DataError: no such image or folder, or no images in it.
     """
-    run = as_run(run)
+    run, images, out = as_run(run), Path(images), Path(out)
     checkpoint = OpenedRun(run).checkpoint(training)
     paths, names = _named_images(images, out)
     masks = [out / "masks" / f"{name}.png" for name in names]

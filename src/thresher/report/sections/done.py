@@ -51,8 +51,9 @@ def _facts(recorded: Mapping[str, Any]) -> list[tuple[str, Cell | Sequence[Cell]
         ("Pool", index.get("pool", [])),
         ("Taxonomy", index.get("taxonomy")),
         ("Label map", index.get("label_map")),
-        ("Backbone", embed.get("backbone")),
-        ("Input", f"short side {embed['short_side']} px, {embed['width']} dimensions per slice" if embed else None),
+        ("Vectors", embed.get("vectors")),
+        ("Backbone", None if embed.get("vectors") else embed.get("backbone")),
+        ("Input", _input_words(embed) if embed else None),
         (
             "Mixture",
             f"{summaries['fit']['components']} components, {fit['covariance']}" if summaries.get("fit") else None,
@@ -61,6 +62,11 @@ def _facts(recorded: Mapping[str, Any]) -> list[tuple[str, Cell | Sequence[Cell]
         ("Versions", _versions(recorded)),
     ]
     return [(name, value) for name, value in rows if value]
+
+
+def _input_words(embed: Mapping[str, Any]) -> str:
+    kept = f"{embed['width']} dimensions per slice"
+    return f"at most {kept}" if embed.get("vectors") else f"short side {embed['short_side']} px, {kept}"
 
 
 def _draws(settings: Mapping[str, Any]) -> bool:
