@@ -12,6 +12,8 @@ from thresher.density.mixture import Mixture, log_density, packed, responsibilit
 from thresher.density.start import SAMPLE_ROWS, uniform_sample
 from thresher.errors import DataError, SettingsError
 
+pytestmark = pytest.mark.slow
+
 CENTRES = np.array([[0.0, 0, 0], [4, 0, 0], [0, 4, 0], [0, 0, 4]])
 
 

@@ -12,6 +12,8 @@ from thresher.density.map import similarity_map
 from thresher.drawings import charts
 from thresher.errors import DataError
 
+pytestmark = pytest.mark.slow
+
 
 def similarities() -> pl.DataFrame:
     rng = np.random.default_rng(0)

@@ -10,6 +10,8 @@ from thresher.density.mixture import Mixture, log_density
 from thresher.density.similarity import mean_log_density
 from thresher.errors import DataError
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = MixtureSettings(components="3")
 
 

@@ -18,6 +18,8 @@ from thresher.density.mixture import (
 )
 from thresher.errors import DataError, SettingsError
 
+pytestmark = pytest.mark.slow
+
 SKLEARN_NAME = {"full": "full", "diagonal": "diag"}
 
 

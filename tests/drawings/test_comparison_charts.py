@@ -15,6 +15,8 @@ pytest.importorskip("altair", reason="the charts are an extra")
 from thresher.drawings import charts
 from thresher.drawings import comparison_charts as comparison
 
+pytestmark = pytest.mark.slow
+
 POOL = 3410
 
 

@@ -9,6 +9,8 @@ from thresher import similarity
 from thresher.errors import DataError, SettingsError
 from thresher.features.similarity import METHODS
 
+pytestmark = pytest.mark.slow
+
 
 def planted(rng: np.random.Generator, count: int, mean: np.ndarray, form: tuple[int, ...] = ()) -> np.ndarray:
     """Images whose vectors scatter around a mean."""

@@ -8,6 +8,7 @@ from importlib.resources import files
 
 import numpy as np
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +24,8 @@ from thresher.report.sections.distributions import (
     spread_out,
 )
 from thresher.report.sections.mapped import map_section
+
+pytestmark = pytest.mark.slow
 
 
 @settings(max_examples=40, deadline=None)

@@ -9,6 +9,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from thresher.cli.main import app
 from thresher.report.blocks import Missing
 from thresher.report.command_lines import RECORDED, command_lines
@@ -17,6 +19,8 @@ from thresher.report.tables import comparisons
 from thresher.run.folder import Record, Run
 from thresher.run.opened import OpenedRun
 from thresher.run.perform import as_json
+
+pytestmark = pytest.mark.slow
 
 
 def test_predictions_that_are_missing_say_what_draws_them(run: Run, page: Any) -> None:

@@ -7,10 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from PIL import Image
 
 from thresher.report.report import ReportSettings, write_report
 from thresher.run.folder import Run
+
+pytestmark = pytest.mark.slow
 
 
 def test_names_from_data_are_shown_and_never_run(html: Path, page: Any, made: Any) -> None:

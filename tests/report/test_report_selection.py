@@ -21,6 +21,8 @@ from thresher.run.opened import OpenedRun
 from thresher.selection.methods import ranking
 from thresher.stages.select import SelectSettings, select
 
+pytestmark = pytest.mark.slow
+
 
 def test_who_was_left_out_is_not_told_of_scores_that_have_changed(
     run: Run, tmp_path: Path, parsed: Callable[[Path], Any]
