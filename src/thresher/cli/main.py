@@ -24,6 +24,7 @@ SURROUNDINGS = (
     errno.EIO,
     errno.ENOTDIR,
     errno.EISDIR,
+    errno.EEXIST,
 )
 
 app = App(
