@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from thresher.errors import DataError
 
@@ -38,6 +39,23 @@ def existing(path: Path) -> Path:
     if not path.exists():
         raise missing(path)
     return path
+
+
+def read_arrays(path: Path) -> dict[str, Any]:
+    """The arrays in a safetensors file of a run, by name.
+
+    Raises:
+        DataError: no such file, or a damaged one; gives the command that writes it.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return load_file(existing(path))
+    except SafetensorError as error:
+        stage = WRITTEN_BY.get(path.name, "")
+        again = f" and run `thresher {stage} {path.parent}` again" if stage else ""
+        raise DataError(f"{path}: not a readable safetensors file ({error}). Delete it{again}.") from error
 
 
 def missing(path: Path) -> DataError:

@@ -156,5 +156,5 @@ def test_words_of_errors(tmp_path) -> None:
         fit_mixture(np.array([[0.0], [np.nan]]), 1, MixtureSettings(), np.random.default_rng(0))
     with pytest.raises(SettingsError, match="components = 'many': expected 'auto' or a number"):
         MixtureSettings(components="many")
-    with pytest.raises(DataError, match="no such mixture. Run .thresher fit .* first"):
+    with pytest.raises(DataError, match="no such file. .fit. writes it: run .thresher fit"):
         load_mixture(tmp_path / "mixture.safetensors")

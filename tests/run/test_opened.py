@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from thresher import OpenedRun, Run, tables
+from thresher.density.mixture import load_mixture
 from thresher.errors import DataError, SettingsError
 
 
@@ -92,3 +93,12 @@ def test_words_of_what_is_not_there(tmp_path: Path, run: Run) -> None:
     pl.read_parquet(run.scores_path).drop("layout").write_parquet(run.scores_path)
     with pytest.raises(DataError, match="column 'layout' is missing"):
         run.scores()
+
+
+def test_a_damaged_mixture_names_the_command_that_makes_it_again(tmp_path: Path) -> None:
+    path = tmp_path / "mixture.safetensors"
+    path.write_bytes(b"junk")
+    with pytest.raises(
+        DataError, match="mixture.safetensors: not a readable safetensors file .* `thresher fit .* again"
+    ):
+        load_mixture(path)

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from safetensors.numpy import load_file, save
+from safetensors.numpy import save
 
 from thresher.density.layout import QuerySettings
 from thresher.density.mixture import Mixture
 from thresher.density.scorers import FittedScorers
 from thresher.density.sphere import Sphere
 from thresher.files import replacing
-from thresher.run_files import existing
+from thresher.run_files import read_arrays
 
 _PARTS: dict[str, Any] = {"pool_mixture": Mixture, "sphere": Sphere, "pooled_sphere": Sphere}
 _ARRAYS = ("origin", "rows_query", "query", "held_out_nats")
@@ -41,7 +41,7 @@ def load_fitted_scorers(path: Path, mixture: Mixture, pooled: Float[np.ndarray, 
     Raises:
         DataError: no such file.
     """
-    arrays = load_file(existing(path))
+    arrays = read_arrays(path)
 
     def part(name: str) -> dict[str, np.ndarray]:
         return {key.partition(".")[2]: value for key, value in arrays.items() if key.startswith(f"{name}.")}
@@ -49,4 +49,4 @@ def load_fitted_scorers(path: Path, mixture: Mixture, pooled: Float[np.ndarray, 
     settings = QuerySettings(**{name: float(value[0]) for name, value in part("query_settings").items()})
     models: dict[str, Any] = {name: kind(**part(name)) for name, kind in _PARTS.items()}
     plain = {name: arrays[name] for name in _ARRAYS}
-    return FittedScorers(mixture=mixture, pooled=pooled, query_settings=settings, **models, **plain)  # type: ignore[arg-type]
+    return FittedScorers(mixture=mixture, pooled=pooled, query_settings=settings, **models, **plain)

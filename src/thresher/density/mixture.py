@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Float64
-from safetensors.numpy import load_file, save
+from safetensors.numpy import save
 from threadpoolctl import ThreadpoolController
 
 from thresher.density.kernels import (
@@ -29,6 +29,7 @@ from thresher.density.kernels import (
 )
 from thresher.errors import DataError
 from thresher.files import replacing
+from thresher.run_files import read_arrays
 
 Covariance = Literal["full", "diagonal"]
 #: Numbers handed to a thread at a time: bounds memory whatever the number of slices.
@@ -293,9 +294,7 @@ def load_mixture(path: Path) -> Mixture:
     """The mixture written by `save_mixture`.
 
     Raises:
-        DataError: no such file.
+        DataError: no such file, or a damaged one.
     """
-    if not path.is_file():
-        raise DataError(f"{path}: no such mixture. Run `thresher fit {path.parent}` first.")
-    arrays = load_file(path)
+    arrays = read_arrays(path)
     return Mixture(arrays["weights"], arrays["means"], arrays["factors"])

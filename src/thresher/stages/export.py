@@ -42,6 +42,8 @@ def export(
     run, out = as_run(run), Path(out)
     if format not in FORMATS:
         raise SettingsError(f"format '{format}': unknown. Known: {', '.join(FORMATS)}.")
+    if images not in ("link", "copy", "none"):
+        raise SettingsError(f"images = {images!r}: expected 'link', 'copy' or 'none'.")
     if pool and format not in WITH_POOL:
         raise SettingsError(f"pool: format '{format}' can only hold the chosen images. Use {', '.join(WITH_POOL)}.")
     opened = OpenedRun(run)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from thresher.drawings.contact_sheet import Cell, contact_sheet, save_sheet
+from thresher.errors import SettingsError
 from thresher.run.folder import AnyRun, as_run
 from thresher.run.opened import selected
 from thresher.run.perform import StageResult
@@ -23,6 +24,9 @@ def sheet(run: AnyRun, name: str, *, images: int = 48, columns: int = 8, out: Pa
         SettingsError: no selection has this name.
     """
     run = as_run(run)
+    for setting, number in (("images", images), ("columns", columns)):
+        if number < 1:
+            raise SettingsError(f"{setting} = {number}: expected 1 or more.")
     chosen = selected(run, name)
     shown = chosen.head(images)
     cells = [
