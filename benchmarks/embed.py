@@ -219,7 +219,7 @@ def compare(figures: dict[str, float]) -> None:
 def user_model() -> torch.nn.Module:
     """timm's network with the same weights."""
     model = timm.create_model("tf_efficientnet_lite0", features_only=True, pretrained=False).eval()
-    state = torch.load(weights_file(BackboneSettings()), weights_only=True)
+    state = torch.load(weights_file("tf_efficientnet_lite0"), weights_only=True)
     names = timm.create_model("tf_efficientnet_lite0", pretrained=False).state_dict()
     named = dict(zip(names, state.values(), strict=True))
     model.load_state_dict({key: named[key] for key in model.state_dict()})

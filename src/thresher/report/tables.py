@@ -18,10 +18,10 @@ from thresher.features.shards import slices_of, with_slices
 from thresher.report.command_lines import command_lines
 from thresher.run.folder import Record, Run
 from thresher.run.opened import OpenedRun
-from thresher.selection.choose import Selection
+from thresher.selection.choose import LIKE_TARGET, Selection
 from thresher.selection.diversity import class_counts
 from thresher.selection.explain import with_reasons
-from thresher.stages.candidates import LIKE_TARGET, candidates_of, clusters_of
+from thresher.stages.candidates import candidates_of, clusters_of
 from thresher.stages.select import choose, review_marks, settings_from
 from thresher.vectors import nearest_rows
 

@@ -12,6 +12,9 @@ from thresher.errors import DataError
 from thresher.selection.constraints import Constrained, constrained
 from thresher.selection.methods import budget_count
 
+#: The cluster of images that are nearly the same as one of the target.
+LIKE_TARGET = -1
+
 
 @dataclass(frozen=True)
 class Wishes:
@@ -79,7 +82,7 @@ def _once(order: pl.DataFrame, clusters: pl.DataFrame, pinned: Collection[str]) 
     is_pinned = pl.col("image_id").is_in(list(pinned))
     first = is_pinned | (~is_pinned.any().over("cluster") & (pl.col("rank") == pl.col("rank").min().over("cluster")))
     # An image that embed could not read is in no cluster.
-    kept = pl.when(pl.col("cluster") == -1).then(is_pinned).otherwise(pl.col("cluster").is_null() | first)
+    kept = pl.when(pl.col("cluster") == LIKE_TARGET).then(is_pinned).otherwise(pl.col("cluster").is_null() | first)
     return own.filter(kept).drop("cluster")
 
 

@@ -8,11 +8,9 @@ import numpy as np
 import polars as pl
 
 from thresher.run.opened import OpenedRun
+from thresher.selection.choose import LIKE_TARGET
 from thresher.selection.diversity import ClassFrequencies
 from thresher.selection.redundancy import like_any, near_duplicates
-
-#: Cluster number of near-duplicates of a target image.
-LIKE_TARGET = -1
 
 
 @dataclass(frozen=True)
