@@ -34,8 +34,8 @@ from thresher.density.layout import (
     uncentred,
 )
 from thresher.density.scorers import NEIGHBOURS, SliceBlock
-from thresher.density.similarity import cosine_to_mean, directions, mean_of_slices
-from thresher.vectors import nearest_rows, random_rows
+from thresher.density.similarity import cosine_to_mean, mean_of_slices
+from thresher.vectors import nearest_rows, random_rows, unit_length
 
 SAMPLED, SEED = 20_000, 0
 CHOSEN = QuerySettings()
@@ -87,7 +87,7 @@ def on_slices(pair: Pair, target: SliceBlock, pool: SliceBlock) -> Iterator[tupl
     drawn = np.sort(rng.permutation(len(target.slices))[:SAMPLED])
     ours, theirs = target.slices[drawn].astype(np.float32), pool.slices.astype(np.float32)
     gaussian = fit_mixture(ours, 8, quick, rng).mixture
-    unit_ours, unit_theirs = (directions(uncentred(each, pair.data.origin)) for each in (ours, theirs))
+    unit_ours, unit_theirs = (unit_length(uncentred(each, pair.data.origin)) for each in (ours, theirs))
     vmf = sphere.fit_sphere(unit_ours, 32, rng).sphere
     for name, values in (
         ("full mixture, 8", mixture.log_density(gaussian, theirs)),
@@ -145,7 +145,7 @@ def on_layouts(pair: Pair, target: SliceBlock, pool: SliceBlock) -> Iterator[tup
         if sides:
             return layouts(slices, images.starts, images.grids, images.pooled, share)
         rows = np.sqrt(1 - share) * bands(slices, images.starts, images.grids).astype(np.float32)
-        return np.hstack([rows, np.sqrt(share) * directions(images.pooled)])
+        return np.hstack([rows, np.sqrt(share) * unit_length(images.pooled)])
 
     def scored(settings: QuerySettings, sides: bool = True) -> np.ndarray:
         ours, theirs = (described(each, settings.pooled_share, sides) for each in (target, pool))
@@ -164,7 +164,7 @@ def on_layouts(pair: Pair, target: SliceBlock, pool: SliceBlock) -> Iterator[tup
         nearest = min(len(ours), len(theirs) // 10)
         yield f"layout, Fisher's direction, shrinkage {shrinkage}", fisher(theirs, kept, nearest, shrinkage)
     vmf = sphere.fit_sphere(target.pooled, min(4, len(target.pooled)), np.random.default_rng(SEED)).sphere
-    slices = directions(uncentred(random_rows(target.slices, SAMPLED, np.random.default_rng(SEED)), origin))
+    slices = unit_length(uncentred(random_rows(target.slices, SAMPLED, np.random.default_rng(SEED)), origin))
     on_sphere = sphere.fit_sphere(slices, 32, np.random.default_rng(SEED)).sphere
     others = {
         "cosine": cosine_to_mean(pool.pooled, target.pooled),
