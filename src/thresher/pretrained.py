@@ -96,11 +96,20 @@ def _checkpoint(path: Path) -> Mapping[str, torch.Tensor]:
     import safetensors.torch
     import torch
 
-    if path.suffix == ".safetensors":
-        return safetensors.torch.load_file(path)
-    state: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    tensors: Mapping[str, torch.Tensor] = state.get("state_dict", state.get("model", state))
-    return tensors
+    try:
+        if path.suffix == ".safetensors":
+            return safetensors.torch.load_file(path)
+        state: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # unpickling, zip and safetensors raise errors of many kinds
+        first = (str(error).splitlines() or [""])[0]
+        raise SettingsError(f"backbone weights {path}: not a checkpoint ({type(error).__name__}: {first}).") from error
+    if isinstance(state, Mapping):
+        state = state.get("state_dict", state.get("model", state))
+    if not isinstance(state, Mapping) or not all(isinstance(each, torch.Tensor) for each in state.values()):
+        raise SettingsError(
+            f"backbone weights {path}: expected tensors by their names; found a {type(state).__name__}."
+        )
+    return state
 
 
 def timm_tensors(model: str, source: Path, packaged: bool) -> dict[str, torch.Tensor]:

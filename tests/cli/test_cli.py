@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -92,3 +93,23 @@ def test_doctor_finds_nothing_missing(capsys: pytest.CaptureFixture[str], thresh
     assert told["missing"] == []
     assert told["weights"]["tf_efficientnet_lite0"].endswith(".pth")
     assert told["threads"] >= 1
+
+
+def test_what_steers_a_terminal_is_shown_not_sent(
+    tmp_path: Path, photos: Path, capsys: pytest.CaptureFixture[str], thresher: Callable[..., int]
+) -> None:
+    """A label and a file name of somebody else's data: clear the screen, set the title, write from right to left."""
+    evil = "\x1b[2J\x1b]0;owned\x07\u202ecar"
+    pool = tmp_path / "yolo"
+    (pool / "images").mkdir(parents=True)
+    shutil.copy(next((photos / "pool").iterdir()), pool / "images" / "a.jpg")
+    (pool / "images" / "a.txt").write_text("")
+    (pool / "labels").mkdir()
+    (pool / "labels" / "a.txt").write_text("0 .5 .5 .1 .1")
+    (pool / "classes.txt").write_text(evil, "utf-8")
+    assert thresher("index", tmp_path / "run", f"--target=folder:{photos}/target", f"--pool=yolo:{pool}") == 0
+    assert thresher("index", tmp_path / "run", f"--target=folder:{tmp_path / evil}") == 3
+    said = capsys.readouterr()
+    for text in (said.out, said.err):
+        assert "\\x1b[2J" in text
+        assert not {"\x1b", "\x07", "\u202e"} & set(text)

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from thresher.data.exports import FORMATS, MARKER
+from thresher.data.exports.cells import armed
 from thresher.data.readers import READERS
 from thresher.errors import DataError
 from thresher.tables import BOXES
@@ -68,6 +69,17 @@ def test_lists_hold_a_row_per_image_in_order_of_rank(pool, tmp_path):
 def test_a_list_does_not_take_the_place_of_a_folder(pool, tmp_path):
     with pytest.raises(DataError, match="is a folder; expected the name of a file"):
         FORMATS["csv"](*pool, NAMES, tmp_path, "link")
+
+
+def test_a_cell_that_a_spreadsheet_would_run_is_disarmed_and_can_be_read_back(pool, tmp_path):
+    chosen, boxes = pool
+    evil = ["=HYPERLINK(1)", "'@x"]
+    chosen = chosen.with_columns(why_text=pl.Series(evil), score=pl.Series([-1.0, 2.0]))
+    FORMATS["csv"](chosen, boxes, NAMES, tmp_path / "list.csv", "none")
+    table = pl.read_csv(tmp_path / "list.csv")
+    assert table["why"].to_list() == ["'=HYPERLINK(1)", "''@x"]
+    assert table["score"].to_list() == [-1.0, 2.0]
+    assert armed(table)["why"].to_list() == evil
 
 
 def test_coco_says_what_other_tools_look_for(pool, tmp_path):

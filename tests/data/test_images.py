@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from PIL import Image
 
 from thresher.data import images
+from thresher.data.dataset import size_px
 from thresher.data.images import image_size, network_size, rgb_image, rgb_pixels
 from thresher.errors import DataError
 
@@ -50,6 +52,68 @@ def test_pixels_are_those_of_the_image_however_they_are_decoded(tmp_path: Path) 
 def test_sixteen_bits_keep_the_upper_eight(tmp_path: Path) -> None:
     found = np.asarray(rgb_image(saved(tmp_path / "d.png", Image.fromarray(GREY16))))
     np.testing.assert_array_equal(found[..., 0], GREY16 >> 8)
+
+
+@pytest.mark.parametrize("bits", [8, 12, 16])
+def test_deep_greys_are_taken_at_the_range_that_their_values_use(tmp_path: Path, bits: int) -> None:
+    """A camera of 12 bits stores them as they are in a file of 16, and tools store 8 bits in 32."""
+    ramp = np.linspace(0, (1 << bits) - 1, 64 * 48).reshape(48, 64)
+    for name, kind in (("d.png", np.uint16), ("d.tif", np.int32)):
+        found = np.asarray(rgb_image(saved(tmp_path / name, Image.fromarray(ramp.astype(kind)))))
+        assert found.mean() == pytest.approx(127, abs=1), name
+
+
+def test_greys_in_floating_point_are_shares_of_white_or_0_to_255(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 1, 64 * 48, dtype=np.float32).reshape(48, 64)
+    for name, values in (("share.tif", ramp), ("grey.tif", ramp * 255)):
+        found = np.asarray(rgb_image(saved(tmp_path / name, Image.fromarray(values))))
+        assert found.mean() == pytest.approx(127, abs=1), name
+    ramp[0, :2] = np.nan, np.inf
+    assert np.asarray(rgb_image(saved(tmp_path / "nan.tif", Image.fromarray(ramp))))[0, :2].max() == 0
+
+
+def odd_tag(path: Path, tag: int, kind: int, count: int, value: bytes) -> Path:
+    """A JPEG held sideways (orientation 6) with one more EXIF tag, written byte by byte: 320 × 240 stored."""
+    entries = sorted([(0x0112, 3, 1, struct.pack("<HH", 6, 0)), (tag, kind, count, value.ljust(4, b"\0")[:4])])
+    block = b"".join(struct.pack("<HHI", *entry[:3]) + entry[3] for entry in entries)
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, len(entries)) + block + struct.pack("<I", 0) + bytes(range(64))
+    plain = path.with_suffix(".plain.jpg")
+    Image.new("RGB", (320, 240), (200, 10, 30)).save(plain, "JPEG")
+    content = plain.read_bytes()
+    plain.unlink()
+    path.write_bytes(content[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + content[2:])
+    return path
+
+
+@pytest.mark.parametrize("tag", [0x0131, 0x010F, 0x011A, 0x8769, 0x927C, 0xFDE8])
+def test_an_odd_tag_beside_the_orientation_changes_nothing(tmp_path: Path, tag: int) -> None:
+    """Software as a fraction, a pointer to nowhere, counts beyond the file: the pixels do not depend on them."""
+    for kind in range(0, 15):
+        for count in (0, 1, 3, 2**31):
+            path = odd_tag(tmp_path / "odd.jpg", tag, kind, count, b"\x30\xff\xff\x7f")
+            assert rgb_image(path).size == (240, 320), (kind, count)
+            assert size_px(path) == (240, 320), (kind, count)
+
+
+def test_an_orientation_that_is_none_is_upright(tmp_path: Path) -> None:
+    for value in (0, 9, 65535):
+        exif = Image.Exif()
+        exif[0x0112] = value
+        assert rgb_image(saved(tmp_path / "a.jpg", Image.new("RGB", (8, 6)), exif=exif)).size == (8, 6)
+
+
+def test_whatever_a_decoder_raises_is_one_line_about_its_image(tmp_path: Path) -> None:
+    """Every byte of the header of each format is flipped: the answer is an image or a DataError."""
+    for form in ("png", "tiff", "gif", "bmp", "webp", "ppm", "jpeg"):
+        content = saved(tmp_path / f"whole.{form}", Image.new("RGB", (9, 7), (200, 10, 30))).read_bytes()
+        for place in range(min(len(content), 120)):
+            path = tmp_path / f"flipped.{form}"
+            path.write_bytes(content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :])
+            try:
+                assert rgb_image(path).mode == "RGB"
+            except DataError as error:
+                assert str(error).startswith(f"{path}: ")
+                assert "\n" not in str(error)
 
 
 def test_transparency_lies_on_black(tmp_path: Path) -> None:

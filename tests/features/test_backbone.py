@@ -97,3 +97,35 @@ def test_words_of_errors(tmp_path: Path) -> None:
         load_backbone(BackboneSettings(weights=tmp_path / "other.pth"), tmp_path / "x.onnx")
     with pytest.raises(SettingsError, match="not a timm model. Close names"):
         load_backbone(BackboneSettings(backbone="tf_efficientnet_lite", weights=tmp_path / "other.pth"), tmp_path / "x")
+
+
+@pytest.mark.parametrize("name", ["words.onnx", "classifier.onnx", "narrow.onnx"])
+def test_a_file_that_is_no_such_network_is_one_line_before_any_worker_starts(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    if name == "words.onnx":
+        path.write_text("<html>404</html>")
+    else:
+        given = onnx.helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, [1, 3, "h", "w"])
+        shape = [1, 3] if name == "classifier.onnx" else [1, 7, "h", "w"]
+        asked = onnx.helper.make_tensor_value_info("features", onnx.TensorProto.FLOAT, shape)
+        node = onnx.helper.make_node("ReduceMean", ["image"], ["features"], axes=[2, 3], keepdims=0)
+        if name == "narrow.onnx":
+            given = onnx.helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, [1, 7, "h", "w"])
+            node = onnx.helper.make_node("Relu", ["image"], ["features"])
+        graph = onnx.helper.make_graph([node], "made up", [given], [asked])
+        model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)], ir_version=8)
+        onnx.save(model, path)
+    with pytest.raises(SettingsError, match=rf"backbone .*{name}: cannot be run .*Expected an ONNX network") as raised:
+        backbone_file(BackboneSettings(backbone=str(path)), tmp_path / "unused.onnx")
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_weights_that_are_no_checkpoint_are_one_line(tmp_path: Path, suffix: str) -> None:
+    words, listed = tmp_path / f"words{suffix}", tmp_path / "listed.pth"
+    words.write_text("<html>404</html>")
+    torch.save([1, 2], listed)
+    for path, what in ((words, "not a checkpoint"), (listed, "expected tensors by their names; found a list")):
+        with pytest.raises(SettingsError, match=what) as raised:
+            backbone_file(BackboneSettings(backbone="resnet10t", weights=path), tmp_path / "unused.onnx")
+        assert "\n" not in str(raised.value)

@@ -9,6 +9,7 @@ import sys
 from cyclopts import App
 
 from thresher import __version__
+from thresher.cli.terminal import on_terminal
 from thresher.errors import DataError, SettingsError
 from thresher.run.stages import STAGES
 
@@ -87,7 +88,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _fail(error: Exception | str, code: int) -> None:
-    print(f"thresher: {error}", file=sys.stderr)
+    print(f"thresher: {on_terminal(error)}", file=sys.stderr)
     sys.exit(code)
 
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from thresher.cli.main import EXIT_OK, EXIT_SOME_FAILED
+from thresher.cli.terminal import on_terminal
 from thresher.run.perform import StageResult, Track
 
 SCHEMA_VERSION = 1
@@ -71,17 +72,17 @@ def _print_words(result: StageResult) -> None:
         if isinstance(value, list) and value and isinstance(value[0], dict):
             print(f"  {name}:")
             for row in value[:_MOST_ROWS]:
-                print("    " + "  ".join(f"{k} {v}" for k, v in row.items()))
+                print("    " + on_terminal("  ".join(f"{k} {v}" for k, v in row.items())))
             if len(value) > _MOST_ROWS:
                 print(f"    … and {len(value) - _MOST_ROWS} more (--json shows all)")
         elif isinstance(value, list):
-            print(f"  {name}: {', '.join(map(str, value)) or '–'}")
+            print(on_terminal(f"  {name}: {', '.join(map(str, value)) or '–'}"))
         elif isinstance(value, dict):
-            print(f"  {name}: {', '.join(f'{k} {v}' for k, v in value.items()) or '–'}")
+            print(on_terminal(f"  {name}: {', '.join(f'{k} {v}' for k, v in value.items()) or '–'}"))
         elif key.endswith("bytes"):
             print(f"  {name.removesuffix(' bytes')}: {value / 1e6:,.1f} MB")
         else:
-            print(f"  {name}: {f'{value:,}' if type(value) is int else value}")
+            print(on_terminal(f"  {name}: {f'{value:,}' if type(value) is int else value}"))
 
 
 def progress_bars() -> Track[Any]:

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import Image
 
-from thresher.data.image_files import opened_image, quiet
+from thresher.data.faults import storable
+from thresher.data.image_files import decoding, opened_image, orientation
 from thresher.data.sources import opened
 from thresher.errors import DataError
 from thresher.tables import BOXES, IMAGES, MASKS, PROBLEMS, VOCABULARY, checked, empty
@@ -137,22 +138,15 @@ def size_px(path: Path) -> tuple[int, int]:
     Raises:
         DataError: not an image, or cut off before its header ends.
     """
-    try:
-        with opened(path) as file, quiet(), opened_image(file) as image:
-            return (image.height, image.width) if _is_turned(image) else image.size
-    except UnidentifiedImageError as error:  # its own message contains a memory address
-        raise DataError(
-            f"{path}: the image header cannot be read (unknown format). Replace or remove the file."
-        ) from error
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: the image header cannot be read ({error}). Replace or remove the file.") from error
+    with decoding(path, "image header"), opened(path) as file, opened_image(file) as image:
+        return (image.height, image.width) if _is_turned(image) else image.size
 
 
 def _is_turned(image: Image.Image) -> bool:
     # For a PNG, Pillow would decode all pixels to find EXIF data after them.
     if image.format == "PNG" and "exif" not in image.info:
         return False
-    return image.getexif().get(ExifTags.Base.Orientation, 1) in QUARTER_TURNS
+    return orientation(image) in QUARTER_TURNS
 
 
 def source_id_of(path: Path, root: Path) -> str:
@@ -165,11 +159,11 @@ def problem(
 ) -> dict[str, object]:
     """A row of the problems table."""
     return {
-        "image_id": None if image_id is None else _storable(image_id),
-        "path": None if path is None else _storable(str(path)),
+        "image_id": None if image_id is None else storable(image_id),
+        "path": None if path is None else storable(str(path)),
         "stage": "index",
         "problem": problem,
-        "detail": _storable(detail),
+        "detail": storable(detail),
     }
 
 
@@ -183,15 +177,15 @@ def images_table(
     """
     problems: list[dict[str, object]] = []
 
-    def storable() -> Iterator[tuple[object, ...]]:
+    def in_utf8() -> Iterator[tuple[object, ...]]:
         for source_id, path, split, width, height in files:
-            if _storable(str(path)) == str(path):
+            if storable(str(path)) == str(path):
                 home = dataset_of(dataset, source_id)
                 yield qualified_id(dataset, source_id), os.path.abspath(path), home, split, width, height
             else:
                 problems.append(problem("name_not_utf8", "the file name is not UTF-8; rename it", path=path))
 
-    found = storable()
+    found = in_utf8()
     parts = [empty(IMAGES)]
     # In batches, since Python objects take ten times the memory of a table.
     while rows := list(itertools.islice(found, _ROWS_AT_ONCE)):
@@ -204,8 +198,3 @@ def images_table(
             detail = f"{row['kept']} has the same image id and was kept"
             problems.append(problem("duplicate_id", detail, row["image_id"], row["path"]))
     return table.filter(first), problems
-
-
-def _storable(text: str) -> str:
-    # File names that are not UTF-8 contain surrogates, which a table cannot store.
-    return text.encode("utf-8", "backslashreplace").decode()

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import io
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
-from thresher.data.image_files import opened_image, quiet
+from thresher.data.faults import FAULTS
+from thresher.data.image_files import decoding, opened_image, orientation, quiet
 from thresher.data.sources import image_bytes, opened, size_bytes
 from thresher.errors import DataError
 
@@ -22,10 +25,18 @@ MAX_PIXELS = 200_000_000
 #: A strip of 20:1 would become an input of 20 × 224 pixels; longer ones are squeezed to this.
 MAX_ASPECT = 4.0
 
-_ORIENTATION, _UPRIGHT = 0x0112, (0, 1)
-
-#: Pillow's decoders report damage in all of these ways.
-_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, MemoryError, Image.DecompressionBombError)
+#: What turns an image of an EXIF orientation upright.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+#: Cameras deliver 8, 12 or 16 bits, whatever the file could hold.
+_BITS = (8, 12, 16)
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -34,29 +45,26 @@ def image_size(path: Path) -> tuple[int, int]:
     Raises:
         DataError: the file is missing or no image.
     """
-    try:
-        with opened(path) as file, quiet(), opened_image(file) as image:
-            return image.size
-    except _DAMAGE as error:
-        raise DataError(f"{path}: {_reason(path, error)}") from error
+    with _some_bytes(path), decoding(path), opened(path) as file, opened_image(file) as image:
+        return image.size
 
 
 def rgb_image(path: Path) -> Image.Image:
-    """The image as 8-bit RGB, upright (EXIF rotation applied), the first frame of an animation.
+    """The image as 8-bit RGB, upright (EXIF orientation applied), the first frame of an animation.
 
-    16-bit greys keep their upper 8 bits; transparency is laid on black, as most decoders do when they drop it.
+    Deeper greys are taken as 8, 12 or 16 bits, whichever is the least that holds their largest value, and keep their
+    upper 8; greys in floating point are shares of white if none is above 1, else 0..255. Transparency is laid on
+    black, as most decoders do when they drop it.
 
     Raises:
         DataError: missing, empty, truncated, no image, or larger than `MAX_PIXELS`.
     """
-    try:
-        with quiet(), opened(path) as file, opened_image(file) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise DataError(f"{path}: {image.width} × {image.height} pixels; the limit is {MAX_PIXELS:,}")
-            image.load()
-            return _as_rgb(ImageOps.exif_transpose(image))
-    except _DAMAGE as error:
-        raise DataError(f"{path}: {_reason(path, error)}") from error
+    with _some_bytes(path), decoding(path), opened(path) as file, opened_image(file) as image:
+        if image.width * image.height > MAX_PIXELS:
+            raise DataError(f"{path}: {image.width} × {image.height} pixels; the limit is {MAX_PIXELS:,}")
+        image.load()
+        turn = _TURNS.get(orientation(image))
+        return _as_rgb(image if turn is None else image.transpose(turn))
 
 
 def rgb_pixels(path: Path) -> UInt8[np.ndarray, "h w 3"]:
@@ -81,12 +89,11 @@ def jpeg_pixels(content: bytes, least_px: int = 0) -> tuple[UInt8[np.ndarray, "h
     try:
         with quiet():
             header = opened_image(io.BytesIO(content), formats=["JPEG"])
-            usual = header.mode in ("RGB", "L") and header.getexif().get(_ORIENTATION, 1) in _UPRIGHT
+            usual = header.mode in ("RGB", "L") and orientation(header) == 1
         if not usual or header.width * header.height > MAX_PIXELS:
             return None
         pixels = turbo.decode_jpeg(content, "RGB", min_height=least_px, min_width=least_px)
-    # On any error Pillow's decoder tries again, and gives the reason.
-    except _DAMAGE:
+    except FAULTS:  # Pillow's decoder tries again, and gives the reason
         return None
     return pixels, header.width, header.height
 
@@ -98,9 +105,8 @@ def _turbo() -> ModuleType | None:
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):
-        grey = np.asarray(image, np.int64)
-        return Image.fromarray((grey >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
+    if image.mode.startswith(("I", "F")):
+        return Image.fromarray(_grey(np.asarray(image))).convert("RGB")
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         ground = Image.new("RGBA", rgba.size, (0, 0, 0, 255))
@@ -108,12 +114,26 @@ def _as_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _reason(path: Path, error: Exception) -> str:
-    if size_bytes(path) == 0:
-        return "the file is empty (0 bytes)"
-    if isinstance(error, UnidentifiedImageError):
-        return "not a readable image (unknown format)"  # Pillow's message contains a memory address
-    return f"not a readable image ({str(error).removesuffix('.') or type(error).__name__})"
+def _grey(values: np.ndarray) -> UInt8[np.ndarray, "h w"]:
+    """Greys of more than 8 bits, or in floating point, as 0..255; what is below 0 or not a number is black."""
+    if values.dtype.kind == "f":
+        numbers = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+        return np.asarray((numbers * (255.0 if numbers.max() <= 1 else 1.0)).clip(0, 255), np.uint8)
+    wide = values.astype(np.int64)
+    bits = next((each for each in _BITS if wide.max() < 1 << each), _BITS[-1])
+    grey: UInt8[np.ndarray, "h w"] = (wide >> (bits - 8)).clip(0, 255).astype(np.uint8)
+    return grey
+
+
+@contextlib.contextmanager
+def _some_bytes(path: Path) -> Iterator[None]:
+    """Say of an empty file that it is empty, not what a decoder makes of it."""
+    try:
+        yield
+    except DataError as error:
+        if size_bytes(path) == 0:
+            raise DataError(f"{path}: the file is empty (0 bytes)") from error
+        raise
 
 
 def network_size(width_px: int, height_px: int, short_side: int, multiple: int) -> tuple[int, int]:

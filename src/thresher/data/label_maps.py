@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int16, UInt8
+from PIL import Image, ImageFile
 
-from thresher.data.image_files import opened_image
+from thresher.data.image_files import decoding, opened_image
 from thresher.data.sources import opened
 from thresher.data.taxonomy import ENCODINGS, Taxonomy
 from thresher.errors import DataError
@@ -40,16 +41,13 @@ def label_map(path: Path, numbers: Int16[np.ndarray, " 256"]) -> UInt8[np.ndarra
     """The mask with each value replaced by its class's number.
 
     Raises:
-        DataError: missing, damaged, not of one 8-bit channel, or with a value that has no meaning.
+        DataError: missing, damaged, not of one channel of 8 bits or fewer, or with a value that has no meaning.
     """
-    try:
-        with opened(path) as file, opened_image(file) as image:
-            if image.mode not in ("L", "P"):
-                raise DataError(f"{path}: mode {image.mode}; expected a mask of one 8-bit channel (L or P).")
-            values = np.asarray(image)
-    # Pillow's decoders report damage in all of these ways.
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise DataError(f"{path}: not a readable mask ({error}).") from error
+    with decoding(path, "mask"), opened(path) as file, opened_image(file) as image:
+        if image.mode not in ("1", "L", "P"):
+            raise DataError(f"{path}: mode {image.mode}; expected a mask of one channel of at most 8 bits (L or P).")
+        step = _step(image)
+        values = np.asarray(image).astype(np.uint8) // step
     found: Int16[np.ndarray, "h w"] = numbers[values]
     if (found == UNKNOWN).any():
         strange = np.unique(values[found == UNKNOWN]).tolist()
@@ -59,6 +57,12 @@ def label_map(path: Path, numbers: Int16[np.ndarray, " 256"]) -> UInt8[np.ndarra
         )
     labels: UInt8[np.ndarray, "h w"] = found.astype(np.uint8)
     return labels
+
+
+def _step(image: Image.Image) -> int:
+    """By how much Pillow spreads greys of fewer than 8 bits over 0..255: a mask's values are those that are stored."""
+    stored = image.tile[0][3] if isinstance(image, ImageFile.ImageFile) and image.tile else ""
+    return {"L;2": 85, "L;4": 17}.get(str(stored), 1)
 
 
 def ids_of_classes(taxonomy: Taxonomy) -> UInt8[np.ndarray, " classes_plus_1"]:

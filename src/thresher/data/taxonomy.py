@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 
+from thresher.data.faults import reason, shown
 from thresher.errors import SettingsError
 from thresher.settings import as_type, did_you_mean
 from thresher.tables import BOXES, LABELS
@@ -111,8 +112,8 @@ def taxonomy_of(text: str, where: str) -> Taxonomy:
 def _toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: not a TOML file in UTF-8: {error}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise SettingsError(f"{path}: not a TOML file in UTF-8: {reason(error)}.") from error
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read ({error.strerror}).") from error
 
@@ -131,26 +132,41 @@ def _parsed(content: dict[str, Any], path: Path) -> Taxonomy:
         _add_synonyms(meaning, group, synonyms, path)
     for name, entry in content.get("classes", {}).items():
         where = f"{path}: class '{name}'"
+        if not isinstance(entry, dict):
+            raise SettingsError(f"{where} = {shown(entry)}: expected a table, [classes.{name}].")
         _only_known(entry, {"id", "colour", "group", "thing", "label_ids", "synonyms"}, where)
         classes.append(_target_class(name, entry, tuple(groups), where))
         _add_synonyms(meaning, name, _texts(entry, "synonyms", where), path)
     ids = [c.id for c in classes]
-    if not classes or len(set(ids)) < len(ids) or content.get("void_id") in [None, *ids]:
+    void_id = content.get("void_id")
+    if not classes or len(set(ids)) < len(ids) or void_id in [None, *ids]:
         raise SettingsError(f"{path}: needs classes whose ids differ from each other and from void_id; found {ids}.")
-    return Taxonomy(content.get("name", path.stem), content["void_id"], tuple(classes), tuple(groups), meaning)
+    void_id = _byte(void_id, f"{path}: void_id")
+    if any(normalised(name) in _NO_COUNTERPART for name in (*content["classes"], *groups)):
+        raise SettingsError(f"{path}: 'none' is what a label without counterpart maps to; give the class another name.")
+    name = as_type(content.get("name", path.stem), str, f"{path}: name")
+    return Taxonomy(name, void_id, tuple(classes), tuple(groups), meaning)
 
 
 def _target_class(name: str, entry: dict[str, Any], groups: tuple[str, ...], where: str) -> TargetClass:
     group = entry.get("group")
-    if group is not None and group not in groups:
+    if group is not None and (not isinstance(group, str) or group not in groups):
         raise SettingsError(f"{where}: group '{group}' is not among [groups] ({', '.join(groups)}).")
     colour = entry.get("colour")
-    if not isinstance(entry.get("id"), int) or not isinstance(colour, list) or len(colour) != 3:
-        raise SettingsError(f"{where}: needs id = N and colour = [R, G, B]; found {entry}.")
-    red, green, blue = colour
+    if "id" not in entry or not isinstance(colour, list) or len(colour) != 3:
+        raise SettingsError(f"{where}: needs id = N and colour = [R, G, B]; found {shown(entry)}.")
+    red, green, blue = (_byte(value, f"{where}: colour") for value in colour)
     label_ids = as_type(entry.get("label_ids", ()), tuple[int, ...], f"{where}: label_ids")
+    label_ids = tuple(_byte(value, f"{where}: label_ids") for value in label_ids)
     thing = as_type(entry.get("thing", False), bool, f"{where}: thing")
-    return TargetClass(name, entry["id"], (red, green, blue), group, thing, label_ids)
+    return TargetClass(name, _byte(entry["id"], f"{where}: id"), (red, green, blue), group, thing, label_ids)
+
+
+def _byte(value: Any, where: str) -> int:
+    number: int = as_type(value, int, where)
+    if not 0 <= number <= 255:
+        raise SettingsError(f"{where} = {number}: expected 0 to 255, since a mask holds a byte for each pixel.")
+    return number
 
 
 def _texts(entry: Mapping[str, Any], key: str, where: Path | str) -> tuple[str, ...]:

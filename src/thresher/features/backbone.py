@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from thresher.data.faults import reason
 from thresher.errors import DataError, SettingsError
 from thresher.files import replacing
 from thresher.pretrained import IMAGENET_MEAN, IMAGENET_STD, pad_statically, pixel_scale, timm_tensors, weights_file
@@ -106,13 +107,34 @@ def backbone_file(settings: BackboneSettings, onnx_path: Path) -> BackboneFile:
     onnxruntime is used since it runs the default network about three times as fast as eager torch on a CPU.
 
     Raises:
-        SettingsError: unknown model, or weights that do not fit it.
+        SettingsError: unknown model, weights that do not fit it, or an .onnx file that is no such network.
     """
     if settings.backbone.endswith(".onnx"):
-        return BackboneFile(_weights_of(settings) or onnx_path, IMAGENET_MEAN, IMAGENET_STD)
+        given = BackboneFile(_weights_of(settings) or onnx_path, IMAGENET_MEAN, IMAGENET_STD)
+        _try(given, settings.short_side)
+        return given
     model, mean, std = _timm_model(settings)
     _export(model, settings.short_side, onnx_path)
     return BackboneFile(onnx_path, mean, std)
+
+
+def _try(given: BackboneFile, short_side: int) -> None:
+    """Run somebody's network once on grey, before workers start: each of them would fail in the same way.
+
+    Raises:
+        SettingsError: it cannot be opened, does not take such an image, or gives no feature map.
+    """
+    grey = np.full((short_side, short_side + 64, 3), 127, np.uint8)
+    try:
+        found = open_backbone(given.path, given.mean, given.std).features(grey)
+    except Exception as error:  # onnxruntime's errors have no common parent but this
+        raise SettingsError(
+            f"backbone {given.path}: cannot be run on an image of {short_side} × {short_side + 64} pixels "
+            f"({reason(error)}). Expected an ONNX network: input (1, 3, height, width) of float32, first output "
+            "(1, channels, height, width)."
+        ) from error
+    if not np.isfinite(found).all():
+        raise SettingsError(f"backbone {given.path}: its features of a grey image are not finite. Export it again.")
 
 
 def open_backbone(path: Path, mean: tuple[float, float, float], std: tuple[float, float, float]) -> Backbone:

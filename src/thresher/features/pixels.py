@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
+from thresher.data.image_files import decoding
 from thresher.data.images import jpeg_pixels, network_size, rgb_image
 from thresher.data.sources import image_bytes
 
@@ -36,12 +37,13 @@ def network_pixels(path: Path, short_side: int, fast: bool = False) -> Pixels:
     Raises:
         DataError: the image cannot be read.
     """
-    decoded = jpeg_pixels(image_bytes(path), round(short_side * _FAST_MARGIN) if fast else 0)
-    if decoded is None:
-        image = rgb_image(path)
-        decoded = np.array(image), image.width, image.height
-    pixels, width, height = decoded
-    return Pixels(_resized(pixels, network_size(width, height, short_side, STRIDE)), width, height)
+    with decoding(path):
+        decoded = jpeg_pixels(image_bytes(path), round(short_side * _FAST_MARGIN) if fast else 0)
+        if decoded is None:
+            image = rgb_image(path)
+            decoded = np.array(image), image.width, image.height
+        pixels, width, height = decoded
+        return Pixels(_resized(pixels, network_size(width, height, short_side, STRIDE)), width, height)
 
 
 def _resized(pixels: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> UInt8[np.ndarray, "new_h new_w 3"]:

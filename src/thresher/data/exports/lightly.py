@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
+from thresher.data.exports.cells import disarmed
 from thresher.data.exports.coco import coco_content
 from thresher.data.exports.folders import (
     Images,
@@ -41,7 +42,7 @@ def write_lightly(
         files = placed(chosen, folder / "images", images)
         for name, table in (("labels", called), ("classes", of_class)):
             write_json(coco_content(chosen, table, {}, files), folder / "annotations" / f"{name}.json")
-        lightly_scores(chosen, files).write_csv(folder / "scores.csv")
+        disarmed(lightly_scores(chosen, files)).write_csv(folder / "scores.csv")
 
 
 def lightly_scores(chosen: pl.DataFrame, files: Mapping[str, str]) -> pl.DataFrame:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
+from thresher.data.exports.cells import disarmed
 from thresher.data.exports.folders import Images, free_file
 from thresher.files import replacing
 
@@ -14,9 +15,12 @@ LIST_COLUMNS = ("image_id", "rank", "score", "path", "dataset", "split", "width_
 
 
 def write_csv(chosen: pl.DataFrame, boxes: pl.DataFrame, names: Mapping[str, str], out: Path, images: Images) -> None:
-    """One CSV with a row per image: image_id, rank, score, path, dataset, split, width_px, height_px, why."""
+    """One CSV with a row per image: image_id, rank, score, path, dataset, split, width_px, height_px, why.
+
+    A text that a spreadsheet would take for a formula stands behind an apostrophe (`cells.disarmed`).
+    """
     with replacing(free_file(out)) as file:
-        _listed(chosen).write_csv(file)
+        disarmed(_listed(chosen)).write_csv(file)
 
 
 def write_txt(chosen: pl.DataFrame, boxes: pl.DataFrame, names: Mapping[str, str], out: Path, images: Images) -> None:

@@ -98,7 +98,7 @@ def _named(
         try:
             width, height = _stated_size(image) or size_px(path)
         except DataError as error:
-            problems.append(problem("image_unreadable", f"{error} {left_out}.", image_id, path))
+            problems.append(problem("image_unreadable", f"{error}; {left_out}", image_id, path))
             continue
         entries.append((source_id, path, file.split, width, height))
         paths[image.get("id")] = path

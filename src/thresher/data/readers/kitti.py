@@ -83,7 +83,7 @@ def _entries(folder: Path, split: str | None, dataset: str) -> tuple[list[Entry]
         try:
             width, height = size_px(path)
         except DataError as error:
-            detail = f"{error} Its boxes were left out."
+            detail = f"{error}; its boxes were left out"
             problems.append(problem("image_unreadable", detail, qualified_id(dataset, source_id), path))
         else:
             entries.append((source_id, path, split, width, height))

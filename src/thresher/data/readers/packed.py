@@ -157,7 +157,7 @@ def as_dataset(samples: Iterable[Sample], problems: list[Row], dataset: str, roo
             if sample.objects and width is None:
                 width, height = size_px(Path(sample.address))
         except DataError as error:
-            detail = f"{error} {len(sample.objects)} boxes were left out with it."
+            detail = f"{error}; {len(sample.objects)} boxes were left out with it"
             image_id = qualified_id(dataset, sample.source_id)
             problems.append(problem("image_unreadable", detail, image_id, sample.address))
             continue

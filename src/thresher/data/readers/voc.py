@@ -142,7 +142,7 @@ def _entries(
             try:
                 size = size_px(path)
             except DataError as error:
-                detail = f"{error} {len(annotation.objects)} boxes were left out with it."
+                detail = f"{error}; {len(annotation.objects)} boxes were left out with it"
                 problems.append(problem("image_unreadable", detail, qualified_id(dataset, key), path))
                 continue
         width, height = size or (None, None)
