@@ -26,7 +26,7 @@ _HOOK = install_import_hook(
         f"thresher.{package}.{module.stem}"
         for package in ("density", "features", "segmentation", "selection")
         for module in (SOURCE / package).glob("*.py")
-        if module.stem not in ("__init__", "kernels_compiled")
+        if module.stem not in ("__init__", "kernels_compiled", "areas_compiled")
     ],
     "beartype.beartype",
 )

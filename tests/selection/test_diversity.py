@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from thresher.selection import areas
 from thresher.selection.diversity import (
     class_counts,
     class_frequencies,
     counted_boxes,
+    counts_and_areas,
     covered_areas,
     diversity_scores,
 )
@@ -97,13 +99,36 @@ corner_sets = st.lists(
 )
 
 
-@given(corner_sets)
-def test_covered_area_equals_counting_cells(corners: list[tuple[float, ...]]) -> None:
-    grid = np.zeros((16, 16), bool)
-    for x0, y0, x1, y1 in corners:
-        grid[int(y0 * 16) : int(y1 * 16), int(x0 * 16) : int(x1 * 16)] = True
-    areas = covered_areas(boxes_table(*[box("a", "car", c) for c in corners]))
-    assert areas["covered_area"].to_list() == pytest.approx([grid.mean()])
+@pytest.mark.parametrize("loop", ["compiled", "numpy"])
+@given(st.lists(st.tuples(st.sampled_from("ab"), corner_sets), min_size=1, max_size=4))
+def test_covered_area_equals_counting_cells(loop: str, drawn: list[tuple[str, list[tuple[float, ...]]]]) -> None:
+    grids = {image_id: np.zeros((16, 16), bool) for image_id, _ in drawn}
+    rows = [box(image_id, "car", c) for image_id, corners in drawn for c in corners]
+    for row in rows:
+        grids[row["image_id"]][int(row["y0"] * 16) : int(row["y1"] * 16), int(row["x0"] * 16) : int(row["x1"] * 16)] = 1
+    with pytest.MonkeyPatch.context() as patch:
+        if loop == "numpy":
+            patch.setattr(areas, "_loop", lambda: areas._add_areas)
+        found = covered_areas(boxes_table(*rows))
+        both = counts_and_areas(boxes_table(*rows), ["car"])
+    for areas_of in (found, both[1]):
+        assert dict(areas_of.iter_rows()) == pytest.approx({name: grid.mean() for name, grid in grids.items()})
+    counted = class_counts(boxes_table(*rows), ["car"])
+    assert both[0].sort("image_id").equals(counted.sort("image_id"))
+
+
+def test_a_box_without_its_corners_covers_nothing_and_counts() -> None:
+    rows = boxes_table(box("a", "car"), box("a", "car", (0.5, 0.5, 1, None)), box("b", "car", (0.2, 0.2, 0.2, 0.9)))
+    counts, covered = counts_and_areas(rows, ["car"])
+    assert dict(covered.iter_rows()) == {"a": 0.25, "b": 0.0}
+    assert dict(counts.iter_rows()) == {"a": 2, "b": 1}
+
+
+def test_the_area_covered_is_the_same_in_any_order_of_boxes_and_images() -> None:
+    rng = np.random.default_rng(0)
+    rows = [box(str(n % 40), "car", (*(low := rng.random(2) / 2), *(low + rng.random(2) / 2))) for n in range(400)]
+    ordered, shuffled = (covered_areas(boxes_table(*each)) for each in (rows, [rows[i] for i in rng.permutation(400)]))
+    assert ordered.sort("image_id").equals(shuffled.sort("image_id"))
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from(["car", "bus", "tree", None]), st.booleans())))

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Int64
+
+from thresher.selection.areas import union_areas
 
 #: A crowd box says "more than five, touching" in Open Images (arXiv 1811.00982 §3.3), so it counts as that many (ours).
 GROUP_COUNTS_AS = 5
-#: Images worked on at once are bounded by this many cells of the union grid.
-_MOST_CELLS = 2_000_000
+_CORNERS = ("x0", "y0", "x1", "y1")
 
 
 @dataclass(frozen=True)
@@ -152,9 +153,14 @@ def diversity_scores(
         (-pl.sum_horizontal(*information, pl.lit(0.0))).clip(lower_bound=0.0).alias("class_entropy_bits"),
         pl.sum_horizontal(*richness, pl.lit(0.0)).alias("diversity"),
     )
-    scored = labelled.lazy().select("image_id").join(per_image, on="image_id", how="left")
+    if areas["image_id"].equals(counts["image_id"]):  # from one pass, so that they need not be looked up
+        per_image = pl.concat([per_image, areas.lazy().drop("image_id")], how="horizontal")
+    else:
+        per_image = per_image.join(areas.lazy(), on="image_id", how="full", coalesce=True)
     return (
-        scored.join(areas.lazy(), on="image_id", how="left")
+        labelled.lazy()
+        .select("image_id")
+        .join(per_image, on="image_id", how="left")
         .select(
             "image_id",
             pl.col("objects", "classes").fill_null(0),
@@ -167,51 +173,53 @@ def diversity_scores(
 def covered_areas(counted: pl.LazyFrame) -> pl.DataFrame:
     """The exact share of each image under at least one box (image_id, covered_area), 0..1.
 
-    Images with equally many boxes are done together: the corners cut the picture into a grid whose cells are either
-    wholly covered or not at all.
+    All boxes are in memory at once. Quickest where those of an image stand together, as index leaves them.
 
     Args:
-        counted: Any boxes, such as `counted_boxes` gives.
+        counted: Any boxes, such as `counted_boxes` gives. One without all four corners covers nothing.
     """
-    corners = ["x0", "y0", "x1", "y1"]
-    lists = counted.group_by("image_id").agg(*corners, pl.len().alias("boxes")).collect(engine="streaming")
-    parts = []
-    for (number,), group in lists.group_by("boxes"):
-        boxes = int(str(number))
-        for part in group.iter_slices(max(1, _MOST_CELLS // (boxes * 2) ** 2)):
-            sides = [part[name].explode().to_numpy().reshape(-1, boxes) for name in corners]
-            parts.append(part.select("image_id", covered_area=pl.Series(_union_area(*sides))))
-    return pl.concat(parts) if parts else pl.DataFrame(schema={"image_id": pl.String, "covered_area": pl.Float64})
+    return _areas(_ByImage.of(counted.select("image_id", *_CORNERS).collect(engine="streaming")))
 
 
-def _union_area(
-    x0: Float32[np.ndarray, "n m"],
-    y0: Float32[np.ndarray, "n m"],
-    x1: Float32[np.ndarray, "n m"],
-    y1: Float32[np.ndarray, "n m"],
-) -> Float64[np.ndarray, " n"]:
-    """The area under m boxes for each of n images.
+def counts_and_areas(boxes: pl.LazyFrame, classes: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """`class_counts`, and `covered_areas` of the boxes that count, in one pass, for which these are all in memory.
 
-    Each side has a line of its own in the grid, even where two coincide (the cells between are then of no width). Four
-    marks per box at the lines' crossings, summed from the top left, give the number of boxes over each cell.
+    Args:
+        boxes: Table BOXES, of which image_id, class, the corners and three flags are read.
     """
-    (xs, left, right), (ys, top, bottom) = _lines(x0, x1), _lines(y0, y1)
-    over = np.zeros((len(x0), ys.shape[1], xs.shape[1]), np.int16)
-    image = np.arange(len(x0))[:, None]
-    over[image, top, left] = over[image, bottom, right] = 1
-    over[image, top, right] = over[image, bottom, left] = -1
-    covered = over.cumsum(axis=1, dtype=np.int16).cumsum(axis=2, dtype=np.int16)[:, :-1, :-1] > 0
-    widths = np.einsum("nyx,nx->ny", covered, np.diff(xs))
-    area: Float64[np.ndarray, " n"] = np.einsum("ny,ny->n", widths, np.diff(ys))
-    return area
+    number = pl.col("class").cast(pl.Enum(list(classes)), strict=False).to_physical()
+    counted = counted_boxes(boxes, classes).select("image_id", "count", number.alias("class"), *_CORNERS)
+    grouped = _ByImage.of(counted.collect(engine="streaming"))
+    counts = np.zeros((len(classes), grouped.images.len()), np.int32)
+    owner = np.repeat(np.arange(grouped.images.len()), np.diff(grouped.starts))
+    np.add.at(counts, (grouped.boxes["class"].to_numpy(), owner), grouped.boxes["count"].to_numpy())
+    columns = dict(zip(classes, counts, strict=True))
+    return pl.DataFrame({"image_id": grouped.images, **columns}), _areas(grouped)
 
 
-def _lines(
-    start: Float32[np.ndarray, "n m"], end: Float32[np.ndarray, "n m"]
-) -> tuple[Float64[np.ndarray, "n two_m"], Int64[np.ndarray, "n m"], Int64[np.ndarray, "n m"]]:
-    """The sorted coordinates of all sides, and at which place in that order each box starts and ends."""
-    sides = np.concatenate([start, end], axis=1).astype(np.float64)
-    order = np.argsort(sides, axis=1, kind="stable")
-    places = np.empty_like(order)
-    np.put_along_axis(places, order, np.arange(sides.shape[1])[None], axis=1)
-    return np.take_along_axis(sides, order, axis=1), places[:, : start.shape[1]], places[:, start.shape[1] :]
+@dataclass(frozen=True)
+class _ByImage:
+    """Boxes, those of an image together: image i owns rows `starts[i]` to `starts[i + 1]`."""
+
+    images: pl.Series
+    starts: Int64[np.ndarray, " images_plus_1"]
+    boxes: pl.DataFrame
+
+    @classmethod
+    def of(cls, boxes: pl.DataFrame) -> _ByImage:
+        firsts = _first_rows(boxes["image_id"])
+        images = boxes["image_id"].gather(firsts)
+        # Sorted ids are different ones if neighbours are, which spares looking each of them up.
+        if not images.is_sorted() and images.n_unique() < images.len():
+            return cls.of(boxes.sort("image_id"))
+        return cls(images, np.append(firsts.to_numpy(), boxes.height).astype(np.int64), boxes)
+
+
+def _first_rows(image_ids: pl.Series) -> pl.Series:
+    """The rows whose id is another than that of the row above."""
+    return image_ids.ne_missing(image_ids.shift(1)).arg_true()
+
+
+def _areas(grouped: _ByImage) -> pl.DataFrame:
+    areas = union_areas(grouped.starts, *(grouped.boxes[name].rechunk().to_numpy() for name in _CORNERS))
+    return pl.DataFrame({"image_id": grouped.images, "covered_area": areas})

@@ -18,8 +18,7 @@ from thresher.selection.constraints import parsed_quotas
 from thresher.selection.diversity import (
     boxed_counts,
     class_frequencies,
-    counted_boxes,
-    covered_areas,
+    counts_and_areas,
     diversity_scores,
     with_objects,
 )
@@ -68,11 +67,10 @@ def diversity(
     _check_weights(weights, wanted)
     every = table["image_id"].unique() if image_ids is None else pl.Series("image_id", _names(image_ids), pl.String)
     labelled = pl.DataFrame({"image_id": every.unique().sort()})
-    counts = with_objects(boxed_counts(table.lazy(), wanted)).join(labelled, on="image_id", how="semi")
+    counts, areas = counts_and_areas(table.lazy(), wanted)
+    counts = counts.join(labelled, on="image_id", how="semi", maintain_order="left")
     found = class_frequencies(counts, labelled.height, weights).weights
-    whole = table.drop_nulls(_CORNERS)
-    has_corners = whole.height > 0
-    areas = covered_areas(counted_boxes(whole.lazy(), wanted)) if has_corners else _no_areas()
+    has_corners = not table.drop_nulls(_CORNERS).is_empty()
     scores = diversity_scores(counts, areas, labelled, found).sort("image_id")
     area = pl.col("covered_area") if has_corners else pl.lit(None, pl.Float64).alias("covered_area")
     return Table.of(scores.select("image_id", "diversity", "objects", "classes", "class_entropy_bits", area))
@@ -205,10 +203,6 @@ def _check_corners(table: pl.DataFrame) -> None:
             f"boxes: {wrong.height} boxes have corners outside 0..1 or x0 > x1 or y0 > y1 (first: image "
             f"{wrong['image_id'][0]}). Corners are shares of the picture: divide pixels by its width and height."
         )
-
-
-def _no_areas() -> pl.DataFrame:
-    return pl.DataFrame(schema={"image_id": pl.String, "covered_area": pl.Float64})
 
 
 def _scores(scores: Any, ids: Sequence[str | int] | None) -> tuple[pl.DataFrame, list[str]]:

@@ -113,17 +113,19 @@ def scan_rows(path: Path) -> pl.LazyFrame:
             f"{path}: no column {', '.join(missing)}. Found {header[:200]}; expected {', '.join(REQUIRED)} "
             f"and optionally {', '.join(FLAGS)} (the header of Open Images). Rename the columns."
         )
-    return scan.select(
-        "row",
-        _text(spelt["ImageID"]).alias("named"),
-        _text(spelt["LabelName"]).alias("label"),
-        *(_text(spelt[name]).cast(pl.Float64, strict=False).alias(to) for name, to in CORNERS.items()),
-        *(_truth(spelt[name]).alias(to) for name, to in FLAGS.items() if name in spelt),
+    others = {"ImageID": "named"} | CORNERS | {name: to for name, to in FLAGS.items() if name in spelt}
+    as_spelt = [pl.col(spelt[name]).alias(to) for name, to in others.items()]
+    rows = scan.select("row", _text(pl.col(spelt["LabelName"])).alias("label"), *as_spelt)
+    # A step of its own, so that a filter by label comes before it.
+    return rows.with_columns(
+        _text(pl.col("named")),
+        *(_text(pl.col(to)).cast(pl.Float64, strict=False) for to in CORNERS.values()),
+        *(_truth(to).alias(to) for to in FLAGS.values() if to in others.values()),
     )
 
 
-def _text(name: str) -> pl.Expr:
-    text = pl.col(name).str.strip_chars()
+def _text(column: pl.Expr) -> pl.Expr:
+    text = column.str.strip_chars()
     return pl.when(text != "").then(text)
 
 
