@@ -23,7 +23,7 @@ from thresher import (
     select,
     tables,
 )
-from thresher.run.perform import UNFINISHED
+from thresher.run.state import UNFINISHED
 
 
 @pytest.fixture(scope="module")
@@ -102,16 +102,19 @@ def again(made: Run, tmp_path: Path) -> Run:
 
 
 def test_what_was_made_anew_since_is_named(again: Run) -> None:
-    assert "older" not in repr(again)
+    assert "outdated" not in repr(again)
     scores = pl.read_parquet(again.scores_path)
     tables.write(scores, again.scores_path)  # the same bytes at a later time: no change
-    assert "older" not in repr(again)
+    assert "outdated" not in repr(again)
     tables.write(scores.with_columns(diversity=pl.lit(1.0)), again.scores_path)
-    assert lines(again)["selections"] == "first (3 images; older than scores.parquet)"
-    assert lines(again)["score"] == "done"
+    assert lines(again)["selections"].startswith(
+        "first (3 images; outdated: scores.parquet has changed; run: thresher run"
+    )
+    assert lines(again)["score"].startswith(
+        "damaged: scores.parquet is not as it was written (damaged, or changed by hand)"
+    )
     again.mixture.write_bytes(again.mixture.read_bytes() + b" ")
-    assert lines(again)["score"] == "done; older than mixture.safetensors"
-    assert lines(again)["fit"] == "done"
+    assert lines(again)["fit"].startswith("damaged: mixture.safetensors is not as it was written")
 
 
 def test_unfinished_stages_and_trainings_are_told(again: Run) -> None:
@@ -120,6 +123,6 @@ def test_unfinished_stages_and_trainings_are_told(again: Run) -> None:
         (again.training(name)).mkdir(parents=True)
         (again.training(name) / "manifest.json").write_text(json.dumps(content))
     again.comparison("one").mkdir(parents=True)
-    assert lines(again)["fit"] == f"unfinished; run: thresher fit {again.folder}"
+    assert lines(again)["fit"] == f"unfinished: it was interrupted; run: thresher run {again.folder}"
     assert lines(again)["trainings"] == "a (mIoU 0.512), b (unfinished)"
     assert lines(again)["comparisons"] == "one"

@@ -123,6 +123,21 @@ def converted(kind: type[_Made]) -> type[_Made]:
     return kind
 
 
+def restored(kind: type[_Made], recorded: Mapping[str, Any]) -> _Made:
+    """The settings that a manifest recorded; those that it does not know have their default, unknown ones are left out.
+
+    >>> @converted
+    ... @dataclasses.dataclass(frozen=True)
+    ... class Size:
+    ...     width: int = 1
+    ...     names: tuple[str, ...] = ()
+    >>> restored(Size, {"names": ["bus"], "height": 3})
+    Size(width=1, names=('bus',))
+    """
+    known = inspect.signature(kind).parameters
+    return kind(**{name: value for name, value in recorded.items() if name in known})
+
+
 def did_you_mean(word: str, known: Collection[str]) -> str:
     """ " Did you mean 'x'? Known: x, y.", to stand behind an error's first sentence.
 

@@ -22,14 +22,15 @@ from PIL import Image
 from thresher import tables
 from thresher.comparison.compare import compare
 from thresher.comparison.crew import crew
-from thresher.comparison.job import Job, as_job, settings_of
+from thresher.comparison.job import Job, as_job
 from thresher.comparison.pictures import pictures, shown_trials
 from thresher.comparison.settings import CompareSettings, Trial
 from thresher.comparison.time_left import TimeEstimate
 from thresher.data.taxonomy import load_taxonomy
 from thresher.errors import DataError, SettingsError
-from thresher.run.folder import Record, Run
+from thresher.run.folder import Run
 from thresher.run.perform import StageResult
+from thresher.run.record import Record
 from thresher.stages.index import IndexSettings, index
 from thresher.synthetic.dataset import SyntheticSettings, write_dataset
 from thresher.training.settings import TrainSettings
@@ -237,7 +238,7 @@ def kill_a_worker() -> None:
 def test_settings_survive_the_way_to_a_worker(run: Run) -> None:
     settings = dataclasses.replace(SMALL, weights=Path("/a/b.pth"), strong_limit=3, name="x")
     job = as_job(run, settings)
-    assert settings_of(Job(**json.loads(json.dumps(dataclasses.asdict(job))))) == settings
+    assert restored(TrainSettings, Job(**json.loads(json.dumps(dataclasses.asdict(job)))).training) == settings
 
 
 def test_the_time_left_is_of_those_like_it(run: Run) -> None:

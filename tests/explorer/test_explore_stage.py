@@ -245,7 +245,7 @@ def test_nonsense_has_words(client: TestClient) -> None:
         ({"quotas": {"tram": 3}}, "no class of interest is called 'tram'"),
         ({"quotas": {"sign": 8}, "budget": "3"}, "ask for 8 images; the budget is 3"),
         ({"datasets": ["nowhere"]}, "datasets 'nowhere': no such data set"),
-        ({"quotas": {"sign": "many"}}, "settings:"),
+        ({"quotas": {"sign": "many"}}, "quota of sign = 'many': expected a whole number"),
     ):
         answer = client.post("/api/choose", json={**ASK, **content}, headers=OWN)
         assert answer.status_code == 400 and words in answer.json()["error"], answer.text

@@ -17,7 +17,7 @@ from thresher import tables
 from thresher.cli.run_file import load_run_file
 from thresher.errors import DataError
 from thresher.run.folder import Run
-from thresher.run.perform import UNFINISHED
+from thresher.run.state import UNFINISHED
 from thresher.stages.embed import EmbedSettings, embed
 from thresher.stages.export import export
 from thresher.stages.index import IndexSettings, index

@@ -21,8 +21,9 @@ from thresher.density.mixture import Mixture, save_mixture
 from thresher.features.projection import Projection
 from thresher.features.shards import ImageFeatures, shard_path, write_shard
 from thresher.report.report import ReportSettings, write_report
-from thresher.run.folder import Record, Run
+from thresher.run.folder import Run
 from thresher.run.perform import as_json
+from thresher.run.record import Record
 from thresher.stages.embed import EmbedSettings
 from thresher.stages.fit import FitSettings
 from thresher.stages.index import IndexSettings

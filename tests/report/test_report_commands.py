@@ -16,9 +16,10 @@ from thresher.report.blocks import Missing
 from thresher.report.command_lines import RECORDED, command_lines
 from thresher.report.sections.compared import comparison_section
 from thresher.report.tables import comparisons
-from thresher.run.folder import Record, Run
+from thresher.run.folder import Run
 from thresher.run.opened import OpenedRun
 from thresher.run.perform import as_json
+from thresher.run.record import Record
 
 pytestmark = pytest.mark.slow
 

@@ -15,17 +15,12 @@ from hypothesis import strategies as st
 
 from thresher.errors import DataError
 from thresher.run import perform as module
-from thresher.run.folder import Record, Run
-from thresher.run.perform import (
-    UNFINISHED,
-    as_json,
-    file_digest,
-    fingerprint,
-    folder_digest,
-    is_current,
-    perform,
-)
+from thresher.run.digests import file_digest, folder_digest
+from thresher.run.folder import Run
+from thresher.run.perform import as_json, fingerprint, is_current, perform
+from thresher.run.record import Record
 from thresher.run.stages import stage_named
+from thresher.run.state import UNFINISHED
 
 INPUTS = {"images": "1f", "boxes": "2e"}
 Work = Callable[[], tuple[dict[str, Any], int]]
@@ -84,7 +79,7 @@ def test_work_is_done_once_and_its_summary_told_again(tmp_path: Path) -> None:
     assert (first.status, first.summary, first.failed_items) == ("done", {"written": "new"}, 2)
     entry = run.recorded()["index"]
     assert entry["settings"] == {"number": 1, "place": None}
-    assert (entry["inputs"], entry["outputs"]) == (INPUTS, ["out"])
+    assert (entry["inputs"], list(entry["outputs"])) == (INPUTS, ["out"])
     again = perform(run, "index", Settings(), INPUTS, [out], unexpected)
     assert again == replace(first, status="unchanged")
     assert run.recorded()["index"] == entry
@@ -105,7 +100,7 @@ def test_work_is_done_again_when_what_shaped_it_has_changed(tmp_path: Path, chan
 def test_a_record_is_current_only_while_every_output_is_there(tmp_path: Path) -> None:
     record, out = Record(tmp_path), tmp_path / "out"
     assert not is_current(record, "fit", "abc", [])
-    record.note("fit", {"fingerprint": "abc"})
+    record.note("fit", {"fingerprint": "abc", "summary": {}, "failed_items": 0})
     assert is_current(record, "fit", "abc", [])
     assert not is_current(record, "fit", "abd", [])
     assert not is_current(record, "fit", "abc", [out])

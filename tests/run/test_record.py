@@ -12,11 +12,12 @@ import pytest
 
 from thresher import tables
 from thresher.errors import DataError
-from thresher.run.folder import Record, Run
+from thresher.run.folder import Run
+from thresher.run.record import Record
 
 HOLD = """
 import sys
-from thresher.run.folder import Record
+from thresher.run.record import Record
 
 with Record(sys.argv[1]).locked():
     print("held", flush=True)

@@ -17,8 +17,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from thresher import tables
 from thresher.errors import DataError, SettingsError
-from thresher.run.folder import Record, Run
-from thresher.run.perform import UNFINISHED, untracked
+from thresher.run.folder import Run
+from thresher.run.perform import untracked
+from thresher.run.record import Record
+from thresher.run.state import UNFINISHED
 from thresher.segmentation.inference import measured
 from thresher.segmentation.metrics import class_metrics, mean_iou
 from thresher.segmentation.trained import ready, trained_network

@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from thresher.cli.main import EXIT_FAILURE, EXIT_OK
 from thresher.cli.output import JsonOutput, Output, logs_on_stderr, print_results, progress_bars
 from thresher.cli.stage_command import FLAT, command_of
+from thresher.errors import SettingsError
 from thresher.run.stages import STAGES
 from thresher.settings import converted
 from thresher.workers.settings import EngineSettings
@@ -23,6 +24,10 @@ def __getattr__(name: str) -> Callable[..., int]:
         from thresher.cli.explore_command import explore_command
 
         return explore_command
+    if name == "status_command":
+        from thresher.cli.status_command import status_command
+
+        return status_command
     for stage in STAGES:
         if name == f"{stage.name.replace('-', '_')}_command":
             return command_of(stage)
@@ -30,12 +35,26 @@ def __getattr__(name: str) -> Callable[..., int]:
 
 
 def run_command(
-    file: Annotated[Path, Parameter(help="TOML file with a table per stage: [index], [embed], … [[select]].")],
+    file: Annotated[
+        Path,
+        Parameter(help="TOML file with a table per stage: [index], [embed], … [[select]]; or the folder of a run."),
+    ] = Path(),
     *,
     output: Output = Output(),
     engine: Annotated[EngineSettings, FLAT] = EngineSettings(),
 ) -> int:
-    """Run every stage with the settings of one TOML file; stages with unchanged inputs and settings are skipped."""
+    """Run every stage with the settings of one TOML file; or bring a run up to date, given its folder.
+
+    Stages with unchanged inputs and settings are skipped. Without a file, index, embed, fit, score, insight and the
+    selections are done again with their recorded settings where something has changed; trainings are not.
+    """
+    if file.is_dir():
+        from thresher.run.update import update
+
+        if output.dry_run:
+            raise SettingsError(f"{file}: --dry-run needs a TOML file. `thresher status {file}` shows more.")
+        with logs_on_stderr():
+            return print_results(update(file, engine=engine, track=progress_bars()), output)
     from thresher.cli.run_file import load_run_file, run_all
 
     settings = load_run_file(file)

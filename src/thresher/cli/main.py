@@ -40,7 +40,8 @@ app = App(
 #: Commands that are not stages: help, and the stage that they are listed before ("" = last).
 _OTHERS = {
     "demo": ("Run the whole pipeline on synthetic street scenes, with a small comparison and a report.", "index"),
-    "run": ("Run every stage with the settings of one TOML file.", "index"),
+    "run": ("Run every stage with the settings of one TOML file, or bring a run up to date.", "index"),
+    "status": ("Show what has been done in a run, and what is out of date.", ""),
     "doctor": ("Show versions, weights, threads and disk.", ""),
 }
 

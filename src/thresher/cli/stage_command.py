@@ -8,7 +8,7 @@ import inspect
 import os
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,12 +16,21 @@ from cyclopts import Parameter
 
 from thresher.cli.main import EXIT_OK
 from thresher.cli.output import JsonOutput, Output, logs_on_stderr, print_results, progress_bars
-from thresher.run.folder import as_run
+from thresher.run.folder import Run, as_run
+from thresher.run.perform import StageResult
 from thresher.run.stages import Stage
+from thresher.run.update import update
 
 #: Settings become flags of their own: --components, not --settings.components.
 FLAT = Parameter(name="*", negative="")
 RunFolder = Annotated[Path, Parameter(help="The run's folder.")]
+Update = Annotated[
+    bool,
+    Parameter(
+        negative="",
+        help="First do again what this command reads, where it is outdated or damaged: `thresher run RUN` up to here.",
+    ),
+]
 #: Parameters that are flags on the command line, though positional in Python.
 _FLAGS = ("format", "out")
 #: Parameters that the command line fills in itself.
@@ -41,12 +50,15 @@ def command_of(stage: Stage) -> Callable[..., int]:
     output = Output if "dry_run" in given else JsonOutput
     own = [_Kind("run", _Kind.POSITIONAL_OR_KEYWORD, annotation=RunFolder)]
     own += _arguments(stage, function)
+    if stage.reads and stage.name != "merge":  # its jobs may still be at work
+        own.append(_Kind("update", _Kind.KEYWORD_ONLY, default=False, annotation=Update))
     own.append(_Kind("output", _Kind.KEYWORD_ONLY, default=output(), annotation=output))
     signature = inspect.Signature(own, return_annotation=int)
 
     def command(*arguments: Any, **flags: Any) -> int:
         values = dict(signature.bind(*arguments, **flags).arguments)
         run, wanted = as_run(values.pop("run")), values.pop("output", output())
+        first = values.pop("update", False)
         # In distributed training only rank 0 prints.
         prints = os.environ.get("RANK", "0") == "0"
         if "track" in given and prints:
@@ -57,12 +69,18 @@ def command_of(stage: Stage) -> Callable[..., int]:
             if not prints:
                 function(run, **values)
                 return EXIT_OK
-            return print_results([function(run, **values)], wanted)
+            return print_results(_results(stage, run, values, first), wanted)
 
     command.__name__, command.__doc__ = f"{stage.run_name}_command", function.__doc__
     command.__annotations__ = {each.name: each.annotation for each in own} | {"return": int}
     command.__signature__ = signature  # type: ignore[attr-defined]
     return command
+
+
+def _results(stage: Stage, run: Run, values: Mapping[str, Any], update_first: bool) -> Iterator[StageResult]:
+    if update_first:
+        yield from update(run, before=stage.name, track=values.get("track", progress_bars()))
+    yield stage.run(run, **values)
 
 
 def _arguments(stage: Stage, function: Callable[..., Any]) -> list[inspect.Parameter]:

@@ -14,9 +14,10 @@ from thresher import tables
 from thresher.data.label_maps import class_numbers, label_map
 from thresher.data.taxonomy import Taxonomy
 from thresher.errors import DataError
-from thresher.run.folder import Record, Run
+from thresher.run.folder import Run
 from thresher.run.opened import OpenedRun
-from thresher.run.perform import StageResult, file_digest, perform
+from thresher.run.perform import StageResult, perform
+from thresher.run.record import Record
 from thresher.training.images import training_images
 from thresher.training.settings import TrainSettings
 
@@ -57,13 +58,12 @@ def write_frequencies(
     settings = _Settings(tuple(chosen), strong)
     read = {"images": run.images, "boxes": run.boxes, "masks": run.masks, "taxonomy": run.taxonomy}
     read |= {each.selection: run.selection_path(each.selection) for each in settings.selections}
-    inputs = {name: file_digest(each) for name, each in read.items()}
 
     def work() -> tuple[dict[str, Any], int]:
         tables.write(_frequencies(run, settings), path)
         return {"selections": len(settings.selections)}, 0
 
-    return perform(run, "frequencies", settings, inputs, [path], work, record)
+    return perform(run, "frequencies", settings, read, [path], work, record)
 
 
 def _frequencies(run: Run, settings: _Settings) -> pl.DataFrame:

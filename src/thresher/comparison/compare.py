@@ -18,8 +18,9 @@ from thresher.comparison.pictures import draw_predictions
 from thresher.comparison.settings import ALL, NONE, CompareSettings, Trial, refuse_grid_of
 from thresher.comparison.time_left import TimeEstimate, has_weak_images, in_words
 from thresher.errors import DataError
-from thresher.run.folder import AnyRun, Record, Run, as_run
+from thresher.run.folder import AnyRun, Run, as_run
 from thresher.run.perform import StageResult, as_json
+from thresher.run.record import Record
 from thresher.selection.methods import check_method
 from thresher.stages.score import known_methods
 from thresher.stages.select import SelectSettings, select

@@ -12,10 +12,8 @@ import json
 import tempfile
 import time
 import traceback
-import typing
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
@@ -25,6 +23,7 @@ from thresher.errors import ThresherError
 from thresher.run.folder import Run
 from thresher.run.opened import OpenedRun
 from thresher.run.perform import as_json
+from thresher.settings import restored
 from thresher.training.settings import TrainSettings
 from thresher.training.train import train
 
@@ -69,16 +68,6 @@ def as_job(run: Run, settings: TrainSettings, test: str = "", kind: Literal["tra
     return Job(str(run.folder.absolute()), as_json(settings), test, kind)
 
 
-def settings_of(job: Job) -> TrainSettings:
-    """The settings that `as_job` was given."""
-    kinds = typing.get_type_hints(TrainSettings)
-    values: dict[str, Any] = {}
-    for name, value in job.training.items():
-        is_path = isinstance(value, str) and Path in typing.get_args(kinds[name])
-        values[name] = Path(value) if is_path else tuple(value) if isinstance(value, list) else value
-    return TrainSettings(**values)
-
-
 def answerer(first_line: str) -> Callable[[str], str]:
     """What a worker process calls for each job (`thresher.workers.serve`); there is nothing in the first line."""
     return answer
@@ -102,7 +91,7 @@ def answer(line: str) -> str:
 
 
 def _trained(job: Job) -> Outcome:
-    run, settings = Run(job.run), settings_of(job)
+    run, settings = Run(job.run), restored(TrainSettings, job.training)
     result = train(run, settings)
     if job.test:
         from thresher.training.evaluate import EvaluateSettings, evaluate
@@ -156,7 +145,7 @@ def _timed(job: Job) -> Outcome:
     """Take a few steps of this very training, on its very images, in a folder that is thrown away."""
     from thresher.segmentation.inference import batch_size
 
-    run, settings = Run(job.run), settings_of(job)
+    run, settings = Run(job.run), restored(TrainSettings, job.training)
     limit = (_STEPS + 1) * settings.strong_batch
     few = dataclasses.replace(settings, epochs=1, strong_limit=min(limit, settings.strong_limit or limit), name="timed")
     watch = _Stopwatch()

@@ -14,8 +14,9 @@ from thresher.comparison.statistics import summary
 from thresher.data.label_maps import coloured
 from thresher.drawings.prediction_sheet import Panel, prediction_sheet
 from thresher.files import replacing
-from thresher.run.folder import Record, Run
+from thresher.run.folder import Run
 from thresher.run.opened import OpenedRun
+from thresher.run.record import Record
 from thresher.training.images import strong_images, validation_images
 from thresher.training.settings import TrainSettings
 

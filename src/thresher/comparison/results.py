@@ -13,8 +13,9 @@ from thresher import tables
 from thresher.comparison.settings import ALL, NONE, CompareSettings, Trial
 from thresher.comparison.statistics import differences, mean_over_classes, summary
 from thresher.files import replacing
-from thresher.run.folder import Record, Run
+from thresher.run.folder import Run
 from thresher.run.opened import OpenedRun
+from thresher.run.record import Record
 
 #: Where a training has its metrics of each set, in its folder.
 SETS = {"validation": Path("classes.parquet"), "test": Path("evaluations", "test", "classes.parquet")}

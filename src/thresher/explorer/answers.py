@@ -33,13 +33,15 @@ from thresher.explorer.gallery_views import (
 from thresher.explorer.map import places
 from thresher.explorer.review import Review
 from thresher.explorer.rows import RANKED, RunRows, classes_shown
+from thresher.explorer.saving import save
 from thresher.run.folder import check_name
 from thresher.run.perform import as_json
 from thresher.selection.methods import MEAN_RANKS
+from thresher.settings import as_type
 from thresher.stages.export import export
 from thresher.stages.heat import HeatMaps
 from thresher.stages.score import known_methods
-from thresher.stages.select import MARKS, SelectSettings, choose, select
+from thresher.stages.select import MARKS, SelectSettings, choose
 
 #: Maximum number of cards per response.
 PAGE = 120
@@ -62,6 +64,7 @@ class Answers:
         self._places: Float32[np.ndarray, "rows 2"] | None = None
         self._heat_maps: HeatMaps | None = None
         self._drawing = threading.Lock()
+        self._saving = threading.Lock()
         self.picture = lru_cache(_KEPT)(self._picture)
 
     def summary(self) -> dict[str, Any]:
@@ -176,8 +179,8 @@ class Answers:
             raise SettingsError(f"view '{view}': expected {', '.join(VIEWS)}.")
         shown = self._selection(settings_of(ask, self._start.duplicate_cosine))
         rows = self._viewed(view, shown, ask)
-        start = max(0, int(ask.get("from", 0)))
-        page = rows[start : start + min(PAGE, max(1, int(ask.get("most", 60))))]
+        start = max(0, as_type(ask.get("from", 0), int, "from"))
+        page = rows[start : start + min(PAGE, max(1, as_type(ask.get("most", 60), int, "most")))]
         ranks = {int(row): rank for rank, row in enumerate(shown.rows, 1)} if len(page) else {}
         return {"total": len(rows), "cards": [self._card(int(row), ranks.get(int(row))) for row in page]}
 
@@ -192,6 +195,8 @@ class Answers:
     def _inside(self, ask: Mapping[str, Any]) -> Flags:
         """Which pool rows are in a rectangle of the map or of the scores."""
         bounds = ask.get("bounds") or {}
+        if not isinstance(bounds, dict):
+            raise SettingsError(f"bounds = {bounds!r}: expected an object with x0, x1, y0 and y1.")
         if bounds.get("plane") == "map":
             if self._places is None:
                 raise SettingsError("the map has not been drawn yet.")
@@ -253,7 +258,7 @@ class Answers:
 
     def mark(self, ask: Mapping[str, Any]) -> None:
         """Mark the image of a pool row."""
-        row = int(ask.get("row", -1))
+        row = as_type(ask.get("row", -1), int, "row")
         if not 0 <= row < self._rows.pool:
             raise DataError(f"image {row}: expected an image of the pool, 0 to {self._rows.pool - 1}.")
         self._review.mark(self._rows.images["image_id"][row], str(ask.get("mark")))
@@ -266,12 +271,10 @@ class Answers:
         """
         run, name = self._rows.opened.run, str(ask.get("name", "")).strip()
         check_name(name)
-        if run.selection_path(name).is_file() and ask.get("replace") is not True:
-            raise SettingsError(f"selection '{name}': already exists. Choose another name, or replace it.")
         settings = dataclasses.replace(settings_of(ask, self._start.duplicate_cosine), name=name, review=name)
         self._selection(dataclasses.replace(settings, name="", review=""))
-        tables.write(self._review.table(), run.review(name))
-        done = select(run, settings)
+        with self._saving:
+            done = save(run, settings, self._review.table(), ask.get("replace") is True)
         return {"name": name, "images": done.summary["images"], "selections": self._selections()}
 
     def export(self, ask: Mapping[str, Any]) -> tuple[Path, Path]:
@@ -314,20 +317,17 @@ def settings_of(ask: Mapping[str, Any], duplicate_cosine: float = 0.0) -> Select
     Raises:
         SettingsError: a value has the wrong type or is out of range.
     """
-    try:
-        method = str(ask.get("method", SelectSettings.method))
-        weight = float(ask.get("diversity_weight", 0.5))
-        quotas = tuple(f"{name}={int(number)}" for name, number in sorted(dict(ask.get("quotas") or {}).items()))
-        datasets = tuple(sorted(map(str, ask.get("datasets") or ())))
-        seed = int(ask.get("seed", 0))
-    except (TypeError, ValueError) as error:
-        raise SettingsError(f"settings: {error}.") from error
+    quotas = ask.get("quotas") or {}
+    if not isinstance(quotas, dict):
+        raise SettingsError(f"quotas = {quotas!r}: expected an object with a number for each class.")
+    method = as_type(ask.get("method", SelectSettings.method), str, "method")
+    weight = as_type(ask.get("diversity_weight", 0.5), float, "diversity_weight")
     return SelectSettings(
         method,
-        str(ask.get("budget", SelectSettings.budget)),
-        seed,
+        ask.get("budget", SelectSettings.budget),
+        ask.get("seed", 0),
         diversity_weight=weight if method in MEAN_RANKS else SelectSettings.diversity_weight,
-        quotas=quotas,
-        datasets=datasets,
+        quotas={name: as_type(number, int, f"quota of {name}") for name, number in sorted(quotas.items())},
+        datasets=sorted(as_type(ask.get("datasets") or (), tuple[str, ...], "datasets")),
         duplicate_cosine=duplicate_cosine,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -33,7 +34,8 @@ _HEADERS = {
 }
 _KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
 _FILES = ("explorer.html", "explorer.css", "explorer.js", "gallery.js", "plane.js", "controls.js", "ask.js")
-
+#: A request that is larger, or takes longer to arrive, is refused.
+_LARGEST_BYTES, _LONGEST_SECONDS = 1_000_000, 30
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -101,12 +103,24 @@ def _answered(answer: Callable[[Mapping[str, Any]], Any]) -> Endpoint:
 
 async def _sent(request: Request) -> dict[str, Any]:
     try:
-        content = json.loads(await request.body())
-    except ValueError as error:
+        content = json.loads(await asyncio.wait_for(_body(request), _LONGEST_SECONDS))
+    except TimeoutError as error:
+        raise SettingsError(f"request: not complete after {_LONGEST_SECONDS} seconds.") from error
+    except (ValueError, RecursionError) as error:
         raise SettingsError(f"request: not JSON ({error}).") from error
     if not isinstance(content, dict):
         raise SettingsError("request: expected a JSON object.")
     return content
+
+
+async def _body(request: Request) -> bytes:
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > _LARGEST_BYTES:
+            raise SettingsError(f"request: more than {_LARGEST_BYTES:,} bytes.")
+        parts.append(part)
+    return b"".join(parts)
 
 
 def _file(name: str) -> Endpoint:

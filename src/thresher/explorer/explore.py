@@ -18,8 +18,9 @@ from thresher.explorer.rows import run_rows
 from thresher.run.folder import AnyRun, Run, as_run
 from thresher.run.opened import OpenedRun
 from thresher.run.perform import StageResult
-from thresher.settings import Paths, converted, default
-from thresher.stages.select import SelectSettings, settings_from
+from thresher.run.state import refuse_outdated
+from thresher.settings import Paths, converted, default, restored
+from thresher.stages.select import SelectSettings
 
 
 @converted
@@ -80,11 +81,13 @@ def explorer(run: Run, settings: ExploreSettings) -> Any:
 
     Raises:
         SettingsError: there is no such selection.
-        DataError: score has not run.
+        DataError: score has not run, or a table is outdated or damaged.
     """
     from thresher.explorer.answers import Answers
     from thresher.explorer.application import application
 
+    chosen = [f"select:{settings.selection}"] if settings.selection else []
+    refuse_outdated(run, ["index", "embed", "fit", "score", *chosen])
     opened = OpenedRun(run)
     start, before = _start(opened, settings.selection)
     rows = run_rows(opened, settings.roots, start.duplicate_cosine)
@@ -105,7 +108,7 @@ def _start(opened: OpenedRun, name: str) -> tuple[SelectSettings, pl.DataFrame |
             f"selection '{name}': {run.manifest} has no record of it. "
             f"Run `thresher select {run.folder} --name {name} …` again first."
         )
-    settings = settings_from(recorded)
+    settings = restored(SelectSettings, recorded)
     return settings, tables.read(run.review(settings.review), tables.REVIEW) if settings.review else None
 
 

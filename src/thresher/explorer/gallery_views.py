@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int64
 
 from thresher.selection.choose import Selection
+from thresher.settings import as_type
 from thresher.stages.select import SelectSettings
 
 #: Rows of a `RunRows`, and one flag for each row of the pool.
@@ -72,5 +73,5 @@ def within_bounds(points: Float32[np.ndarray, "pool 2"], bounds: Mapping[str, An
     for name, values, sign in (("x0", x, 1), ("x1", x, -1), ("y0", y, 1), ("y1", y, -1)):
         inside &= ~np.isnan(values)
         if name in bounds:
-            inside &= sign * values >= sign * float(bounds[name])
+            inside &= sign * values >= sign * as_type(bounds[name], float, name)
     return inside

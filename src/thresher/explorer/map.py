@@ -12,8 +12,8 @@ from jaxtyping import Float32
 from thresher import tables
 from thresher.density.map import beside_landmarks, similarity_map
 from thresher.explorer.rows import RunRows
-from thresher.run.folder import Record
-from thresher.run.perform import file_digest, perform
+from thresher.run.perform import perform
+from thresher.run.record import Record
 
 #: Number of target and pool images placed by t-SNE; the others are placed near them.
 TARGET_LANDMARKS, POOL_LANDMARKS = 700, 1300
@@ -29,7 +29,7 @@ def places(rows: RunRows) -> Float32[np.ndarray, "rows 2"]:
     run = rows.opened.run
     record = Record(run.folder / "explorer")
     path = record.folder / "map.parquet"
-    inputs = {"images": file_digest(run.images), "pooled": file_digest(run.pooled)}
+    inputs = {"images": run.images, "pooled": run.pooled}
 
     def work() -> tuple[dict[str, Any], int]:
         found = _placed(rows)

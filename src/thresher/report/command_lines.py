@@ -22,7 +22,7 @@ def in_order(recorded: Mapping[str, Any]) -> dict[str, Any]:
     """The manifest's stages that are known and ended, in the order in which they are done."""
     places = list(RECORDED)
     known = {
-        stage: entry for stage, entry in recorded.items() if stage.partition(":")[0] in RECORDED and "settings" in entry
+        stage: entry for stage, entry in recorded.items() if stage.partition(":")[0] in RECORDED and "summary" in entry
     }
     return dict(sorted(known.items(), key=lambda each: (places.index(each[0].partition(":")[0]), each[0])))
 

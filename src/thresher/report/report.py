@@ -24,9 +24,11 @@ from thresher.report.tables import (
     reported_selection,
     sizes,
 )
-from thresher.run.folder import AnyRun, Record, as_run
+from thresher.run.folder import AnyRun, as_run
 from thresher.run.opened import OpenedRun
 from thresher.run.perform import StageResult, Track, untracked
+from thresher.run.record import Record
+from thresher.run.state import refuse_outdated
 from thresher.settings import OptionalPath, converted, default
 from thresher.stages.select import SelectSettings
 
@@ -70,13 +72,15 @@ def write_report(
 
     Raises:
         SettingsError: there is no such selection, or the optional part `report` is not installed.
-        DataError: index has not run.
+        DataError: index has not run, or a table that it shows is outdated or damaged.
     """
     run = as_run(run)
     settings = settings or ReportSettings()
     extras.require("report", "report")
     opened = OpenedRun(run)
+    refuse_outdated(run, ["index", "embed", "fit", "score", "insight"])
     name = _selection(opened, settings.selection)
+    refuse_outdated(run, [f"select:{name}"])
     out = settings.out or run.folder / "report.html"
     summary: dict[str, Any] = {"path": str(out), "selection": name or "none", "images": opened.images.height}
     if dry_run:

@@ -16,13 +16,15 @@ from thresher.density.mixture import load_mixture, responsibilities
 from thresher.errors import DataError, SettingsError
 from thresher.features.shards import slices_of, with_slices
 from thresher.report.command_lines import command_lines
-from thresher.run.folder import Record, Run
+from thresher.run.folder import Run
 from thresher.run.opened import OpenedRun
+from thresher.run.record import Record
 from thresher.selection.choose import LIKE_TARGET, Selection
 from thresher.selection.diversity import class_counts
 from thresher.selection.explain import with_reasons
+from thresher.settings import restored
 from thresher.stages.candidates import candidates_of, clusters_of
-from thresher.stages.select import choose, review_marks, settings_from
+from thresher.stages.select import SelectSettings, choose, review_marks
 from thresher.vectors import nearest_rows
 
 if TYPE_CHECKING:
@@ -70,7 +72,7 @@ def _made_again(opened: OpenedRun, settings: dict[str, Any]) -> Selection | None
     if "method" not in settings or (review and not opened.run.review(review).is_file()):
         return None
     try:
-        wished = settings_from(settings)
+        wished = restored(SelectSettings, settings)
         candidates = candidates_of(opened, wished.duplicate_cosine)
         return choose(candidates, wished, review_marks(opened.run, review))[0]
     except (DataError, SettingsError):  # the pool has changed since, and no longer allows this choice

@@ -1,22 +1,16 @@
-"""A run's folder: the paths of its tables, its manifest, and a lock against concurrent processes."""
+"""A run's folder: the paths of its tables."""
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeAlias
-
-import polars as pl
+from typing import TypeAlias
 
 from thresher import tables
-from thresher.errors import DataError, SettingsError
-from thresher.files import replacing
+from thresher.errors import SettingsError
 from thresher.frames import Table
 from thresher.run.reading import existing_selection, read_scores, read_selection, selection_names
+from thresher.run.record import Record
 from thresher.run.summary import run_summary
 
 _NAME = re.compile(r"[\w][\w.+-]*")
@@ -30,66 +24,6 @@ def check_name(name: str, what: str = "name") -> None:
     """
     if not _NAME.fullmatch(name):
         raise SettingsError(f"{what} '{name}': expected letters, digits, '.', '-', '+' or '_'.")
-
-
-class Record:
-    """A folder with a manifest, a table of problems, and a lock against concurrent processes.
-
-    Creating the object touches nothing on disk.
-    """
-
-    def __init__(self, folder: Path | str) -> None:
-        """Point at a folder, which need not exist yet."""
-        self.folder = Path(folder)
-        self.problems = self.folder / "problems.parquet"
-        self.manifest = self.folder / "manifest.json"
-
-    def recorded(self) -> dict[str, Any]:
-        """The manifest: an entry per stage; empty for a new folder.
-
-        Raises:
-            DataError: the manifest is not JSON.
-        """
-        if not self.manifest.is_file():
-            return {}
-        try:
-            content: dict[str, Any] = json.loads(self.manifest.read_text("utf-8"))
-        except json.JSONDecodeError as error:
-            raise DataError(f"{self.manifest}: not JSON ({error}). Delete it; all stages will run again.") from error
-        return content
-
-    def note(self, stage: str, entry: dict[str, Any]) -> None:
-        """Write a stage's entry to the manifest, replacing its last one."""
-        recorded = self.recorded()
-        recorded[stage] = entry
-        with replacing(self.manifest) as file:
-            file.write((json.dumps(recorded, indent=1, sort_keys=True) + "\n").encode())
-
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Lock the folder for this process.
-
-        Raises:
-            DataError: another process holds it, or the folder cannot be written.
-        """
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            file = (self.folder / ".lock").open("a+")
-        except OSError as error:
-            raise DataError(f"{self.folder}: cannot be written ({error.strerror}). Choose another folder.") from error
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise DataError(f"{self.folder}: another thresher process works in this folder. Wait for it.") from None
-            yield
-
-    def add_problems(self, stage: str, problems: pl.DataFrame) -> None:
-        """Replace the problems of a stage in the table of problems."""
-        kept = tables.empty(tables.PROBLEMS)
-        if self.problems.is_file():
-            kept = tables.read(self.problems, tables.PROBLEMS).filter(pl.col("stage") != stage)
-        tables.write(pl.concat([kept, problems.select(list(tables.PROBLEMS))]), self.problems)
 
 
 class Run(Record):

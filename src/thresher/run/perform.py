@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import platform
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,15 +15,17 @@ from typing import Any, Literal, TypeVar
 
 from thresher.errors import DataError, ThresherError
 from thresher.files import sweep
-from thresher.run.folder import Record, Run
+from thresher.run.digests import Input, Listing, digest_of, seal_of
+from thresher.run.folder import Run
+from thresher.run.record import Record
 from thresher.run.stages import stage_named
-from thresher.run_files import missing
+from thresher.run.state import UNFINISHED, damaged_outputs, refuse_outdated
 
 Item = TypeVar("Item")
 #: Wraps a loop of known length to show progress: track(items, total, description).
 Track = Callable[[Iterable[Item], int, str], Iterable[Item]]
-#: The manifest's entry of a stage while it runs, and after it was interrupted.
-UNFINISHED = {"unfinished": True}
+#: Each stage replaces its own rows of it, so it is nobody's output alone.
+_SHARED = "problems.parquet"
 
 
 def untracked(items: Iterable[Item], total: int, what: str) -> Iterable[Item]:
@@ -47,48 +48,13 @@ class StageResult:
     """The table that lists them, each with its reason."""
 
 
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes.
-
-    Raises:
-        DataError: it is not there.
-    """
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError:
-        raise missing(path) from None
-
-
-def folder_digest(root: Path) -> str:
-    """A hash of every file's relative path, size and modification time below a folder; contents are not read.
-
-    Of a file its own size and time count.
-    """
-    digest = hashlib.sha256()
-    if root.is_file():
-        status = root.stat()
-        digest.update(f"{status.st_size} {status.st_mtime_ns}".encode())
-    for folder, subfolders, names in os.walk(root, followlinks=True):
-        subfolders.sort()
-        for name in sorted(names):
-            path = os.path.join(folder, name)
-            try:
-                status = os.stat(path)  # noqa: PTH116 - millions of files: no Path objects
-                state = f"{status.st_size} {status.st_mtime_ns}"
-            except FileNotFoundError:
-                state = "dangling link"
-            digest.update(os.fsencode(f"{os.path.relpath(path, root)}\0{state}\n"))
-    return digest.hexdigest()
-
-
-def fingerprint(stage: str, settings: object, inputs: dict[str, str]) -> str:
-    """A hash of a stage's version, settings and input digests."""
+def fingerprint(stage: str, settings: object, inputs: Mapping[str, Input]) -> str:
+    """A hash of a stage's version, settings and inputs."""
     shaped_by = {
         "stage": stage,
         "version": stage_named(stage).version,
         "settings": as_json(settings),
-        "inputs": inputs,
+        "inputs": {name: digest_of(given) for name, given in inputs.items()},
     }
     return hashlib.sha256(json.dumps(shaped_by, sort_keys=True).encode()).hexdigest()
 
@@ -108,36 +74,41 @@ def as_json(settings: object) -> dict[str, Any]:
 
 
 def is_current(record: Record, stage: str, shaped_by: str, outputs: Sequence[Path]) -> bool:
-    """Whether the stage finished with this fingerprint and its outputs still exist."""
+    """Whether the stage finished with this fingerprint and its outputs are as it wrote them."""
     last = record.recorded().get(stage, {})
-    return last.get("fingerprint") == shaped_by and all(path.exists() for path in outputs)
+    places = [_place(path, record.folder) for path in outputs]
+    whole = last.get("fingerprint") == shaped_by and {"summary", "failed_items"} <= set(last)
+    return whole and not damaged_outputs(record, last, places)
 
 
 def perform(
     run: Run,
     stage: str,
     settings: object,
-    inputs: dict[str, str],
+    inputs: Mapping[str, Input],
     outputs: Sequence[Path],
     work: Callable[[], tuple[dict[str, Any], int]],
     record: Record | None = None,
+    reads: Sequence[str] | None = None,
 ) -> StageResult:
     """Do a stage's work and record it, unless it was done before with the same settings and inputs.
 
     Args:
-        inputs: Name and digest of each thing read.
-        outputs: The files that the work writes.
+        inputs: Each thing read, by name.
+        outputs: The files that the work writes. One that has changed since is made again.
         work: Writes the outputs; gives a summary and the number of items that failed.
         record: The folder whose manifest records the stage, and which is locked. Default: the run.
+        reads: The stages of the run whose tables it reads, such as "select:first". Default: those in `run.stages`.
 
     Raises:
-        DataError: another process works in the folder, a stage that this one reads did not finish, or the disk is
-            full or not writable.
+        DataError: another process works in the folder; a stage that this one reads did not finish, is out of date or
+            has a damaged table; or the disk is full or not writable.
     """
     record = record or run
-    shaped_by = fingerprint(stage, settings, inputs)
     with record.locked():
-        _refuse_unfinished(run, stage_named(stage).reads)
+        refuse_outdated(run, stage_named(stage).reads if reads is None else reads)
+        digests = {name: digest_of(given) for name, given in inputs.items()}
+        shaped_by = fingerprint(stage, settings, digests)
         if is_current(record, stage, shaped_by, outputs):
             last = record.recorded()[stage]
             return StageResult(stage, "unchanged", last["summary"], last["failed_items"])
@@ -146,25 +117,38 @@ def perform(
             for path in outputs:
                 sweep(path)
             # From here on the outputs may be of both the old and the new settings, should this process be killed.
-            record.note(stage, UNFINISHED)
+            record.note(stage, UNFINISHED | {"settings": as_json(settings)})
             summary, failed = work()
-        except OSError as error:
-            raise _named(error, record) from error
-        entry = {
-            "fingerprint": shaped_by,
-            "settings": as_json(settings),
-            "inputs": inputs,
-            "outputs": [str(path.relative_to(record.folder)) for path in outputs],
-            "summary": summary,
-            "failed_items": failed,
-            "seconds": round(time.monotonic() - started, 1),
-            "versions": _versions(),
-        }
-        try:
+            entry = {
+                "fingerprint": shaped_by,
+                "version": stage_named(stage).version,
+                "settings": as_json(settings),
+                "inputs": digests,
+                "read": _places_read(inputs, run.folder),
+                "outputs": {_place(path, record.folder): seal_of(path) for path in outputs if path.name != _SHARED},
+                "summary": summary,
+                "failed_items": failed,
+                "seconds": round(time.monotonic() - started, 1),
+                "finished": time.time(),
+                "versions": _versions(),
+            }
             record.note(stage, entry)
         except OSError as error:
             raise _named(error, record) from error
     return StageResult(stage, "done", summary, failed)
+
+
+def _place(path: Path, folder: Path) -> str:
+    """The path as a manifest has it: relative if it is in the folder, so that a run can be moved."""
+    absolute = path.absolute()
+    return str(absolute.relative_to(folder.absolute()) if absolute.is_relative_to(folder.absolute()) else absolute)
+
+
+def _places_read(inputs: Mapping[str, Input], folder: Path) -> dict[str, dict[str, str]]:
+    """Where each input lies that can be looked at again."""
+    files = {name: {"file": _place(given, folder)} for name, given in inputs.items() if isinstance(given, Path)}
+    listed = {name: given.path.absolute() for name, given in inputs.items() if isinstance(given, Listing)}
+    return files | {name: {"below": str(path)} for name, path in listed.items()}
 
 
 def _versions() -> dict[str, str]:
@@ -182,13 +166,3 @@ def _named(error: OSError, record: Record) -> ThresherError:
         f"{record.folder}: {reason} ({error.filename or 'while writing'}). What was finished is kept. "
         "Free disk space or make the path writable, then run the same command again."
     )
-
-
-def _refuse_unfinished(run: Run, stages: Sequence[str]) -> None:
-    recorded = run.recorded()
-    for stage in stages:
-        if recorded.get(stage) == UNFINISHED:
-            raise DataError(
-                f"{run.folder}: {stage} did not finish, so its tables may mix old and new settings. "
-                f"Run `thresher {stage} {run.folder} …` again first."
-            )

@@ -1,9 +1,8 @@
-"""Summary of a run in a few lines, for a prompt and notebooks; raises nothing and reads no large file."""
+"""Summary of a run in a few lines, for a prompt and notebooks; raises nothing."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import html
 import json
 from collections.abc import Mapping
@@ -13,24 +12,9 @@ from typing import Any
 
 import polars as pl
 
-#: The stages that a selection needs, in order.
-LINE = ("index", "embed", "fit", "score")
-#: The inputs of stages by name in the manifest, and the file of each.
-_FILES = {
-    "images": "images.parquet",
-    "boxes": "boxes.parquet",
-    "masks": "masks.parquet",
-    "taxonomy": "taxonomy.toml",
-    "pooled": "pooled.parquet",
-    "projection": "projection.safetensors",
-    "mixture": "mixture.safetensors",
-    "mixture_json": "mixture.json",
-    "evidence": "evidence.safetensors",
-    "scores": "scores.parquet",
-}
-#: Files up to this size are compared by content; larger ones count as changed if their time is newer.
-_HASHED_BYTES = 50_000_000
-_DONE, _UNFINISHED, _MISSING = "done", "unfinished", "not done"
+from thresher.errors import ThresherError
+from thresher.run.record import Record
+from thresher.run.state import LINE, RunState, StageState
 
 
 @dataclass(frozen=True)
@@ -41,7 +25,7 @@ class RunSummary:
     images: Mapping[str, int]
     """Number of images of target and pool; empty before index."""
     stages: Mapping[str, str]
-    """State of each stage: done, unfinished, not done, or which inputs have changed since."""
+    """State of each stage in words."""
     selections: Mapping[str, str]
     trainings: Mapping[str, str]
     comparisons: tuple[str, ...]
@@ -77,17 +61,27 @@ class RunSummary:
 
 
 def run_summary(folder: Path) -> RunSummary:
-    """The summary of a run's folder, which need not exist."""
-    recorded = _recorded(folder)
-    others = [name for name in recorded if name not in LINE and not name.startswith("select:")]
-    stages = {name: _state(folder, name, recorded) for name in (*LINE, *sorted(others))}
+    """The summary of a run, whose folder need not exist."""
+    states = _states(Record(folder))
+    stages = {
+        name: _words(folder, state)
+        for name, state in states.items()
+        if name in LINE or not name.startswith(("select:", "train:"))
+    }
     selections = {
-        path.stem: _state(folder, f"select:{path.stem}", recorded, _chosen(path))
+        path.stem: _words(folder, states.get(f"select:{path.stem}", StageState("", "done")), _chosen(path))
         for path in sorted((folder / "selections").glob("*.parquet"))
     }
     trainings = {path.name: _trained(path) for path in sorted((folder / "trainings").glob("*")) if path.is_dir()}
     comparisons = tuple(path.name for path in sorted((folder / "comparisons").glob("*")) if path.is_dir())
     return RunSummary(folder, _images(folder), stages, selections, trainings, comparisons)
+
+
+def _states(run: Record) -> dict[str, StageState]:
+    try:
+        return {state.name: state for state in RunState(run).all()}
+    except ThresherError:  # a damaged manifest
+        return {name: StageState(name, "missing") for name in LINE}
 
 
 def _recorded(folder: Path) -> dict[str, Any]:
@@ -114,38 +108,15 @@ def _trained(folder: Path) -> str:
     entry = _recorded(folder).get("train", {})
     summary = entry.get("summary", {}) if isinstance(entry, dict) else {}
     if not summary:
-        return _UNFINISHED
+        return "unfinished"
     iou = summary.get("miou")
-    return f"mIoU {iou:.3f}" if isinstance(iou, int | float) else _DONE
+    return f"mIoU {iou:.3f}" if isinstance(iou, int | float) else "done"
 
 
-def _state(folder: Path, stage: str, recorded: Mapping[str, Any], done: str = _DONE) -> str:
-    """State of a stage: done, unfinished, not done, or done with the names of inputs that have changed since."""
-    entry = recorded.get(stage)
-    if not isinstance(entry, dict):
-        # A selection may have been saved by the explorer, which keeps no record of what it read.
-        return done if done != _DONE else f"{_MISSING}; run: thresher {stage} {folder}"
-    if "fingerprint" not in entry:
-        return f"{_UNFINISHED}; run: thresher {stage.replace(':', ' … --name ')} {folder}"
-    changed = _changed(folder, entry)
-    return f"{done}; older than {', '.join(changed)}" if changed else done
-
-
-def _changed(folder: Path, entry: Mapping[str, Any]) -> list[str]:
-    """The inputs of a stage that have changed since."""
-    outputs = [path for name in entry.get("outputs", []) if (path := folder / name).is_file()]
-    if not outputs:
-        return []
-    made = min(path.stat().st_mtime_ns for path in outputs)
-    found = []
-    for name, digest in entry.get("inputs", {}).items():
-        path = folder / _FILES.get(name, "")
-        newer = name in _FILES and path.is_file() and path not in outputs and path.stat().st_mtime_ns > made
-        if newer and not _is(path, digest):
-            found.append(path.name)
-    return found
-
-
-def _is(path: Path, digest: str) -> bool:
-    small = path.stat().st_size <= _HASHED_BYTES
-    return small and hashlib.sha256(path.read_bytes()).hexdigest() == digest
+def _words(folder: Path, state: StageState, done: str = "done") -> str:
+    """The state of a stage or selection, with the command that mends it."""
+    if state.word == "done":
+        return done
+    again = f"thresher {state.name} {folder}" if state.word == "missing" else f"thresher run {folder}"
+    words = "not done" if state.word == "missing" else state.in_words()
+    return f"{words}; run: {again}" if done == "done" else f"{done}; {words}; run: {again}"

@@ -25,13 +25,13 @@ from thresher.features.network_file import worker_settings
 from thresher.features.projection import fit_projection, load_projection, projection_is_current, save_projection
 from thresher.features.shards import shard_files, shard_is_current, shard_path, shard_problems, shard_row
 from thresher.features.worker import Image, Task, Worker, sampled_slices
+from thresher.run.digests import file_digest
 from thresher.run.folder import AnyRun, Run, as_run
-from thresher.run.perform import StageResult, Track, file_digest, perform, untracked
+from thresher.run.perform import StageResult, Track, perform, untracked
 from thresher.settings import OptionalPath, converted, younger
 from thresher.workers.settings import EngineSettings
 
-#: Number of images that a dry run times.
-_TIMED_IMAGES = 8
+_TIMED_IMAGES = 8  #: In a dry run.
 #: Memory of a worker: Python, torch, onnxruntime, the network and a decoded image.
 _WORKER_BYTES = 500_000_000
 #: Small sets have at least this many shards, unless they would be smaller than this many images each.
@@ -124,7 +124,7 @@ def embed(
         _sweep_samples(run)
         return _finish(run, images, embedding.shards(1, 1))
 
-    return perform(run, "embed", settings, inputs, _outputs(run), work)
+    return perform(run, "embed", settings, inputs | {"images": run.images}, _outputs(run), work)
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,7 @@ def _embed_given(
         summary, failed = _finish(run, images, tasks)
         return summary | counts, failed
 
-    return perform(run, "embed", settings, inputs, _outputs(run), work)
+    return perform(run, "embed", settings, inputs | {"images": run.images}, _outputs(run), work)
 
 
 def merge(run: AnyRun, settings: EmbedSettings | None = None) -> StageResult:
@@ -229,7 +229,7 @@ def merge(run: AnyRun, settings: EmbedSettings | None = None) -> StageResult:
             )
         return _finish(run, images, tasks)
 
-    return perform(run, "embed", settings, inputs, _outputs(run), work)
+    return perform(run, "embed", settings, inputs | {"images": run.images}, _outputs(run), work)
 
 
 def _sweep_samples(run: Run) -> None:

@@ -13,6 +13,7 @@ from thresher.errors import DataError, SettingsError
 from thresher.run.folder import AnyRun, as_run
 from thresher.run.opened import OpenedRun
 from thresher.run.perform import StageResult
+from thresher.run.state import refuse_outdated
 from thresher.selection.explain import sentence
 
 
@@ -37,7 +38,7 @@ def export(
 
     Raises:
         SettingsError: unknown selection or format, or a format that cannot hold the pool.
-        DataError: `out` holds files that thresher did not write, or select did not finish.
+        DataError: `out` holds files that thresher did not write, or the selection is outdated, damaged or unfinished.
     """
     run, out = as_run(run), Path(out)
     if format not in FORMATS:
@@ -47,6 +48,7 @@ def export(
     if pool and format not in WITH_POOL:
         raise SettingsError(f"pool: format '{format}' can only hold the chosen images. Use {', '.join(WITH_POOL)}.")
     opened = OpenedRun(run)
+    refuse_outdated(run, ["index", f"select:{name}"])
     chosen = opened.selection(name)
     if dry_run:
         rows = _and_pool(opened, chosen) if pool else chosen

@@ -38,7 +38,7 @@ from thresher.features.shards import (
 from thresher.files import replacing
 from thresher.run.folder import AnyRun, Run, as_run
 from thresher.run.opened import OpenedRun
-from thresher.run.perform import StageResult, Track, file_digest, perform, untracked
+from thresher.run.perform import StageResult, Track, perform, untracked
 from thresher.settings import converted
 from thresher.stages.plan import Plan, fit_plan
 from thresher.vectors import random_rows
@@ -89,10 +89,7 @@ def fit(
     if dry_run:
         sizes = {"target_images": target.height, "components": settings.components}
         return StageResult("fit", "planned", sizes | _plan(run, settings, target.height, images.height).summary(run))
-    inputs = {
-        name: file_digest(path)
-        for name, path in (("images", run.images), ("pooled", run.pooled), ("projection", run.projection))
-    }
+    inputs = {"images": run.images, "pooled": run.pooled, "projection": run.projection}
 
     def work() -> tuple[dict[str, Any], int]:
         rng = np.random.default_rng(settings.seed)

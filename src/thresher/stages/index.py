@@ -24,8 +24,9 @@ from thresher.data.taxonomy import (
 )
 from thresher.errors import DataError, SettingsError
 from thresher.files import replacing
+from thresher.run.digests import Input, Listing, file_digest
 from thresher.run.folder import AnyRun, Run, as_run
-from thresher.run.perform import StageResult, Track, file_digest, folder_digest, perform, untracked
+from thresher.run.perform import StageResult, Track, perform, untracked
 from thresher.settings import Given, OptionalPath, Texts, converted, default, required
 from thresher.stages.plan import index_plan
 
@@ -80,10 +81,12 @@ def index(run: AnyRun, settings: IndexSettings, *, dry_run: bool = False, track:
         return StageResult("index", "planned", {"sources": [_described(s) for s in sources]} | plan.summary(run))
     taxonomy_file = BUILT_IN / f"{settings.taxonomy}.toml"
     taxonomy_file = taxonomy_file if taxonomy_file.is_file() else Path(settings.taxonomy)
-    inputs = {str(source.root): folder_digest(source.root) for source in sources}
-    inputs["taxonomy"] = file_digest(taxonomy_file)
+    inputs: dict[str, Input] = {str(source.root): Listing(source.root) for source in sources}
+    # A built-in taxonomy lies where thresher is installed, so only its content counts.
+    built_in = taxonomy_file.parent == BUILT_IN
+    inputs["taxonomy"] = file_digest(taxonomy_file) if built_in else taxonomy_file
     if settings.label_map is not None:
-        inputs["label_map"] = file_digest(settings.label_map)
+        inputs["label_map"] = settings.label_map
 
     def work() -> tuple[dict[str, Any], int]:
         found = [

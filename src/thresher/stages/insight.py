@@ -31,7 +31,8 @@ from thresher.features.shards import has_grid, slices_of
 from thresher.files import replacing
 from thresher.run.folder import AnyRun, Run, as_run
 from thresher.run.opened import OpenedRun
-from thresher.run.perform import StageResult, Track, file_digest, perform, untracked
+from thresher.run.perform import StageResult, Track, perform, untracked
+from thresher.run_files import existing
 from thresher.settings import Texts, converted, default
 from thresher.stages.heat import NO_GRID
 from thresher.stages.insight_pictures import draw_components, draw_heat_maps
@@ -95,9 +96,8 @@ def insight(
     opened = OpenedRun(run)
     read = {name: getattr(run, name) for name in ("images", "pooled", "projection", "mixture")}
     read["scores"] = run.scores_path
-    inputs = {name: file_digest(path) for name, path in read.items()}
-    description = run.mixture.with_suffix(".json")
-    inputs["mixture_json"] = file_digest(description)
+    description = existing(run.mixture.with_suffix(".json"))
+    read["mixture_json"] = description
     tried = findings.components_tried(json.loads(description.read_text("utf-8"))["tried"])
     drawn = _drawn(opened, settings)
     if dry_run:
@@ -112,7 +112,7 @@ def insight(
     def work() -> tuple[dict[str, Any], int]:
         return _work(opened, settings, drawn, tried, track)
 
-    return perform(run, "insight", settings, inputs, outputs, work)
+    return perform(run, "insight", settings, read, outputs, work)
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,10 @@ from thresher.density.scorers import (
 from thresher.density.slice_block import SliceBlock
 from thresher.errors import DataError, SettingsError
 from thresher.features.shards import read_blocks, shard_files, slices_of
+from thresher.run.digests import Input
 from thresher.run.folder import AnyRun, Run, as_run
 from thresher.run.opened import OpenedRun
-from thresher.run.perform import StageResult, Track, file_digest, perform, untracked
+from thresher.run.perform import StageResult, Track, perform, untracked
 from thresher.selection.diversity import (
     ClassFrequencies,
     class_frequencies,
@@ -114,11 +115,11 @@ def score(
         "mixture": run.mixture,
         "evidence": run.evidence,
     }
-    inputs = {name: file_digest(path) for name, path in read.items()}
+    inputs: dict[str, Input] = dict(read)
     if settings.class_scores is not None:
-        inputs["class_scores"] = file_digest(settings.class_scores)
+        inputs["class_scores"] = settings.class_scores
     if settings.network:
-        inputs["network"] = file_digest(opened.checkpoint(settings.network))
+        inputs["network"] = opened.checkpoint(settings.network)
 
     def work() -> tuple[dict[str, Any], int]:
         fitted, names = _fitted(opened)

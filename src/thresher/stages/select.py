@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +12,7 @@ from thresher.density.scorers import SCORERS
 from thresher.errors import SettingsError
 from thresher.run.folder import AnyRun, Run, as_run, check_name
 from thresher.run.opened import OpenedRun
-from thresher.run.perform import StageResult, file_digest, perform
+from thresher.run.perform import StageResult, perform
 from thresher.selection.choose import Selection, Wishes, chosen_from, refuse_unknown
 from thresher.selection.constraints import parsed_quotas
 from thresher.selection.explain import with_reasons
@@ -147,15 +145,6 @@ def review_marks(run: Run, name: str) -> pl.DataFrame:
     return marks_of(tables.read(run.review(name), tables.REVIEW) if name else tables.empty(tables.REVIEW))
 
 
-def settings_from(recorded: Mapping[str, Any]) -> SelectSettings:
-    """The settings recorded in a manifest; settings added since have their default."""
-    known = {field.name for field in dataclasses.fields(SelectSettings)}
-    values: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in recorded.items() if name in known
-    }
-    return SelectSettings(**values)
-
-
 def select(run: AnyRun, settings: SelectSettings | None = None, *, dry_run: bool = False) -> StageResult:
     """Choose images from the pool, with the reasons for each.
 
@@ -177,7 +166,6 @@ def select(run: AnyRun, settings: SelectSettings | None = None, *, dry_run: bool
         read["review"] = run.review(settings.review)
     if settings.duplicate_cosine:
         read["pooled"] = run.pooled
-    inputs = {key: file_digest(path) for key, path in read.items()}
 
     def work() -> tuple[dict[str, Any], int]:
         candidates = candidates_of(opened, settings.duplicate_cosine)
@@ -201,4 +189,4 @@ def select(run: AnyRun, settings: SelectSettings | None = None, *, dry_run: bool
             summary["quotas_not_met"] = {each: f"{there} of {asked}" for each, (there, asked) in made.unmet.items()}
         return summary, 0
 
-    return perform(run, f"select:{name}", settings, inputs, [run.selection_path(name)], work)
+    return perform(run, f"select:{name}", settings, read, [run.selection_path(name)], work)

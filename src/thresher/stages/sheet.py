@@ -9,6 +9,7 @@ from thresher.errors import SettingsError
 from thresher.run.folder import AnyRun, as_run
 from thresher.run.opened import selected
 from thresher.run.perform import StageResult
+from thresher.run.state import refuse_outdated
 
 
 def sheet(run: AnyRun, name: str, *, images: int = 48, columns: int = 8, out: Path | str | None = None) -> StageResult:
@@ -22,11 +23,13 @@ def sheet(run: AnyRun, name: str, *, images: int = 48, columns: int = 8, out: Pa
 
     Raises:
         SettingsError: no selection has this name.
+        DataError: the selection is outdated or damaged.
     """
     run = as_run(run)
     for setting, number in (("images", images), ("columns", columns)):
         if number < 1:
             raise SettingsError(f"{setting} = {number}: expected 1 or more.")
+    refuse_outdated(run, ["index", f"select:{name}"])
     chosen = selected(run, name)
     shown = chosen.head(images)
     cells = [

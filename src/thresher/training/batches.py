@@ -11,7 +11,7 @@ import numpy as np
 
 from thresher import tables
 from thresher.errors import DataError
-from thresher.run.folder import Record
+from thresher.run.record import Record
 from thresher.segmentation.settings import NEEDS_TWO_IMAGES
 from thresher.training.images import TrainingImages, strong_images
 from thresher.training.settings import TrainSettings

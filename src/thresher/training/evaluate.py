@@ -17,18 +17,11 @@ from thresher.data.source_text import parsed_source, read_source
 from thresher.data.taxonomy import Taxonomy
 from thresher.errors import DataError, SettingsError
 from thresher.files import replacing
-from thresher.run.folder import AnyRun, Record, Run, as_run, check_name
+from thresher.run.digests import Input, Listing
+from thresher.run.folder import AnyRun, Run, as_run, check_name
 from thresher.run.opened import OpenedRun
-from thresher.run.perform import (
-    StageResult,
-    Track,
-    file_digest,
-    fingerprint,
-    folder_digest,
-    is_current,
-    perform,
-    untracked,
-)
+from thresher.run.perform import StageResult, Track, fingerprint, is_current, perform, untracked
+from thresher.run.record import Record
 from thresher.segmentation.metrics import class_metrics, confusion_table, mean_iou
 from thresher.settings import converted
 from thresher.training.images import strong_images, validation_images
@@ -146,11 +139,11 @@ def _files(run: Run, settings: EvaluateSettings) -> _Files:
     return _Files(run.training(settings.training) / "evaluations" / settings.evaluation_name)
 
 
-def _inputs(run: Run, settings: EvaluateSettings, checkpoint: Path) -> dict[str, str]:
-    inputs = {"checkpoint": file_digest(checkpoint)}
+def _inputs(run: Run, settings: EvaluateSettings, checkpoint: Path) -> dict[str, Input]:
+    inputs: dict[str, Input] = {"checkpoint": checkpoint}
     if settings.images:
-        return inputs | {"images": folder_digest(parsed_source(settings.images).root)}
-    return inputs | {"images": file_digest(run.images), "masks": file_digest(run.masks)}
+        return inputs | {"images": Listing(parsed_source(settings.images).root)}
+    return inputs | {"images": run.images, "masks": run.masks}
 
 
 def _images(run: Run, settings: EvaluateSettings, trained: TrainedNetwork) -> pl.DataFrame:

@@ -14,9 +14,11 @@ from thresher.data.dataset import contents, image_files
 from thresher.data.label_maps import coloured, ids_of_classes
 from thresher.errors import DataError, SettingsError
 from thresher.files import replacing
-from thresher.run.folder import AnyRun, Record, as_run
+from thresher.run.digests import file_digest
+from thresher.run.folder import AnyRun, as_run
 from thresher.run.opened import OpenedRun
-from thresher.run.perform import StageResult, Track, file_digest, untracked
+from thresher.run.perform import StageResult, Track, untracked
+from thresher.run.record import Record
 
 if TYPE_CHECKING:
     from thresher.segmentation.trained import TrainedNetwork

@@ -9,17 +9,10 @@ from typing import Any
 from thresher.data.source_text import parsed_source
 from thresher.errors import SettingsError
 from thresher.pretrained import pretrained_weights, weights_file
-from thresher.run.folder import AnyRun, Record, Run, as_run
-from thresher.run.perform import (
-    StageResult,
-    Track,
-    file_digest,
-    fingerprint,
-    folder_digest,
-    is_current,
-    perform,
-    untracked,
-)
+from thresher.run.digests import Input, Listing
+from thresher.run.folder import AnyRun, Run, as_run
+from thresher.run.perform import StageResult, Track, fingerprint, is_current, perform, untracked
+from thresher.run.record import Record
 from thresher.segmentation.settings import NEEDS_TWO_IMAGES
 from thresher.training.batches import Problems, batches
 from thresher.training.images import training_images
@@ -69,8 +62,10 @@ def train(
         measured, failed = _trained(plan, record, track)
         return summary | measured, failed
 
+    reads = ["index"] if settings.selection in ("none", "all") else ["index", f"select:{settings.selection}"]
+
     def performed(work: Work) -> StageResult:
-        return perform(run, "train", settings, inputs, files.outputs, work, record)
+        return perform(run, "train", settings, inputs, files.outputs, work, record, reads)
 
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     if processes == 1:
@@ -151,14 +146,14 @@ def is_trained(run: Run, settings: TrainSettings) -> bool:
     return is_current(record, "train", fingerprint("train", settings, inputs), outputs)
 
 
-def _inputs(run: Run, settings: TrainSettings) -> dict[str, str]:
+def _inputs(run: Run, settings: TrainSettings) -> dict[str, Input]:
     read = {"images": run.images, "boxes": run.boxes, "masks": run.masks, "taxonomy": run.taxonomy}
     if settings.selection not in ("none", "all"):
         read["selection"] = run.selection_path(settings.selection)
     weights = weights_file(settings.encoder, settings.weights)
     if weights is not None:
         read["weights"] = weights
-    inputs = {key: file_digest(path) for key, path in read.items()}
+    inputs: dict[str, Input] = dict(read)
     if settings.validation:
-        inputs["validation"] = folder_digest(parsed_source(settings.validation).root)
+        inputs["validation"] = Listing(parsed_source(settings.validation).root)
     return inputs

@@ -1,0 +1,104 @@
+"""A folder that says what made it: manifest, problems, and the lock that keeps two processes apart."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from thresher import tables
+from thresher.errors import DataError
+from thresher.files import replacing
+
+#: What the entry of a stage may have, with its type.
+_ENTRY: dict[str, Any] = {
+    "settings": dict,
+    "inputs": dict,
+    "read": dict,
+    "summary": dict,
+    "failed_items": int,
+    "seconds": (int, float),
+}
+
+
+def _is_entry(entry: Any) -> bool:
+    """Whether this can be a stage's entry in a manifest: a flipped byte may leave JSON of another shape."""
+    return isinstance(entry, dict) and all(isinstance(entry[name], _ENTRY[name]) for name in _ENTRY if name in entry)
+
+
+class Record:
+    """A folder with a manifest, a table of problems, and a lock against concurrent processes.
+
+    Creating the object touches nothing on disk.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        """Point at a folder, which need not exist yet."""
+        self.folder = Path(folder)
+        self.problems = self.folder / "problems.parquet"
+        self.manifest = self.folder / "manifest.json"
+
+    def recorded(self) -> dict[str, Any]:
+        """The manifest: an entry per stage; empty for a new folder.
+
+        Raises:
+            DataError: the manifest is not JSON.
+        """
+        if not self.manifest.is_file():
+            return {}
+        try:
+            content: Any = json.loads(self.manifest.read_text("utf-8"))
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{self.manifest}: not JSON ({error}). Delete it; all stages will run again.") from error
+        if not isinstance(content, dict) or not all(_is_entry(entry) for entry in content.values()):
+            raise DataError(f"{self.manifest}: not a record of stages. Delete it; all stages will run again.")
+        return content
+
+    def note(self, stage: str, entry: dict[str, Any]) -> None:
+        """Write a stage's entry to the manifest, replacing its last one."""
+        recorded = self.recorded()
+        recorded[stage] = entry
+        with replacing(self.manifest) as file:
+            file.write((json.dumps(recorded, indent=1, sort_keys=True) + "\n").encode())
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Lock the folder for this process.
+
+        Raises:
+            DataError: another process holds it, or the folder cannot be written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            file = (self.folder / ".lock").open("a+")
+        except OSError as error:
+            raise DataError(f"{self.folder}: cannot be written ({error.strerror}). Choose another folder.") from error
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise DataError(f"{self.folder}: another thresher process works in this folder. Wait for it.") from None
+            yield
+
+    def is_locked(self) -> bool:
+        """Whether a process works in the folder."""
+        try:
+            with (self.folder / ".lock").open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
+
+    def add_problems(self, stage: str, problems: pl.DataFrame) -> None:
+        """Replace the problems of a stage in the table of problems."""
+        kept = tables.empty(tables.PROBLEMS)
+        if self.problems.is_file():
+            kept = tables.read(self.problems, tables.PROBLEMS).filter(pl.col("stage") != stage)
+        tables.write(pl.concat([kept, problems.select(list(tables.PROBLEMS))]), self.problems)

@@ -1,0 +1,171 @@
+"""Whether each recorded result of a run still follows from what is there: done, out of date, damaged or unfinished."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from thresher.errors import DataError
+from thresher.run.digests import damage_of, file_digest, folder_digest
+from thresher.run.inputs import INPUTS
+from thresher.run.record import Record
+from thresher.run.stages import STAGES, stage_named
+
+#: In the manifest's entry of a stage while it runs, and after it was interrupted.
+UNFINISHED = {"unfinished": True}
+#: The stages that a selection needs, in order.
+LINE = ("index", "embed", "fit", "score")
+Word = Literal["done", "outdated", "damaged", "unfinished", "running", "missing"]
+
+
+@dataclass(frozen=True)
+class StageState:
+    """State of one result: of a stage, a selection ("select:first") or a training ("train:base")."""
+
+    name: str
+    word: Word
+    because: str = ""
+    """Why it is not done; empty if it is."""
+    seconds: float | None = None
+    """How long the stage took."""
+    bytes: int | None = None
+    """Size of what it wrote; of folders only that of slices."""
+    finished: float | None = None
+    """When it ended, in seconds since 1970."""
+
+    @property
+    def current(self) -> bool:
+        """Whether others may read it. What is missing has its own error, from whoever reads it."""
+        return self.word in ("done", "missing")
+
+    def in_words(self) -> str:
+        """State and reason.
+
+        >>> StageState("fit", "outdated", "embed is outdated").in_words()
+        'outdated: embed is outdated'
+        """
+        return f"{self.word}: {self.because}" if self.because else self.word
+
+
+class RunState:
+    """States of a run's results, each worked out once.
+
+    Args:
+        sources: Whether to look at what lies outside the run's folder too, such as the sources of index. With
+            millions of images that takes seconds.
+    """
+
+    def __init__(self, run: Record, sources: bool = False) -> None:
+        """Read the manifest only."""
+        self._run, self._sources = run, sources
+        self._recorded = run.recorded()
+        self._known: dict[str, StageState] = {}
+
+    def of(self, name: str) -> StageState:
+        """State of a stage ("score"), a selection ("select:first") or a training ("train:base")."""
+        if name not in self._known:
+            stage, _, own = name.partition(":")
+            if stage == "train":
+                record = Record(self._run.folder / "trainings" / own)
+                self._known[name] = self._of_entry(name, record, record.recorded().get("train"))
+            else:
+                self._known[name] = self._of_entry(name, self._run, self._recorded.get(name))
+        return self._known[name]
+
+    def all(self) -> Iterator[StageState]:
+        """The line, then other recorded stages, selections and trainings."""
+        order = [stage.name for stage in STAGES]
+        recorded = sorted(self._recorded, key=lambda name: (order.index(name.partition(":")[0]), name))
+        trained = sorted(path.parent.name for path in (self._run.folder / "trainings").glob("*/manifest.json"))
+        for name in dict.fromkeys((*LINE, *recorded, *(f"train:{each}" for each in trained))):
+            yield self.of(name)
+
+    def _of_entry(self, name: str, record: Record, entry: Any) -> StageState:
+        if entry is None:
+            return StageState(name, "missing")
+        if "unfinished" in entry:
+            running = self._sources and record.is_locked()
+            return StageState(name, "running") if running else StageState(name, "unfinished", "it was interrupted")
+        seals = entry.get("outputs", {})
+        sizes = [seal.get("bytes", 0) for seal in seals.values()] if isinstance(seals, dict) else []
+        facts: dict[str, Any] = {
+            "seconds": entry.get("seconds"),
+            "bytes": sum(sizes) + (entry["summary"].get("bytes", 0) if name == "embed" else 0),
+            "finished": entry.get("finished"),
+        }
+        if damaged := damaged_outputs(record, entry, list(seals)):
+            gone = not all((record.folder / place).exists() for place in seals)
+            return StageState(name, "missing" if gone else "damaged", damaged[0], **facts)
+        if changed := self._changed(name, entry):
+            return StageState(name, "outdated", changed, **facts)
+        return StageState(name, "done", **facts)
+
+    def _changed(self, name: str, entry: Mapping[str, Any]) -> str:
+        """Why the entry no longer follows from what is there, in words; empty if it does."""
+        if entry.get("version", stage_named(name).version) != stage_named(name).version:
+            return "this version of thresher works it out differently"
+        for read in self._reads(name, entry):
+            if self.of(read).word in ("outdated", "unfinished"):
+                return f"{read} is {self.of(read).word}"
+        for key, recorded in entry.get("inputs", {}).items():
+            place = entry.get("read", {}).get(key, {})
+            if words := self._changed_input(key, recorded, place):
+                return words
+        return ""
+
+    def _reads(self, name: str, entry: Mapping[str, Any]) -> list[str]:
+        """The recorded results that it was made from."""
+        reads = [read for read in stage_named(name).reads if read in self._recorded]
+        selection = f"select:{entry.get('settings', {}).get('selection')}"
+        return [*reads, selection] if name.startswith("train:") and selection in self._recorded else reads
+
+    def _changed_input(self, key: str, recorded: str, place: Mapping[str, str]) -> str:
+        """How an input differs from what was read, in words; empty if it does not, or is not looked at."""
+        if key in INPUTS:
+            same = INPUTS[key](self._run.folder, recorded) == recorded
+            return "" if same else f"{key.replace('_', ' ')} has changed"
+        if not place:
+            return ""
+        path = self._run.folder / (place.get("file") or place["below"])
+        outside = not path.absolute().is_relative_to(self._run.folder.absolute())
+        if outside and not self._sources:
+            return ""
+        if not path.exists():
+            # A table of the run that was deleted to save space says nothing against what was made from it.
+            return f"{path} is not there" if outside else ""
+        if "below" in place:
+            return "" if folder_digest(path) == recorded else f"files in {path} have changed"
+        return "" if file_digest(path) == recorded else f"{path.name} has changed"
+
+
+def damaged_outputs(record: Record, entry: Mapping[str, Any], places: Sequence[str]) -> list[str]:
+    """The outputs of a recorded stage that are not as it wrote them, in words.
+
+    Args:
+        places: Paths of the outputs, relative to the record's folder.
+    """
+    seals = entry.get("outputs", {})
+    seals = seals if isinstance(seals, dict) else {}  # older releases listed names
+    finished = entry.get("finished", 0.0)
+    found = (damage_of(record.folder / place, seals.get(place, {}), finished) for place in places)
+    return [words for words in found if words]
+
+
+def refuse_outdated(run: Record, names: Iterable[str]) -> None:
+    """Refuse to read results that are outdated, damaged or unfinished.
+
+    Args:
+        names: Stages ("score"), selections ("select:first") or trainings ("train:base").
+
+    Raises:
+        DataError: names the first, the reason, and the commands that bring the run up to date.
+    """
+    states = RunState(run)
+    wrong = [state for name in names if not (state := states.of(name)).current]
+    if wrong:
+        first = wrong[0]
+        raise DataError(
+            f"{run.folder}: {first.name} is {first.in_words()}. Run `thresher run {run.folder}`, which brings the run "
+            "up to date, or add --update to this command."
+        )

@@ -1,0 +1,55 @@
+"""Bringing a run up to date: each stage and selection again with its recorded settings, where something has changed."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from thresher.errors import DataError
+from thresher.run.folder import AnyRun, as_run
+from thresher.run.perform import StageResult, Track, untracked
+from thresher.run.stages import STAGES, stage_named
+from thresher.run.state import LINE
+from thresher.settings import restored
+
+#: What is done again. Trainings and comparisons take hours, so `status` only names those that are outdated.
+_DONE_AGAIN = (*LINE, "select", "insight")
+
+
+def update(
+    run: AnyRun, *, before: str = "", engine: Any = None, track: Track[Any] = untracked
+) -> Iterator[StageResult]:
+    """Do again every stage, selection and insight of a run that is outdated, damaged, unfinished or lost its files.
+
+    Each is done with the settings of its last time; what is up to date is skipped. Trainings and comparisons are left
+    as they are.
+
+    Args:
+        before: Only what comes before this stage, such as "export". Default: all.
+        engine: Where the workers of embed run (`EngineSettings`).
+        track: Wraps an iterable to show progress.
+
+    Raises:
+        DataError: the run has no record of index, or a stage cannot be done, for instance because a source is gone.
+    """
+    run = as_run(run)
+    recorded = run.recorded()
+    if "index" not in recorded:
+        raise DataError(f"{run.folder}: index has not run. Run `thresher index {run.folder} --target FORMAT:ROOT`.")
+    for name in _in_order(recorded, before):
+        stage = stage_named(name)
+        takes = inspect.signature(stage.run).parameters
+        others = {key: value for key, value in (("engine", engine), ("track", track)) if key in takes}
+        yield stage.run(run, restored(stage.settings, recorded[name].get("settings", {})), **others)
+
+
+def _in_order(recorded: Mapping[str, Any], before: str) -> list[str]:
+    """The records of what is done again, each after what it reads."""
+    places = [stage.name for stage in STAGES]
+    last = places.index(before) if before else len(places)
+    known = [name for name in recorded if name.partition(":")[0] in _DONE_AGAIN]
+    return sorted(
+        (name for name in known if places.index(name.partition(":")[0]) < last),
+        key=lambda name: (places.index(name.partition(":")[0]), name),
+    )
