@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import glob
 import os
@@ -17,10 +18,12 @@ import polars as pl
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A temporary file that replaces `path` when the block succeeds, and is removed when it fails."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sweep(path)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    """A temporary file that replaces `path` when the block succeeds, and is removed when it fails.
+
+    Raises:
+        OSError: it cannot be written; names `path`.
+    """
+    descriptor, temporary = _temporary(path)
     try:
         with disk_errors(path), os.fdopen(descriptor, "wb") as file:
             with contextlib.suppress(OSError):  # some network disks have no locks; leftovers then stay
@@ -33,6 +36,20 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _temporary(path: Path) -> tuple[int, str]:
+    """An open temporary file beside `path`, and its name."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path)
+        return tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except FileExistsError as error:  # a file is where a folder should be
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path)) from error
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 @contextlib.contextmanager

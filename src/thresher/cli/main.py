@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 
@@ -15,26 +14,13 @@ from thresher.run.stages import STAGES
 
 EXIT_OK, EXIT_FAILURE, EXIT_USAGE, EXIT_BAD_DATA, EXIT_SOME_FAILED, EXIT_INTERRUPTED = 0, 1, 2, 3, 4, 130
 
-#: Errors of the disk, not of the program: full, over quota, read-only, no permission, I/O error.
-SURROUNDINGS = (
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EROFS,
-    errno.EACCES,
-    errno.EPERM,
-    errno.EIO,
-    errno.ENOTDIR,
-    errno.EISDIR,
-    errno.EEXIST,
-)
-
 app = App(
     name="thresher",
     help="Choose the few images of a huge weakly labelled pool that help your segmentation network.",
     version=__version__,
     suppress_keyboard_interrupt=False,  # `main` handles it
-    help_epilogue="Exit codes: 0 done, 1 failure, 2 wrong usage or settings, 3 bad data, 4 done but some images failed "
-    "(listed in problems.parquet), 130 interrupted (run it again to continue).",
+    help_epilogue="Exit codes: 0 done, 1 failure, 2 wrong usage or settings, 3 bad or outdated data, or a file that "
+    "cannot be written, 4 done but some images failed (listed in problems.parquet), 130 interrupted (run it again).",
 )
 
 #: Commands that are not stages: help, and the stage that they are listed before ("" = last).
@@ -75,12 +61,10 @@ def main(arguments: list[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_FAILURE)
     except OSError as error:
-        if error.errno not in SURROUNDINGS:
+        if error.errno is None:  # raised by a library, not by the system
             raise
-        _fail(
-            f"{error.filename or 'while writing'}: {error.strerror}. Fix this, then run the same command again.",
-            EXIT_FAILURE,
-        )
+        place = error.filename or "while writing"
+        _fail(f"{place}: {error.strerror}. Fix this, then run the same command again.", EXIT_BAD_DATA)
     except Exception as error:
         if type(error).__module__.startswith("cyclopts"):
             sys.exit(EXIT_USAGE)

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from thresher import tables
-from thresher.errors import SettingsError
+from thresher.errors import DataError, SettingsError
 
 
 def read_scores(path: Path) -> pl.DataFrame:
@@ -52,9 +52,28 @@ def read_selection(path: Path, images: pl.DataFrame) -> pl.DataFrame:
 
     Args:
         images: Table INDEXED_IMAGES of the run.
+
+    Raises:
+        DataError: it names an image that is not in the pool, or ranks are not 1, 2, 3, …
     """
     chosen = tables.read(path, tables.SELECTION, key="image_id")
+    foreign = chosen.join(images.filter(role="pool"), on="image_id", how="anti")
+    if foreign.height:
+        raise DataError(
+            f"{path}: {foreign.height} of {chosen.height} images are not in the pool, first '{foreign['image_id'][0]}'. "
+            f"Make the selection again: `thresher select {path.parent.parent} --name {path.stem} …`."
+        )
+    if chosen["rank"].sort().to_list() != list(range(1, chosen.height + 1)):
+        raise DataError(
+            f"{path}: column 'rank' must hold 1 to {chosen.height}, each once; found {_shown(chosen['rank'])}. "
+            f"Make the selection again: `thresher select {path.parent.parent} --name {path.stem} …`."
+        )
     return chosen.join(images, on="image_id", how="left", maintain_order="left").sort("rank")
+
+
+def _shown(ranks: pl.Series) -> str:
+    first = ", ".join("null" if rank is None else str(rank) for rank in ranks.head(5))
+    return first + (", …" if len(ranks) > 5 else "")
 
 
 def none_of(what: str, name: str, folder: Path, there: Iterable[str]) -> str:
