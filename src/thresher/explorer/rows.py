@@ -11,10 +11,9 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float32, Int16, Int32, Int64
 
-from thresher.data.source_text import parsed_sources
 from thresher.data.sources import split_address
 from thresher.errors import DataError
-from thresher.run.opened import OpenedRun
+from thresher.run.opened import OpenedRun, source_roots
 from thresher.stages.candidates import Candidates, candidates_of
 
 #: Ranks in the pool, in `why` and the explorer, and the score of each.
@@ -97,7 +96,7 @@ def run_rows(opened: OpenedRun, roots: Sequence[Path] = (), duplicate_cosine: fl
     scores = pool.select("image_id").join(candidates.scores, on="image_id", how="left", maintain_order="left")
     counts = pool.select("image_id").join(candidates.counts, on="image_id", how="left", maintain_order="left")
     numbers = counts.select(pl.col(classes).fill_null(0).cast(pl.Int32)).to_numpy() if classes else np.zeros((0, 0))
-    allowed = [*_source_roots(opened), *roots]
+    allowed = [*source_roots(opened), *roots]
     return RunRows(
         opened,
         candidates,
@@ -114,13 +113,6 @@ def _images(opened: OpenedRun) -> pl.DataFrame:
     ordered = pl.concat([part.sort("image_id") for part in (opened.pool, opened.target)])
     columns = ordered.select("image_id", "path", "dataset", "role")
     return columns.with_row_index("row").with_columns(pl.col("row").cast(pl.Int64))
-
-
-def _source_roots(opened: OpenedRun) -> list[Path]:
-    """The folders given to index; for a file, such as a list of images, its folder."""
-    settings = opened.settings_of("index")
-    sources = parsed_sources(settings.get("target", ()), settings.get("pool", ()))
-    return [source.root.parent if source.root.is_file() else source.root for source in sources]
 
 
 def _row_boxes(opened: OpenedRun, images: pl.DataFrame, classes: Sequence[str]) -> RowBoxes:

@@ -14,6 +14,7 @@ from thresher.errors import SettingsError
 from thresher.files import replacing
 from thresher.report.command_lines import command_lines, in_order
 from thresher.report.pictures import boxes_of, heat_of, pictures_of
+from thresher.report.places import below_roots, without_parents
 from thresher.report.tables import (
     comparisons,
     findings,
@@ -25,7 +26,7 @@ from thresher.report.tables import (
     sizes,
 )
 from thresher.run.folder import AnyRun, as_run
-from thresher.run.opened import OpenedRun
+from thresher.run.opened import OpenedRun, source_roots
 from thresher.run.perform import StageResult, Track, untracked
 from thresher.run.record import Record
 from thresher.run.state import refuse_outdated
@@ -90,7 +91,9 @@ def write_report(
     _ = opened.boxes  # read whole and kept, since nearly every section asks for some of them
     sections = _sections(opened, settings, name)
     pictures, unreadable = pictures_of(opened, sections, out, settings.single_file, track)
-    html = page(f"thresher: {run.folder.absolute().name}", str(run.folder), sections, pictures, __version__)
+    html = page(
+        f"thresher: {run.folder.absolute().name}", without_parents(str(run.folder)), sections, pictures, __version__
+    )
     with replacing(out) as file:
         file.write(html.encode())
     summary |= {"sections": len(sections), "pictures_unreadable": unreadable, "html_bytes": out.stat().st_size}
@@ -132,7 +135,7 @@ def _sections(opened: OpenedRun, settings: ReportSettings, name: str | None) -> 
         map_section(map_places(opened, taken, settings.map_images), scores, settings.map_images == 0),
         mixture_section(findings(run)),
         problems_section(
-            opened.problems if run.problems.is_file() else None,
+            _problems(opened) if run.problems.is_file() else None,
             opened.labels if run.labels.is_file() else None,
             redundant(opened, taken, settings.duplicate_cosine),
         ),
@@ -174,8 +177,18 @@ def _done(opened: OpenedRun, selection: str | None) -> Section:
     }
     # Of other selections, of which a comparison makes dozens, the command lines are enough.
     shown = {stage: entry for stage, entry in recorded.items() if stage.partition(":")[2] in ("", selection)}
-    lines = command_lines(run.folder, recorded, compared)
-    return done_section(shown, opened.images, counted, masks, read, broken, lines)
+    folder = Path(without_parents(str(run.folder)))
+    lines = command_lines(folder, without_parents(recorded), without_parents(compared))
+    return done_section(without_parents(shown), opened.images, counted, masks, read, broken, lines)
+
+
+def _problems(opened: OpenedRun) -> pl.DataFrame:
+    """Table PROBLEMS with the folders of the data by their last name."""
+    roots = [opened.run.folder, *source_roots(opened)]
+    names = {
+        text: below_roots(text, roots) for name in ("path", "detail") for text in opened.problems[name].drop_nulls()
+    }
+    return opened.problems.with_columns(pl.col("path", "detail").replace(names))
 
 
 def _compare_entry(folder: Path) -> Mapping[str, Any]:

@@ -11,6 +11,7 @@ import polars as pl
 from jaxtyping import Float16
 
 from thresher import tables
+from thresher.data.source_text import parsed_sources
 from thresher.data.taxonomy import Taxonomy, load_taxonomy
 from thresher.errors import SettingsError
 from thresher.frames import Table
@@ -238,3 +239,10 @@ def selected(run: AnyRun, name: str) -> Table:
     """
     run = as_run(run)
     return Table.of(OpenedRun(run).selection(name))
+
+
+def source_roots(opened: OpenedRun) -> list[Path]:
+    """The folders given to index; for a file, such as a list of images, its folder."""
+    settings = opened.settings_of("index")
+    sources = parsed_sources(settings.get("target", ()), settings.get("pool", ()))
+    return [source.root.parent if source.root.is_file() else source.root for source in sources]

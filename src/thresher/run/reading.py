@@ -60,7 +60,7 @@ def read_selection(path: Path, images: pl.DataFrame) -> pl.DataFrame:
     foreign = chosen.join(images.filter(role="pool"), on="image_id", how="anti")
     if foreign.height:
         raise DataError(
-            f"{path}: {foreign.height} of {chosen.height} images are not in the pool, first '{foreign['image_id'][0]}'. "
+            f"{path}: {foreign.height} of {chosen.height} images are not in the pool, first {foreign['image_id'][0]}. "
             f"Make the selection again: `thresher select {path.parent.parent} --name {path.stem} …`."
         )
     if chosen["rank"].sort().to_list() != list(range(1, chosen.height + 1)):
