@@ -123,6 +123,9 @@ def test_unfinished_stages_and_trainings_are_told(again: Run) -> None:
         (again.training(name)).mkdir(parents=True)
         (again.training(name) / "manifest.json").write_text(json.dumps(content))
     again.comparison("one").mkdir(parents=True)
-    assert lines(again)["fit"] == f"unfinished: it was interrupted; run: thresher run {again.folder}"
+    assert (
+        lines(again)["fit"]
+        == f"unfinished: it was interrupted, so tables may mix old and new settings; run: thresher run {again.folder}"
+    )
     assert lines(again)["trainings"] == "a (mIoU 0.512), b (unfinished)"
     assert lines(again)["comparisons"] == "one"

@@ -35,6 +35,7 @@ _HOMES = {
     "choose": "thresher.selection.on_frames",
     "read_source": "thresher.data.source_text",
     "selected": "thresher.run.opened",
+    "update": "thresher.run.update",
     "SelectionDataset": "thresher.training.dataset",
     "load_run_file": "thresher.cli.run_file",
     "run_all": "thresher.cli.run_file",
@@ -59,6 +60,7 @@ if TYPE_CHECKING:  # the same names, where type checkers and editors look for th
     from thresher.run.folder import Run as Run
     from thresher.run.opened import OpenedRun as OpenedRun
     from thresher.run.opened import selected as selected
+    from thresher.run.update import update as update
     from thresher.run.perform import StageResult as StageResult
     from thresher.run.stages import STAGES as STAGES
     from thresher.selection.on_frames import choose as choose

@@ -74,7 +74,7 @@ class Job:
         return process.returncode, out, err
 
     def results(self) -> dict[str, bytes]:
-        """Every file of the run but the lock; of the manifest all but the seconds that the stages took.
+        """Every file of the run but the lock; of the manifest all but when and how long the stages took.
 
         Contact sheets and the exported CSV are among them.
         """
@@ -86,6 +86,7 @@ class Job:
         recorded = json.loads((self.run / "manifest.json").read_text())
         for entry in recorded.values():
             assert entry.pop("seconds") >= 0
+            assert entry.pop("finished") > 0
         return found | {"manifest.json": json.dumps(recorded, sort_keys=True).encode()}
 
 

@@ -136,7 +136,7 @@ def test_after_a_failed_change_of_settings_the_old_ones_are_not_taken_for_done(o
     assert run.images.read_bytes() != whole[run.images]
     with pytest.raises(
         DataError,
-        match="index did not finish, so its tables may mix old and new settings. Run .thresher index .* again",
+        match="index is unfinished: it was interrupted, so tables may mix old and new settings. Run .thresher run ",
     ):
         embed(run, settings)
     assert index(run, sources).status == "done"
@@ -167,7 +167,7 @@ def test_a_selection_that_was_broken_off_is_not_exported(undisturbed: Undisturbe
     recorded = run.recorded()
     recorded["select:both"] = UNFINISHED
     run.manifest.write_text(json.dumps(recorded))
-    with pytest.raises(DataError, match="has no record of it. Run .thresher select .* again first"):
+    with pytest.raises(DataError, match="select:both is unfinished: it was interrupted.* Run .thresher run "):
         export(run, "both", "csv", job.folder / "b.csv")
     assert job.done()[0] == 4
     assert export(run, "both", "csv", job.folder / "b.csv").summary["images"] == 10

@@ -258,9 +258,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     run = Run(tmp_path_factory.mktemp("made") / "run")
     write_index(run)
     write_scores(run)
-    select(run, SelectSettings("layout_and_diversity", str(TAKEN), name="mine"))
     # A column that is younger than the run is not there.
     tables.write(pl.read_parquet(run.scores_path).drop("yield_area"), run.scores_path)
+    select(run, SelectSettings("layout_and_diversity", str(TAKEN), name="mine"))
     write_slices(run)
     write_insight(run)
     write_comparison(run)

@@ -29,7 +29,7 @@ def test_predictions_that_are_missing_say_what_draws_them(run: Run, page: Any) -
     words = shlex.split(line)[1:]
     _, bound, _ = app.parse_args(words, exit_on_error=False, print_error=False)
     compared = Record(run.comparison("both")).recorded()["compare"]
-    assert bound.arguments["run"] == run.folder
+    assert bound.arguments["run"] == Path("…/run")
     assert as_json(bound.arguments["settings"]) == compared["settings"]
     assert as_json(bound.arguments["training"]) == compared["training"]
 

@@ -25,6 +25,12 @@ def without_parents(value: Any) -> Any:
     return f"{found[1]}…/{found[2].rstrip('/').rpartition('/')[2]}" if found else value
 
 
+def shown_folder(folder: Path) -> str:
+    """A run's folder in commands: relative to the present folder where it is below it, else …/ and its last name."""
+    here = Path.cwd()
+    return str(folder.relative_to(here)) if folder.is_relative_to(here) else str(without_parents(str(folder)))
+
+
 def below_roots(text: str, roots: Sequence[Path]) -> str:
     """A text in which the path of each root is …/ and its last name.
 

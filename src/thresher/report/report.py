@@ -14,7 +14,7 @@ from thresher.errors import SettingsError
 from thresher.files import replacing
 from thresher.report.command_lines import command_lines, in_order
 from thresher.report.pictures import boxes_of, heat_of, pictures_of
-from thresher.report.places import below_roots, without_parents
+from thresher.report.places import below_roots, shown_folder, without_parents
 from thresher.report.tables import (
     comparisons,
     findings,
@@ -91,9 +91,7 @@ def write_report(
     _ = opened.boxes  # read whole and kept, since nearly every section asks for some of them
     sections = _sections(opened, settings, name)
     pictures, unreadable = pictures_of(opened, sections, out, settings.single_file, track)
-    html = page(
-        f"thresher: {run.folder.absolute().name}", without_parents(str(run.folder)), sections, pictures, __version__
-    )
+    html = page(f"thresher: {run.folder.absolute().name}", shown_folder(run.folder), sections, pictures, __version__)
     with replacing(out) as file:
         file.write(html.encode())
     summary |= {"sections": len(sections), "pictures_unreadable": unreadable, "html_bytes": out.stat().st_size}
@@ -177,7 +175,7 @@ def _done(opened: OpenedRun, selection: str | None) -> Section:
     }
     # Of other selections, of which a comparison makes dozens, the command lines are enough.
     shown = {stage: entry for stage, entry in recorded.items() if stage.partition(":")[2] in ("", selection)}
-    folder = Path(without_parents(str(run.folder)))
+    folder = Path(shown_folder(run.folder))
     lines = command_lines(folder, without_parents(recorded), without_parents(compared))
     return done_section(without_parents(shown), opened.images, counted, masks, read, broken, lines)
 

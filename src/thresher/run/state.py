@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from thresher.errors import DataError
@@ -11,9 +12,11 @@ from thresher.run.digests import damage_of, file_digest, folder_digest
 from thresher.run.inputs import INPUTS
 from thresher.run.record import Record
 from thresher.run.stages import STAGES, stage_named
+from thresher.run_files import WRITTEN_BY
 
 #: In the manifest's entry of a stage while it runs, and after it was interrupted.
 UNFINISHED = {"unfinished": True}
+_INTERRUPTED = "it was interrupted, so tables may mix old and new settings"
 #: The stages that a selection needs, in order.
 LINE = ("index", "embed", "fit", "score")
 Word = Literal["done", "outdated", "damaged", "unfinished", "running", "missing"]
@@ -86,7 +89,7 @@ class RunState:
             return StageState(name, "missing")
         if "unfinished" in entry:
             running = self._sources and record.is_locked()
-            return StageState(name, "running") if running else StageState(name, "unfinished", "it was interrupted")
+            return StageState(name, "running") if running else StageState(name, "unfinished", _INTERRUPTED)
         seals = entry.get("outputs", {})
         sizes = [seal.get("bytes", 0) for seal in seals.values()] if isinstance(seals, dict) else []
         facts: dict[str, Any] = {
@@ -136,7 +139,16 @@ class RunState:
             return f"{path} is not there" if outside else ""
         if "below" in place:
             return "" if folder_digest(path) == recorded else f"files in {path} have changed"
-        return "" if file_digest(path) == recorded else f"{path.name} has changed"
+        return "" if self._is(path, recorded) else f"{path.name} has changed"
+
+    def _is(self, path: Path, digest: str) -> bool:
+        """Whether a file has this digest: by the record of the stage that wrote it, if it is as that wrote it."""
+        writer = self._recorded.get(WRITTEN_BY.get(path.name, ""), {})
+        seals = writer.get("outputs", {})
+        seal = seals.get(path.name, {}) if isinstance(seals, dict) else {}
+        if seal.get("sha256") == digest and not damage_of(path, seal, writer.get("finished", 0.0)):
+            return True
+        return file_digest(path) == digest
 
 
 def damaged_outputs(record: Record, entry: Mapping[str, Any], places: Sequence[str]) -> list[str]:
