@@ -60,9 +60,9 @@ if TYPE_CHECKING:  # the same names, where type checkers and editors look for th
     from thresher.run.folder import Run as Run
     from thresher.run.opened import OpenedRun as OpenedRun
     from thresher.run.opened import selected as selected
-    from thresher.run.update import update as update
     from thresher.run.perform import StageResult as StageResult
     from thresher.run.stages import STAGES as STAGES
+    from thresher.run.update import update as update
     from thresher.selection.on_frames import choose as choose
     from thresher.selection.on_frames import diversity as diversity
     from thresher.stages.embed import EmbedSettings as EmbedSettings
