@@ -39,7 +39,7 @@ def raw(*corners, image_id="d/a"):
     ],
 )
 def test_each_kind_of_box(corners, word):
-    boxes, problems = clean_boxes(raw(corners), sized())
+    boxes, problems, *_ = clean_boxes(raw(corners), sized())
     assert problems["problem"].to_list() == ([word] if word else [])
     assert boxes.height == (word in (None, "box_clipped"))
     if word:
@@ -48,7 +48,7 @@ def test_each_kind_of_box(corners, word):
 
 
 def test_clipping_keeps_what_is_inside():
-    boxes, _ = clean_boxes(raw((-0.5, 0.25, 0.5, 1.5)), sized())
+    boxes, *_ = clean_boxes(raw((-0.5, 0.25, 0.5, 1.5)), sized())
     assert boxes.select("x0", "y0", "x1", "y1").row(0) == (0.0, 0.25, 0.5, 1.0)
 
 
@@ -61,9 +61,17 @@ def test_without_sizes_half_a_percent_is_no_news():
 @pytest.mark.parametrize("image_id", ["d/unknown", None])
 def test_a_box_of_no_image_is_dropped(image_id):
     frame = pl.concat([raw((0.1, 0.1, 0.2, 0.2)), raw((0.1, 0.1, 0.2, 0.2), image_id=image_id)], how="vertical_relaxed")
-    boxes, problems = clean_boxes(frame, sized())
+    boxes, problems, *_ = clean_boxes(frame, sized())
     assert boxes["image_id"].to_list() == ["d/a"]
     assert problems.select("image_id", "problem").rows() == [(image_id, "box_without_image")]
+
+
+def test_of_many_problems_of_one_kind_some_are_listed_and_all_are_counted():
+    frame = pl.concat([raw((0.1, 0.1, 0.2, 0.2)), *[raw((0.5, 0.5, 0.5, 0.9))] * 7, *[raw((2.0, 0.5, 3.0, 0.9))] * 2])
+    cleaned = clean_boxes(frame, sized(), most_rows=3)
+    assert cleaned.counts == {"box_empty": 7, "box_outside": 2}
+    assert cleaned.problems["problem"].to_list() == ["box_empty"] * 3 + ["box_outside"] * 2
+    assert (cleaned.boxes.height, cleaned.placed) == (1, 10)
 
 
 def test_flags_stay_and_missing_ones_are_unknown():
@@ -73,7 +81,7 @@ def test_flags_stay_and_missing_ones_are_unknown():
 
 
 def test_no_boxes_are_two_empty_tables():
-    boxes, problems = clean_boxes(raw().clear(), sized())
+    boxes, problems, *_ = clean_boxes(raw().clear(), sized())
     assert (dict(boxes.schema), dict(problems.schema)) == (dict(BOXES), dict(PROBLEMS))
 
 
@@ -84,7 +92,7 @@ anything = st.one_of(st.floats(-2, 3), st.floats(), st.none())
 def test_kept_boxes_lie_inside_and_every_box_is_kept_or_listed(corners, size):
     schema = {"image_id": pl.String, "label": pl.String, **dict.fromkeys(("x0", "y0", "x1", "y1"), pl.Float64)}
     frame = pl.DataFrame([("d/a", "car", *each) for each in corners], schema=schema, orient="row")
-    boxes, problems = clean_boxes(frame, sized(size, size))
+    boxes, problems, *_ = clean_boxes(frame, sized(size, size))
     for x0, y0, x1, y1 in boxes.select("x0", "y0", "x1", "y1").iter_rows():
         assert 0 <= x0 < x1 <= 1
         assert 0 <= y0 < y1 <= 1

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import NamedTuple
+
 import polars as pl
 
 from thresher.tables import BOXES, PROBLEMS, empty
@@ -12,21 +15,39 @@ SLOPPY_PX = 1.5
 SLOPPY_SHARE = 0.005
 
 
-def clean_boxes(raw: pl.DataFrame | pl.LazyFrame, images: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+#: Kinds of problem of a box; all but the last leave it out.
+BOX_PROBLEMS = ("box_without_image", "box_not_finite", "box_empty", "box_outside", "box_clipped")
+
+
+class Cleaned(NamedTuple):
+    """Boxes clipped to their images, and what became of the others."""
+
+    boxes: pl.DataFrame
+    problems: pl.DataFrame
+    """A row for each box that was dropped or visibly clipped; of each kind at most as many as were asked for."""
+    counts: Counter[str]
+    """All problems by kind, listed or not."""
+    placed: int
+    """Boxes whose image is there."""
+    in_first_pixel: int
+    """Of these, boxes within the first pixel of an image of known size: corners as shares, taken for pixels."""
+
+
+def clean_boxes(raw: pl.DataFrame | pl.LazyFrame, images: pl.DataFrame, most_rows: int = 10_000) -> Cleaned:
     """Boxes clipped to their image, and a problem row for each that was dropped or visibly clipped.
+
+    `box_without_image`, `box_not_finite`, `box_empty` and `box_outside` were dropped; `box_clipped` was kept, cut at
+    the border by more than a rounding error.
 
     Args:
         raw: Any subset of the columns of `BOXES`, with at least image_id, label, x0, y0, x1, y1 (shares of the image,
             not yet bounded to 0..1). Flags that are missing become null. A lazy frame is never in memory as a whole.
         images: The images table; boxes of an image that it lacks are dropped and listed.
-
-    Returns:
-        The boxes, and the problems: `box_without_image`, `box_not_finite`, `box_empty` and `box_outside` were
-        dropped; `box_clipped` was kept, cut at the border by more than a rounding error.
+        most_rows: Problems of one kind that are listed; more are counted alone.
     """
     corners = ["x0", "y0", "x1", "y1"]
     if isinstance(raw, pl.DataFrame) and raw.is_empty():  # it may not even have columns
-        return empty(BOXES), empty(PROBLEMS)
+        return Cleaned(empty(BOXES), empty(PROBLEMS), Counter(), 0, 0)
     present = raw.lazy().collect_schema().names()
     missing = [pl.lit(None, dtype).alias(name) for name, dtype in BOXES.items() if name not in present]
     frame = (
@@ -41,7 +62,32 @@ def clean_boxes(raw: pl.DataFrame | pl.LazyFrame, images: pl.DataFrame) -> tuple
         )
         .with_columns(problem=_problem_of_box())
     )
-    problems = frame.filter(pl.col("problem").is_not_null()).select(
+    kept = frame.filter(pl.col("problem").is_null() | (pl.col("problem") == "box_clipped"))
+    boxes = kept.with_columns(pl.col(corners).clip(0.0, 1.0))
+    boxes = boxes.select(pl.col(name).cast(dtype) for name, dtype in BOXES.items())
+    facts = frame.select(
+        *((pl.col("problem") == word).sum().alias(word) for word in BOX_PROBLEMS), _in_first_pixel(), _placed()
+    )
+    found, counted = pl.collect_all([boxes, facts], engine="streaming")
+    numbers = counted.row(0, named=True)
+    counts = Counter({word: numbers[word] for word in BOX_PROBLEMS if numbers[word]})
+    listed = [_listed(frame.filter(pl.col("problem") == word).head(most_rows)) for word in counts]
+    problems = pl.concat([empty(PROBLEMS), *pl.collect_all(listed, engine="streaming")])
+    return Cleaned(found, problems, counts, numbers["placed"], numbers["in_first_pixel"])
+
+
+def _placed() -> pl.Expr:
+    return pl.col("path").is_not_null().sum().alias("placed")
+
+
+def _in_first_pixel() -> pl.Expr:
+    across, down = pl.col("x1") * pl.col("width_px"), pl.col("y1") * pl.col("height_px")
+    tiny = (across <= SLOPPY_PX) & (down <= SLOPPY_PX)
+    return (tiny & (pl.min_horizontal("width_px", "height_px") > 2 * SLOPPY_PX)).sum().alias("in_first_pixel")
+
+
+def _listed(boxes: pl.LazyFrame) -> pl.LazyFrame:
+    return boxes.select(
         "image_id",
         "path",
         pl.lit("index").alias("stage"),
@@ -52,11 +98,6 @@ def clean_boxes(raw: pl.DataFrame | pl.LazyFrame, images: pl.DataFrame) -> tuple
             *(pl.col(name).round(4).cast(pl.String).fill_null("?") for name in ("x0", "x1", "y0", "y1")),
         ).alias("detail"),
     )
-    kept = frame.filter(pl.col("problem").is_null() | (pl.col("problem") == "box_clipped"))
-    boxes = kept.with_columns(pl.col(corners).clip(0.0, 1.0))
-    boxes = boxes.select(pl.col(name).cast(dtype) for name, dtype in BOXES.items())
-    found, bad = pl.collect_all([boxes, problems], engine="streaming")
-    return found, bad
 
 
 def _problem_of_box() -> pl.Expr:

@@ -4,21 +4,46 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterable, Iterator
+import stat
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
 from PIL import Image
 
-from thresher.data.faults import storable
+from thresher.data.faults import shown, storable
 from thresher.data.image_files import decoding, opened_image, orientation
 from thresher.data.sources import opened
 from thresher.errors import DataError
 from thresher.tables import BOXES, IMAGES, MASKS, PROBLEMS, VOCABULARY, checked, empty
 
 _ROWS_AT_ONCE = 100_000
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
+IMAGE_SUFFIXES = frozenset(
+    {
+        ".jpg",
+        ".jpeg",
+        ".jfif",
+        ".jpe",
+        ".png",
+        ".bmp",
+        ".gif",
+        ".tif",
+        ".tiff",
+        ".webp",
+        ".ppm",
+        ".pgm",
+        ".jp2",
+        ".avif",
+    }
+)
+#: No side of an image is longer; a stated size beyond it is a mistake, and read from the image itself.
+LONGEST_SIDE_PX = 1_000_000
+#: An annotation of one image that is longer is something else.
+_MOST_BYTES = 64 << 20
+_LONGEST_LABEL = 1_000
+#: Id in its source, file, split, width and height in pixels.
+Entry = tuple[str, Path | str, str | None, int | None, int | None]
 
 #: EXIF orientations that swap width and height.
 #: Source: CIPA DC-008-2019 (Exif 2.32), tag 0x0112.
@@ -38,6 +63,8 @@ class Dataset:
     masks: pl.DataFrame = field(default_factory=lambda: empty(MASKS))
     problems: pl.DataFrame = field(default_factory=lambda: empty(PROBLEMS))
     vocabulary: pl.DataFrame = field(default_factory=lambda: empty(VOCABULARY))
+    unlisted: Mapping[str, int] = field(default_factory=dict)
+    """Problems of each kind beyond those that have a row: of a million bad lines the first thousands are enough."""
 
     def checked(self, where: str) -> Dataset:
         """The same dataset, after checking its tables against their schemas.
@@ -51,6 +78,7 @@ class Dataset:
             masks=checked(self.masks, MASKS, f"{where}: masks", key="image_id"),
             problems=checked(self.problems, PROBLEMS, f"{where}: problems"),
             vocabulary=checked(self.vocabulary, VOCABULARY, f"{where}: vocabulary", key="label"),
+            unlisted=self.unlisted,
         )
 
 
@@ -149,6 +177,61 @@ def _is_turned(image: Image.Image) -> bool:
     return orientation(image) in QUARTER_TURNS
 
 
+def stated_px(width: object, height: object) -> tuple[int, int] | None:
+    """The size that an annotation states, in pixels; None if it is none that an image can have.
+
+    >>> stated_px(640, 480.0), stated_px("640", "480"), stated_px(0, 480), stated_px(3_000_000_000, 1)
+    ((640, 480), (640, 480), None, None)
+    """
+    sides = []
+    for side in (width, height):
+        if isinstance(side, str) and side.strip().isdecimal():
+            side = float(side[:20])  # noqa: PLW2901
+        if not isinstance(side, int | float) or isinstance(side, bool) or not 1 <= side <= LONGEST_SIDE_PX:
+            return None
+        sides.append(int(side))
+    return sides[0], sides[1]
+
+
+def label_text(label: object) -> str:
+    """A label as a table holds it.
+
+    Raises:
+        ValueError: no text and no number, or of more than 1,000 characters.
+
+    >>> label_text("car"), label_text(3), label_text("half\\ud800")
+    ('car', '3', 'half\\\\ud800')
+    """
+    if not isinstance(label, str | int | float) or isinstance(label, bool):
+        raise ValueError(f"the label is {shown(label)}; expected a text")
+    text = storable(str(label))
+    if len(text) > _LONGEST_LABEL:
+        raise ValueError(f"the label has {len(text):,} characters; expected at most {_LONGEST_LABEL:,}")
+    return text
+
+
+def annotation_bytes(path: Path) -> bytes:
+    """What a file with the annotation of one image holds.
+
+    Raises:
+        DataError: no plain file, or longer than any such annotation.
+        OSError: it cannot be read.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_BYTES:
+        raise DataError(f"no file of at most {_MOST_BYTES >> 20} MiB, as the annotation of one image is")
+    return path.read_bytes()
+
+
+def visible(paths: Iterable[Path], root: Path) -> list[Path]:
+    """The paths without hidden files, and those in hidden folders below `root`: `._a.txt`, `.ipynb_checkpoints/`.
+
+    macOS, editors and notebooks leave them beside the data.
+    """
+    start = len(root.parts)
+    return [path for path in paths if not any(part.startswith(".") for part in path.parts[start:])]
+
+
 def source_id_of(path: Path, root: Path) -> str:
     """The path below `root` without its suffix, with forward slashes: `train/0001TP_006690`."""
     return path.relative_to(root).with_suffix("").as_posix()
@@ -167,9 +250,7 @@ def problem(
     }
 
 
-def images_table(
-    files: Iterable[tuple[str, Path | str, str | None, int | None, int | None]], dataset: str
-) -> tuple[pl.DataFrame, list[dict[str, object]]]:
+def images_table(files: Iterable[Entry], dataset: str) -> tuple[pl.DataFrame, list[dict[str, object]]]:
     """The images table from (source id, path, split, width, height), and a problem row for each file left out.
 
     Two files with one source id (`a.jpg` and `a.png`) cannot be distinguished by annotations: the first in path order
@@ -179,7 +260,7 @@ def images_table(
 
     def in_utf8() -> Iterator[tuple[object, ...]]:
         for source_id, path, split, width, height in files:
-            if storable(str(path)) == str(path):
+            if storable(f"{source_id}{path}") == f"{source_id}{path}":
                 home = dataset_of(dataset, source_id)
                 yield qualified_id(dataset, source_id), os.path.abspath(path), home, split, width, height
             else:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import reprlib
+from collections.abc import Iterator
 
 import polars as pl
 
@@ -51,3 +53,22 @@ def storable(text: str) -> str:
     'caf\\\\udce9'
     """
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+@contextlib.contextmanager
+def refusing(what: str, advice: str) -> Iterator[None]:
+    """Context manager for the reading of something without which there is no source: any fault is a `DataError`.
+
+    Args:
+        what: Begins the error: "labels.json: not readable as JSON"; the reason follows in brackets.
+        advice: Ends it.
+
+    Raises:
+        DataError: in place of any other error.
+    """
+    try:
+        yield
+    except DataError:
+        raise
+    except FAULTS as error:
+        raise DataError(f"{what} ({reason(error)}). {advice}") from error

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import io
 import os
-import posixpath
-import tarfile
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
 import polars as pl
 
+from thresher.data.faults import refusing
+from thresher.data.tars import TarIndex, indexed
 from thresher.errors import DataError
 
 TAR_MARK, PARQUET_MARK = ".tar!/", ".parquet!/"
@@ -27,23 +26,9 @@ IMAGE_COLUMNS = ("image", "img", "jpg", "jpeg", "png", "webp", "bytes", "image_b
 BLOCK_ROWS = 32
 # Images are read in the order of their ids, hence archive by archive: few need to be open at once.
 _INDEXES_KEPT, _BLOCKS_KEPT = 64, 4
-_BLOCK_BYTES = 512
 
 # Without the lock, threads that miss the same block or index would each read it.
 _READING = threading.Lock()
-
-
-@dataclass(frozen=True)
-class TarIndex:
-    """Offset and size of each regular member, and the parts of the archive that could not be read."""
-
-    members: Mapping[str, tuple[int, int]]
-    repeated: tuple[str, ...] = ()
-    """Repeated names; the first member of each is kept."""
-    cut: tuple[str, ...] = ()
-    """Members cut off by the end of the file."""
-    damage: str | None = None
-    """Error that ended the reading of the archive early; None if complete."""
 
 
 def split_address(path: str | Path) -> tuple[str, str] | None:
@@ -115,11 +100,6 @@ def _unreadable(path: str | Path, error: OSError) -> DataError:
     return DataError(f"{path}: cannot be read ({error.strerror or error})")
 
 
-def member_name(name: str) -> str:
-    """The normalised name of a tar member: `./a//b.jpg` and `/a/b.jpg` are `a/b.jpg`."""
-    return posixpath.normpath("/" + name).lstrip("/")
-
-
 def tar_index(archive: str | Path) -> TarIndex:
     """The index of an uncompressed tar; if damaged, of the part before the damage.
 
@@ -140,43 +120,8 @@ def _state(path: str | Path) -> tuple[int, int]:
 
 @lru_cache(maxsize=_INDEXES_KEPT)
 def _tar_index(archive: str, state: tuple[int, int]) -> TarIndex:
-    size = state[0]
-    members: dict[str, tuple[int, int]] = {}
-    repeated: list[str] = []
-    cut: list[str] = []
-    damage = None
-    try:
-        tar = tarfile.open(archive, "r:")  # noqa: SIM115 - closed by the block below
-    except tarfile.TarError as error:
-        raise DataError(
-            f"{archive}: not an uncompressed tar ({error}). Members are read in place, which compression prevents: "
-            "gunzip it, or download it again."
-        ) from error
-    with tar:
-        try:
-            while (member := tar.next()) is not None:
-                tar.members = []  # type: ignore[attr-defined] # tarfile would keep an object of each
-                name = member_name(member.name)
-                if not member.isreg():
-                    continue
-                if name in members or name in cut:
-                    repeated.append(name)
-                elif member.offset_data + member.size > size:
-                    cut.append(name)
-                else:
-                    members[name] = (member.offset_data, member.size)
-            if not cut and not _ends_here(archive, tar.offset):
-                damage = f"no tar header at byte {tar.offset:,}"
-        except tarfile.TarError as error:
-            damage = str(error)
-    return TarIndex(members, tuple(repeated), tuple(cut), damage)
-
-
-def _ends_here(archive: str, offset: int) -> bool:
-    # tarfile takes any block that is no header for the end of the archive; a real end is a block of zeros, or nothing.
     with open(archive, "rb") as file:
-        file.seek(offset)
-        return not file.read(_BLOCK_BYTES).strip(b"\0")
+        return indexed(file, state[0], archive)
 
 
 def _tar_bytes(archive: str, member: str) -> bytes:
@@ -228,12 +173,10 @@ def _parquet_bytes(archive: str, row: str) -> bytes:
 
 @lru_cache(maxsize=_BLOCKS_KEPT)
 def _parquet_block(archive: str, state: tuple[int, int], number: int) -> pl.Series:
-    try:
+    with refusing(f"{archive}: not a readable Parquet file", "Index the data again, or replace the file."):
         schema = pl.read_parquet_schema(archive)
         column = pl.col(image_column(schema, archive))
         if isinstance(schema[column.meta.output_name()], pl.Struct):
             column = column.struct.field("bytes")
         rows = pl.scan_parquet(archive, glob=False).slice(number * BLOCK_ROWS, BLOCK_ROWS).select(column)
         return rows.collect().to_series()
-    except pl.exceptions.PolarsError as error:
-        raise DataError(f"{archive}: not a readable Parquet file ({str(error).splitlines()[0]}).") from error

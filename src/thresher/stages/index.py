@@ -12,6 +12,7 @@ import polars as pl
 
 from thresher import tables
 from thresher.data.dataset import Dataset
+from thresher.data.findings import IMAGE_PROBLEMS
 from thresher.data.readers import READERS
 from thresher.data.source_text import Source, parsed_sources
 from thresher.data.taxonomy import (
@@ -29,9 +30,6 @@ from thresher.run.folder import AnyRun, Run, as_run
 from thresher.run.perform import StageResult, Track, perform, untracked
 from thresher.settings import Given, OptionalPath, Texts, converted, default, required
 from thresher.stages.plan import index_plan
-
-#: Problems that leave out a whole image.
-IMAGE_PROBLEMS = ("image_missing", "image_unreadable", "duplicate_id", "name_not_utf8", "archive_broken")
 
 
 @converted
@@ -120,6 +118,7 @@ def _limited(dataset: Dataset, limit: int | None) -> Dataset:
         dataset.masks.filter(pl.col("image_id").is_in(kept)),
         dataset.problems.filter(pl.col("image_id").is_in(kept)),
         dataset.vocabulary,
+        dataset.unlisted,
     )
 
 
@@ -149,8 +148,9 @@ def _write(
     with replacing(run.taxonomy) as file:
         file.write(taxonomy_file.read_bytes())
     run.add_problems("index", problems)
-    failed = problems.filter(pl.col("problem").is_in(IMAGE_PROBLEMS)).height
-    return _summary(images, tables.scan(run.boxes, tables.BOXES), labels, masks, problems), failed
+    failed = problems.filter(pl.col("problem").is_in(list(IMAGE_PROBLEMS))).height
+    counts = sum((Counter(d.unlisted) for d in found), Counter(problems["problem"].to_list()))
+    return _summary(images, tables.scan(run.boxes, tables.BOXES), labels, masks, counts), failed
 
 
 def _in_order(found: list[Dataset]) -> bool:
@@ -184,7 +184,7 @@ def _summed(labels: pl.DataFrame) -> pl.DataFrame:
 
 
 def _summary(
-    images: pl.DataFrame, boxes: pl.LazyFrame, labels: pl.DataFrame, masks: pl.DataFrame, problems: pl.DataFrame
+    images: pl.DataFrame, boxes: pl.LazyFrame, labels: pl.DataFrame, masks: pl.DataFrame, problems: Counter[str]
 ) -> dict[str, Any]:
     keys = ["role", "dataset"]
     owned = boxes.select("image_id", "class").join(images.lazy().select("image_id", *keys), on="image_id")
@@ -207,5 +207,5 @@ def _summary(
         "datasets": sets.to_dicts(),
         "boxes_without_counterpart": int(unmapped["boxes"].sum()),
         "labels_without_counterpart": unmapped.select("dataset", shown, "boxes").rename({"shown": "label"}).to_dicts(),
-        "problems": dict(sorted(Counter(problems["problem"].to_list()).items())),
+        "problems": dict(sorted(problems.items())),
     }

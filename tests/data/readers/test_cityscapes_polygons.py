@@ -51,10 +51,10 @@ def test_coarse_outlines_come_before_fine_ones(tmp_path, outlined):
 
 def test_frames_without_readable_outlines_are_listed(tmp_path, picture, outlined, words):
     picture("leftImg8bit/val/ulm/a_leftImg8bit.png")
-    outlined("val/ulm/b", [], objects=[{"label": "car"}])
+    outlined("val/ulm/b", [], objects=[{"label": "car"}, {"label": "road"}])
     outlined("val/ulm/c", [("car", TRIANGLE)])
     (tmp_path / "gtCoarse/val/ulm/c_gtCoarse_polygons.json").write_text("{")
     read = cityscapes_polygons.read(tmp_path, None, "cs")
     assert words(read) == {"annotation_missing": 1, "annotation_malformed": 2}
     assert read.images.height == 3 and read.boxes.is_empty()
-    assert "expected imgWidth, imgHeight and objects" in " ".join(read.problems["detail"])
+    assert "expected JSON with imgWidth, imgHeight and objects" in " ".join(read.problems["detail"])

@@ -149,7 +149,7 @@ def test_errors_say_what_was_found(tmp_path, picture, write, text):
         coco.read(tmp_path, None, "c")
     write("annotations/instances_train.json", [image(1, "a.jpg")], [box(1)])
     with pytest.raises(
-        DataError, match=r"none of the 1 images .* is on disk \(first: a.jpg\). Expected them in train/"
+        DataError, match=r"none of the 1 images .* is on disk \(first: 'a.jpg'\). Expected them in train/"
     ):
         coco.read(tmp_path, None, "c")
     with pytest.raises(DataError, match=r"no JSON of split 'val'. Found annotations/instances_train.json"):
@@ -158,5 +158,5 @@ def test_errors_say_what_was_found(tmp_path, picture, write, text):
     with pytest.raises(DataError, match=r"not readable as JSON .* Download or export the file again"):
         coco.read(tmp_path, None, "c")
     write("annotations/instances_train.json", [1], [])
-    with pytest.raises(DataError, match="must be lists of objects"):
+    with pytest.raises(DataError, match="1 of 1 image entries cannot be read .*expected an object with id, file_name"):
         coco.read(tmp_path, None, "c")

@@ -154,7 +154,6 @@ def test_datumaro_open_images(words):
     [
         ("mmseg/pseudo_cityscapes_dataset", ["cityscapes_train_ids"]),
         ("datumaro/train_dataset", ["cityscapes_train_ids"] * 4),
-        ("datumaro/dataset", []),
     ],
 )
 def test_cityscapes_fixtures(root, encodings):
@@ -162,6 +161,11 @@ def test_cityscapes_fixtures(root, encodings):
     assert read.images.height == len(list((FORMATS / "cityscapes_fixtures" / root / "leftImg8bit").rglob("*.png")))
     assert read.masks["encoding"].to_list() == encodings
     assert read.problems["problem"].to_list() == ["annotation_missing"] * (read.images.height - len(encodings))
+
+
+def test_cityscapes_fixtures_without_labels_of_classes():
+    with pytest.raises(DataError, match=r"none of 4 frames has a label file. Found .*_gtFine_instanceIds.png"):
+        READERS["cityscapes"](FORMATS / "cityscapes_fixtures/datumaro/dataset", None, "cs")
 
 
 def test_kitti_fixtures():

@@ -54,7 +54,9 @@ def test_each_fault_costs_only_itself(tmp_path, picture, text, words):
         "annotation_unreadable": 1,
         "annotation_missing": 1,
     }
-    assert "line 1: expected type, truncated, occluded" in " ".join(read.problems["detail"])
+    details = " ".join(read.problems["detail"])
+    assert "bad_line.txt line 1: could not convert string to float: 'one'; found 'Car 0.5 one'" in details
+    assert "expected type, truncated, occluded, alpha, left" in details
 
 
 def test_without_label_folder_images_just_have_no_boxes(tmp_path, picture, words):

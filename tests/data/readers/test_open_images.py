@@ -63,8 +63,8 @@ def test_ids_written_as_paths_find_their_image(pool, image, words):
 
 
 def test_a_stem_that_two_images_share_finds_none(pool, picture, words):
-    for name in ("images/1/c.jpg", "images/2/c.jpg"):
-        picture(name)
+    for width, name in enumerate(("images/1/c.jpg", "images/2/c.jpg")):
+        picture(name, (20 + width, 10))
     rows = [ROW, ROW.replace("a,", "1/c,", 1), ROW.replace("a,", "3/c,", 1)]
     read = open_images.read(pool(*rows), None, "oi")
     assert sorted(read.boxes["image_id"]) == ["oi/1/c", "oi/a"]
@@ -235,13 +235,14 @@ def test_errors_say_what_is_missing(tmp_path, text):
     [
         (
             "class-descriptions.csv",
-            "/m/car,Car\n/m/toy\n",
-            "expected a label and its name in each line; found '/m/toy' alone",
+            "/m/car,Car\n/m/toy\n/m/bus\n",
+            "2 of 3 class names cannot be read (first: class-descriptions.csv line 2: one field; found '/m/toy'",
         ),
         ("class-descriptions.csv", "PK\x03\x04", "Excel"),
         ("bbox_hierarchy.json", "{", "not readable as JSON"),
         ("bbox_hierarchy.json", "[]", "expected one object with LabelName and Subcategory; found a list"),
-        ("bbox_hierarchy.json", '{"Subcategory": [{}]}', "a node has no LabelName"),
+        ("bbox_hierarchy.json", '{"Subcategory": [{}]}', "its root has no name"),
+        ("bbox_hierarchy.json", '{"LabelName": "/m/0", "Subcategory": [{}]}', "1 of 1 hierarchy nodes cannot be read"),
     ],
 )
 def test_errors_of_the_vocabulary_name_its_file(pool, text, name, content, message):

@@ -134,7 +134,6 @@ def test_broken_archives_and_repeated_keys_are_listed_and_cost_only_themselves(t
     assert listed(found.problems) == sorted(
         [
             ("d/0/a", "duplicate_id"),
-            ("d/0/a", "duplicate_id"),
             ("d/0/b", "annotation_malformed"),
             ("d/1/a", "image_unreadable"),
             (None, "archive_broken"),

@@ -59,15 +59,15 @@ def test_roboflow_and_darknet_layouts(tmp_path, picture, text):
 def test_each_fault_costs_only_itself(tmp_path, picture, text, words):
     for name in ("a", "background", "test", "not_text"):
         picture(f"images/{name}.jpg")
-    bad = ["7 .5 .5 .1 .1", "0 .5 .5 .1", "0 .5 .5 .1 .1 .9", "car .5 .5 .1 .1", "0.5 .5 .5 .1 .1", "nan .5 .5 .1 .1"]
-    text("labels/a.txt", "\n".join([*bad, "", "0 .5 .5 .1 .1"]))
+    bad = ["7 .5 .5 .1 .1", "0 .5 .5 .1", "0 .5 .5 .1 .1 .9 .9 .9", "car .5 .5 .1 .1", "0.5 .5 .5 .1 .1", "nan 0 0 1 1"]
+    text("labels/a.txt", "\n".join([*bad, "", *["0 .5 .5 .1 .1"] * 5]))
     text("labels/test.txt", "0 .5 .5 .1 .1")
     text("labels/lost.txt", "0 .5 .5 .1 .1\n0 .5 .5 .1 .1\n")
     (tmp_path / "labels" / "not_text.txt").write_bytes(b"\xff\xff")
     text("data.yaml", NAMES)
     read = yolo.read(tmp_path, None, "y")
     assert read.images.height == 4
-    assert sorted(read.boxes["image_id"]) == ["y/a", "y/test"]
+    assert sorted(read.boxes["image_id"]) == ["y/a"] * 5 + ["y/test"]
     assert words(read) == {"annotation_malformed": 6, "image_missing": 1, "annotation_unreadable": 1}
     details = " ".join(read.problems["detail"])
     assert "line 1: class 7 has no name; there are 2 (0..1)" in details
@@ -97,7 +97,7 @@ def test_errors_say_what_is_missing(tmp_path, picture, text):
     with pytest.raises(DataError, match=r"data.yaml: not readable as YAML"):
         yolo.read(tmp_path, None, "y")
     text("data.yaml", "names: 3")
-    with pytest.raises(DataError, match=r"`names` is 3; expected a list"):
+    with pytest.raises(DataError, match=r"`names` is not as expected \(it is '3'\). Expected a list"):
         yolo.read(tmp_path, None, "y")
     text("data.yaml", NAMES)
     with pytest.raises(DataError, match=r"no label file for any of 1 images. Expected .*labels/a.txt"):

@@ -9,16 +9,14 @@ from pathlib import Path
 
 from thresher.data.dataset import (
     Dataset,
+    Entry,
     contents,
     existing_folder,
     image_files,
-    images_table,
-    problem,
-    qualified_id,
     source_id_of,
 )
+from thresher.data.findings import Findings, Row
 from thresher.errors import DataError
-from thresher.tables import MASKS, PROBLEMS, from_rows
 
 SPLITS = frozenset({"train", "train_extra", "val", "test", "demoVideo"})
 #: Best first. trainIds leave nothing to map; they are made by cityscapesScripts and may not be there.
@@ -36,26 +34,43 @@ def read(root: Path, split: str | None, dataset: str) -> Dataset:
     Frames without a label file stay, and are listed as `annotation_missing`.
 
     Raises:
-        DataError: no `leftImg8bit` folder, no such split, or no image.
+        DataError: no `leftImg8bit` folder, no such split, no image, or no label file at all.
     """
     entries = frames_of(root, split)
-    images, problems = images_table(entries, dataset)
-    kept = set(images["image_id"])
-    masks: list[dict[str, object]] = []
-    for source_id, path, *_ in entries:
-        image_id = qualified_id(dataset, source_id)
-        if image_id not in kept:
-            continue
+    findings = Findings(root, dataset)
+    images = findings.images(entries)
+    known: dict[str, str] = dict(images.select("image_id", "path").iter_rows())
+    masks: list[Row] = []
+    for source_id, *_ in entries:
+        image_id = findings.id_of(source_id)
+        path = known.pop(image_id, None)
+        if path is None:
+            continue  # a second file of the same id is a problem row already
         mask = _label_file(root, source_id)
         if mask is None:
-            problems.append(problem("annotation_missing", "no labelTrainIds or labelIds file", image_id, path))
+            findings.note("annotation_missing", "no labelTrainIds or labelIds file", image_id, path)
         else:
             masks.append({"image_id": image_id, "path": str(mask[0].absolute()), "encoding": mask[1]})
-        kept.remove(image_id)  # a second file of the same id is a problem row already
-    return Dataset(images, masks=from_rows(masks, MASKS), problems=from_rows(problems, PROBLEMS)).checked(str(root))
+    if not masks:
+        raise no_labels(root, entries, "labelTrainIds.png or _labelIds.png")
+    return findings.data(images, masks=masks)
 
 
-def frames_of(root: Path, split: str | None) -> list[tuple[str, Path, str | None, None, None]]:
+def no_labels(root: Path, entries: list[Entry], ending: str) -> DataError:
+    """The error that no frame has a label file; says what lies beside the first frame's place."""
+    source_id = entries[0][0]
+    beside = [(root / folder / source_id).parent for folder in ("gtFine", "gtCoarse")]
+    name = Path(source_id).name
+    found = sorted(path.name for folder in beside if folder.is_dir() for path in folder.glob(f"{name}_*"))
+    return DataError(
+        f"{root}: none of {len(entries)} frames has a label file. "
+        f"Found {', '.join(found[:6]) or 'none'} for {source_id}; "
+        f"expected gtFine/{source_id}_gtFine_{ending}, or the same in gtCoarse. "
+        f"If there are no labels, read the images alone: folder:{root / 'leftImg8bit'}."
+    )
+
+
+def frames_of(root: Path, split: str | None) -> list[Entry]:
     """Id in its source, file and split of each frame.
 
     Raises:
@@ -75,7 +90,7 @@ def frames_of(root: Path, split: str | None) -> list[tuple[str, Path, str | None
     return entries
 
 
-def _entry(path: Path, frames: Path) -> tuple[str, Path, str | None, None, None]:
+def _entry(path: Path, frames: Path) -> Entry:
     source_id = source_id_of(path, frames).removesuffix("_leftImg8bit")
     first = source_id.split("/", 1)[0]
     return source_id, path, first if first in SPLITS else None, None, None

@@ -7,13 +7,13 @@ instances; a label that ends in "group" is a crowd of inseparable instances).
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from thresher.data.boxes import clean_boxes
-from thresher.data.dataset import Dataset, images_table, problem, qualified_id
-from thresher.data.readers.cityscapes import frames_of
-from thresher.tables import BOXES, PROBLEMS, from_rows
+from thresher.data.dataset import Dataset, annotation_bytes, label_text, stated_px
+from thresher.data.findings import Findings, Place, Row
+from thresher.data.readers.cityscapes import frames_of, no_labels
 
 #: Classes of which a polygon is one thing: those with instances, and lights and signs, which are outlined one by one.
 THINGS = frozenset(
@@ -33,6 +33,8 @@ THINGS = frozenset(
     }
 )
 _GROUP = "group"
+_FILE_FORM = "JSON with imgWidth, imgHeight and objects; the image stays, without boxes"
+_THING_FORM = "an object with label and polygon, points [x, y] in pixels"
 
 
 def read(root: Path, split: str | None, dataset: str) -> Dataset:
@@ -42,30 +44,30 @@ def read(root: Path, split: str | None, dataset: str) -> Dataset:
     a coarse annotation is outlined is not known.
 
     Raises:
-        DataError: no `leftImg8bit` folder, no such split, or no image.
+        DataError: no `leftImg8bit` folder, no such split, no image, no polygon file, or most cannot be read.
     """
     entries = frames_of(root, split)
-    images, problems = images_table(entries, dataset)
-    kept = set(images["image_id"])
-    rows: list[dict[str, object]] = []
-    for source_id, path, *_ in entries:
-        image_id = qualified_id(dataset, source_id)
-        if image_id not in kept:
-            continue
-        kept.remove(image_id)
-        file = _polygon_file(root, source_id)
-        if file is None:
-            problems.append(problem("annotation_missing", "no polygons.json file", image_id, path))
-            continue
-        try:
-            rows += [{"image_id": image_id, **box} for box in _boxes(json.loads(file.read_text("utf-8")))]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            detail = (
-                f"{file}: {type(error).__name__}: {error}; expected imgWidth, imgHeight and objects with label and "
-            )
-            problems.append(problem("annotation_malformed", f"{detail}polygon", image_id, path))
-    boxes, bad_boxes = clean_boxes(from_rows(rows, BOXES), images)
-    return Dataset(images, boxes, problems=from_rows(problems, PROBLEMS).vstack(bad_boxes)).checked(str(root))
+    findings = Findings(root, dataset)
+    images = findings.images(entries)
+    known: dict[str, str] = dict(images.select("image_id", "path").iter_rows())
+    files = {findings.id_of(source_id): _polygon_file(root, source_id) for source_id, *_ in entries}
+    there = [(image_id, file) for image_id, file in files.items() if file is not None and image_id in known]
+    if not there:
+        raise no_labels(root, entries, "polygons.json")
+
+    def file_at(number: int) -> Place:
+        image_id, path = there[number]
+        return Place(str(path), image_id, known[image_id])
+
+    rows: list[Row] = []
+    for image_id, width, height, things in findings.read("polygon files", there, _things, file_at, _FILE_FORM):
+        where = partial(_thing_at, str(files[image_id]), image_id, known[image_id])
+        boxes = findings.read("objects", things, partial(_box, width=width, height=height), where, _THING_FORM)
+        rows += [{"image_id": image_id, **box} for box in boxes if box is not None]
+    for image_id, path in known.items():
+        if files[image_id] is None:
+            findings.note("annotation_missing", "no polygons.json file", image_id, path)
+    return findings.data(images, rows, unit="polygons of [x, y] in pixels of the image")
 
 
 def _polygon_file(root: Path, source_id: str) -> Path | None:
@@ -73,24 +75,31 @@ def _polygon_file(root: Path, source_id: str) -> Path | None:
     return next((file for file in files if file.is_file()), None)
 
 
-def _boxes(content: dict[str, Any]) -> list[dict[str, object]]:
-    """A box around each outline; corners are of pixels, whose own width belongs to the box."""
-    width, height = int(content["imgWidth"]), int(content["imgHeight"])
-    found: list[dict[str, object]] = []
-    for thing in content["objects"]:
-        label = str(thing["label"])
-        single = label.removesuffix(_GROUP)
-        if single not in THINGS or thing.get("deleted", 0):
-            continue
-        across, down = ([float(point[axis]) for point in thing["polygon"]] for axis in (0, 1))
-        found.append(
-            {
-                "label": single,
-                "x0": max(0.0, min(across)) / width,
-                "y0": max(0.0, min(down)) / height,
-                "x1": min(max(across) + 1, width) / width,
-                "y1": min(max(down) + 1, height) / height,
-                "is_group": label != single,
-            }
-        )
-    return found
+def _things(labelled: tuple[str, Path]) -> tuple[str, int, int, list[Any]]:
+    image_id, file = labelled
+    content = json.loads(annotation_bytes(file))
+    size = stated_px(content["imgWidth"], content["imgHeight"])
+    if size is None or not isinstance(content["objects"], list):
+        raise ValueError("its size is none, or its objects are no list")
+    return image_id, *size, content["objects"]
+
+
+def _thing_at(file: str, image_id: str, image: str, number: int) -> Place:
+    return Place(f"{file} object {number}", image_id, image)
+
+
+def _box(thing: dict[str, Any], width: int, height: int) -> Row | None:
+    """A box around an outline, or None if that is no thing; corners are of pixels, whose width belongs to the box."""
+    label = label_text(thing["label"])
+    single = label.removesuffix(_GROUP)
+    if single not in THINGS or thing.get("deleted", 0):
+        return None
+    across, down = ([float(point[axis]) for point in thing["polygon"]] for axis in (0, 1))
+    return {
+        "label": single,
+        "x0": max(0.0, min(across)) / width,
+        "y0": max(0.0, min(down)) / height,
+        "x1": min(max(across) + 1, width) / width,
+        "y1": min(max(down) + 1, height) / height,
+        "is_group": label != single,
+    }

@@ -1,4 +1,4 @@
-"""COCO: a JSON file per split with images, annotations and categories; Roboflow's and our own variants of it.
+"""COCO: a JSON file per split with images, annotations and categories; variants of it by Roboflow, VGG, FiftyOne, LVIS.
 
 Source: https://cocodataset.org/#format-data: bbox is [x, y, width, height] in pixels, from 0 at the top left.
 """
@@ -7,28 +7,38 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from thresher.data.boxes import clean_boxes
 from thresher.data.dataset import (
     IMAGE_SUFFIXES,
     Dataset,
+    Entry,
     existing_folder,
-    images_table,
-    problem,
-    qualified_id,
-    size_px,
     source_id_of,
+    stated_px,
 )
+from thresher.data.faults import shown
+from thresher.data.findings import Findings, Place, Row, absolute
 from thresher.data.readers import coco_json
-from thresher.data.readers.coco_json import File, Json
+from thresher.data.readers.coco_json import File, Json, Key, key
 from thresher.errors import DataError
-from thresher.tables import BOXES, PROBLEMS, from_rows
 
 FLAGS = {"occluded": "is_occluded", "truncated": "is_truncated", "depiction": "is_depiction", "inside": "is_inside"}
+_BOX_FORM = "image_id, category_id and bbox [x, y, width, height] in pixels"
 
-Row = dict[str, object]
-Entry = tuple[str, Path, str | None, int | None, int | None]
+
+@dataclass
+class _Named:
+    """The images of one file by their ids."""
+
+    paths: dict[Key, str | None] = field(default_factory=dict)
+    """None where a problem row lists the image."""
+    names: dict[Key, list[str]] = field(default_factory=dict)
+    """More than one where entries share an id."""
 
 
 def read(root: Path, split: str | None, dataset: str) -> Dataset:
@@ -36,174 +46,189 @@ def read(root: Path, split: str | None, dataset: str) -> Dataset:
 
     `split` picks `annotations/instances_SPLIT.json`, or the JSON in the folder SPLIT. The id of an image is its path
     below `root` without suffix, `train/Clases0000`, or its "thresher_id", which our own exports carry.
-    Image files that no annotation file names are kept, and listed as `annotation_missing`.
+    Image files that no annotation file names are kept, and listed as `annotation_missing`. Ids that are numbers in one
+    place and the same numbers as text in another are one. An annotation without bbox has the box around its polygons.
 
     Raises:
-        DataError: no JSON of this form, no such split, broken JSON, or none of its images is on disk.
+        DataError: no JSON of this form, no such split, broken JSON, none of its images is on disk, or most of it
+            cannot be read.
     """
-    root = Path(os.path.abspath(existing_folder(root, "with annotations/*.json and images")))
-    files = coco_json.files(root, split)
+    root = absolute(existing_folder(root, "with annotations/*.json and images"))
+    findings = Findings(root, dataset)
+    files = coco_json.files(root, split, findings)
     entries: list[Entry] = []
-    problems: list[Row] = []
-    paths_of: list[dict[object, Path | None]] = []
+    named: list[_Named] = []
     for file in files:
-        taken = {path for _, path, *_ in entries}
-        found, paths, bad = _named(file, root, dataset, taken)
+        taken = {str(path) for _, path, *_ in entries}
+        found, images_of = _images(file, root, findings, taken)
         entries += found
-        paths_of.append(paths)
-        problems += bad
+        named.append(images_of)
     if not entries:
+        findings.judge()
         raise _none_on_disk(files, root)
     only = split if len(coco_json.paths(root)) > 1 else None
-    named = {str(path) for paths in paths_of for path in paths.values()} | {str(row["path"]) for row in problems}
-    unnamed = _unnamed(entries, named, root, only)
-    images, left_out = images_table(entries + unnamed, dataset)
-    problems += left_out
-    problems += [
-        problem("annotation_missing", "no JSON names this image", qualified_id(dataset, source_id), path)
-        for source_id, path, *_ in unnamed
-    ]
+    known_paths = {path for _, path, *_ in entries} | {row["path"] for row in findings.rows}
+    unnamed = _unnamed(entries, known_paths, root, only)
+    images = findings.images(entries + unnamed)
+    for source_id, path, *_ in unnamed:
+        findings.note("annotation_missing", "no JSON names this image", findings.id_of(source_id), path)
     known = {row[0]: row[1:] for row in images.select("path", "image_id", "width_px", "height_px").iter_rows()}
     rows: list[Row] = []
-    for file, paths in zip(files, paths_of, strict=True):
-        found_rows, bad = _boxes(file, paths, known)
-        rows += found_rows
-        problems += bad
-    boxes, bad_boxes = clean_boxes(from_rows(rows, BOXES), images)
-    return Dataset(images, boxes, problems=from_rows(problems, PROBLEMS).vstack(bad_boxes)).checked(str(root))
+    for file, images_of in zip(files, named, strict=True):
+        rows += _boxes(file, images_of, known, findings)
+    return findings.data(images, rows, unit="bbox [x, y, width, height] in pixels of the image")
 
 
-def _named(
-    file: File, root: Path, dataset: str, taken: set[Path]
-) -> tuple[list[Entry], dict[object, Path | None], list[Row]]:
-    """The images in a file, and the path of each by its number; None if a problem row lists the image."""
-    boxes_of = Counter(each.get("image_id") for each in file.annotations)
-    entries: list[Entry] = []
-    paths: dict[object, Path | None] = {}
-    problems: list[Row] = []
-    for image in file.images:
-        name = str(image.get("file_name") or "").replace("\\", "/")
-        path = _located(name, file, root)
-        source_id = str(image.get("thresher_id") or _source_id(path or Path(name), root))
-        image_id = qualified_id(dataset, source_id)
-        left_out = f"{boxes_of[image.get('id')]} boxes were left out with it"
-        paths[image.get("id")] = None
-        if path is None:
-            problems.append(problem("image_missing", f"{file.path.name} names '{name}'; {left_out}", image_id))
-            continue
-        if path in taken:
-            detail = f"another JSON names it too; {left_out} of {file.path.name}"
-            problems.append(problem("duplicate_id", detail, image_id, path))
-            continue
-        try:
-            width, height = _stated_size(image) or size_px(path)
-        except DataError as error:
-            problems.append(problem("image_unreadable", f"{error}; {left_out}", image_id, path))
-            continue
-        entries.append((source_id, path, file.split, width, height))
-        paths[image.get("id")] = path
-    return entries, paths, problems
-
-
-def _located(name: str, file: File, root: Path) -> Path | None:
-    if not name:
-        return None
+def _images(file: File, root: Path, findings: Findings, taken: set[str]) -> tuple[list[Entry], _Named]:
+    """The images in a file that are on disk and of known size, and the path of each by its id."""
+    boxes_of = Counter(number for number, _ in file.annotations)
     split = [root / file.split, root / "images" / file.split] if file.split else []
-    for folder in (*split, root / "images", root, file.path.parent):
-        path = Path(os.path.normpath(folder / name))  # an absolute name stands for itself
-        if path.is_file():
+    folders = [str(folder) for folder in (*split, root / "images", root, file.path.parent, file.path.parent / "data")]
+    entries: list[Entry] = []
+    named = _Named()
+    where = partial(_place, f"{file.path.name}: image")
+    for number, name, path, source_id, size in findings.read(
+        "image entries", file.images, partial(_entry, folders=folders, root=root), where, "an object with id, file_name"
+    ):
+        image_id, boxes = findings.id_of(source_id), boxes_of[number]
+        names = named.names.setdefault(number, [])
+        if name not in names:
+            names.append(name)
+        named.paths.setdefault(number, None)
+        if path is None:
+            detail = f"{file.path.name} names '{name}'; {boxes} boxes were left out with it"
+            findings.note("image_missing", detail, image_id)
+        elif path in taken:
+            detail = f"another JSON names it too; {boxes} boxes were left out with it of {file.path.name}"
+            findings.note("duplicate_id", detail, image_id, path)
+        elif size := size or findings.size_of(path, image_id, boxes):
+            entries.append((source_id, path, file.split, *size))
+            named.paths[number] = path
+    return entries, named
+
+
+def _entry(image: Json, folders: list[str], root: Path) -> tuple[Key, str, str | None, str, tuple[int, int] | None]:
+    """The id of an image, its name, its file, its id in this source, and the size stated."""
+    names = _names(image)
+    path = next((path for name in names if (path := _located(name, folders)) is not None), None)
+    own = image.get("thresher_id")
+    source_id = own if isinstance(own, str) and own else _source_id(path or names[0], root)
+    return key(image["id"]), names[0], path, source_id, stated_px(image.get("width"), image.get("height"))
+
+
+def _names(image: Json) -> list[str]:
+    """What the file may be called: file_name, or the end of the address that LVIS gives in its place."""
+    name = image.get("file_name")
+    if isinstance(name, str) and name:
+        return [name.replace("\\", "/")]
+    address = image.get("coco_url")
+    if isinstance(address, str):
+        return ["/".join(address.split("/")[-parts:]) for parts in (2, 1)]
+    return [""]
+
+
+def _located(name: str, folders: list[str]) -> str | None:
+    for folder in folders if name else ():
+        path = os.path.normpath(os.path.join(folder, name))  # an absolute name stands for itself
+        if os.path.isfile(path):  # noqa: PTH113 - a Path for each try would take most of the time
             return path
     return None
 
 
-def _source_id(path: Path, root: Path) -> str:
-    if path.is_relative_to(root):
-        return source_id_of(path, root)
+def _source_id(path: str, root: Path) -> str:
+    if path.startswith(f"{root}/"):
+        return source_id_of(Path(path), root)
     return "/".join(part for part in Path(os.path.splitext(path)[0]).parts if part not in ("/", ".."))
 
 
-def _stated_size(image: Json) -> tuple[int, int] | None:
-    width, height = image.get("width"), image.get("height")
-    if isinstance(width, int | float) and isinstance(height, int | float) and width >= 1 and height >= 1:
-        return int(width), int(height)
-    return None
-
-
-def _unnamed(entries: list[Entry], named: set[str], root: Path, only: str | None) -> list[Entry]:
+def _unnamed(entries: list[Entry], named: set[Any], root: Path, only: str | None) -> list[Entry]:
     """Image files in the folders of the named ones; if `only` is given, in folders of that split."""
-    split_of = {path.parent: split for _, path, split, *_ in reversed(entries)}
-    folders = [folder for folder in split_of if folder.is_relative_to(root)]
+    split_of = {os.path.dirname(path): split for _, path, split, *_ in reversed(entries)}  # noqa: PTH120 - as above
     found: list[Entry] = []
-    for folder in sorted(folders):
-        if only is not None and only not in folder.relative_to(root).parts:
+    for folder in sorted(map(Path, split_of)):
+        if not folder.is_relative_to(root) or (only is not None and only not in folder.relative_to(root).parts):
             continue
         for path in sorted(folder.iterdir()):
             if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != "." and str(path) not in named:
-                found.append((source_id_of(path, root), path, split_of[folder], None, None))
+                found.append((source_id_of(path, root), path, split_of[str(folder)], None, None))
     return found
 
 
-def _boxes(
-    file: File, paths: dict[object, Path | None], known: dict[str, tuple[str, int, int]]
-) -> tuple[list[Row], list[Row]]:
-    rows: list[Row] = []
-    problems: list[Row] = []
-    left_out: Counter[Path] = Counter()
-    for annotation in file.annotations:
-        if annotation.get("image_id") not in paths:
-            detail = f"annotation {annotation.get('id')}: no image has the id {annotation.get('image_id')}"
-            problems.append(problem("annotation_malformed", detail, path=file.path))
-            continue
-        path = paths[annotation["image_id"]]
+def _boxes(file: File, images: _Named, known: Mapping[str, tuple[str, int, int]], findings: Findings) -> list[Row]:
+    left_out: Counter[str] = Counter()
+
+    def box_of(owned: tuple[Key, Json]) -> Row | None:
+        number, annotation = owned
+        if number not in images.paths:
+            raise ValueError(f"no image has the id {shown(number)}")
+        if len(images.names[number]) > 1:
+            shared = ", ".join(images.names[number][:3])
+            raise ValueError(f"{len(images.names[number])} images have the id {number} ({shared}): which is meant?")
+        path = images.paths[number]
         if path is None:
-            continue
-        if str(path) not in known:
+            return None
+        if path not in known:
             left_out[path] += 1
-            continue
-        image_id, width, height = known[str(path)]
-        try:
-            rows.append({"image_id": image_id, **_box(annotation, file.labels, width, height)})
-        except ValueError as error:
-            problems.append(
-                problem("annotation_malformed", f"annotation {annotation.get('id')}: {error}", image_id, path)
-            )
-    problems += [
-        problem("box_without_image", f"{count} boxes belong to this file, which was left out", path=path)
-        for path, count in left_out.items()
-    ]
-    return rows, problems
+            return None
+        image_id, width, height = known[path]
+        return {"image_id": image_id, **_box(annotation, file.labels, width, height)}
+
+    def place(number: int) -> Place:
+        owner, annotation = file.annotations[number]
+        path = images.paths.get(owner) or ""
+        image_id = known[path][0] if path in known else None
+        return Place(f"{file.path.name}: annotation {shown(annotation.get('id'))}", image_id, path or file.path)
+
+    rows = [row for row in findings.read("annotations", file.annotations, box_of, place, _BOX_FORM) if row is not None]
+    for path, count in left_out.items():
+        findings.note("box_without_image", f"{count} boxes belong to this file, which was left out", path=path)
+    return rows
 
 
-def _box(annotation: Json, labels: dict[object, str], width: int, height: int) -> Row:
-    if annotation.get("category_id") not in labels:
-        raise ValueError(f"no category has the id {annotation.get('category_id')}")
-    try:
-        x, y, across, down = (float(value) for value in annotation["bbox"])
-    except (KeyError, TypeError, ValueError):
-        raise ValueError(f"bbox is {annotation.get('bbox')}; expected [x, y, width, height]") from None
-    attributes = annotation.get("attributes") or {}
+def _place(what: str, number: int) -> Place:
+    return Place(f"{what} {number}")
+
+
+def _box(annotation: Json, labels: Mapping[Key, str], width: int, height: int) -> Row:
+    category = key(annotation["category_id"])
+    if category not in labels:
+        raise ValueError(f"no category has the id {shown(category)}")
+    bbox = annotation.get("bbox")
+    x, y, across, down = map(float, bbox) if bbox else _around(annotation["segmentation"])
+    attributes = annotation.get("attributes")
+    if not attributes or not isinstance(attributes, dict):
+        attributes = {}
     # iscrowd cannot be "unknown", so our exports put that in the attributes.
-    group = attributes.get("group") if "group" in attributes else annotation.get("iscrowd")
+    group = attributes["group"] if "group" in attributes else annotation.get("iscrowd")
     return {
-        "label": labels[annotation["category_id"]],
+        "label": labels[category],
         "x0": x / width,
         "y0": y / height,
         "x1": (x + across) / width,
         "y1": (y + down) / height,
-        "is_group": None if group is None else bool(group),
+        "is_group": _flag(group),
         **{column: _flag(attributes.get(name)) for name, column in FLAGS.items()},
     }
 
 
+def _around(polygons: list[list[float]]) -> tuple[float, float, float, float]:
+    """The box around polygons of [x, y, x, y, …], as COCO states it."""
+    across = [float(x) for polygon in polygons for x in polygon[0::2]]
+    down = [float(y) for polygon in polygons for y in polygon[1::2]]
+    return min(across), min(down), max(across) - min(across), max(down) - min(down)
+
+
 def _flag(value: object) -> bool | None:
-    return bool(value) if isinstance(value, bool | int) else None
+    if isinstance(value, str):
+        return {"0": False, "false": False, "1": True, "true": True}.get(value.strip().lower())
+    return bool(value) if isinstance(value, bool | int | float) else None
 
 
 def _none_on_disk(files: list[File], root: Path) -> DataError:
     named = [image for file in files for image in file.images]
-    first = named[0].get("file_name") if named else None
+    first = named[0].get("file_name") if named and isinstance(named[0], dict) else None
     wanted = f"{files[0].split}/, images/ or beside the JSON" if files[0].split else "images/ or beside the JSON"
     return DataError(
-        f"{root}: none of the {len(named)} images that {files[0].path.name} names is on disk (first: {first}). "
+        f"{root}: none of the {len(named)} images that {files[0].path.name} names is on disk (first: {shown(first)}). "
         f"Expected them in {wanted}."
     )

@@ -5,28 +5,34 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from thresher.data.dataset import contents
+from thresher.data.dataset import contents, label_text, visible
+from thresher.data.faults import refusing, shown
+from thresher.data.findings import Findings, Place
 from thresher.errors import DataError
 
 Json = dict[str, Any]
+#: The id of an image or a category.
+Key = int | str
+_MOST_DIGITS = 19
 SPLIT_NAME = re.compile(r"(?:^|[_.-])((?:train|val|valid|validation|test|dev|minitrain)\d*)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class File:
-    """One JSON: its entries as they stand, and the labels by category id."""
+    """One JSON: its entries as they stand, its annotations with their images' ids, and the labels by category id."""
 
     path: Path
     split: str | None
     images: list[Json]
-    annotations: list[Json]
-    labels: dict[object, str]
+    annotations: list[tuple[Key, Json]]
+    labels: dict[Key, str]
 
 
-def files(root: Path, split: str | None) -> list[File]:
+def files(root: Path, split: str | None, findings: Findings) -> list[File]:
     """The instance files of `split`, or of all splits, loaded.
 
     Raises:
@@ -39,22 +45,23 @@ def files(root: Path, split: str | None) -> list[File]:
             f"{root}: no JSON of split '{split}'. Found {', '.join(str(path.relative_to(root)) for path in found)}; "
             f"expected annotations/instances_{split}.json or {split}/_annotations.coco.json."
         )
-    loaded = [file for path in chosen if (file := _loaded(path, split or split_of(path))) is not None]
+    loaded = [file for path in chosen if (file := _loaded(path, split or split_of(path), findings)) is not None]
     if not loaded:
         where = root / "annotations" if (root / "annotations").is_dir() else root
         raise DataError(
             f"{root}: no COCO annotations. Found {contents(where)} in {where.name}; expected "
-            "annotations/instances_SPLIT.json, or a JSON with the keys images, annotations and categories."
+            "annotations/instances_SPLIT.json, or a JSON with the keys images, annotations (with bbox, or polygons as "
+            "segmentation) and categories."
         )
     return loaded
 
 
 def paths(root: Path) -> list[Path]:
     """JSON files that may be meant, without opening them."""
-    annotations = sorted((root / "annotations").glob("*.json"))
+    annotations = visible(sorted((root / "annotations").glob("*.json")), root)
     # Beside these COCO has the same images' captions, keypoints and panoptic segments.
     instances = [path for path in annotations if path.name.startswith("instances")]
-    return instances or annotations or sorted(root.glob("*.json")) + sorted(root.glob("*/*.json"))
+    return instances or annotations or visible(sorted(root.glob("*.json")) + sorted(root.glob("*/*.json")), root)
 
 
 def split_of(path: Path) -> str | None:
@@ -71,21 +78,61 @@ def _is_of(path: Path, split: str) -> bool:
     return split in (path.stem, path.parent.name, split_of(path)) or path.stem.endswith(f"_{split}")
 
 
-def _loaded(path: Path, split: str | None) -> File | None:
-    try:
+def _loaded(path: Path, split: str | None, findings: Findings) -> File | None:
+    with refusing(f"{path}: not readable as JSON", "Download or export the file again."):
         content = json.loads(path.read_bytes())
-    except ValueError as error:  # both wrong JSON and wrong UTF-8
-        raise DataError(f"{path}: not readable as JSON ({error}). Download or export the file again.") from error
     if not isinstance(content, dict) or not all(
-        isinstance(content.get(key), list) for key in ("images", "annotations")
+        isinstance(content.get(part), list) for part in ("images", "annotations")
     ):
         return None
-    images, annotations, categories = content["images"], content["annotations"], content.get("categories") or []
-    if not all(isinstance(each, dict) for each in (*images, *annotations, *categories)):
-        raise DataError(
-            f"{path}: images, annotations and categories must be lists of objects; found other values in them."
-        )
-    if annotations and not any("bbox" in each for each in annotations):
+    annotations, categories = content["annotations"], content.get("categories")
+    if annotations and not any(_has_box(each) for each in annotations):
         return None
-    labels = {each.get("id"): str(each.get("name", each.get("id"))) for each in categories}
-    return File(path, split, images, annotations, labels)
+    owned = findings.read(
+        "ids of annotations", annotations, _owned, partial(_place, path, "annotation"), "an object with image_id"
+    )
+    named = findings.read(
+        "categories",
+        categories if isinstance(categories, list) else [],
+        _category,
+        partial(_place, path, "category"),
+        "an object with id and name",
+    )
+    return File(path, split, content["images"], list(owned), dict(named))
+
+
+def _has_box(annotation: object) -> bool:
+    # Captions have neither; RLE, which is an object, comes with bbox.
+    return isinstance(annotation, dict) and ("bbox" in annotation or isinstance(annotation.get("segmentation"), list))
+
+
+def _owned(annotation: Json) -> tuple[Key, Json]:
+    return key(annotation["image_id"]), annotation
+
+
+def _category(category: Json) -> tuple[Key, str]:
+    number, name = key(category["id"]), category.get("name")
+    return number, label_text(number if name is None else name)
+
+
+def _place(path: Path, what: str, number: int) -> Place:
+    return Place(f"{path.name}: {what} {number}", path=path)
+
+
+def key(value: object) -> Key:
+    """An id as ids are compared: 7, 7.0 and "7" are one, since tools write numbers as text in one place of a file.
+
+    Raises:
+        ValueError: no number and no text.
+
+    >>> key(7), key("7"), key("07"), key(7.0)
+    (7, 7, '07', 7)
+    """
+    if type(value) is int:
+        return value
+    if isinstance(value, str):
+        number = len(value) < _MOST_DIGITS and value.isascii() and value.isdecimal()
+        return int(value) if number and (value == "0" or value[0] != "0") else value
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    raise ValueError(f"the id is {shown(value)}; expected a number or a text")

@@ -9,11 +9,10 @@ from thresher.data.dataset import (
     contents,
     existing_folder,
     image_files,
-    images_table,
     source_id_of,
 )
+from thresher.data.findings import Findings
 from thresher.errors import DataError
-from thresher.tables import PROBLEMS, from_rows
 
 
 def read(root: Path, split: str | None, dataset: str) -> Dataset:
@@ -31,5 +30,5 @@ def read(root: Path, split: str | None, dataset: str) -> Dataset:
     files = image_files(start)
     if not files:
         raise DataError(f"{start}: no image files. Found {contents(start)}; expected .jpg, .png, .webp or the like.")
-    images, problems = images_table(((source_id_of(path, root), path, split, None, None) for path in files), dataset)
-    return Dataset(images, problems=from_rows(problems, PROBLEMS)).checked(str(root))
+    findings = Findings(root, dataset)
+    return findings.data(findings.images((source_id_of(path, root), path, split, None, None) for path in files))

@@ -10,16 +10,14 @@ from pathlib import Path
 
 from thresher.data.dataset import (
     Dataset,
+    Entry,
     contents,
     existing_folder,
     image_files,
-    images_table,
-    problem,
-    qualified_id,
     source_id_of,
 )
+from thresher.data.findings import Findings, Row
 from thresher.errors import DataError
-from thresher.tables import MASKS, PROBLEMS, from_rows
 
 MASK_FOLDERS = ("masks", "labels", "annotations")
 
@@ -41,53 +39,53 @@ def read(root: Path, split: str | None, dataset: str) -> Dataset:
     `root/masks[/split]` (or `labels`, `annotations`; ids as below `images`).
 
     Raises:
-        DataError: neither layout is found, or there are no images.
+        DataError: neither layout is found, there are no images, or none has a mask.
     """
     existing_folder(root, "with images and masks")
+    findings = Findings(root, dataset)
     pairs = _pairs(root, split)
-    entries: list[tuple[str, Path, str | None, None, None]] = []
+    entries: list[Entry] = []
     for pair in pairs:
         entries += [
             (pair.prefix + source_id_of(path, pair.images), path, pair.split, None, None)
             for path in image_files(pair.images)
         ]
-    masks, problems = _masks(pairs, dataset)
+    masks = _masks(pairs, findings)
     if not entries:
         raise DataError(f"{pairs[0].images}: no image files. Found {contents(pairs[0].images)}.")
-    images, left_out = images_table(entries, dataset)
-    known = dict(zip(images["image_id"], images["path"], strict=True))
-    problems += left_out
-    problems += [
-        problem("annotation_missing", "no mask of the same name", image_id, path)
-        for image_id, path in known.items()
-        if image_id not in masks
-    ]
-    problems += [
-        problem("image_missing", f"no image for the mask {path}", image_id)
-        for image_id, path in masks.items()
-        if image_id not in known
-    ]
-    rows: list[dict[str, object]] = [
+    images = findings.images(entries)
+    known: dict[str, str] = dict(images.select("image_id", "path").iter_rows())
+    if known.keys().isdisjoint(masks):
+        first, mask = next(iter(known)), min(map(str, masks.values()), default=f"nothing in {pairs[0].masks}")
+        raise DataError(
+            f"{root}: none of {len(known)} images has a mask. Found {len(masks)} masks (first: {mask}); expected "
+            f"one of the same name and below the same folders as its image ({known[first]}), but for the ending."
+        )
+    for image_id in sorted(known.keys() - masks.keys()):
+        findings.note("annotation_missing", "no mask of the same name", image_id, known[image_id])
+    for image_id in sorted(masks.keys() - known.keys()):
+        findings.note("image_missing", f"no image for the mask {masks[image_id]}", image_id)
+    rows: list[Row] = [
         {"image_id": image_id, "path": str(path.absolute()), "encoding": "class_index"}
         for image_id, path in masks.items()
         if image_id in known
     ]
-    return Dataset(images, masks=from_rows(rows, MASKS), problems=from_rows(problems, PROBLEMS)).checked(str(root))
+    return findings.data(images, masks=rows)
 
 
-def _masks(pairs: list[_Pair], dataset: str) -> tuple[dict[str, Path], list[dict[str, object]]]:
-    """The mask of each image_id, and a problem for each further one."""
+def _masks(pairs: list[_Pair], findings: Findings) -> dict[str, Path]:
+    """The mask of each image_id; each further one is listed."""
     masks: dict[str, Path] = {}
-    problems: list[dict[str, object]] = []
     for pair in pairs:
         for path in image_files(pair.masks):
-            image_id = qualified_id(dataset, pair.prefix + source_id_of(path, pair.masks))
+            image_id = findings.id_of(pair.prefix + source_id_of(path, pair.masks))
             if image_id in masks:
-                detail = f"{masks[image_id]} is a mask of the same image and was kept"
-                problems.append(problem("duplicate_id", detail, image_id, path))
+                findings.note(
+                    "duplicate_id", f"{masks[image_id]} is a mask of the same image and was kept", image_id, path
+                )
             else:
                 masks[image_id] = path
-    return masks, problems
+    return masks
 
 
 def _pairs(root: Path, split: str | None) -> list[_Pair]:

@@ -5,25 +5,24 @@ Source: https://storage.googleapis.com/openimages/web/download_v7.html; arXiv 18
 
 from __future__ import annotations
 
+import filecmp
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 
-from thresher.data.boxes import clean_boxes
 from thresher.data.dataset import (
     IMAGE_SUFFIXES,
     Dataset,
     contents,
     existing_folder,
     image_paths,
-    images_table,
 )
+from thresher.data.findings import Findings
 from thresher.data.readers.open_images_classes import vocabulary
 from thresher.data.readers.open_images_csv import box_rows
 from thresher.errors import DataError
-from thresher.tables import PROBLEMS, from_rows
 
 SPLITS = ("train", "validation", "val", "test")
 BOX_FILE = "annotations-bbox.csv"
@@ -45,15 +44,19 @@ def read(root: Path, split: str | None, dataset: str) -> Dataset:
     files = {path: name for path, name in all_files.items() if split in (None, name)}
     if not files:
         raise DataError(f"{root}: no box file of split '{split}'. Found {', '.join(path.name for path in all_files)}.")
-    parts = [box_rows(path) for path in files]  # before the images, so that errors in it are found at once
-    images, problems = images_table(_located(root, dataset, split), dataset)
+    findings = Findings(root, dataset)
+    parts = [box_rows(path, findings) for path in files]  # before the images, so that errors in it are found at once
+    images = findings.images(_located(root, dataset, split))
     if images.is_empty():
         raise DataError(
             f"{root}: no image folder found. Found {contents(root)}; expected images in images/, images/SPLIT/ or "
             "SPLIT/ beside the box files."
         )
-    named = pl.concat([_named(rows).with_columns(file=pl.lit(index)) for index, (rows, _) in enumerate(parts)])
+    named = pl.concat([_named(rows).with_columns(file=pl.lit(index)) for index, rows in enumerate(parts)])
     found = _image_of_each(named, images, dataset)
+    single = _without_copies(images, found, findings)
+    if single.height < images.height:
+        images, found = single, _image_of_each(named, single, dataset)
     if found.height and found["image_id"].null_count() == found.height:
         first, example = found["named"].sort()[0], images["path"].sort()[0]
         raise DataError(
@@ -63,10 +66,10 @@ def read(root: Path, split: str | None, dataset: str) -> Dataset:
     owner = found.filter(pl.col("image_id").is_not_null()).group_by("image_id").agg(owner=pl.col("file").min())
     images = _with_split(images, owner, list(files.values()), split, alone=len(all_files) == 1)
     kept = found.join(owner, on="image_id", how="left", maintain_order="left")
-    boxes, bad_boxes = _boxes([rows for rows, _ in parts], kept, images)
-    every = [row for _, found_problems in parts for row in found_problems] + problems
-    tables = [from_rows(every, PROBLEMS), _unplaced(kept, dataset, [path.name for path in files]), bad_boxes]
-    return Dataset(images, boxes, problems=pl.concat(tables), vocabulary=vocabulary(folders)).checked(str(root))
+    for row in _unplaced(kept, dataset, [path.name for path in files]).iter_rows(named=True):
+        findings.note(row["problem"], row["detail"], row["image_id"])
+    words = vocabulary(folders, findings)
+    return findings.data(images, _boxes(parts, kept), vocabulary=words, unit="corners as shares of the image, 0..1")
 
 
 def _box_files(root: Path, folders: list[Path]) -> dict[Path, str | None]:
@@ -120,6 +123,23 @@ def _image_of_path(others: pl.DataFrame, named: pl.DataFrame, files: pl.DataFram
     return others.select("named", "boxes", "file", image_id=pl.coalesce("by_bare", "by_stem"))
 
 
+def _without_copies(images: pl.DataFrame, found: pl.DataFrame, findings: Findings) -> pl.DataFrame:
+    """The images without further copies of one that the box files name: some tools put it in each class's folder."""
+    lost = found.filter(pl.col("image_id").is_null()).select(stem=pl.col("named").str.split("/").list.last())
+    if lost.is_empty():
+        return images
+    stems = images.select("image_id", "path", stem=pl.col("image_id").str.split("/").list.last())
+    several = stems.filter(pl.col("stem").is_duplicated()).join(lost.unique(), on="stem", how="semi").sort("path")
+    copies = []
+    for _, group in several.group_by("stem", maintain_order=True):
+        first, *others = group["path"]
+        if all(filecmp.cmp(first, other, shallow=False) for other in others):
+            copies += others
+            for image_id, path in group.select("image_id", "path").rows()[1:]:
+                findings.note("duplicate_id", f"a copy of {first}, which was kept", image_id, path)
+    return images.filter(~pl.col("path").is_in(copies))
+
+
 def _with_split(
     images: pl.DataFrame, owner: pl.DataFrame, splits: list[str | None], split: str | None, alone: bool
 ) -> pl.DataFrame:
@@ -138,7 +158,7 @@ def _named(rows: pl.LazyFrame) -> pl.DataFrame:
     return rows.group_by("named").agg(boxes=pl.len()).collect(engine="streaming")
 
 
-def _boxes(parts: list[pl.LazyFrame], kept: pl.DataFrame, images: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _boxes(parts: list[pl.LazyFrame], kept: pl.DataFrame) -> pl.LazyFrame:
     wanted = kept.filter(pl.col("file") == pl.col("owner"))
     raw = [
         rows.join(
@@ -149,7 +169,7 @@ def _boxes(parts: list[pl.LazyFrame], kept: pl.DataFrame, images: pl.DataFrame) 
         ).drop("named")
         for index, rows in enumerate(parts)
     ]
-    return clean_boxes(pl.concat(raw, how="diagonal"), images)
+    return pl.concat(raw, how="diagonal")
 
 
 def _unplaced(kept: pl.DataFrame, dataset: str, names: list[str]) -> pl.DataFrame:
@@ -161,11 +181,9 @@ def _unplaced(kept: pl.DataFrame, dataset: str, names: list[str]) -> pl.DataFram
     left_out = pl.format("{} boxes of {} were left out with it", "boxes", file_name)
     return lost.select(
         pl.coalesce("image_id", prefix + pl.col("named")).alias("image_id"),
-        pl.lit(None, pl.String).alias("path"),
-        pl.lit("index").alias("stage"),
         pl.when(missing).then(pl.lit("image_missing")).otherwise(pl.lit("duplicate_id")).alias("problem"),
         pl.when(missing)
-        .then(pl.format("no image file of this name; {}", left_out))
+        .then(pl.format("no image file, or more than one, has this name; {}", left_out))
         .otherwise(pl.format("an earlier box file names it too; {}", left_out))
         .alias("detail"),
     )

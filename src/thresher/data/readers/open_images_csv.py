@@ -7,12 +7,15 @@ Confidence, XMin, XMax, YMin, YMax (shares of the image), then flags that are 1 
 from __future__ import annotations
 
 import codecs
+import itertools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from thresher.data.dataset import problem
+from thresher.data.faults import refusing, shown
+from thresher.data.findings import MOST_ROWS, Findings, Place
 from thresher.errors import DataError
 
 CORNERS = {"XMin": "x0", "XMax": "x1", "YMin": "y0", "YMax": "y1"}
@@ -28,11 +31,12 @@ FLAGS = {
 INVERTED_SHARE = 0.25
 #: Shares may be slightly outside 0..1; pixels are rarely inside.
 LARGEST_SHARE = 1.5
+_TRUE, _FALSE = ("True", "true", "TRUE"), ("False", "false", "FALSE")
 _NEEDED = ["named", "label", *CORNERS.values()]
 
 
-def box_rows(path: Path) -> tuple[pl.LazyFrame, list[dict[str, object]]]:
-    """The boxes (named = ImageID as spelt, label, x0 … y1, flags), and problems for blank and unreadable rows.
+def box_rows(path: Path, findings: Findings) -> pl.LazyFrame:
+    """The boxes (named = ImageID as spelt, label, x0 … y1, flags); blank and unreadable rows are listed.
 
     The file is read through once to know that it can be, and again whenever the boxes are asked for: they never lie in
     memory as text.
@@ -42,25 +46,34 @@ def box_rows(path: Path) -> tuple[pl.LazyFrame, list[dict[str, object]]]:
     """
     rows = scan_rows(path)
     blank, readable = pl.all_horizontal(pl.col(_NEEDED).is_null()), pl.all_horizontal(pl.col(_NEEDED).is_not_null())
-    counts = rows.select(pl.len().alias("rows"), blank=blank.sum(), **_corner_facts(readable))
-    left_out = rows.filter(~readable & ~blank).select("row")
-    try:
-        facts, bad = pl.collect_all([counts, left_out], engine="streaming")
-    except pl.exceptions.PolarsError as error:
-        raise DataError(f"{path}: not readable as CSV ({error}). Expected {','.join(REQUIRED)} and flags.") from error
+    bad = ~readable & ~blank
+    counts = rows.select(pl.len().alias("rows"), blank=blank.sum(), bad=bad.sum(), **_corner_facts(readable))
+    listed = rows.filter(bad).select("row").head(MOST_ROWS)
+    with refusing(f"{path}: not readable as CSV", f"Expected {','.join(REQUIRED)} and flags."):
+        facts, left_out = pl.collect_all([counts, listed], engine="streaming")
     found = facts.row(0, named=True)
+    _note_unreadable(path, left_out["row"].sort().to_list(), found, findings)
     _check_corners(found, path)
-    problems = [
-        problem(
-            "annotation_malformed",
-            f"{path.name} row {row + 2}: ImageID, LabelName or a corner is missing or not a number",
-            path=path,
-        )
-        for row in bad["row"].sort()
-    ]
     if found["blank"]:
-        problems.append(problem("blank_rows", f"{path.name}: {found['blank']} blank rows were left out", path=path))
-    return rows.filter(readable).drop("row"), problems
+        findings.note("blank_rows", f"{path.name}: {found['blank']} blank rows were left out", path=path)
+    return rows.filter(readable).drop("row")
+
+
+def _note_unreadable(path: Path, rows: list[int], found: Mapping[str, int], findings: Findings) -> None:
+    """List the rows without an id, a label or a corner; the last of them stands for all that are not listed."""
+    findings.seen("rows of boxes", found["rows"] - found["blank"])
+    for number, row in enumerate(rows):
+        times = found["bad"] - number if number == len(rows) - 1 else 1
+        shown_row = f" ({_line(path, row)})" if number == 0 else ""
+        why = f"ImageID, LabelName or a corner is missing or not a number{shown_row}"
+        findings.fail("rows of boxes", Place(f"{path.name} row {row + 2}", path=path), why, times=times)
+    findings.judge()
+
+
+def _line(path: Path, row: int) -> str:
+    """The text of a row, where no text before it holds line ends of its own."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return shown(next(itertools.islice(file, row + 1, None), "").rstrip("\n"))
 
 
 def first_bytes(path: Path, size: int = 1 << 16) -> bytes:
@@ -103,10 +116,9 @@ def scan_rows(path: Path) -> pl.LazyFrame:
         truncate_ragged_lines=True,
         row_index_name="row",
     )
-    try:
+    with refusing(f"{path}: not readable as CSV", f"Expected {','.join(REQUIRED)} and flags."):
         spelt = {name.strip(): name for name in scan.collect_schema().names()}
-    except pl.exceptions.PolarsError as error:
-        raise DataError(f"{path}: not readable as CSV ({error}). Expected {','.join(REQUIRED)} and flags.") from error
+    in_words = any(word.encode() in head for word in (*_TRUE, *_FALSE))
     missing = [name for name in REQUIRED if name not in spelt]
     if missing:
         raise DataError(
@@ -120,7 +132,7 @@ def scan_rows(path: Path) -> pl.LazyFrame:
     return rows.with_columns(
         _text(pl.col("named")),
         *(_text(pl.col(to)).cast(pl.Float64, strict=False) for to in CORNERS.values()),
-        *(_truth(to).alias(to) for to in FLAGS.values() if to in others.values()),
+        *(_truth(to, in_words).alias(to) for to in FLAGS.values() if to in others.values()),
     )
 
 
@@ -129,9 +141,12 @@ def _text(column: pl.Expr) -> pl.Expr:
     return pl.when(text != "").then(text)
 
 
-def _truth(name: str) -> pl.Expr:
+def _truth(name: str, in_words: bool) -> pl.Expr:
     number = pl.col(name).cast(pl.Float32, strict=False)
-    return pl.when(number == 1).then(pl.lit(True)).when(number == 0).then(pl.lit(False))
+    true, false = number == 1, number == 0
+    if in_words:  # as pandas and Spark write them
+        true, false = true | pl.col(name).is_in(_TRUE), false | pl.col(name).is_in(_FALSE)
+    return pl.when(true).then(pl.lit(True)).when(false).then(pl.lit(False))
 
 
 def _corner_facts(readable: pl.Expr) -> dict[str, pl.Expr]:

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from thresher.data.boxes import clean_boxes
-from thresher.data.dataset import (
-    Dataset,
-    contents,
-    images_table,
-    problem,
-    qualified_id,
-    size_px,
-)
+from thresher.data.dataset import Dataset, Entry, contents, label_text, visible
+from thresher.data.findings import Findings, Place, Row
 from thresher.errors import DataError
-from thresher.tables import BOXES, PROBLEMS, from_rows
 
-Row = dict[str, object]
-CATEGORY_KEYS = ("category", "label", "category_id")
+#: Names before numbers, where a sample has both.
+CATEGORY_KEYS = ("category", "category_name", "label", "category_id")
 CROWD_KEYS = ("iscrowd", "is_crowd")
+_OBJECT_FORM = "bbox [x, y, width, height] in pixels and category"
+_OBJECTS_FORM = "a list of objects or an object of lists; the image stays, without boxes"
 
 
 @dataclass(frozen=True)
@@ -34,8 +28,13 @@ class Sample:
     source_id: str
     address: str
     split: str | None
-    size: tuple[int | None, int | None] = (None, None)
-    objects: list[Row] = field(default_factory=list)
+    size: tuple[int, int] | None = None
+    objects: object = None
+    """As they are stored: a list of objects, or an object of lists."""
+    place: str = ""
+    """What a person would call the sample: "row 3", "a/b.json"."""
+    names: Mapping[object, str] = field(default_factory=dict)
+    """What categories given by number are called."""
 
 
 def archives(root: Path, split: str | None, suffix: str) -> list[Path]:
@@ -50,7 +49,7 @@ def archives(root: Path, split: str | None, suffix: str) -> list[Path]:
     elif split is not None and (root / split).is_dir():
         return archives(root / split, None, suffix)
     else:
-        found = sorted(path for path in _files(root) if path.suffix == suffix and not path.name.startswith("."))
+        found = sorted(path for path in visible(_files(root), root) if path.suffix == suffix)
     if not found:
         there = contents(root) if root.is_dir() else ("a file" if root.exists() else "nothing")
         raise DataError(f"{root}: no {suffix} file. Found {there}; expected SHARD{suffix}, uncompressed.")
@@ -73,44 +72,15 @@ def shard_id(archive: Path, root: Path) -> str:
     return below.removesuffix(archive.suffix)
 
 
-def stated_size(sample: Mapping[str, Any]) -> tuple[int | None, int | None]:
-    """The `width` and `height` that a sample states, or null for both."""
-    width, height = sample.get("width"), sample.get("height")
-    if _is_number(width) and _is_number(height) and width >= 1 and height >= 1:  # type: ignore[operator]
-        return int(width), int(height)  # type: ignore[arg-type]
-    return None, None
+def listed_objects(found: object) -> list[Any]:
+    """The objects of a sample one by one; null and absent mean none.
 
+    Raises:
+        ValueError: neither a list nor an object of lists of one length.
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def parsed_objects(found: object, names: Mapping[object, str]) -> tuple[list[Row], list[str]]:
-    """The objects of a sample as rows of label, x, y, across, down (pixels) and is_group; what could not be read.
-
-    Args:
-        found: A list of objects, or an object of lists, with `bbox` = [x, y, width, height] in pixels as in COCO, and
-            `category` (or `label`, `category_id`), and `iscrowd` if there is any; null and absent mean none.
-        names: What categories given by number are called; others keep their number as label.
-
-    Source: https://huggingface.co/docs/datasets/object_detection
+    >>> listed_objects({"bbox": [[1, 2, 3, 4]], "category": [0]})
+    [{'bbox': [1, 2, 3, 4], 'category': 0}]
     """
-    rows: list[Row] = []
-    bad: list[str] = []
-    try:
-        each_object = _listed(found)
-    except ValueError as error:
-        return [], [str(error)]
-    for number, each in enumerate(each_object):
-        try:
-            rows.append(_object(each, names))
-        except (AttributeError, KeyError, TypeError, ValueError):
-            shown = json.dumps(each, default=str)[:200]
-            bad.append(f"object {number} is {shown}; expected bbox [x, y, width, height] in pixels and category")
-    return rows, bad
-
-
-def _listed(found: object) -> list[Any]:
     if found is None:
         return []
     if isinstance(found, list):
@@ -120,59 +90,68 @@ def _listed(found: object) -> list[Any]:
         lengths = {key: len(value) for key, value in columns.items()}
         if len(set(lengths.values())) <= 1:
             return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-        raise ValueError(f"objects has lists of different lengths ({lengths})")
-    raise ValueError(f"objects is {str(found)[:100]}; expected a list of objects or an object of lists")
+        raise ValueError("objects has lists of different lengths")
+    raise ValueError("objects is neither")
 
 
-def _object(each: Any, names: Mapping[object, str]) -> Row:
-    x, y, across, down = (float(value) for value in each["bbox"])
+def object_of(each: Any, names: Mapping[object, str]) -> Row:
+    """An object as a row of label, x, y, across, down (pixels) and is_group.
+
+    Args:
+        each: `bbox` = [x, y, width, height] in pixels as in COCO, `category` (or `category_name`, `label`,
+            `category_id`), and `iscrowd` if there is any.
+        names: What categories given by number are called; others keep their number as label.
+
+    Source: https://huggingface.co/docs/datasets/object_detection
+    """
+    x, y, across, down = map(float, each["bbox"])
     category, crowd = (
         next((each[key] for key in keys if each.get(key) is not None), None) for keys in (CATEGORY_KEYS, CROWD_KEYS)
     )
-    if category is None:
-        raise KeyError("category")
-    label = str(names.get(category, category))
-    return {
-        "label": label,
-        "x": x,
-        "y": y,
-        "across": across,
-        "down": down,
-        "is_group": None if crowd is None else bool(crowd),
-    }
+    label = label_text(names.get(category, category))
+    is_group = None if crowd is None else bool(crowd)
+    return {"label": label, "x": x, "y": y, "across": across, "down": down, "is_group": is_group}
 
 
-def as_dataset(samples: Iterable[Sample], problems: list[Row], dataset: str, root: Path) -> Dataset:
+def as_dataset(samples: Iterable[Sample], findings: Findings) -> Dataset:
     """The tables of the samples; a size that boxes need and a sample does not state comes from the image's header.
 
     Raises:
-        DataError: there is not one image.
+        DataError: there is not one image, or most of what there is cannot be read.
     """
-    problems = list(problems)
-    entries: list[tuple[str, str, str | None, int | None, int | None]] = []
+    entries: list[Entry] = []
     objects_of: dict[str, list[Row]] = {}
-    for sample in samples:
-        width, height = sample.size
-        try:
-            if sample.objects and width is None:
-                width, height = size_px(Path(sample.address))
-        except DataError as error:
-            detail = f"{error}; {len(sample.objects)} boxes were left out with it"
-            image_id = qualified_id(dataset, sample.source_id)
-            problems.append(problem("image_unreadable", detail, image_id, sample.address))
-            continue
-        entries.append((sample.source_id, sample.address, sample.split, width, height))
-        objects_of[os.path.abspath(sample.address)] = sample.objects
-    images, left_out = images_table(entries, dataset)
+    for sample, objects in _with_objects(samples, findings):
+        size = sample.size
+        if objects and size is None:
+            size = findings.size_of(sample.address, findings.id_of(sample.source_id), len(objects))
+            if size is None:
+                continue
+        entries.append((sample.source_id, sample.address, sample.split, *(size or (None, None))))
+        objects_of[os.path.abspath(sample.address)] = objects
+    images = findings.images(entries)
     if images.is_empty():
-        first = f" The first of {len(problems)} problems: {problems[0]['detail']}" if problems else ""
-        raise DataError(f"{root}: not one image in the archives.{first}")
+        first = f" The first of {len(findings.rows)} problems: {findings.rows[0]['detail']}" if findings.rows else ""
+        raise DataError(f"{findings.root}: not one image in the archives.{first}")
     rows: list[Row] = []
     for image_id, path, width, height in images.select("image_id", "path", "width_px", "height_px").iter_rows():
         rows += [_box(image_id, each, width, height) for each in objects_of[path]]
-    boxes, bad_boxes = clean_boxes(from_rows(rows, BOXES), images)
-    listed = from_rows(problems + left_out, PROBLEMS).vstack(bad_boxes)
-    return Dataset(images, boxes, problems=listed).checked(str(root))
+    return findings.data(images, rows, unit="bbox [x, y, width, height] in pixels of the image")
+
+
+def _with_objects(samples: Iterable[Sample], findings: Findings) -> Iterator[tuple[Sample, list[Row]]]:
+    for sample in samples:
+        where = partial(_object_at, sample, findings.id_of(sample.source_id))
+        found = [sample.objects] if sample.objects is not None else []
+        each_list = findings.read("samples", found, listed_objects, lambda _: where(None), _OBJECTS_FORM)  # noqa: B023
+        rows: list[Row] = []
+        for objects in each_list:
+            rows += findings.read("objects", objects, partial(object_of, names=sample.names), where, _OBJECT_FORM)
+        yield sample, rows
+
+
+def _object_at(sample: Sample, image_id: str, number: int | None) -> Place:
+    return Place(sample.place if number is None else f"{sample.place}: object {number}", image_id, sample.address)
 
 
 def _box(image_id: str, each: Row, width: int, height: int) -> Row:
@@ -180,8 +159,3 @@ def _box(image_id: str, each: Row, width: int, height: int) -> Row:
     x, y, across, down = (float(str(each[name])) for name in ("x", "y", "across", "down"))
     corners = {"x0": x / width, "y0": y / height, "x1": (x + across) / width, "y1": (y + down) / height}
     return {"image_id": image_id, "label": each["label"], **corners, "is_group": each["is_group"]}
-
-
-def broken(archive: Path, detail: str) -> Row:
-    """A problem row about a whole archive."""
-    return problem("archive_broken", detail, path=archive)

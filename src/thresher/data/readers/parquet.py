@@ -13,115 +13,120 @@ from typing import Any
 
 import polars as pl
 
-from thresher.data.dataset import (
-    IMAGE_SUFFIXES,
-    Dataset,
-    existing_place,
-    problem,
-    qualified_id,
-)
-from thresher.data.readers.packed import (
-    Row,
-    Sample,
-    archives,
-    as_dataset,
-    broken,
-    parsed_objects,
-    shard_id,
-    stated_size,
-)
+from thresher.data.dataset import IMAGE_SUFFIXES, Dataset, existing_place, stated_px
+from thresher.data.findings import Findings, Place, absolute
+from thresher.data.readers.packed import CATEGORY_KEYS, Sample, archives, as_dataset, shard_id
 from thresher.data.sources import image_column
-from thresher.errors import DataError
 
 #: Columns that may name an image, the likeliest first.
 ID_COLUMNS = ("image_id", "__key__", "file_name", "path", "id")
 #: Read along where they are there; the pixels' column never is.
-OTHER_COLUMNS = ("width", "height", "objects")
+SIZE_COLUMNS = ("width", "height")
+#: The column of boxes that is documented.
+OBJECTS = "objects"
 
 
 def read(root: Path, split: str | None, dataset: str) -> Dataset:
     """The images in the Parquet files at `root`, a folder or one file, with boxes where there is a column `objects`.
 
     The id of an image is its file's path below `root` and what `image_id`, `__key__`, `file_name`, `path` or `id`
-    says, or else its row: `train-00000-of-00002/000017`. `objects` holds `bbox` = [x, y, width, height] in pixels and
-    `category`, whose numbers get the names that `datasets` left in the file's metadata. Of the images' own column
-    only what boxes without a stated size need is read here.
+    says, or else its row: `train-00000-of-00002/000017`. `objects`, or else the one column with a field `bbox`, holds
+    `bbox` = [x, y, width, height] in pixels and `category`, whose numbers get the names that `datasets` left in the
+    file's metadata. Of the images' own column only what boxes without a stated size need is read here.
 
     Raises:
-        DataError: no Parquet file, none of the split, or not one image in them.
+        DataError: no Parquet file, none of the split, not one image in them, or most of them cannot be read.
     """
-    root = Path(os.path.abspath(existing_place(root, "with .parquet files")))
-    problems: list[Row] = []
-    samples: list[Sample] = []
-    for file in archives(root, split, ".parquet"):
-        try:
-            table, names = _columns(file)
-        except DataError as error:
-            problems.append(broken(file, str(error)))
-            continue
-        for sample, bad in _samples(file, shard_id(file, root), split, table, names):
-            samples.append(sample)
-            image_id = qualified_id(dataset, sample.source_id)
-            problems += [problem("annotation_malformed", detail, image_id, sample.address) for detail in bad]
-    return as_dataset(samples, problems, dataset, root)
+    root = absolute(existing_place(root, "with .parquet files"))
+    findings = Findings(root, dataset)
+    found = archives(root, split, ".parquet")
+    tables = findings.read(
+        "archives",
+        found,
+        _columns,
+        lambda number: Place(str(found[number]), path=found[number]),
+        "a Parquet file with image bytes",
+        "archive_broken",
+    )
+    samples = (sample for file, table, names in tables for sample in _samples(file, root, split, table, names))
+    return as_dataset(samples, findings)
 
 
-def _columns(file: Path) -> tuple[pl.DataFrame, dict[object, str]]:
+def _columns(file: Path) -> tuple[Path, pl.DataFrame, dict[object, str]]:
     """All columns but the pixels, and the names of categories."""
-    try:
-        schema = pl.read_parquet_schema(file)
-        image_column(schema, file)
-        id_column = next((name for name in ID_COLUMNS if name in schema and _is_name(schema[name])), None)
-        wanted = [name for name in (id_column, *OTHER_COLUMNS) if name in schema]
-        lazy = pl.scan_parquet(file, glob=False)
-        # A row number is there for files that hold nothing but pixels, too.
-        table = lazy.with_row_index("row").select("row", *wanted).collect()
-        metadata = pl.read_parquet_metadata(file)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise DataError(f"{file}: not a readable Parquet file ({str(error).splitlines()[0]}).") from error
-    return table.rename({id_column: "name"} if id_column else {}), category_names(metadata)
+    schema = pl.read_parquet_schema(file)
+    image_column(schema, file)
+    id_column = next((name for name in ID_COLUMNS if name in schema and _is_name(schema[name])), None)
+    objects = _objects_column(schema)
+    wanted = [name for name in (id_column, *SIZE_COLUMNS, objects) if name in schema]
+    lazy = pl.scan_parquet(file, glob=False)
+    # A row number is there for files that hold nothing but pixels, too.
+    table = lazy.with_row_index("row").select("row", *wanted).collect()
+    metadata = pl.read_parquet_metadata(file)
+    renamed = {old: new for old, new in ((id_column, "name"), (objects, OBJECTS)) if old is not None}
+    return file, table.rename(renamed), category_names(metadata, objects or OBJECTS)
+
+
+def _objects_column(schema: Mapping[str, pl.DataType]) -> str | None:
+    """The column of boxes: `objects`, or else the only one with a field `bbox`."""
+    if OBJECTS in schema:
+        return OBJECTS
+    found = [name for name, dtype in schema.items() if _has_bbox(dtype)]
+    if len(found) > 1:
+        raise ValueError(f"{len(found)} columns hold boxes ({', '.join(found)}); call the one to read '{OBJECTS}'")
+    return found[0] if found else None
+
+
+def _has_bbox(dtype: pl.DataType) -> bool:
+    inner = dtype.inner if isinstance(dtype, pl.List) else dtype
+    return isinstance(inner, pl.Struct) and any(field.name == "bbox" for field in inner.fields)
 
 
 def _is_name(dtype: pl.DataType) -> bool:
     return dtype == pl.String or dtype.is_integer()
 
 
-def category_names(metadata: Mapping[str, str]) -> dict[object, str]:
+def category_names(metadata: Mapping[str, str], objects: str = OBJECTS) -> dict[object, str]:
     """What categories given by number are called, from the features that `datasets` records in a file's metadata.
 
-    >>> category_names({"huggingface": '{"info": {"features": {"objects": {"category": {"names": ["car"]}}}}}'})
+    >>> category_names({"huggingface": '{"info": {"features": {"objects": {"label": {"names": ["car"]}}}}}'})
     {0: 'car'}
     """
     try:
         recorded: Any = json.loads(metadata.get("huggingface", "{}"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}  # numbers then stay numbers, and are listed as labels without counterpart
-    names = _found(_found(recorded, "objects"), "category")
-    names = _found(names, "names")
-    return dict(enumerate(map(str, names))) if isinstance(names, list) else {}
+    features = _found(recorded, objects)
+    for key in CATEGORY_KEYS:
+        names = _found(_found(features, key), "names")
+        if isinstance(names, list):
+            return dict(enumerate(map(str, names)))
+    return {}
 
 
 def _found(tree: Any, key: str) -> Any:
     """The value of the first such key at any depth; versions of `datasets` nest their features differently."""
-    if isinstance(tree, dict):
-        if key in tree:
-            return tree[key]
-        return next((found for value in tree.values() if (found := _found(value, key)) is not None), None)
-    if isinstance(tree, list):
-        return next((found for value in tree if (found := _found(value, key)) is not None), None)
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict):
+            if node.get(key) is not None:
+                return node[key]
+            waiting += reversed(list(node.values()))
+        elif isinstance(node, list):
+            waiting += reversed(node)
     return None
 
 
 def _samples(
-    file: Path, shard: str, split: str | None, table: pl.DataFrame, names: Mapping[object, str]
-) -> Iterator[tuple[Sample, list[str]]]:
+    file: Path, root: Path, split: str | None, table: pl.DataFrame, names: Mapping[object, str]
+) -> Iterator[Sample]:
+    shard = shard_id(file, root)
     for row in table.iter_rows(named=True):
-        number = row["row"]
-        name = row.get("name")
+        number, name = row["row"], row.get("name")
         key = f"{number:06d}" if name is None else _key(str(name))
-        objects, bad = parsed_objects(row.get("objects"), names)
-        sample = Sample(f"{shard}/{key}", f"{file}!/{number}", split, stated_size(row), objects)
-        yield sample, [f"row {number}: {each}" for each in bad]
+        size = stated_px(row.get("width"), row.get("height"))
+        yield Sample(f"{shard}/{key}", f"{file}!/{number}", split, size, row.get(OBJECTS), f"row {number}", names)
 
 
 def _key(name: str) -> str:

@@ -6,39 +6,36 @@ Source: VOC2012 development kit, devkit_doc.pdf: xmin … ymax are pixels counte
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from thresher.data.boxes import clean_boxes
 from thresher.data.dataset import (
     Dataset,
+    Entry,
+    annotation_bytes,
     contents,
     existing_folder,
     image_files,
-    images_table,
-    problem,
-    qualified_id,
-    size_px,
     source_id_of,
+    visible,
 )
+from thresher.data.findings import Findings, Place, Row
 from thresher.data.readers import pascal_text, voc_xml
 from thresher.errors import DataError
-from thresher.tables import BOXES, PROBLEMS, from_rows
 
 ANNOTATION_FOLDERS = ("annotations", "annotation")
 #: Folders of label images, whose names match the annotations just as those of the photos do.
 NOT_PHOTOS = ("mask", "segmentation", "label", "annot", "depth")
 
-Entry = tuple[str, Path, str | None, int | None, int | None]
-
 
 @dataclass(frozen=True)
 class _Annotation:
-    """One file: the size it states, its objects in pixels, and (problem, detail) for what could not be read."""
+    """One file: the size it states, and its objects in pixels."""
 
     path: Path
     size: tuple[int, int] | None = None
-    objects: list[dict[str, object]] = field(default_factory=list)
-    problems: list[tuple[str, str]] = field(default_factory=list)
+    objects: list[Row] = field(default_factory=list)
 
 
 def read(root: Path, split: str | None, dataset: str) -> Dataset:
@@ -48,40 +45,37 @@ def read(root: Path, split: str | None, dataset: str) -> Dataset:
     suffix: `2007_000027`. Of the subfolders, the one whose files match most annotations is the image folder.
 
     Raises:
-        DataError: no annotations, no images that belong to them, or no such list.
+        DataError: no annotations, no images that belong to them, no such list, or most of them cannot be read.
     """
     existing_folder(root, "with Annotations and JPEGImages")
+    findings = Findings(root, dataset)
     home, files = _annotation_files(root)
     photos = _photos(root, home, set(files))
     listed = None if split is None else _listed(root, split)
     if listed is not None:
         photos = [(key, path) for key, path in photos if key in listed]
         files = {key: path for key, path in files.items() if key in listed}
-    annotations = {key: _annotation(path) for key, path in files.items()}
+    annotations = _annotations(files, dict(photos), findings)
 
-    entries, problems = _entries(photos, annotations, split, dataset)
-    images, left_out = images_table(entries, dataset)
-    problems += left_out + _missing(photos, annotations, listed or set(), home, dataset)
-    sizes = {row[0]: row[1:] for row in images.select("image_id", "path", "width_px", "height_px").iter_rows()}
-    rows: list[dict[str, object]] = []
+    images = findings.images(_entries(photos, annotations, split, findings))
+    _note_missing(photos, annotations, listed or set(), home, findings)
+    sizes = {row[0]: row[1:] for row in images.select("image_id", "width_px", "height_px").iter_rows()}
+    rows: list[Row] = []
     for key, annotation in annotations.items():
-        image_id = qualified_id(dataset, key)
+        image_id = findings.id_of(key)
         if image_id in sizes:
-            path, width, height = sizes[image_id]
-            problems += [problem(word, detail, image_id, path) for word, detail in annotation.problems]
-            rows += [_box(image_id, each, width, height) for each in annotation.objects]
-    boxes, bad_boxes = clean_boxes(from_rows(rows, BOXES), images)
-    return Dataset(images, boxes, problems=from_rows(problems, PROBLEMS).vstack(bad_boxes)).checked(str(root))
+            rows += [_box(image_id, each, *sizes[image_id]) for each in annotation.objects]
+    return findings.data(images, rows, unit="xmin, ymin, xmax, ymax in pixels of the image")
 
 
 def _annotation_files(root: Path) -> tuple[Path, dict[str, Path]]:
     """The folder of the annotations, and each file by its path below it without suffix; XML before text."""
     homes = [child for child in sorted(root.iterdir()) if child.is_dir() and child.name.lower() in ANNOTATION_FOLDERS]
     for home in homes:
-        found = sorted(home.rglob("*.txt")) + sorted(home.rglob("*.xml"))
+        found = visible([*sorted(home.rglob("*.txt")), *sorted(home.rglob("*.xml"))], root)
         if found:
             return home, {source_id_of(path, home): path for path in found}
-    beside_images = sorted(root.glob("*.xml"))
+    beside_images = visible(sorted(root.glob("*.xml")), root)
     if beside_images:
         return root, {path.stem: path for path in beside_images}
     raise DataError(
@@ -117,59 +111,71 @@ def _listed(root: Path, split: str) -> set[str]:
     return {line.split()[0] for line in path.read_text("utf-8", "replace").splitlines() if line.strip()}
 
 
-def _annotation(path: Path) -> _Annotation:
-    try:
-        if path.suffix.lower() == ".xml":
-            size, objects, bad = voc_xml.parsed(path.read_bytes())
-        else:
-            size, objects, bad = pascal_text.parsed(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        detail = f"{path}: {error}; the image stays, without boxes"
-        return _Annotation(path, problems=[("annotation_unreadable", detail)])
-    return _Annotation(path, size, objects, [("annotation_malformed", f"{path.name}: {each}") for each in bad])
+def _annotations(files: dict[str, Path], photos: dict[str, Path], findings: Findings) -> dict[str, _Annotation]:
+    """The annotation of each key; one that cannot be read is listed, and empty."""
+    keys = list(files)
+
+    def file_at(number: int) -> Place:
+        key = keys[number]
+        return Place(str(files[key]), findings.id_of(key), photos.get(key))
+
+    found = {key: _Annotation(path) for key, path in files.items()}
+    form = "XML, or PASCAL version 1.00; the image stays, without boxes"
+    for key, path, size, items in findings.read(
+        "annotation files", files.items(), _parsed, file_at, form, "annotation_unreadable"
+    ):
+        where = partial(_object_at, path.name, findings.id_of(key), photos.get(key))
+        parse = pascal_text.object_of if path.suffix.lower() != ".xml" else voc_xml.object_of
+        objects = findings.read("objects", items, parse, where, "a name and a box of four corners in pixels")
+        found[key] = _Annotation(path, size, list(objects))
+    return found
+
+
+def _parsed(named: tuple[str, Path]) -> tuple[str, Path, tuple[int, int] | None, list[Any]]:
+    key, path = named
+    content = annotation_bytes(path)
+    if path.suffix.lower() == ".xml":
+        return key, path, *voc_xml.parsed(content)
+    return key, path, *pascal_text.parsed(content.decode("utf-8"))
+
+
+def _object_at(file: str, image_id: str, image: Path | None, number: int) -> Place:
+    return Place(f"{file} object {number + 1}", image_id, image)
 
 
 def _entries(
-    photos: list[tuple[str, Path]], annotations: dict[str, _Annotation], split: str | None, dataset: str
-) -> tuple[list[Entry], list[dict[str, object]]]:
-    """The images with the sizes that their boxes need, and a problem for each whose size cannot be known."""
+    photos: list[tuple[str, Path]], annotations: dict[str, _Annotation], split: str | None, findings: Findings
+) -> list[Entry]:
+    """The images with the sizes that their boxes need; one whose size cannot be known is listed."""
     entries: list[Entry] = []
-    problems: list[dict[str, object]] = []
     for key, path in photos:
         annotation = annotations.get(key)
         size = annotation.size if annotation else None
         if annotation and annotation.objects and size is None:
-            try:
-                size = size_px(path)
-            except DataError as error:
-                detail = f"{error}; {len(annotation.objects)} boxes were left out with it"
-                problems.append(problem("image_unreadable", detail, qualified_id(dataset, key), path))
+            size = findings.size_of(path, findings.id_of(key), len(annotation.objects))
+            if size is None:
                 continue
-        width, height = size or (None, None)
-        entries.append((key, path, split, width, height))
-    return entries, problems
+        entries.append((key, path, split, *(size or (None, None))))
+    return entries
 
 
-def _missing(
+def _note_missing(
     photos: list[tuple[str, Path]],
     annotations: dict[str, _Annotation],
     listed: set[str],
     home: Path,
-    dataset: str,
-) -> list[dict[str, object]]:
-    """A problem for each image without annotation, and for each annotation or line of a list without image."""
+    findings: Findings,
+) -> None:
+    """List each image without annotation, and each annotation or line of a list without image."""
     on_disk = dict(photos)
-    problems = [
-        problem("annotation_missing", f"no annotation of that name in {home}", qualified_id(dataset, key), path)
-        for key, path in on_disk.items()
-        if key not in annotations
-    ]
+    for key, path in on_disk.items():
+        if key not in annotations:
+            findings.note("annotation_missing", f"no annotation of that name in {home}", findings.id_of(key), path)
     for key in sorted((set(annotations) | listed) - set(on_disk)):
         annotation = annotations.get(key)
         detail = f"no image for {annotation.path}" if annotation else "listed, but there is no image of that name"
         detail += f"; {len(annotation.objects) if annotation else 0} boxes were left out with it"
-        problems.append(problem("image_missing", detail, qualified_id(dataset, key)))
-    return problems
+        findings.note("image_missing", detail, findings.id_of(key))
 
 
 def _box(image_id: str, parsed: dict[str, object], width: int, height: int) -> dict[str, object]:

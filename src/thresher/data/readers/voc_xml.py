@@ -5,16 +5,17 @@ Source: VOC2012 development kit, devkit_doc.pdf, "Annotation" and VOCreadxml.m.
 
 from __future__ import annotations
 
+import re
 from xml.etree import ElementTree
 
+from thresher.data.dataset import label_text, stated_px
+
+_DECIMAL = re.compile(r"\d{1,9}(\.\d*)?")
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
-def parsed(content: bytes) -> tuple[tuple[int, int] | None, list[dict[str, object]], list[str]]:
-    """The image's size in pixels, its objects, and a sentence for each object that could not be read.
-
-    Objects have label, xmin … ymax as they stand in the file, is_truncated and is_occluded. The size is None where it
-    is missing or not positive.
+def parsed(content: bytes) -> tuple[tuple[int, int] | None, list[ElementTree.Element]]:
+    """The image's size in pixels, None where it is missing or impossible, and the elements of its objects.
 
     Raises:
         ValueError: not XML.
@@ -23,36 +24,31 @@ def parsed(content: bytes) -> tuple[tuple[int, int] | None, list[dict[str, objec
         annotation = ElementTree.fromstring(content)
     except (ElementTree.ParseError, LookupError) as error:  # LookupError: an encoding that Python does not know
         raise ValueError(f"not readable as XML ({error})") from error
-    objects: list[dict[str, object]] = []
-    bad: list[str] = []
-    for number, element in enumerate(annotation.iter("object"), start=1):
-        try:
-            objects.append(_object(element))
-        except ValueError as error:
-            bad.append(f"object {number}: {error}")
-    return _size(annotation), objects, bad
+    width, height = (_number(annotation.findtext(f"size/{name}")) for name in ("width", "height"))
+    return stated_px(width, height), list(annotation.iter("object"))
 
 
-def _size(annotation: ElementTree.Element) -> tuple[int, int] | None:
-    try:
-        width, height = (int(float(annotation.findtext(f"size/{name}") or "0")) for name in ("width", "height"))
-    except (ValueError, OverflowError):
-        return None
-    return (width, height) if width > 0 and height > 0 else None
+def _number(text: str | None) -> float | None:
+    """A size as tools write it: "640", "640.0"."""
+    return float(text) if text and _DECIMAL.fullmatch(text.strip()) else None
 
 
-def _object(element: ElementTree.Element) -> dict[str, object]:
+def object_of(element: ElementTree.Element) -> dict[str, object]:
+    """An object's label, xmin … ymax as they stand in the file, is_truncated and is_occluded.
+
+    Raises:
+        ValueError: no label, or a corner that is no number.
+    """
     label = (element.findtext("name") or "").strip()
     if not label:
         raise ValueError("no <name>")
     texts = {name: element.findtext(f"bndbox/{name}") for name in CORNERS}
-    try:
-        corners = {name: float(text or "") for name, text in texts.items()}
-    except ValueError:
+    if not all(texts.values()):
         found = ", ".join(f"{name}={text}" for name, text in texts.items())
-        raise ValueError(f"{label} has no readable <bndbox> (found {found})") from None
+        raise ValueError(f"{label} has no readable <bndbox> (found {found})")
+    corners = {name: float(text or "") for name, text in texts.items()}
     flags = {f"is_{name}": _flag(element.findtext(name)) for name in ("truncated", "occluded")}
-    return {"label": label, **corners, **flags}
+    return {"label": label_text(label), **corners, **flags}
 
 
 def _flag(text: str | None) -> bool | None:

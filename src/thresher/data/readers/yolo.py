@@ -6,23 +6,25 @@ Source: https://docs.ultralytics.com/datasets/detect/ and /segment/ (polygons: c
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 
-from thresher.data.boxes import clean_boxes
 from thresher.data.dataset import (
     Dataset,
+    Entry,
+    annotation_bytes,
     contents,
     existing_folder,
     image_files,
-    images_table,
-    problem,
     qualified_id,
+    visible,
 )
+from thresher.data.findings import Findings, Place, Row
 from thresher.data.readers import yolo_names
+from thresher.data.readers.yolo_names import Names
 from thresher.errors import DataError
-from thresher.tables import BOXES, PROBLEMS, from_rows
 
-Entry = tuple[str, Path, str | None, None, None]
+_LINE_FORM = "class x y w h as shares of the image, with a confidence or keypoints behind; or class and a polygon"
 
 
 def read(root: Path, split: str | None, dataset: str) -> Dataset:
@@ -32,33 +34,51 @@ def read(root: Path, split: str | None, dataset: str) -> Dataset:
     its first folder. Without an `images` folder, label files are beside the images.
 
     Raises:
-        DataError: no images, no label files, no class names, or no such split.
+        DataError: no images, no label files, no class names, no such split, or most lines cannot be read.
     """
     existing_folder(root, "with images and labels")
+    findings = Findings(root, dataset)
     entries = _entries(root, split)
     names = yolo_names.read(root)
-    images, problems = images_table(entries, dataset)
-    known = dict(images.select("image_id", "path").iter_rows())
-    rows: list[dict[str, object]] = []
-    labels_of = {qualified_id(dataset, source_id): _label_file(path, root) for source_id, path, *_ in entries}
+    images = findings.images(entries)
+    known: dict[str, str] = dict(images.select("image_id", "path").iter_rows())
+    labels_of = {qualified_id(dataset, source_id): _label_file(Path(path), root) for source_id, path, *_ in entries}
     label_files = _all_label_files(root, split, set(labels_of.values()))
     if label_files.isdisjoint(labels_of.values()):
         raise DataError(
-            f"{root}: no label file for any of {len(entries)} images. Expected {_label_file(entries[0][1], root)}, and "
-            f"so on. Found {contents(root)}."
+            f"{root}: no label file for any of {len(entries)} images. Expected {_label_file(Path(entries[0][1]), root)}"
+            f", and so on. Found {contents(root)}."
         )
-    for image_id, path in labels_of.items():
-        if path in label_files and image_id in known:
-            found, bad = _boxes(path, image_id, known[image_id], names)
-            rows += found
-            problems += bad
+    there = [pair for pair in labels_of.items() if pair[1] in label_files and pair[0] in known]
+
+    def file_at(number: int) -> Place:
+        image_id, path = there[number]
+        return Place(str(path), image_id, known[image_id])
+
+    each_file = findings.read(
+        "label files", there, _lines, file_at, "text in UTF-8; the image stays, without boxes", "annotation_unreadable"
+    )
+    rows: list[Row] = []
+    for image_id, path, lines in each_file:
+        where = partial(_line_at, path, image_id, known[image_id])
+        for box in findings.read("label lines", lines, partial(_box, names=names), where, _LINE_FORM):
+            if box is not None:
+                box["image_id"] = image_id
+                rows.append(box)
     for path in sorted(label_files - set(labels_of.values())):
         if path.stem not in yolo_names.LISTS:
-            lines = sum(bool(line.strip()) for line in path.read_bytes().splitlines())
-            detail = f"no image for {path}; {lines} boxes were left out with it"
-            problems.append(problem("image_missing", detail, qualified_id(dataset, _label_id(path, root))))
-    boxes, bad_boxes = clean_boxes(from_rows(rows, BOXES), images)
-    return Dataset(images, boxes, problems=from_rows(problems, PROBLEMS).vstack(bad_boxes)).checked(str(root))
+            _note_lost(path, root, findings)
+    return findings.data(images, rows, unit="centre and size as shares of the image, 0..1")
+
+
+def _note_lost(path: Path, root: Path, findings: Findings) -> None:
+    """List a label file without an image; a README, or a list of the images, is none."""
+    place = Place(str(path), findings.id_of(_label_id(path, root)))
+    for text in findings.read("label files", [path], _text, lambda _: place, "text in UTF-8", "annotation_unreadable"):
+        lines = [line for line in text.splitlines() if line.strip()]
+        if not lines or lines[0].split()[0].replace(".", "", 1).isdecimal():
+            detail = f"no image for {path}; {len(lines)} boxes were left out with it"
+            findings.note("image_missing", detail, place.image_id)
 
 
 def _entries(root: Path, split: str | None) -> list[Entry]:
@@ -81,7 +101,7 @@ def _entries(root: Path, split: str | None) -> list[Entry]:
 def _all_label_files(root: Path, split: str | None, expected: set[Path]) -> set[Path]:
     """Every text file in the label folders, including those of no image."""
     trees = {next((up for up in path.parents if up.name == "labels" and root in up.parents), root) for path in expected}
-    found = {path for tree in trees for path in tree.rglob("*.txt")}
+    found = {path for tree in trees for path in visible(tree.rglob("*.txt"), root)}
     return {path for path in found if split in (None, _label_id(path, root).split("/")[0])}
 
 
@@ -104,39 +124,33 @@ def _label_file(path: Path, root: Path) -> Path:
     return root.joinpath(*parts)
 
 
-def _boxes(
-    path: Path, image_id: str, image: str, names: dict[int, str]
-) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
-    try:
-        lines = path.read_text("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        return [], [
-            problem("annotation_unreadable", f"{path}: {error}; the image stays, without boxes", image_id, image)
-        ]
-    rows: list[dict[str, object]] = []
-    problems: list[dict[str, object]] = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            rows.append({"image_id": image_id, **_box(line.split(), names)})
-        except ValueError as error:
-            problems.append(problem("annotation_malformed", f"{path} line {number}: {error}", image_id, image))
-    return rows, problems
+def _text(path: Path) -> str:
+    return annotation_bytes(path).decode("utf-8-sig")
 
 
-def _box(fields: list[str], names: dict[int, str]) -> dict[str, object]:
-    try:
-        index, *values = (float(each) for each in fields)
-    except ValueError:
-        raise ValueError(f"not numbers: {' '.join(fields)[:80]}") from None
-    if not math.isfinite(index) or int(index) not in names or index != int(index):
-        raise ValueError(f"class {fields[0]} has no name; there are {len(names)} ({min(names)}..{max(names)})")
-    label = names[int(index)]
-    if len(values) == 4:
-        x, y, width, height = values
+def _lines(labelled: tuple[str, Path]) -> tuple[str, Path, list[str]]:
+    return *labelled, _text(labelled[1]).splitlines()
+
+
+def _line_at(path: Path, image_id: str, image: str, number: int) -> Place:
+    return Place(f"{path} line {number + 1}", image_id, image)
+
+
+def _box(line: str, names: Names) -> Row | None:
+    """The box of one line; None if it is blank."""
+    fields = line.split()
+    if not fields:
+        return None
+    index, *values = map(float, fields)
+    if not math.isfinite(index) or int(index) not in names.of or index != int(index):
+        known = names.of
+        raise ValueError(f"class {fields[0]} has no name; there are {len(known)} ({min(known)}..{max(known)})")
+    label = names.of[int(index)]
+    # A confidence stands behind a box that a network found; keypoints where data.yaml says how many there are.
+    if len(values) in (4, 5, 4 + names.keypoint_values):
+        x, y, width, height = values[:4]
         return {"label": label, "x0": x - width / 2, "y0": y - height / 2, "x1": x + width / 2, "y1": y + height / 2}
     if len(values) >= 6 and len(values) % 2 == 0:
         across, down = values[0::2], values[1::2]
         return {"label": label, "x0": min(across), "y0": min(down), "x1": max(across), "y1": max(down)}
-    raise ValueError(f"{len(fields)} values; expected class x y w h, or class and at least three corners")
+    raise ValueError(f"{len(fields)} values")
