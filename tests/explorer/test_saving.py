@@ -15,6 +15,7 @@ from thresher import tables
 from thresher.errors import DataError
 from thresher.explorer.explore import ExploreSettings, explorer
 from thresher.run.folder import Run
+from thresher.run.state import UNFINISHED
 from thresher.stages.select import SelectSettings, select
 
 pytest.importorskip("httpx2", reason="starlette's test client is not installed here")
@@ -137,9 +138,12 @@ def test_a_value_of_another_type_is_refused_and_named(client: TestClient, wish: 
     assert "expected" in refused.json()["error"]
 
 
-def test_the_explorer_opens_nothing_outdated(run: Run) -> None:
+def test_the_explorer_opens_nothing_unfinished_but_settings_of_an_outdated_selection(run: Run) -> None:
     select(run, SelectSettings("layout", 5, name="five"))
     scores = pl.read_parquet(run.scores_path)
     tables.write(scores.with_columns(layout=-pl.col("layout")), run.scores_path)
-    with pytest.raises(DataError, match=r"select:five is outdated: scores.parquet has changed. Run `thresher run "):
+    with TestClient(explorer(run, ExploreSettings("five")), base_url="http://127.0.0.1:8765") as client:
+        assert client.get("/api/summary").json()["start"]["budget"] == "5"
+    run.note("score", UNFINISHED)
+    with pytest.raises(DataError, match=r"score is unfinished: .* Run `thresher run "):
         explorer(run, ExploreSettings(selection="five"))

@@ -86,8 +86,8 @@ def explorer(run: Run, settings: ExploreSettings) -> Any:
     from thresher.explorer.answers import Answers
     from thresher.explorer.application import application
 
-    chosen = [f"select:{settings.selection}"] if settings.selection else []
-    refuse_outdated(run, ["index", "embed", "fit", "score", *chosen])
+    # Of a selection only settings and review are read, and the choice is made anew: it may be outdated.
+    refuse_outdated(run, ["index", "embed", "fit", "score"])
     opened = OpenedRun(run)
     start, before = _start(opened, settings.selection)
     rows = run_rows(opened, settings.roots, start.duplicate_cosine)

@@ -19,7 +19,7 @@ from thresher.run.digests import Input, Listing, digest_of, seal_of
 from thresher.run.folder import Run
 from thresher.run.record import Record
 from thresher.run.stages import stage_named
-from thresher.run.state import UNFINISHED, damaged_outputs, refuse_outdated
+from thresher.run.state import UNFINISHED, damaged_outputs, damaged_problems, refuse_outdated
 
 Item = TypeVar("Item")
 #: Wraps a loop of known length to show progress: track(items, total, description).
@@ -78,7 +78,7 @@ def is_current(record: Record, stage: str, shaped_by: str, outputs: Sequence[Pat
     last = record.recorded().get(stage, {})
     places = [_place(path, record.folder) for path in outputs]
     whole = last.get("fingerprint") == shaped_by and {"summary", "failed_items"} <= set(last)
-    return whole and not damaged_outputs(record, last, places)
+    return whole and not damaged_problems(record, stage, last) and not damaged_outputs(record, last, places)
 
 
 def perform(
@@ -126,6 +126,7 @@ def perform(
                 "inputs": digests,
                 "read": _places_read(inputs, run.folder),
                 "outputs": {_place(path, record.folder): seal_of(path) for path in outputs if path.name != _SHARED},
+                "problems": record.problems_digest(stage.partition(":")[0]),
                 "summary": summary,
                 "failed_items": failed,
                 "seconds": round(time.monotonic() - started, 1),

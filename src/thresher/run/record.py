@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,8 +28,19 @@ _ENTRY: dict[str, Any] = {
 
 
 def _is_entry(entry: Any) -> bool:
-    """Whether this can be a stage's entry in a manifest: a flipped byte may leave JSON of another shape."""
-    return isinstance(entry, dict) and all(isinstance(entry[name], _ENTRY[name]) for name in _ENTRY if name in entry)
+    """Whether this is a stage's entry as it was written; takes its digest out.
+
+    A flipped byte may leave JSON of another shape, or another setting. Entries of older releases have no digest.
+    """
+    if not isinstance(entry, dict):
+        return False
+    digest = entry.pop("sha256", None)
+    known = all(isinstance(entry[name], _ENTRY[name]) for name in _ENTRY if name in entry)
+    return known and digest in (None, _entry_digest(entry))
+
+
+def _entry_digest(entry: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(entry, sort_keys=True).encode()).hexdigest()
 
 
 class Record:
@@ -56,15 +68,16 @@ class Record:
         except (ValueError, RecursionError) as error:
             raise DataError(f"{self.manifest}: not JSON ({error}). Delete it; all stages will run again.") from error
         if not isinstance(content, dict) or not all(_is_entry(entry) for entry in content.values()):
-            raise DataError(f"{self.manifest}: not a record of stages. Delete it; all stages will run again.")
+            raise DataError(f"{self.manifest}: damaged, or changed by hand. Delete it; all stages will run again.")
         return content
 
     def note(self, stage: str, entry: dict[str, Any]) -> None:
         """Write a stage's entry to the manifest, replacing its last one."""
         recorded = self.recorded()
         recorded[stage] = entry
+        sealed = {name: each | {"sha256": _entry_digest(each)} for name, each in recorded.items()}
         with replacing(self.manifest) as file:
-            file.write((json.dumps(recorded, indent=1, sort_keys=True) + "\n").encode())
+            file.write((json.dumps(sealed, indent=1, sort_keys=True) + "\n").encode())
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -97,8 +110,18 @@ class Record:
         return False
 
     def add_problems(self, stage: str, problems: pl.DataFrame) -> None:
-        """Replace the problems of a stage in the table of problems."""
-        kept = tables.empty(tables.PROBLEMS)
-        if self.problems.is_file():
-            kept = tables.read(self.problems, tables.PROBLEMS).filter(pl.col("stage") != stage)
+        """Replace the problems of a stage in the table of problems. A damaged table is begun anew."""
+        kept = self._problems().filter(pl.col("stage") != stage)
         tables.write(pl.concat([kept, problems.select(list(tables.PROBLEMS))]), self.problems)
+
+    def problems_digest(self, stage: str) -> str:
+        """A hash of the stage's rows in the table of problems."""
+        own = self._problems().filter(stage=stage)
+        return hashlib.sha256(own.write_json().encode()).hexdigest()
+
+    def _problems(self) -> pl.DataFrame:
+        """The table of problems; empty if it is not there or cannot be read, which those stages notice that wrote it."""
+        try:
+            return tables.read_if_there(self.problems, tables.PROBLEMS)
+        except (DataError, pl.exceptions.PolarsError):
+            return tables.empty(tables.PROBLEMS)

@@ -97,8 +97,11 @@ class RunState:
             "bytes": sum(sizes) + (entry["summary"].get("bytes", 0) if name == "embed" else 0),
             "finished": entry.get("finished"),
         }
+        if damaged := damaged_problems(record, name, entry):
+            return StageState(name, "damaged", damaged, **facts)
         if damaged := damaged_outputs(record, entry, list(seals)):
-            gone = not all((record.folder / place).exists() for place in seals)
+            # Slices may be deleted to save space: what was made from them stays good.
+            gone = not (record.folder / "slices").exists() and "slices" in seals
             return StageState(name, "missing" if gone else "damaged", damaged[0], **facts)
         if changed := self._changed(name, entry):
             return StageState(name, "outdated", changed, **facts)
@@ -162,6 +165,14 @@ def damaged_outputs(record: Record, entry: Mapping[str, Any], places: Sequence[s
     finished = entry.get("finished", 0.0)
     found = (damage_of(record.folder / place, seals.get(place, {}), finished) for place in places)
     return [words for words in found if words]
+
+
+def damaged_problems(record: Record, name: str, entry: Mapping[str, Any]) -> str:
+    """Whether the stage's rows in the table of problems are not as it wrote them, in words; empty if they are."""
+    written = entry.get("problems")
+    if written is None or record.problems_digest(name.partition(":")[0]) == written:
+        return ""
+    return f"{record.problems.name} is not as it was written (damaged, or changed by hand)"
 
 
 def refuse_outdated(run: Record, names: Iterable[str]) -> None:
