@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import polars as pl
 import pytest
 
 from thresher.cli.main import main
@@ -134,6 +135,10 @@ def test_a_damaged_file_is_noticed_and_made_again(
         assert code_of("run", str(job.run)) in (0, 4), capsys.readouterr().err
     assert code_of("status", str(job.run)) == 0
     differ = [name for name, content in job.results().items() if content != undisturbed.results[name]]
+    if "problems.parquet" in differ:  # of it each stage records its rows, not the bytes
+        own, others = (pl.read_parquet(each / "problems.parquet") for each in (job.run, undisturbed.job.run))
+        assert own.equals(others)
+        differ.remove("problems.parquet")
     assert [name for name in differ if name not in NOT_RECORDED] == []
 
 
@@ -147,8 +152,6 @@ def test_files_that_are_listed_here_are_those_of_a_run(undisturbed: Undisturbed)
 def test_a_selection_of_ones_own_is_checked_against_the_pool(
     undisturbed: Undisturbed, jobs: Callable[[Path], Job], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import polars as pl
-
     job = undisturbed.copied(tmp_path / "job")
     run = Run(job.run)
     whole = pl.read_parquet(run.selection_path("both"))

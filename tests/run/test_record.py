@@ -54,7 +54,17 @@ def test_the_manifest_is_json_whose_bytes_do_not_depend_on_the_order_of_stages(t
         for stage in order:
             record.note(stage, {"b": 1, "a": stage})
     assert one.manifest.read_bytes() == other.manifest.read_bytes()
-    assert json.loads(one.manifest.read_text("utf-8")) == one.recorded()
+    plain = {stage: {key: entry[key] for key in "ab"} for stage, entry in json.loads(one.manifest.read_text()).items()}
+    assert plain == one.recorded()
+
+
+def test_an_entry_changed_by_hand_is_noticed(tmp_path: Path) -> None:
+    record = Record(tmp_path)
+    record.note("fit", {"settings": {"components": "2"}})
+    text = record.manifest.read_text("utf-8")
+    record.manifest.write_text(text.replace('"2"', '"3"'), "utf-8")
+    with pytest.raises(DataError, match=r"manifest\.json: damaged, or changed by hand. Delete it"):
+        record.recorded()
 
 
 def test_a_damaged_manifest_says_what_to_do(tmp_path: Path) -> None:

@@ -112,7 +112,8 @@ class Record:
     def add_problems(self, stage: str, problems: pl.DataFrame) -> None:
         """Replace the problems of a stage in the table of problems. A damaged table is begun anew."""
         kept = self._problems().filter(pl.col("stage") != stage)
-        tables.write(pl.concat([kept, problems.select(list(tables.PROBLEMS))]), self.problems)
+        every = pl.concat([kept, problems.select(list(tables.PROBLEMS))])
+        tables.write(every.sort("stage", maintain_order=True), self.problems)
 
     def problems_digest(self, stage: str) -> str:
         """A hash of the stage's rows in the table of problems."""
@@ -120,7 +121,7 @@ class Record:
         return hashlib.sha256(own.write_json().encode()).hexdigest()
 
     def _problems(self) -> pl.DataFrame:
-        """The table of problems; empty if it is not there or cannot be read, which those stages notice that wrote it."""
+        """The table of problems; empty if it cannot be read, which the stages that wrote it notice."""
         try:
             return tables.read_if_there(self.problems, tables.PROBLEMS)
         except (DataError, pl.exceptions.PolarsError):

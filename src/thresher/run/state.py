@@ -97,8 +97,8 @@ class RunState:
             "bytes": sum(sizes) + (entry["summary"].get("bytes", 0) if name == "embed" else 0),
             "finished": entry.get("finished"),
         }
-        if damaged := damaged_problems(record, name, entry):
-            return StageState(name, "damaged", damaged, **facts)
+        if words := damaged_problems(record, name, entry):
+            return StageState(name, "damaged", words, **facts)
         if damaged := damaged_outputs(record, entry, list(seals)):
             # Slices may be deleted to save space: what was made from them stays good.
             gone = not (record.folder / "slices").exists() and "slices" in seals
