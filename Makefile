@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test quick check clean
+.PHONY: demo test quick check fuzz clean
 
 demo: .venv/ready
 	$(BIN)/thresher demo demo
@@ -14,6 +14,12 @@ test: .venv/ready
 # Format, lint, types, and the tests in files that do not call themselves slow: no browser, Ray, faults, networks, real data.
 quick: check
 	$(BIN)/python -m pytest -q -n auto -m "not slow" tests
+
+# Wrong versions of every format, as many of each as asked for: make fuzz MUTANTS=100000 SEED=1
+MUTANTS ?= 10000
+SEED ?= 0
+fuzz: .venv/ready
+	THRESHER_MUTANTS=$(MUTANTS) THRESHER_SEED=$(SEED) $(BIN)/python -m pytest -q -n auto tests/fuzz
 
 check: .venv/ready
 	$(BIN)/ruff format --check src tests benchmarks

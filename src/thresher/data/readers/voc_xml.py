@@ -24,6 +24,8 @@ def parsed(content: bytes) -> tuple[tuple[int, int] | None, list[ElementTree.Ele
         annotation = ElementTree.fromstring(content)
     except (ElementTree.ParseError, LookupError) as error:  # LookupError: an encoding that Python does not know
         raise ValueError(f"not readable as XML ({error})") from error
+    if not annotation.tag.lower().startswith("annotation"):
+        raise ValueError(f"its root is <{annotation.tag}>; expected <annotation>")
     width, height = (_number(annotation.findtext(f"size/{name}")) for name in ("width", "height"))
     return stated_px(width, height), list(annotation.iter("object"))
 

@@ -1,0 +1,96 @@
+"""Whatever stands in a source, a reader gives a data set or says in one line what is wrong with it, and soon.
+
+THRESHER_MUTANTS sets how many wrong versions of each format are read (`make fuzz`); THRESHER_SEED where they begin.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from thresher.data.dataset import Dataset
+from thresher.data.readers import READERS
+from thresher.errors import DataError, SettingsError
+
+pytestmark = pytest.mark.slow
+
+MUTANTS, FIRST = int(os.environ.get("THRESHER_MUTANTS", "1000")), int(os.environ.get("THRESHER_SEED", "0"))
+#: A mutant is of some kilobytes; most take milliseconds.
+MOST_SECONDS = 10.0
+LONGEST_ERROR = 3_000
+
+Source = Mapping[str, Any]
+
+
+def test_every_format_has_a_source_to_start_from(sources: Mapping[str, Source]) -> None:
+    assert sources.keys() == READERS.keys()
+
+
+@pytest.mark.parametrize("form", sorted(READERS))
+def test_the_whole_source_is_read_without_a_problem(
+    form: str, sources: Mapping[str, Source], written: Callable[[Path, Source], None], tmp_path: Path
+) -> None:
+    written(tmp_path, sources[form])
+    read = READERS[form](tmp_path, None, "d")
+    assert read.problems.is_empty()
+    assert read.images.height >= 2
+
+
+@pytest.mark.parametrize("form", sorted(READERS))
+def test_a_wrong_source_is_a_data_set_or_one_line(
+    form: str,
+    sources: Mapping[str, Source],
+    written: Callable[[Path, Source], None],
+    mutant: Callable[[Any, random.Random], bytes],
+    tmp_path: Path,
+) -> None:
+    written(tmp_path, sources[form])
+    whole, names = READERS[form](tmp_path, None, "d"), sorted(sources[form])
+    faults = []
+    for seed in range(FIRST, FIRST + MUTANTS):
+        rng = random.Random(f"{form} {seed}")
+        # Annotations more often than pictures, which are mostly not opened.
+        name = rng.choice([each for each in names if not isinstance(sources[form][each], bytes)] * 5 + names)
+        before = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(mutant(sources[form][name], rng))
+        fault = fault_of(form, tmp_path, whole, "train" if form == "voc" and seed % 5 == 0 else None)
+        (tmp_path / name).write_bytes(before)
+        if fault is not None:
+            faults.append(f"{form}, seed {seed}, {name}: {fault}")
+    assert faults == [], f"{len(faults)} of {MUTANTS}"
+
+
+def fault_of(form: str, root: Path, whole: Dataset, split: str | None) -> str | None:
+    """What is wrong with how the source is read; None if nothing."""
+    started = time.perf_counter()
+    try:
+        read = READERS[form](root, split, "d")
+    except (DataError, SettingsError) as error:
+        text = str(error)
+        return None if "\n" not in text and len(text) <= LONGEST_ERROR else f"an error of other than one line: {text}"
+    except BaseException as error:  # polars' panics are no exceptions
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        return f"{type(error).__name__}: {error}"
+    if time.perf_counter() - started > MOST_SECONDS:
+        return f"{time.perf_counter() - started:.0f} s"
+    # A split has fewer images, and a member of a tar under another name may be none.
+    return inconsistency(read, 0 if split or form == "webdataset" else whole.images.height)
+
+
+def inconsistency(read: Dataset, images: int) -> str | None:
+    """What the tables of a data set, of so many image files, contradict."""
+    owned = read.boxes.join(read.images, on="image_id", how="anti").height
+    corners = read.boxes.filter(~((pl.col("x0") < pl.col("x1")) & (pl.col("y0") < pl.col("y1")) & (pl.col("x1") <= 1)))
+    unsaid = read.problems.filter(pl.col("detail").is_null() | (pl.col("detail") == ""))
+    found = {"boxes of no image": owned, "boxes without an area": corners.height, "problems unsaid": unsaid.height}
+    if read.problems.is_empty():
+        found["images lost in silence"] = max(0, images - read.images.height)
+    return next((f"{count} {what}" for what, count in found.items() if count), None)
