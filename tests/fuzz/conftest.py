@@ -171,7 +171,9 @@ def changed(tree: Any, rng: random.Random, deepest: int = 900) -> Any:
             continue
         key, what = rng.choice(keys), rng.random()
         if what < 0.75:
-            parent[key] = nested(deepest) if rng.random() < 0.02 else copy.deepcopy(rng.choice(ODD))
+            deep = deepest if rng.random() < 0.02 else 0
+            parent[key] = nested(deep) if deep else copy.deepcopy(rng.choice(ODD))
+            deepest = 0 if deep else deepest  # twice as deep would be too deep to write
         elif what < 0.85:
             del parent[key]
         elif isinstance(parent, list):
