@@ -27,8 +27,9 @@ from open_images_sized import BOXES, IMAGES, write
 
 from thresher import tables
 from thresher.features.projection import Projection, save_projection
-from thresher.features.shards import ImageFeatures, shard_path, write_shard
+from thresher.features.shards import ImageFeatures, write_shard
 from thresher.run.folder import Run
+from thresher.run_files import shard_path
 
 TARGET_IMAGES, SHARD_IMAGES = 500, 512
 GRID, WIDTH, CHANNELS = 7, 64, 320

@@ -34,6 +34,7 @@ TABLES = {
     "labels": tables.LABELS,
     "problems": tables.PROBLEMS,
     "pooled": tables.POOLED,
+    "embedded": tables.EMBEDDED,
     "scores": tables.SCORES,
     "selections/NAME": tables.SELECTION,
     "insight/components_tried": tables.COMPONENTS_TRIED,

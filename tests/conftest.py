@@ -47,6 +47,21 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if unwanted and SLOW.search(collection_path.read_text("utf-8")) else None
 
 
+@pytest.fixture(scope="session")
+def tiny_network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One convolution of 32 × 32 pixels: features that depend on the pixels, without the seconds that torch takes."""
+    onnx = pytest.importorskip("onnx")
+    helper, path = onnx.helper, tmp_path_factory.mktemp("network") / "tiny.onnx"
+    kernel = np.random.default_rng(0).normal(size=(24, 3, 32, 32)).astype(np.float32) / 50
+    node = helper.make_node("Conv", ["image", "kernel"], ["features"], strides=[32, 32])
+    image = helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, ["batch", 3, "height", "width"])
+    features = helper.make_tensor_value_info("features", onnx.TensorProto.FLOAT, ["batch", 24, "h", "w"])
+    weights = [onnx.numpy_helper.from_array(kernel, "kernel")]
+    graph = helper.make_graph([node], "tiny", [image], [features], weights)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    return path
+
+
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
     """Pictures as small as those of tests gain nothing by more of torch's threads, and tests run side by side."""

@@ -239,7 +239,7 @@ def test_words_of_errors(run: Run, scenes: Path, tmp_path: Path) -> None:
 def test_the_manifest_says_what_made_each_table(run: Run) -> None:
     recorded = json.loads(run.manifest.read_text())
     assert recorded["fit"]["settings"]["components"] == "4"
-    assert set(recorded["embed"]["inputs"]) == {"images", "backbone"}
+    assert set(recorded["embed"]["inputs"]) == {"images", "files", "backbone"}
     assert recorded["select:both"]["summary"]["images"] == 30
     assert recorded["index"]["versions"]["thresher"]
 

@@ -16,6 +16,7 @@ WRITTEN_BY = {
     "taxonomy.toml": "index",
     "slices": "embed",
     "shards.parquet": "embed",
+    "embedded.parquet": "embed",
     "pooled.parquet": "embed",
     "projection.safetensors": "embed",
     "mixture.safetensors": "fit",
@@ -28,6 +29,15 @@ WRITTEN_BY = {
 
 #: Required flags of a command.
 _TARGET = {"index": " --target FORMAT:ROOT"}
+
+
+def shard_path(slices: Path, number: int) -> Path:
+    """Path of a file of slices.
+
+    >>> shard_path(Path("run/slices"), 3).as_posix()
+    'run/slices/part-00003.parquet'
+    """
+    return slices / f"part-{number:05d}.parquet"
 
 
 def existing(path: Path) -> Path:

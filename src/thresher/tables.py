@@ -74,24 +74,28 @@ PROBLEMS: Schema = {
 }
 
 #: One row per shard row without the slices: the mean of an image's unit-length slices, and its true size.
-POOLED: Schema = {
-    "image_id": pl.String,
-    "grid_h": pl.Int32,
-    "grid_w": pl.Int32,
+POOLED: Schema = {"image_id": pl.String, "grid_h": pl.Int32, "grid_w": pl.Int32} | {
     "width_px": pl.Int32,
     "height_px": pl.Int32,
     "vector": pl.Array,
 }
 
-#: One row per file of slices: its contents, and the fingerprint of its inputs.
-SHARDS: Schema = {
-    "number": pl.Int64,
-    "images": pl.Int64,
-    "problems": pl.Int64,
-    "slices": pl.Int64,
+#: One row per file of slices: its contents, and the digest of its bytes. `fingerprint` is of backbone and projection.
+SHARDS: Schema = {"number": pl.Int64, "images": pl.Int64, "problems": pl.Int64, "slices": pl.Int64} | {
     "width": pl.Int64,
     "bytes": pl.Int64,
     "fingerprint": pl.String,
+    "sha256": pl.String,
+}
+
+#: One row per image that embed has worked on: its shard, and its file as it was then (of a packed image the archive's
+#: size and time). `content` is a digest of the image's bytes, null if they could not be read; `variance_kept` the share
+#: of its slices' variance that the projection keeps. `slices` is null for an unreadable image.
+EMBEDDED: Schema = {"image_id": pl.String, "shard": pl.Int64, "slices": pl.Int64, "variance_kept": pl.Float32} | {
+    "content": pl.String,
+    "path": pl.String,
+    "size_bytes": pl.Int64,
+    "mtime_ns": pl.Int64,
 }
 
 #: One row per pool image; higher is nearer the target (similarities) or richer (diversity, yield). Null if score
@@ -158,10 +162,7 @@ COMPONENTS: Schema = {
 }
 
 #: The target's slices most typical of each component, rank 1 first; `row` and `column` count cells from the top left.
-COMPONENT_SLICES: Schema = {
-    "component": pl.Int64,
-    "rank": pl.Int64,
-    "image_id": pl.String,
+COMPONENT_SLICES: Schema = {"component": pl.Int64, "rank": pl.Int64, "image_id": pl.String} | {
     "row": pl.Int64,
     "column": pl.Int64,
     "responsibility": pl.Float64,

@@ -9,6 +9,8 @@ from jaxtyping import Float, Float64, Int64
 _BLOCK_ROWS = 65_536
 #: Cosines in memory at once (64 MB in float32).
 _MOST_COSINES = 1 << 24
+#: Most by which a cosine from a product of matrices may be wrong, and pairs worked out again at a time.
+_ROUGHNESS, _BLOCK_PAIRS = 1e-4, 16_384
 
 
 def unit_length(vectors: Float[np.ndarray, "n c"], dtype: type = np.float32) -> Float[np.ndarray, "n c"]:
@@ -49,16 +51,31 @@ def nearest_rows(
     each_block = max(1, _MOST_COSINES // max(1, len(known)))
     for start in range(0, len(vectors), each_block):
         block = slice(start, start + each_block)
-        cosine = unit_length(vectors[block]) @ known.T
+        unit = unit_length(vectors[block])
+        rough = unit @ known.T
         if others is None:
-            np.fill_diagonal(cosine[:, start:], -np.inf)  # not itself
-        each = np.arange(len(cosine))
-        # A few passes for the largest are much quicker than sorting all, and the first of equals is what argmax finds.
-        for place in range(count):
-            best = cosine.argmax(axis=1)
-            rows[block, place], cosines[block, place] = best, cosine[each, best]
-            cosine[each, best] = -np.inf
+            np.fill_diagonal(rough[:, start:], -np.inf)  # not itself
+        rows[block], cosines[block] = _nearest(unit, known, rough, count)
     return rows, cosines
+
+
+def _nearest(
+    unit: Float[np.ndarray, "n c"], known: Float[np.ndarray, "m c"], rough: Float[np.ndarray, "n m"], count: int
+) -> tuple[Int64[np.ndarray, "n j"], Float64[np.ndarray, "n j"]]:
+    """Row numbers and cosines of the nearest.
+
+    The last digits of `rough` depend on how many vectors were multiplied at once: what may be among the nearest is
+    multiplied again, each by itself.
+    """
+    least = np.partition(rough, -count, axis=1)[:, -count] if count else np.full(len(rough), np.inf)
+    each, row = np.nonzero(rough >= (least - _ROUGHNESS)[:, None])
+    pieces = [slice(start, start + _BLOCK_PAIRS) for start in range(0, len(each), _BLOCK_PAIRS)]
+    exact = [np.einsum("nc,nc->n", unit[each[piece]], known[row[piece]]) for piece in pieces]
+    cosine = np.concatenate([*exact, np.empty(0)]).astype(np.float64)
+    order = np.lexsort((row, -cosine, each))
+    place = np.arange(len(each)) - np.searchsorted(each, each)  # among its own; `each` is sorted
+    taken = order[place < count].reshape(len(unit), count)
+    return row[taken], cosine[taken]
 
 
 def random_rows(values: Float[np.ndarray, "n d"], most: int, rng: np.random.Generator) -> Float[np.ndarray, "m d"]:

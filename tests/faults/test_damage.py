@@ -37,6 +37,7 @@ FILES = (
     "slices/part-00000.parquet",
     "slices/part-00009.parquet",
     "shards.parquet",
+    "embedded.parquet",
     "pooled.parquet",
     "projection.safetensors",
     "mixture.safetensors",

@@ -17,13 +17,16 @@ from PIL import Image
 from thresher import tables
 from thresher.comparison.settings import CompareSettings
 from thresher.comparison.statistics import differences, summary
+from thresher.data.file_states import with_states
 from thresher.density.mixture import Mixture, save_mixture
 from thresher.features.projection import Projection
-from thresher.features.shards import ImageFeatures, shard_path, write_shard
+from thresher.features.shard_tables import list_shards
+from thresher.features.shards import ImageFeatures, write_shard
 from thresher.report.report import ReportSettings, write_report
 from thresher.run.folder import Run
 from thresher.run.perform import as_json
 from thresher.run.record import Record
+from thresher.run_files import shard_path
 from thresher.stages.embed import EmbedSettings
 from thresher.stages.fit import FitSettings
 from thresher.stages.index import IndexSettings
@@ -123,6 +126,9 @@ def write_slices(run: Run) -> None:
     features = [ImageFeatures(image_id(n), 2, 2, 64, 48, slices, np.zeros(5, np.float16)) for n in (2, 3)]
     projection = Projection(np.zeros(5, np.float32), np.eye(3, 5, dtype=np.float32), 1.0)
     write_shard(shard_path(run.slices, 0), features, [], "made up", projection)
+    pooled = run.pooled.read_bytes()
+    list_shards(run, [0], with_states(pl.read_parquet(run.images)), {})
+    run.pooled.write_bytes(pooled)
     save_mixture(Mixture.standard(3), run.mixture)
 
 

@@ -5,16 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from PIL import Image
 
 from thresher import tables
+from thresher.data.file_states import with_states
 from thresher.density.mixture import Mixture, save_mixture
 from thresher.errors import DataError
 from thresher.features.projection import Projection
-from thresher.features.shards import ImageFeatures, shard_path, slices_of, write_shard
+from thresher.features.shard_tables import list_shards
+from thresher.features.shards import ImageFeatures, slices_of, write_shard
 from thresher.run.folder import Run
 from thresher.run.opened import OpenedRun
+from thresher.run_files import shard_path
 from thresher.stages.heat import HeatMaps, mixture_fits
 
 
@@ -39,6 +43,7 @@ def run(tmp_path: Path) -> Run:
     save_mixture(Mixture.standard(3), made.mixture)
     rows: list[dict[str, object]] = [{"image_id": name, "path": "", "role": name.split("/")[0]} for name in slices]
     tables.write(tables.from_rows(rows, tables.INDEXED_IMAGES), made.images)
+    list_shards(made, [0], with_states(pl.read_parquet(made.images)), {})
     Image.new("RGB", (64, 64), (128, 128, 128)).save(tmp_path / "grey.png")
     return made
 

@@ -13,12 +13,15 @@ from PIL import Image
 
 from thresher import tables
 from thresher.cli.main import main
+from thresher.data.file_states import with_states
 from thresher.density.mixture import load_mixture
 from thresher.density.similarity import mean_log_density
 from thresher.errors import DataError, SettingsError
 from thresher.features.projection import Projection, save_projection
-from thresher.features.shards import ImageFeatures, read_blocks, shard_path, write_shard
+from thresher.features.shard_tables import list_shards
+from thresher.features.shards import ImageFeatures, read_blocks, write_shard
 from thresher.run.folder import Run
+from thresher.run_files import shard_path
 from thresher.stages.fit import FitSettings, fit
 from thresher.stages.insight import InsightSettings, insight
 
@@ -51,7 +54,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     projection = Projection(np.zeros(D, np.float32), np.eye(D, dtype=np.float32), 1.0)
     save_projection(projection, run.projection)
     write_shard(shard_path(run.slices, 0), features, [], "planted", projection)
-    tables.write(pl.read_parquet(shard_path(run.slices, 0), columns=list(tables.POOLED)), run.pooled)
+    list_shards(run, [0], with_states(pl.read_parquet(run.images)), {})
     tables.write(tables.empty(tables.PROBLEMS), run.problems)
     fit(run, FitSettings(components="2", covariance="diagonal"))
     (block,) = read_blocks(run.slices)

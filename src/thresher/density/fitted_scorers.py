@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt64
 from safetensors.numpy import save
 
 from thresher.density.layout import QuerySettings
@@ -21,9 +21,15 @@ _PARTS: dict[str, Any] = {"pool_mixture": Mixture, "sphere": Sphere, "pooled_sph
 _ARRAYS = ("origin", "rows_query", "query", "held_out_nats")
 
 
-def save_fitted_scorers(fitted: FittedScorers, path: Path) -> None:
-    """Write the state, except the target's mixture and pooled vectors, which have files of their own."""
+def save_fitted_scorers(fitted: FittedScorers, path: Path, pool_keys: UInt64[np.ndarray, " n"] | None = None) -> None:
+    """Write the state, except the target's mixture and pooled vectors, which have files of their own.
+
+    Args:
+        pool_keys: What the pool was made of (`run.inputs.pool_keys`), so that it is noticed when it has changed.
+    """
     arrays = {name: getattr(fitted, name) for name in _ARRAYS}
+    if pool_keys is not None:
+        arrays["pool_keys"] = pool_keys
     for part in _PARTS:
         arrays |= {f"{part}.{name}": value for name, value in vars(getattr(fitted, part)).items()}
     for field in fields(QuerySettings):

@@ -191,7 +191,10 @@ def dots(vectors: Float[np.ndarray, "n c"], query: Float64[np.ndarray, " query_c
         )
     found = np.empty(len(vectors))
     for start in range(0, len(vectors), BLOCK_IMAGES):
-        found[start : start + BLOCK_IMAGES] = vectors[start : start + BLOCK_IMAGES].astype(np.float32) @ query
+        # Each by itself: a product of matrix and vector rounds a row in ways that depend on its neighbours.
+        found[start : start + BLOCK_IMAGES] = np.einsum(
+            "nc,c->n", vectors[start : start + BLOCK_IMAGES].astype(float), query
+        )
     return found
 
 

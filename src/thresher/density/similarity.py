@@ -29,7 +29,7 @@ def mean_log_density(
     >>> mean_log_density(Mixture.standard(d=1), np.array([[0.0], [0.0], [1.0]]), np.array([0, 2, 3])).round(3)
     array([-0.919, -1.419])
     """
-    return mean_of_slices(log_density(mixture, slices), starts)
+    return mean_of_slices(log_density(mixture, slices, starts=starts), starts)
 
 
 def mean_of_slices(
@@ -50,5 +50,5 @@ def mean_of_slices(
 def cosine_to_mean(vectors: Float[np.ndarray, "n c"], target: Float[np.ndarray, "m c"]) -> Float64[np.ndarray, " n"]:
     """Cosine of each pooled vector to the target's mean direction: a baseline; −1..1, higher is nearer."""
     mean = unit_length(unit_length(target).mean(axis=0, keepdims=True))
-    cosine: Float64[np.ndarray, " n"] = (unit_length(vectors) @ mean.T).ravel().astype(np.float64)
+    cosine: Float64[np.ndarray, " n"] = np.einsum("nc,c->n", unit_length(vectors), mean[0]).astype(np.float64)
     return cosine

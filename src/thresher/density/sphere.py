@@ -67,7 +67,9 @@ def log_density(sphere: Sphere, rows: Float[np.ndarray, "n d"]) -> Float64[np.nd
     density = np.empty(len(rows))
     for start in range(0, len(rows), BLOCK_ROWS):
         block = unit_length(rows[start : start + BLOCK_ROWS])
-        density[start : start + BLOCK_ROWS] = _unscaled_shares(sphere, block)[2]
+        # Row by row: one product for all of them rounds each in ways that depend on the others.
+        cosines = np.matmul(block[:, None], sphere.directions.astype(np.float32).T)[:, 0]
+        density[start : start + BLOCK_ROWS] = _unscaled_shares(sphere, cosines, block.shape[1])[2]
     return density
 
 
@@ -75,17 +77,18 @@ def _shares(
     sphere: Sphere, block: Float32[np.ndarray, "n d"]
 ) -> tuple[Float64[np.ndarray, "n k"], Float64[np.ndarray, " n"]]:
     """Responsibilities of the components for unit rows, and the rows' log-density."""
-    shares, total, density = _unscaled_shares(sphere, block)
+    cosines = block @ sphere.directions.astype(np.float32).T
+    shares, total, density = _unscaled_shares(sphere, cosines, block.shape[1])
     return shares / total, density
 
 
 def _unscaled_shares(
-    sphere: Sphere, block: Float32[np.ndarray, "n d"]
+    sphere: Sphere, cosines: Float32[np.ndarray, "n k"], width: int
 ) -> tuple[Float64[np.ndarray, "n k"], Float64[np.ndarray, "n 1"], Float64[np.ndarray, " n"]]:
     """Responsibilities before they are divided by their sums, the sums, and the rows' log-density."""
-    joint = (block @ sphere.directions.astype(np.float32).T).astype(np.float64)
+    joint = cosines.astype(np.float64)
     joint *= sphere.concentrations
-    joint += np.log(sphere.weights) + log_normaliser(sphere.concentrations, block.shape[1])
+    joint += np.log(sphere.weights) + log_normaliser(sphere.concentrations, width)
     peak = joint.max(axis=1, keepdims=True)
     joint -= peak
     shares = np.exp(joint, out=joint)

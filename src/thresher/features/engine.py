@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from thresher.errors import DataError
-from thresher.features.shards import shard_is_current
 from thresher.features.worker import Report, Task, WorkerSettings, as_line, report_of
 from thresher.workers import store
 from thresher.workers.pool import Answer, Pool, pool
@@ -55,16 +54,13 @@ def _through_store(settings: WorkerSettings, engine: EngineSettings) -> Iterator
         def through(tasks: Sequence[Task]) -> Iterator[Report]:
             wanted = {}
             for task in tasks:
-                if task.kind == "shard" and shard_is_current(Path(task.path), task.fingerprint):
-                    yield Report(task.number, 0, 0, 0.0, made=False)
-                    continue
                 if task.projection and task.projection not in sent:
                     store.send(Path(task.projection), in_store(task.projection))
                     sent.add(task.projection)
                 wanted[task.number] = task
             for report in work([_with_urls(task, in_store) for task in wanted.values()]):
                 task = wanted[report.number]
-                store.fetch(in_store(task.path), Path(task.path))
+                store.fetch(_url(task, in_store), Path(task.path))
                 if task.kind == "sample":
                     samples.add(task.path)
                 yield report
@@ -80,8 +76,13 @@ def _with_urls(task: Task, in_store: Callable[[str], str]) -> Task:
     """The same task on the files in the store."""
     samples = [in_store(path) for path in task.samples]
     return replace(
-        task, path=in_store(task.path), samples=samples, projection=task.projection and in_store(task.projection)
+        task, path=_url(task, in_store), samples=samples, projection=task.projection and in_store(task.projection)
     )
+
+
+def _url(task: Task, in_store: Callable[[str], str]) -> str:
+    # Of a shard by what shapes it: a worker that has outlived its process can only write there what belongs there.
+    return in_store(f"slices/part-{task.task[:16]}.parquet" if task.kind == "shard" else task.path)
 
 
 def _surviving(opened: Pool, tasks: Sequence[Task]) -> Iterator[Report]:

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
+from jaxtyping import Float32
 
 from thresher.data.dataset import size_px
+from thresher.data.file_states import content_digest
 from thresher.errors import DataError
 from thresher.features.given_vectors import GivenVectors
-from thresher.features.projection import fit_projection, load_projection, projection_is_current, save_projection
-from thresher.features.shards import shard_is_current, write_shard
-from thresher.features.worker import Image, Task, UnitSlices, projected_features
-from thresher.run.folder import Run
-from thresher.run.perform import Track
+from thresher.features.projection import load_projection
+from thresher.features.shards import write_shard
+from thresher.features.worker import Image, Report, Task, UnitSlices, projected_features
 
 
 @dataclass(frozen=True)
@@ -60,12 +59,33 @@ def known_here(given: GivenVectors, images: pl.DataFrame) -> int:
     return found
 
 
+def with_contents(given: GivenVectors, images: pl.DataFrame) -> pl.DataFrame:
+    """image_id, path and role of the images, and of their vectors the digest of the `content`; "-" where unusable.
+
+    Files have no part in it: `size_bytes` and `mtime_ns` are null.
+    """
+    contents = []
+    for image_id, width, height in images.select("image_id", "width_px", "height_px").iter_rows():
+        try:
+            grid = given.grid(image_id)
+        except DataError:
+            contents.append("-")
+        else:
+            contents.append(content_digest(f"{width} {height} {grid.shape} ".encode() + grid.tobytes()))
+    nothing = pl.lit(None, pl.Int64)
+    return images.select("image_id", "path", "role").with_columns(
+        size_bytes=nothing, mtime_ns=nothing, content=pl.Series(contents, dtype=pl.String)
+    )
+
+
 def project_given(
-    run: Run, given: GivenVectors, drawn: Sequence[Sequence[Image]], width: int, fingerprint: str
-) -> None:
-    """Fit the projection to the vectors of the sampled images, unless it is current."""
-    if projection_is_current(run.projection, fingerprint):
-        return
+    given: GivenVectors, drawn: Sequence[Sequence[Image]]
+) -> tuple[Float32[np.ndarray, "n c"], Float32[np.ndarray, "m c"] | None]:
+    """The vectors of the sampled images of target and pool, to fit the projection to.
+
+    Raises:
+        DataError: none of the target's is usable.
+    """
     sides = []
     for images in drawn:
         grids = []
@@ -78,33 +98,40 @@ def project_given(
     target, pool = sides
     if target is None:
         raise DataError(f"{given.path}: none of the target's sampled images has a usable vector.")
-    save_projection(fit_projection(target, pool, width), run.projection, fingerprint)
+    return target, pool
 
 
-def write_given(run: Run, given: GivenVectors, images: pl.DataFrame, tasks: Sequence[Task], track: Track[Any]) -> None:
-    """Write a shard per task; current shards are kept."""
-    projection = load_projection(run.projection)
+def write_given(
+    given: GivenVectors, images: pl.DataFrame, contents: Mapping[str, str], tasks: Sequence[Task]
+) -> Iterator[Report]:
+    """Write a shard per task; gives the reports that workers would give.
+
+    Args:
+        images: Table IMAGES.
+        contents: Digest of each image's vectors, as `with_contents` gives it.
+    """
     sizes = _Sizes(
         {
             name: (width, height)
             for name, width, height in images.select("image_id", "width_px", "height_px").iter_rows()
         }
     )
-    for task in track(tasks, len(tasks), "reading vectors"):
-        if shard_is_current(Path(task.path), task.fingerprint):
-            continue
-        features, problems = [], []
+    for task in tasks:
+        projection = load_projection(Path(task.projection))
+        features, problems = [], list[dict[str, object]]()
         for image_id, path in task.images:
             try:
                 grid = given.grid(image_id)
             except DataError as error:
-                row = {"image_id": image_id, "path": path, "stage": "embed"}
+                row = {"image_id": image_id, "path": path, "stage": "embed", "content": contents[image_id]}
                 problems.append({**row, "problem": "vector_missing", "detail": str(error)})
                 continue
             height, width = grid.shape[:2]
-            unit = UnitSlices(height, width, *sizes.of(image_id, path), grid.reshape(-1, given.channels))
+            flat = grid.reshape(-1, given.channels)
+            unit = UnitSlices(height, width, *sizes.of(image_id, path), flat, contents[image_id])
             features.append(projected_features(image_id, unit, projection))
-        write_shard(Path(task.path), features, list[dict[str, object]](problems), task.fingerprint, projection)
+        write_shard(Path(task.path), features, problems, task.fingerprint, projection, task.task)
+        yield Report(task.number, len(features), len(problems), 0.0)
 
 
 def digest_of(vectors: Path, ids: Path | None) -> str:

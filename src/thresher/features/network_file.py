@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from thresher.errors import DataError
-from thresher.features.backbone import BackboneFile, BackboneSettings, backbone_file, scaled
+from thresher.features.backbone import BackboneFile, BackboneSettings, backbone_digest, backbone_file, scaled
 from thresher.features.pixels import network_pixels
 from thresher.features.quantised import quantise
 from thresher.features.worker import Image, WorkerSettings
+from thresher.files import replacing
+from thresher.run.digests import file_digest
 from thresher.run.folder import Run
 
 #: Images of target and of pool that calibrate the activations of a quantised network.
@@ -19,12 +22,55 @@ _CALIBRATION_IMAGES = 32
 
 
 def worker_settings(run: Run, settings: BackboneSettings, drawn: Sequence[Sequence[Image]]) -> WorkerSettings:
-    """The settings of every worker; writes the network to the run's folder."""
-    backbone = backbone_file(settings, run.backbone)
+    """The settings of every worker; writes the network to the run's folder.
+
+    A network that is there already and was made from the same settings stays: exporting one takes seconds, and one in 8
+    bits depends on the images that it was calibrated with, which must not change as the pool grows.
+    """
     fast = settings.mode == "fast"
-    if fast:
-        backbone = _quantised(backbone, run.backbone.with_suffix(".int8.onnx"), settings.short_side, drawn)
+    backbone = _kept(run, settings)
+    if backbone is None:
+        backbone = backbone_file(settings, run.backbone)
+        if fast:
+            backbone = _quantised(backbone, run.backbone.with_suffix(".int8.onnx"), settings.short_side, drawn)
+        if backbone.path.parent == run.folder:
+            _note(run, settings, backbone)
     return WorkerSettings(str(backbone.path.absolute()), backbone.mean, backbone.std, settings.short_side, fast)
+
+
+def calibrated_network(run: Run, settings: BackboneSettings, drawn: Sequence[Sequence[Image]]) -> str:
+    """Digest of the network in 8 bits, made if it is not there; empty in exact mode, of which the settings say all."""
+    if settings.mode != "fast":
+        return ""
+    return file_digest(Path(worker_settings(run, settings, drawn).backbone))
+
+
+def _note_path(run: Run) -> Path:
+    return run.backbone.with_suffix(".json")
+
+
+def _note(run: Run, settings: BackboneSettings, backbone: BackboneFile) -> None:
+    noted = {
+        "made_from": backbone_digest(settings),
+        "file": backbone.path.name,
+        "sha256": file_digest(backbone.path),
+        "mean": backbone.mean,
+        "std": backbone.std,
+    }
+    with replacing(_note_path(run)) as file:
+        file.write((json.dumps(noted, indent=1) + "\n").encode())
+
+
+def _kept(run: Run, settings: BackboneSettings) -> BackboneFile | None:
+    """The network of the run's folder if it is as it was made, from these settings."""
+    try:
+        noted = json.loads(_note_path(run).read_text("utf-8"))
+        path = run.folder / noted["file"]
+        if noted["made_from"] == backbone_digest(settings) and file_digest(path) == noted["sha256"]:
+            return BackboneFile(path, tuple(noted["mean"]), tuple(noted["std"]))
+    except (FileNotFoundError, ValueError, KeyError, TypeError, DataError):  # lost or damaged: made again
+        return None
+    return None
 
 
 def _quantised(backbone: BackboneFile, to: Path, short_side: int, drawn: Sequence[Sequence[Image]]) -> BackboneFile:

@@ -1,23 +1,27 @@
-"""Slices on disk: `slices/part-00000.parquet`, …, each written atomically with a fingerprint of its inputs."""
+"""Slices on disk: `slices/part-00000.parquet`, …, each written as a whole and read only if it is what was written."""
 
 from __future__ import annotations
 
+import hashlib
+import io
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float16
 
+from thresher import tables
 from thresher.density.slice_block import SliceBlock
 from thresher.errors import DataError
 from thresher.features.projection import Projection
-from thresher.tables import write
-
-SHARD_COLUMNS = ["image_id", "grid_h", "grid_w", "width_px", "height_px", "slices", "vector"]
+from thresher.files import replacing
+from thresher.run_files import shard_path
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,10 @@ class ImageFeatures:
     height_px: int | None
     slices: Float16[np.ndarray, "s d"]
     vector: Float16[np.ndarray, " c"]
+    content: str | None = None
+    """Digest of what they were made from."""
+    variance_kept: float | None = None
+    """Share of the slices' variance about the projection's centre that its axes keep, 0..1."""
 
 
 def has_grid(pooled: pl.DataFrame) -> bool:
@@ -46,9 +54,46 @@ def has_grid(pooled: pl.DataFrame) -> bool:
     return bool((pooled["grid_h"].cast(pl.Int64) * pooled["grid_w"].cast(pl.Int64) > 1).any())
 
 
-def shard_path(folder: Path, number: int) -> Path:
-    """Path of shard `number`."""
-    return folder / f"part-{number:05d}.parquet"
+def shard_frame(images: Sequence[ImageFeatures], width: int, channels: int) -> pl.DataFrame:
+    """The rows of a shard, one per image.
+
+    Args:
+        width: d, and `channels` c of each image's features: a shard may hold no image.
+    """
+    flat = np.concatenate([image.slices.ravel() for image in images]) if images else np.empty(0, np.float16)
+    offsets = np.concatenate([[0], np.cumsum([image.slices.shape[0] for image in images], dtype=np.int64)]) * width
+    vectors = np.stack([i.vector for i in images]) if images else np.empty((0, channels), np.float16)
+    plain: dict[str, Any] = {"image_id": pl.String, "grid_h": pl.Int32, "grid_w": pl.Int32}
+    plain |= {"width_px": pl.Int32, "height_px": pl.Int32}
+    plain |= {"content": pl.String, "variance_kept": pl.Float32}
+    columns = {name: pl.Series([getattr(i, name) for i in images], dtype=kind) for name, kind in plain.items()}
+    slices = pl.Series([pl.Series(flat[a:b]) for a, b in itertools.pairwise(offsets)], dtype=pl.List(pl.Float16))
+    return pl.DataFrame(columns).with_columns(
+        slices=slices, vector=pl.Series(vectors, dtype=pl.Array(pl.Float16, channels))
+    )
+
+
+def shard_bytes(
+    frame: pl.DataFrame, problems: Sequence[dict[str, object]], fingerprint: str, width: int, task: str = ""
+) -> bytes:
+    """A shard's file: its rows, and in the metadata the images that could not be read and what it was made from.
+
+    Args:
+        fingerprint: Of backbone and projection.
+        task: Fingerprint of all that shaped it, its list of images included.
+    """
+    cells = frame["grid_h"].cast(pl.Int64) * frame["grid_w"].cast(pl.Int64)
+    metadata = {
+        "fingerprint": fingerprint,
+        "task": task,
+        "width": str(width),
+        "images": str(frame.height),
+        "slices": str(int(cells.sum())),
+        "problems": json.dumps(problems),
+    }
+    file = io.BytesIO()
+    frame.write_parquet(file, compression="zstd", metadata=metadata)
+    return file.getvalue()
 
 
 def write_shard(
@@ -57,61 +102,48 @@ def write_shard(
     problems: list[dict[str, object]],
     fingerprint: str,
     projection: Projection,
+    task: str = "",
 ) -> None:
-    """Write one shard, with its problems in its metadata, so that a resumed run has them."""
+    """Write one shard; `tables_of_shards` then lists it, and only listed ones are read."""
     width, channels = projection.axes.shape
-    lengths = np.array([image.slices.shape[0] for image in images], np.int64)
-    flat = np.concatenate([image.slices.ravel() for image in images]) if images else np.empty(0, np.float16)
-    offsets = np.concatenate([[0], np.cumsum(lengths)]) * width
-    slices = [pl.Series(flat[a:b]) for a, b in itertools.pairwise(offsets)]
-    vectors = np.stack([i.vector for i in images]) if images else np.empty((0, channels), np.float16)
-    frame = pl.DataFrame(
-        {
-            "image_id": pl.Series([image.image_id for image in images], dtype=pl.String),
-            "grid_h": pl.Series([image.grid_h for image in images], dtype=pl.Int32),
-            "grid_w": pl.Series([image.grid_w for image in images], dtype=pl.Int32),
-            "width_px": pl.Series([image.width_px for image in images], dtype=pl.Int32),
-            "height_px": pl.Series([image.height_px for image in images], dtype=pl.Int32),
-            "slices": pl.Series(slices, dtype=pl.List(pl.Float16)),
-            "vector": pl.Series(vectors, dtype=pl.Array(pl.Float16, channels)),
-        }
-    )
-    metadata = {
-        "fingerprint": fingerprint,
-        "width": str(width),
-        "images": str(len(images)),
-        "slices": str(int(lengths.sum())),
-        "problems": json.dumps(problems),
-    }
-    write(frame, path, metadata)
+    with replacing(path) as file:
+        file.write(shard_bytes(shard_frame(images, width, channels), problems, fingerprint, width, task))
 
 
-def shard_is_current(path: Path, fingerprint: str) -> bool:
-    """Whether the shard exists, is complete, and was made from the same inputs."""
+def is_made(path: Path, task: str) -> bool:
+    """Whether the shard exists and was made by this task, from the same inputs."""
+    return _told(path).get("task") == task
+
+
+def has_fingerprint(path: Path, fingerprint: str) -> bool:
+    """Whether the shard exists and was made by this backbone and projection."""
+    return _told(path).get("fingerprint") == fingerprint
+
+
+def _told(path: Path) -> dict[str, str]:
     try:
-        return path.is_file() and pl.read_parquet_metadata(path).get("fingerprint") == fingerprint
+        return pl.read_parquet_metadata(path) if path.is_file() else {}
     except pl.exceptions.PolarsError:  # after a power failure a file may exist without its content
-        return False
+        return {}
 
 
-def shard_problems(path: Path) -> list[dict[str, object]]:
-    """The images that this shard could not read, as rows of the problems table."""
-    rows: list[dict[str, object]] = json.loads(pl.read_parquet_metadata(path)["problems"])
+def shard_problems(path: Path | bytes) -> list[dict[str, object]]:
+    """The images that this shard could not read, as rows of the problems table with the digest of their content."""
+    source = io.BytesIO(path) if isinstance(path, bytes) else path
+    rows: list[dict[str, object]] = json.loads(pl.read_parquet_metadata(source)["problems"])
     return rows
 
 
-def shard_row(path: Path) -> dict[str, object]:
-    """The shard's row in the table of shards, from its metadata alone."""
-    metadata = pl.read_parquet_metadata(path)
-    return {
-        "number": int(path.stem.removeprefix("part-")),
-        "images": int(metadata["images"]),
-        "problems": len(json.loads(metadata["problems"])),
-        "slices": int(metadata["slices"]),
-        "width": int(metadata["width"]),
-        "bytes": path.stat().st_size,
-        "fingerprint": metadata["fingerprint"],
-    }
+def listed_shards(folder: Path) -> pl.DataFrame:
+    """Table SHARDS of the run to which this folder of slices belongs.
+
+    Raises:
+        DataError: embed has not run.
+    """
+    table = folder.parent / "shards.parquet"
+    if not table.is_file():
+        raise DataError(f"{folder}: no slices. Run `thresher embed {folder.parent}` first.")
+    return tables.read(table, tables.SHARDS, key="number")
 
 
 def shard_files(folder: Path) -> list[Path]:
@@ -120,56 +152,77 @@ def shard_files(folder: Path) -> list[Path]:
     Raises:
         DataError: the run has none.
     """
-    files = sorted(folder.glob("part-*.parquet"))
-    if not files:
-        raise DataError(f"{folder}: no slices. Run `thresher embed {folder.parent}` first.")
-    return files
+    return [shard_path(folder, number) for number in listed_shards(folder)["number"].sort()]
 
 
-def read_blocks(folder: Path, order: Sequence[int] | None = None) -> Iterator[SliceBlock]:
+def shard_digest(content: bytes) -> str:
+    """SHA-256 of a shard's bytes, as table SHARDS holds it."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def shard_content(folder: Path, number: int, sha256: str) -> bytes:
+    """The bytes of a listed shard.
+
+    Raises:
+        DataError: it is lost or damaged.
+    """
+    path = shard_path(folder, number)
+    again = f"Run the same `thresher embed {folder.parent} …` again: it makes this shard alone."
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file, though {folder.parent / 'shards.parquet'} lists it. {again}") from None
+    if shard_digest(content) != sha256:
+        if os.access(path, os.W_OK):
+            os.utime(path)  # embed looks into a shard that is younger than the list
+        raise DataError(f"{path}: damaged; its bytes are not those that embed wrote. {again}")
+    return content
+
+
+def read_blocks(folder: Path, numbers: Iterable[int] | None = None) -> Iterator[SliceBlock]:
     """The slices of each shard, one shard in memory at a time, without copying what was read.
 
     Args:
-        order: Numbers of the shards to read, in the order in which to read them; all in their own order by default.
+        numbers: Those of the shards to read, in the order in which to read them; all in their own order by default.
+
+    Raises:
+        DataError: a shard is lost or damaged.
     """
-    files = shard_files(folder)
-    for path in files if order is None else [files[number] for number in order]:
-        frame = pl.read_parquet(path, columns=["image_id", "grid_h", "grid_w", "slices", "vector"])
+    digests = dict(listed_shards(folder).sort("number").select("number", "sha256").iter_rows())
+    for number in digests if numbers is None else numbers:
+        content = io.BytesIO(shard_content(folder, number, digests[number]))
+        frame = pl.read_parquet(content, columns=["image_id", "grid_h", "grid_w", "slices", "vector"])
         if frame.is_empty():
             continue
-        width = int(pl.read_parquet_metadata(path)["width"])
         grids = frame.select("grid_h", "grid_w").cast(pl.Int64).to_numpy()
         flat = frame["slices"].rechunk().explode().to_numpy(allow_copy=False)
         starts = np.concatenate([[0], np.cumsum(grids.prod(axis=1))]).astype(np.int64)
         pooled = frame["vector"].rechunk().to_numpy(allow_copy=False)
-        yield SliceBlock(flat.reshape(-1, width), starts, grids, pooled, frame["image_id"].to_list())
+        yield SliceBlock(flat.reshape(starts[-1], -1), starts, grids, pooled, frame["image_id"].to_list())
 
 
-def slices_in_shards(
-    folder: Path, wanted: set[str], order: Sequence[int] | None = None
-) -> Iterator[Float16[np.ndarray, "n d"]]:
-    """The slices of the wanted images, one array per shard that has any of them; one shard in memory at a time."""
-    for block in _blocks_with(folder, wanted, order):
-        yield owned(block, [image_id in wanted for image_id in block.image_ids]).slices
+def shards_with_slices(folder: Path, wanted: set[str]) -> pl.DataFrame:
+    """image_id, shard and number of slices of those wanted images that have any."""
+    table = tables.scan(folder.parent / "embedded.parquet", tables.EMBEDDED).filter(pl.col("slices").is_not_null())
+    found: pl.DataFrame = table.select("image_id", "shard", "slices").collect()
+    return found.join(pl.DataFrame({"image_id": list(wanted)}, schema={"image_id": pl.String}), on="image_id")
 
 
 def with_slices(folder: Path, wanted: set[str]) -> set[str]:
-    """Which of the wanted images have slices here; none where there are no shards. Only ids are read."""
-    found: set[str] = set()
-    for path in sorted(folder.glob("part-*.parquet")):
-        found |= wanted.intersection(pl.read_parquet(path, columns=["image_id"])["image_id"])
-    return found
+    """Which of the wanted images have slices here; none where there are no shards. No shard is read."""
+    if not (folder.is_dir() and (folder.parent / "embedded.parquet").is_file()):
+        return set()
+    return set(shards_with_slices(folder, wanted)["image_id"])
 
 
 def slices_of(folder: Path, wanted: set[str]) -> SliceBlock:
     """The slices of the wanted images together in memory, in the order of their ids.
 
     Raises:
-        DataError: none of them has slices.
+        DataError: embed has not run, a shard is lost or damaged, or none of the images has slices.
     """
-    parts = [
-        owned(block, [image_id in wanted for image_id in block.image_ids]) for block in _blocks_with(folder, wanted)
-    ]
+    numbers = shards_with_slices(folder, wanted)["shard"].unique().sort()
+    parts = [owned(block, [name in wanted for name in block.image_ids]) for block in read_blocks(folder, numbers)]
     if not parts:
         raise DataError(f"{folder}: none of the {len(wanted)} images has slices. The reasons are in problems.parquet.")
     image_ids = [image_id for part in parts for image_id in part.image_ids]
@@ -197,12 +250,3 @@ def owned(block: SliceBlock, mine: Sequence[bool] | Bool[np.ndarray, " images"])
         block.pooled[kept],
         list(itertools.compress(block.image_ids, kept)),
     )
-
-
-def _blocks_with(folder: Path, wanted: set[str], order: Sequence[int] | None = None) -> Iterator[SliceBlock]:
-    """The blocks of the shards that hold any wanted image; of the others only the ids are read."""
-    files = shard_files(folder)
-    for number in range(len(files)) if order is None else order:
-        ids = pl.read_parquet(files[number], columns=["image_id"])["image_id"]
-        if not wanted.isdisjoint(ids):
-            yield from read_blocks(folder, [number])

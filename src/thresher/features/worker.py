@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import os
 import tempfile
 import time
 import traceback
@@ -22,12 +23,13 @@ from jaxtyping import Float32
 from safetensors import safe_open
 from safetensors.numpy import save
 
+from thresher.data.file_states import content_digest
+from thresher.data.sources import image_bytes
 from thresher.errors import DataError
 from thresher.features.backbone import Backbone, open_backbone
 from thresher.features.pixels import network_pixels
 from thresher.features.projection import Projection, load_projection
-from thresher.features.shards import ImageFeatures, shard_is_current, write_shard
-from thresher.files import replacing
+from thresher.features.shards import ImageFeatures, is_made, shard_bytes, shard_frame
 from thresher.vectors import unit_length
 from thresher.workers.store import exists, fetch, is_url, local_copy, written
 
@@ -55,7 +57,12 @@ class Task:
     number: int
     images: Sequence[Image]
     path: str
+    """In a folder that the process that asked removes when it ends, or the next one does: a worker that has outlived
+    the one finds no place to write to."""
     fingerprint: str = ""
+    """Of backbone and projection; only for a shard."""
+    task: str = ""
+    """Of all that shapes the shard."""
     projection: str = ""
     """The projection's file; only for a shard."""
     samples: Sequence[str] = ()
@@ -73,7 +80,7 @@ class Report:
     problems: int
     seconds: float
     made: bool = True
-    """False if the file was there already, made from the same inputs."""
+    """False if the shard was in the store already, made from the same inputs."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +92,8 @@ class UnitSlices:
     width_px: int | None
     height_px: int | None
     slices: Float32[np.ndarray, "s c"]
+    content: str | None = None
+    """Digest of what they were made from; None in a sample file."""
 
 
 class Worker:
@@ -99,28 +108,32 @@ class Worker:
     def done(self, task: Task) -> Report:
         """Do a task; returns its report."""
         started = time.perf_counter()
-        if task.kind == "shard" and _is_current(task):
+        if task.kind == "shard" and _is_in_store(task):
             return Report(task.number, 0, 0, 0.0, made=False)
         if tuple(task.samples) != self.sampled.paths:
             self.sampled = _Samples(task.samples)
         found: dict[str, UnitSlices] = {}
         problems: list[dict[str, object]] = []
         for image_id, image_path in task.images:
+            content = None
             try:
+                content = content_digest(image_bytes(image_path))
                 if image_id in task.fatal:
                     raise DataError(f"{image_path}: reading it ended the process, twice (out of memory, or a crash)")
-                found[image_id] = self.sampled.get(image_id) or self.unit_slices(Path(image_path))
+                unit = self.sampled.get(image_id) or self.unit_slices(Path(image_path))
+                found[image_id] = dataclasses.replace(unit, content=content)
             except DataError as error:
-                row = {"image_id": image_id, "path": image_path, "stage": "embed"}
+                row = {"image_id": image_id, "path": image_path, "stage": "embed", "content": content}
                 problems.append({**row, "problem": "image_unreadable", "detail": str(error)})
         with written(task.path) as path:
-            if task.kind == "sample":
-                _write_sample(path, found)
-            else:
-                projection = load_projection(local_copy(task.projection))
-                images = [projected_features(image_id, unit, projection) for image_id, unit in found.items()]
-                write_shard(path, images, problems, task.fingerprint, projection)
+            _write_whole(path, _sample(found) if task.kind == "sample" else self._shard(task, found, problems))
         return Report(task.number, len(found), len(problems), time.perf_counter() - started)
+
+    def _shard(self, task: Task, found: dict[str, UnitSlices], problems: list[dict[str, object]]) -> bytes:
+        projection = load_projection(local_copy(task.projection))
+        images = [projected_features(image_id, unit, projection) for image_id, unit in found.items()]
+        width, channels = projection.axes.shape
+        return shard_bytes(shard_frame(images, width, channels), problems, task.fingerprint, width, task.task)
 
     def unit_slices(self, path: Path) -> UnitSlices:
         """One image through the network.
@@ -135,36 +148,48 @@ class Worker:
         return UnitSlices(grid_h, grid_w, pixels.width_px, pixels.height_px, slices)
 
 
-def _is_current(task: Task) -> bool:
-    if not is_url(task.path):
-        return shard_is_current(Path(task.path), task.fingerprint)
-    if not exists(task.path):
+def _is_in_store(task: Task) -> bool:
+    """Whether the shard was sent to the store before."""
+    if not (is_url(task.path) and exists(task.path)):
         return False
     with tempfile.TemporaryDirectory() as folder:
         fetch(task.path, Path(folder) / "shard")
-        return shard_is_current(Path(folder) / "shard", task.fingerprint)
+        return is_made(Path(folder) / "shard", task.task)
 
 
 def projected_features(image_id: str, unit: UnitSlices, projection: Projection) -> ImageFeatures:
     """What is stored of an image: projected slices, and the mean of the unprojected ones."""
+    projected = projection.projected(unit.slices)
+    spread = np.square(unit.slices - projection.mean).sum(dtype=np.float64)
+    kept = np.square(projected).sum(dtype=np.float64)
     return ImageFeatures(
         image_id,
         unit.grid_h,
         unit.grid_w,
         unit.width_px,
         unit.height_px,
-        projection.projected(unit.slices).astype(np.float16),
+        projected.astype(np.float16),
         unit.slices.mean(axis=0).astype(np.float16),
+        unit.content,
+        float(kept / spread) if spread else 1.0,
     )
 
 
-def _write_sample(path: Path, found: dict[str, UnitSlices]) -> None:
+def _sample(found: dict[str, UnitSlices]) -> bytes:
     described = {
         image_id: [unit.grid_h, unit.grid_w, unit.width_px, unit.height_px] for image_id, unit in found.items()
     }
     arrays = {str(number): unit.slices for number, unit in enumerate(found.values())}
-    with replacing(path) as file:
-        file.write(save(arrays, metadata={"images": json.dumps(described)}))
+    content: bytes = save(arrays, metadata={"images": json.dumps(described)})
+    return content
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Write a file that is read only after it has been reported; its folder must be there."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 class _Samples:

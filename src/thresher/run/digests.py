@@ -14,7 +14,7 @@ import polars as pl
 
 from thresher import tables
 from thresher.errors import DataError
-from thresher.run_files import missing
+from thresher.run_files import missing, shard_path
 
 #: Files up to this size are read whole to see whether they have changed; larger ones if their time is newer too.
 READ_WHOLE_BYTES = 64_000_000
@@ -130,28 +130,36 @@ def _is_sealed(path: Path, seal: Mapping[str, Any], finished: float) -> bool:
     return "columns" in seal and _columns_digest(path) == seal["columns"]
 
 
-def damage_of_shards(slices: Path) -> str:
-    """Which files of slices are lost or cut, in words, by comparison with shards.parquet; empty if none.
+def damaged_shards(slices: Path) -> list[int]:
+    """Numbers of the listed shards that are lost, cut or changed.
 
-    A shard that is newer than that table is read whole.
+    A shard is read whole only if it is newer than the list: it was written before.
+
+    Raises:
+        DataError: the list, shards.parquet, is missing or damaged.
     """
     table = slices.parent / "shards.parquet"
+    listed = tables.read(table, tables.SHARDS, key="number")
+    written, found = table.stat().st_mtime_ns, []
+    for number, size, digest in listed.select("number", "bytes", "sha256").iter_rows():
+        path = shard_path(slices, number)
+        status = path.stat() if path.is_file() else None
+        good = status is not None and status.st_size == size
+        if not good or (status and status.st_mtime_ns > written and file_digest(path) != digest):
+            found.append(number)
+    return found
+
+
+def damage_of_shards(slices: Path) -> str:
+    """Which files of slices are lost or damaged, in words; empty if none."""
     try:
-        rows = pl.read_parquet(table)
-        listed = table.stat().st_mtime
-    except (OSError, pl.exceptions.PolarsError):
-        return f"{table.name} cannot be read"
-    for row in rows.iter_rows(named=True):
-        path = slices / f"part-{row['number']:05d}.parquet"
-        if not path.is_file():
-            return f"slices/{path.name} is not there"
-        status = path.stat()
-        changed = status.st_size != row["bytes"]
-        if not changed and status.st_mtime > listed and "sha256" in row:
-            changed = file_digest(path) != row["sha256"]
-        if changed:
-            return f"slices/{path.name} is not as it was written (damaged)"
-    return ""
+        damaged = damaged_shards(slices)
+    except DataError:
+        return "shards.parquet cannot be read"
+    if not damaged:
+        return ""
+    path = shard_path(slices, damaged[0])
+    return f"slices/{path.name} is not " + ("as it was written (damaged)" if path.exists() else "there")
 
 
 def _columns_digest(path: Path) -> str:

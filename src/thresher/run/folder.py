@@ -42,6 +42,7 @@ class Run(Record):
         self.taxonomy = self.folder / "taxonomy.toml"
         self.slices = self.folder / "slices"
         self.shards = self.folder / "shards.parquet"
+        self.embedded = self.folder / "embedded.parquet"
         self.projection = self.folder / "projection.safetensors"
         self.pooled = self.folder / "pooled.parquet"
         self.backbone = self.folder / "backbone.onnx"

@@ -2,8 +2,97 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import polars as pl
+from jaxtyping import UInt64
+
+from thresher import tables
+from thresher.data.file_states import states_digest, with_states
+from thresher.errors import DataError
+from thresher.run_files import read_arrays
+
+#: What was learnt from the pool is kept until this share of its images has come or gone.
+MOST_CHANGED = 0.2
+#: The array of evidence.safetensors that holds `pool_keys` of the pool at the time.
+POOL_KEYS = "pool_keys"
+
+
+def image_files(folder: Path, recorded: str | None = None) -> str:
+    """Size and time of every image's file. With a million images this takes seconds."""
+    images = tables.read(folder / "images.parquet", tables.some(tables.INDEXED_IMAGES, "image_id", "path"))
+    return states_digest(with_states(images))
+
+
+def embedded_target(folder: Path, recorded: str | None = None) -> str:
+    """The target's images that embed could read, and their contents."""
+    target = _embedded(folder, "target").sort("image_id")
+    return hashlib.sha256("\n".join([*target["image_id"], *target["content"].fill_null("")]).encode()).hexdigest()
+
+
+def embedded_pool(folder: Path, recorded: str | None = None) -> str:
+    """The contents of the pool's images that embed could read; as recorded while fewer than a fifth have changed.
+
+    Args:
+        recorded: The value when the evidence was fitted; None for the value now, however little has changed.
+    """
+    now = pool_keys(folder)
+    fitted = _fitted_keys(folder)
+    kept = recorded == _digest(fitted) and share_changed(fitted, now) < MOST_CHANGED
+    return recorded if recorded and kept else _digest(now)
+
+
+def pool_keys(folder: Path) -> UInt64[np.ndarray, " n"]:
+    """A number for the content of each image of the pool, sorted."""
+    contents = _embedded(folder, "pool")["content"].drop_nulls()
+    return np.sort(np.array([int(content[:16], 16) for content in contents], np.uint64))
+
+
+def share_changed(before: UInt64[np.ndarray, " n"], now: UInt64[np.ndarray, " m"]) -> float:
+    """How many images have come or gone, whichever is more, as a share of those that there were.
+
+    >>> share_changed(np.array([1, 2, 3, 4], np.uint64), np.array([1, 2, 3, 5, 6], np.uint64))
+    0.5
+    """
+    kept = _counted(before, now)
+    return max(len(before) - kept, len(now) - kept) / max(1, len(before))
+
+
+def _counted(some: UInt64[np.ndarray, " n"], others: UInt64[np.ndarray, " m"]) -> int:
+    """How many are in both, each as often as it is in either."""
+    (values, times), (known, known_times) = (np.unique(each, return_counts=True) for each in (some, others))
+    _, mine, theirs = np.intersect1d(values, known, assume_unique=True, return_indices=True)
+    return int(np.minimum(times[mine], known_times[theirs]).sum())
+
+
+def _embedded(folder: Path, role: str) -> pl.DataFrame:
+    images = tables.scan(folder / "images.parquet", tables.some(tables.INDEXED_IMAGES, "image_id", "role"))
+    embedded = tables.scan(folder / "embedded.parquet", tables.EMBEDDED).filter(pl.col("slices").is_not_null())
+    wanted = images.filter(pl.col("role") == role)
+    found: pl.DataFrame = embedded.select("image_id", "content").join(wanted, on="image_id", how="semi").collect()
+    return found
+
+
+def _fitted_keys(folder: Path) -> UInt64[np.ndarray, " n"]:
+    """The pool's keys when the evidence was fitted; none if it is lost or damaged, as it is then fitted again."""
+    try:
+        keys: np.ndarray = read_arrays(folder / "evidence.safetensors").get(POOL_KEYS, np.empty(0, np.uint64))
+    except DataError:
+        return np.empty(0, np.uint64)
+    return keys
+
+
+def _digest(keys: UInt64[np.ndarray, " n"]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(keys).tobytes()).hexdigest()
+
+
 #: From the run's folder and the value recorded last time (None if there is none) to the value now.
-INPUTS: dict[str, Callable[[Path, str | None], str]] = {}
+INPUTS: dict[str, Callable[[Path, str | None], str]] = {
+    "embedded_target": embedded_target,
+    "embedded_pool": embedded_pool,
+}
+#: The same of what lies outside the run's folder.
+OUTSIDE: dict[str, Callable[[Path, str | None], str]] = {"files": image_files}

@@ -90,6 +90,7 @@ def perform(
     work: Callable[[], tuple[dict[str, Any], int]],
     record: Record | None = None,
     reads: Sequence[str] | None = None,
+    again: bool = False,
 ) -> StageResult:
     """Do a stage's work and record it, unless it was done before with the same settings and inputs.
 
@@ -99,6 +100,7 @@ def perform(
         work: Writes the outputs; gives a summary and the number of items that failed.
         record: The folder whose manifest records the stage, and which is locked. Default: the run.
         reads: The stages of the run whose tables it reads, such as "select:first". Default: those in `run.stages`.
+        again: Do the work even if nothing has changed.
 
     Raises:
         DataError: another process works in the folder; a stage that this one reads did not finish, is out of date or
@@ -109,7 +111,7 @@ def perform(
         refuse_outdated(run, stage_named(stage).reads if reads is None else reads)
         digests = {name: digest_of(given) for name, given in inputs.items()}
         shaped_by = fingerprint(stage, settings, digests)
-        if is_current(record, stage, shaped_by, outputs):
+        if is_current(record, stage, shaped_by, outputs) and not again:
             last = record.recorded()[stage]
             return StageResult(stage, "unchanged", last["summary"], last["failed_items"])
         started = time.monotonic()

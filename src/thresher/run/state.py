@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from thresher.errors import DataError
 from thresher.run.digests import damage_of, file_digest, folder_digest
-from thresher.run.inputs import INPUTS
+from thresher.run.inputs import INPUTS, OUTSIDE
 from thresher.run.record import Record
 from thresher.run.stages import STAGES, stage_named
 from thresher.run_files import WRITTEN_BY
@@ -128,8 +128,9 @@ class RunState:
 
     def _changed_input(self, key: str, recorded: str, place: Mapping[str, str]) -> str:
         """How an input differs from what was read, in words; empty if it does not, or is not looked at."""
-        if key in INPUTS:
-            same = INPUTS[key](self._run.folder, recorded) == recorded
+        if value := (INPUTS | OUTSIDE).get(key):
+            looked_at = key in INPUTS or self._sources
+            same = not looked_at or value(self._run.folder, recorded) == recorded
             return "" if same else f"{key.replace('_', ' ')} has changed"
         if not place:
             return ""

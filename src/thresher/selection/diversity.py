@@ -122,7 +122,7 @@ def class_frequencies(
 
 
 def diversity_scores(
-    counts: pl.DataFrame, areas: pl.DataFrame, labelled: pl.DataFrame, weights: Mapping[str, float]
+    counts: pl.DataFrame, areas: pl.DataFrame | None, labelled: pl.DataFrame, weights: Mapping[str, float]
 ) -> pl.DataFrame:
     """Diversity and related scores of each labelled image, from its boxes.
 
@@ -130,13 +130,13 @@ def diversity_scores(
 
     Args:
         counts: From `class_counts`.
-        areas: From `covered_areas`.
+        areas: From `covered_areas`; None if they are not wanted.
         labelled: One column `image_id`: every image to score; one without objects of interest scores 0.
         weights: Weight of each class that occurs.
 
     Returns:
         image_id, objects, classes, class_entropy_bits (0 where one class or none), covered_area (share of the picture
-        under at least one box, 0..1), diversity (0 or more; higher is richer).
+        under at least one box, 0..1; null without `areas`), diversity (0 or more; higher is richer).
 
     Source: arXiv 1907.07023 §III-A.
     """
@@ -153,7 +153,9 @@ def diversity_scores(
         (-pl.sum_horizontal(*information, pl.lit(0.0))).clip(lower_bound=0.0).alias("class_entropy_bits"),
         pl.sum_horizontal(*richness, pl.lit(0.0)).alias("diversity"),
     )
-    if areas["image_id"].equals(counts["image_id"]):  # from one pass, so that they need not be looked up
+    if areas is None:
+        per_image = per_image.with_columns(covered_area=pl.lit(None, pl.Float64))
+    elif areas["image_id"].equals(counts["image_id"]):  # from one pass, so that they need not be looked up
         per_image = pl.concat([per_image, areas.lazy().drop("image_id")], how="horizontal")
     else:
         per_image = per_image.join(areas.lazy(), on="image_id", how="full", coalesce=True)
@@ -164,7 +166,8 @@ def diversity_scores(
         .select(
             "image_id",
             pl.col("objects", "classes").fill_null(0),
-            pl.col("class_entropy_bits", "covered_area", "diversity").fill_null(0.0),
+            pl.col("class_entropy_bits", "diversity").fill_null(0.0),
+            pl.col("covered_area") if areas is None else pl.col("covered_area").fill_null(0.0),
         )
         .collect(engine="streaming")
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float16, Float64
+from jaxtyping import Float16, Float32, Float64
 
 from thresher.density.em import (
     CANDIDATES,
@@ -28,15 +29,11 @@ from thresher.density.slice_block import SliceBlock
 from thresher.density.sphere import fit_sphere
 from thresher.errors import SettingsError
 from thresher.features.projection import load_projection
-from thresher.features.shards import (
-    owned,
-    read_blocks,
-    shard_files,
-    slices_in_shards,
-    slices_of,
-)
+from thresher.features.shards import owned, read_blocks, shards_with_slices, slices_of
 from thresher.files import replacing
+from thresher.run.digests import Input
 from thresher.run.folder import AnyRun, Run, as_run
+from thresher.run.inputs import embedded_pool, embedded_target, pool_keys
 from thresher.run.opened import OpenedRun
 from thresher.run.perform import StageResult, Track, perform, untracked
 from thresher.settings import converted
@@ -45,6 +42,8 @@ from thresher.vectors import random_rows
 
 #: Cross-validation folds to choose K.
 _FOLDS = 3
+#: Images of the target whose slices are one block, where all of them are used.
+_BLOCK_IMAGES = 512
 #: Nats per slice by which the target's unseen images may be less likely than those that a mixture was fitted to.
 _MOST_OVERFITTING = 1000.0
 
@@ -75,9 +74,22 @@ class FitSettings(MixtureSettings, QuerySettings):
 
 
 def fit(
-    run: AnyRun, settings: FitSettings | None = None, *, dry_run: bool = False, track: Track[Any] = untracked
+    run: AnyRun,
+    settings: FitSettings | None = None,
+    *,
+    refit: bool = False,
+    dry_run: bool = False,
+    track: Track[Any] = untracked,
 ) -> StageResult:
     """Fit the mixture to the slices of the target's images, and the models of the other scores.
+
+    All of it is kept while the target stays and less than a fifth of the pool's images have come or gone.
+
+    Args:
+        run: The run, or the path of its folder.
+        refit: Fit again to the pool as it is now, however little of it has changed.
+        dry_run: Only estimate images, bytes, memory and time.
+        track: Wraps an iterable to show progress.
 
     Raises:
         DataError: embed has not run, or the target has fewer slices than components.
@@ -89,7 +101,11 @@ def fit(
     if dry_run:
         sizes = {"target_images": target.height, "components": settings.components}
         return StageResult("fit", "planned", sizes | _plan(run, settings, target.height, images.height).summary(run))
-    inputs = {"images": run.images, "pooled": run.pooled, "projection": run.projection}
+    inputs: dict[str, Input] = {
+        "projection": run.projection,
+        "embedded_target": embedded_target(run.folder),
+        "embedded_pool": embedded_pool(run.folder, None if refit else _recorded_pool(run)),
+    }
 
     def work() -> tuple[dict[str, Any], int]:
         rng = np.random.default_rng(settings.seed)
@@ -105,14 +121,14 @@ def fit(
         else:
             components = int(settings.components)
         for chosen in track([components], 1, "fitting the mixture"):
-            fitted, slices = _fitted(run, block, chosen, settings, rng)
+            fitted, slices = _fitted(block, chosen, settings, rng)
         save_mixture(fitted.mixture, run.mixture)
         _write_description(fitted, tried, run)
         pool = opened.pool["image_id"].sort()
-        drawn = pool.gather(rng.permutation(len(pool))[: settings.pool_images])
-        for ids in track([set(drawn.to_list())], 1, "learning from the pool"):
+        drawn = pool.gather(np.sort(rng.permutation(len(pool))[: settings.pool_images]))
+        for ids in track([drawn.to_list()], 1, "learning from the pool"):
             scorers = _fitted_scorers(run, block, ids, fitted, settings, rng)
-            save_fitted_scorers(scorers, run.evidence)
+            save_fitted_scorers(scorers, run.evidence, pool_keys(run.folder))
         return _warning(fitted, scorers, slices) | {
             "slices": slices,
             "data": settings.data,
@@ -126,6 +142,12 @@ def fit(
 
     outputs = [run.mixture, run.mixture.with_suffix(".json"), run.evidence]
     return perform(run, "fit", settings, inputs, outputs, work)
+
+
+def _recorded_pool(run: Run) -> str | None:
+    """What was recorded of the pool when the evidence was fitted; None if it was not."""
+    inputs: dict[str, str] = run.recorded().get("fit", {}).get("inputs", {})
+    return inputs.get("embedded_pool")
 
 
 def _warning(fitted: Fit, scorers: FittedScorers, slices: int) -> dict[str, Any]:
@@ -150,22 +172,22 @@ def _plan(run: Run, settings: FitSettings, target: int, images: int) -> Plan:
     return fit_plan(run, target, pool, min(pool, settings.pool_images), fits, settings.max_slices)
 
 
-def _fitted(
-    run: Run, block: SliceBlock, components: int, settings: MixtureSettings, rng: np.random.Generator
-) -> tuple[Fit, int]:
+def _fitted(block: SliceBlock, components: int, settings: MixtureSettings, rng: np.random.Generator) -> tuple[Fit, int]:
     """The fit, and the number of slices that it used."""
     if settings.data == "sample":
         slices = random_rows(block.slices, settings.max_slices, rng).astype(np.float32)
         return fit_mixture(slices, components, settings, rng), len(slices)
-    # Stepwise EM weights recent blocks more, so shards must not come in the order of recording.
-    order = rng.permutation(len(shard_files(run.slices))).tolist() if settings.data == "stepwise" else None
-    wanted = set(block.image_ids)
+    cuts = [*block.starts[:-1:_BLOCK_IMAGES], len(block.slices)]
+    parts = [block.slices[first:last] for first, last in itertools.pairwise(cuts)]
+    # Stepwise EM weights recent blocks more, so images must not come in the order of recording.
+    if settings.data == "stepwise":
+        parts = [parts[number] for number in rng.permutation(len(parts))]
     fit_all = fit_stepwise if settings.data == "stepwise" else fit_blocks
-    return fit_all(lambda: slices_in_shards(run.slices, wanted, order), components, settings, rng), len(block.slices)
+    return fit_all(lambda: iter(parts), components, settings, rng), len(block.slices)
 
 
 def _fitted_scorers(
-    run: Run, target: SliceBlock, pool: set[str], fitted: Fit, settings: FitSettings, rng: np.random.Generator
+    run: Run, target: SliceBlock, pool: list[str], fitted: Fit, settings: FitSettings, rng: np.random.Generator
 ) -> FittedScorers:
     """The other models of the scorers: mixtures of the pool and on the sphere, layout query, held-out similarity."""
     projection = load_projection(run.projection)
@@ -194,17 +216,29 @@ def _fitted_scorers(
 
 
 def _pool_sample(
-    run: Run, pool: set[str], origin: Float64[np.ndarray, " d_plus_1"], settings: FitSettings, rng: np.random.Generator
-) -> tuple[np.ndarray, Float16[np.ndarray, "images wide"]]:
-    """At most `max_slices` slices of these pool images, evenly from each shard, and the layout of each image."""
-    slices, found = [], []
-    blocks = max(1, len(shard_files(run.slices)))
-    for block in read_blocks(run.slices):
-        mine = owned(block, [image_id in pool for image_id in block.image_ids])
-        true_slices = uncentred(mine.slices, origin)
-        found.append(layouts(true_slices, mine.starts, mine.grids, mine.pooled, settings.pooled_share))
-        slices.append(random_rows(mine.slices, -(-settings.max_slices // blocks), rng).astype(np.float32))
-    return np.concatenate(slices), np.concatenate(found)
+    run: Run, pool: list[str], origin: Float64[np.ndarray, " d_plus_1"], settings: FitSettings, rng: np.random.Generator
+) -> tuple[Float32[np.ndarray, "n d"], Float16[np.ndarray, "images wide"]]:
+    """At most `max_slices` slices of these pool images, and the layout of each image, in the order of their ids.
+
+    How images are spread over shards has no part in it, so that a pool that has grown gives what a fresh run does.
+    """
+    there = shards_with_slices(run.slices, set(pool)).sort("image_id")
+    place = {image_id: number for number, image_id in enumerate(there["image_id"])}
+    starts = np.concatenate([[0], np.cumsum(there["slices"].to_numpy())]).astype(np.int64)
+    drawn = random_rows(np.arange(starts[-1])[:, None], settings.max_slices, rng).ravel()
+    cuts = np.searchsorted(drawn, starts)
+    slices = np.empty((len(drawn), len(origin) - 1), np.float32)
+    found = np.empty((0, 0), np.float16)
+    for block in read_blocks(run.slices, there["shard"].unique().sort()):
+        mine = owned(block, [image_id in place for image_id in block.image_ids])
+        places = np.array([place[image_id] for image_id in mine.image_ids], np.int64)
+        layout = layouts(uncentred(mine.slices, origin), mine.starts, mine.grids, mine.pooled, settings.pooled_share)
+        found = found if found.size else np.empty((len(place), layout.shape[1]), np.float16)
+        found[places] = layout
+        for first, number in zip(mine.starts, places, strict=False):
+            rows = slice(cuts[number], cuts[number + 1])
+            slices[rows] = mine.slices[first + drawn[rows] - starts[number]]
+    return slices, found
 
 
 def _write_description(fitted: Fit, tried: list[TriedK], run: Run) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,11 +22,14 @@ from thresher.density.scorers import (
 )
 from thresher.density.slice_block import SliceBlock
 from thresher.errors import DataError, SettingsError
-from thresher.features.shards import read_blocks, shard_files, slices_of
-from thresher.run.digests import Input
+from thresher.features.shards import listed_shards, read_blocks, slices_of
+from thresher.run.digests import Input, digest_of
 from thresher.run.folder import AnyRun, Run, as_run
+from thresher.run.inputs import embedded_target
 from thresher.run.opened import OpenedRun
 from thresher.run.perform import StageResult, Track, perform, untracked
+from thresher.run.scored import Scored, kept_scores, last_scored
+from thresher.run.stages import stage_named
 from thresher.selection.diversity import (
     ClassFrequencies,
     class_frequencies,
@@ -39,13 +44,15 @@ from thresher.stages.plan import Plan, score_plan
 from thresher.stages.score_yield import yield_areas
 from thresher.vectors import nearest_rows
 
+#: A score from boxes that takes longer than all others together, and is computed on request only.
+_AREA = "covered_area"
 #: Every score; its name is that of its column in scores.parquet and of its method of select.
 SCORES = (
     *SIMILARITIES,
     Score("objects", "objects", ("boxes",), diversity_scores, "Boxes of the classes of interest."),
     Score("classes", "classes", ("boxes",), diversity_scores, "Different classes of interest."),
     Score("class_entropy_bits", "bits", ("boxes",), diversity_scores, "Entropy of the classes of its boxes."),
-    Score("covered_area", "share of the picture", ("boxes",), diversity_scores, "Area under at least one box."),
+    Score(_AREA, "share of the picture", ("boxes",), diversity_scores, "Area under at least one box."),
     Score("diversity", "", ("boxes",), diversity_scores, "Many objects, of many and of rare classes."),
     Score(
         "yield_area",
@@ -57,6 +64,8 @@ SCORES = (
 )
 #: The similarities that the default methods, the report and the paper's method need.
 DEFAULT_SCORES = ("layout", "similarity", "cosine", "nearest")
+#: The columns of the similarities.
+_NEAR = ("image_id", *SCORERS, "nearest_ids")
 
 
 @converted
@@ -65,8 +74,8 @@ class ScoreSettings:
     """Scores to compute for each pool image."""
 
     scores: Names = default(DEFAULT_SCORES)
-    """Similarities to compute, or all: layout, similarity, ratio, typicality, cosine, nearest, rows, sphere,
-    pooled_sphere. layout, similarity and the scores from boxes (diversity, objects, …) are always computed."""
+    """Scores to compute, or all: layout, similarity, ratio, typicality, cosine, nearest, rows, sphere, pooled_sphere,
+    covered_area. layout, similarity and the other scores from boxes (diversity, objects, …) are always computed."""
     neighbours: int = 3
     """Number of nearest target images listed for each pool image."""
     class_scores: OptionalPath = default(None)
@@ -80,9 +89,10 @@ class ScoreSettings:
         Raises:
             SettingsError: an unknown score, or no neighbours asked for.
         """
+        known = ["all", *SCORERS, _AREA]
         for name in self.scores:
-            if name not in (*SCORERS, "all"):
-                raise SettingsError(f"scores: '{name}' is unknown.{did_you_mean(name, ['all', *SCORERS])}")
+            if name not in known:
+                raise SettingsError(f"scores: '{name}' is unknown.{did_you_mean(name, known)}")
         if self.neighbours < 1:
             raise SettingsError(f"neighbours = {self.neighbours}: expected 1 or more.")
 
@@ -91,6 +101,11 @@ class ScoreSettings:
         """The requested similarities and those that the report and `why` need, in the order of the table."""
         wanted = {*self.scores, "layout", "similarity"}
         return tuple(name for name in SCORERS if name in wanted or "all" in wanted)
+
+    @property
+    def area_wanted(self) -> bool:
+        """Whether the area covered is asked for."""
+        return bool({_AREA, "all"} & set(self.scores))
 
 
 def score(
@@ -111,7 +126,7 @@ def score(
         "images": run.images,
         "boxes": run.boxes,
         "taxonomy": run.taxonomy,
-        "pooled": run.pooled,
+        "shards": run.shards,
         "mixture": run.mixture,
         "evidence": run.evidence,
     }
@@ -120,13 +135,12 @@ def score(
         inputs["class_scores"] = settings.class_scores
     if settings.network:
         inputs["network"] = opened.checkpoint(settings.network)
+    last = last_scored(run)
 
     def work() -> tuple[dict[str, Any], int]:
-        fitted, names = _fitted(opened)
-        blocks = track(read_blocks(run.slices), len(shard_files(run.slices)), "scoring")
-        # No variables for the parts, so that their memory is free before diversity needs it.
-        near = pl.concat([_near(fitted, names, block, settings) for block in blocks])
-        near = near.join(opened.pool.select("image_id", "dataset"), on="image_id", how="semi")
+        shaped_by = _shaped_by(run, settings)
+        kept, numbers = kept_scores(run, last, shaped_by, opened.pool.select("image_id"), _NEAR)
+        near = _all_near(opened, settings, kept, numbers, track)
         if near.is_empty():
             raise DataError(
                 f"{run.folder}: the pool has no readable image. "
@@ -136,8 +150,9 @@ def score(
         areas, failed = _yield_areas(opened, near, diverse, settings, track)
         scores = near.join(diverse, on="image_id", how="left").join(areas, on="image_id", how="left")
         scores = scores.sort("image_id").select(list(tables.SCORES))
-        tables.write(tables.checked(scores, tables.SCORES, "scores", key="image_id"), run.scores_path)
-        return _summary(scores, frequencies), failed
+        told = Scored(shaped_by, listed_shards(run.slices)["sha256"].to_list()).metadata()
+        tables.write(tables.checked(scores, tables.SCORES, "scores", key="image_id"), run.scores_path, told)
+        return _summary(scores, frequencies) | {"scored_now": near.height - kept.height, "kept": kept.height}, failed
 
     return perform(run, "score", settings, inputs, [run.scores_path], work)
 
@@ -155,6 +170,28 @@ def _plan(opened: OpenedRun, settings: ScoreSettings) -> Plan:
         return score_plan(run, pool, None)
     fitted, names = _fitted(opened)
     return score_plan(run, pool, lambda block: _near(fitted, names, block, settings))
+
+
+def _shaped_by(run: Run, settings: ScoreSettings) -> str:
+    """Fingerprint of all that shapes an image's similarities but the image itself."""
+    evidence = [digest_of(path) for path in (run.projection, run.mixture, run.evidence)]
+    target = embedded_target(run.folder)
+    shaped_by = [stage_named("score").version, settings.similarities, settings.neighbours, target, evidence]
+    return hashlib.sha256(json.dumps(shaped_by).encode()).hexdigest()
+
+
+def _all_near(
+    opened: OpenedRun, settings: ScoreSettings, kept: pl.DataFrame, numbers: list[int], track: Track[Any]
+) -> pl.DataFrame:
+    """The similarities of the pool: those kept, and those of the shards of these numbers."""
+    if not numbers:
+        return kept
+    fitted, names = _fitted(opened)
+    blocks = track(read_blocks(opened.run.slices, numbers), len(numbers), "scoring")
+    # No variables for the parts, so that their memory is free before diversity needs it.
+    near = pl.concat([_near(fitted, names, block, settings) for block in blocks])
+    near = near.join(opened.pool.select("image_id"), on="image_id", how="semi")
+    return pl.concat([kept.select(near.columns), near])
 
 
 def _fitted(opened: OpenedRun) -> tuple[FittedScorers, pl.Series]:
@@ -175,11 +212,11 @@ def _near(fitted: FittedScorers, target_ids: pl.Series, block: SliceBlock, setti
     rows, _ = nearest_rows(block.pooled, fitted.pooled, settings.neighbours)
     nearest = target_ids.gather(rows.ravel()).reshape(rows.shape).arr.to_list()
     frame = pl.DataFrame({"image_id": block.image_ids, **columns, "nearest_ids": nearest})
-    return frame.with_columns(**absent).select("image_id", *SCORERS, "nearest_ids")
+    return frame.with_columns(**absent).select(_NEAR)
 
 
 def _diversities(opened: OpenedRun, settings: ScoreSettings) -> tuple[pl.DataFrame, ClassFrequencies]:
-    areas = covered_areas(counted_boxes(opened.lazy_boxes(), opened.classes))
+    areas = covered_areas(counted_boxes(opened.lazy_boxes(), opened.classes)) if settings.area_wanted else None
     worths = _class_scores(settings.class_scores, opened.classes)
     frequencies = class_frequencies(opened.counts, opened.labelled.height, worths)
     return diversity_scores(opened.counts, areas, opened.labelled, frequencies.weights), frequencies

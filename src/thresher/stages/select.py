@@ -118,7 +118,7 @@ def _ranked(scores: pl.DataFrame, datasets: pl.DataFrame, settings: SelectSettin
 def _remedy(method: str) -> str:
     if method == "yield_area":
         return " Run `thresher score RUN --network TRAINING` first."
-    return f" Run `thresher score RUN --scores {method}` first." if method in SCORERS else ""
+    return f" Run `thresher score RUN --scores {method}` first." if method in (*SCORERS, "covered_area") else ""
 
 
 def _of_datasets(order: pl.DataFrame, owners: pl.DataFrame, datasets: tuple[str, ...]) -> pl.DataFrame:
