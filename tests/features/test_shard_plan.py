@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import polars as pl
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thresher.features.shard_plan import ShardPlan, planned
@@ -68,6 +68,7 @@ def test_a_lost_shard_is_made_again_under_its_own_number() -> None:
     assert (new.number, new.image_ids) == (3, ("0020",))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 5), st.integers(0, 3)), max_size=30), st.randoms())
 def test_over_many_growths_no_image_is_lost_and_shards_do_not_add_up(
     growths: list[tuple[int, int, int]], random: object

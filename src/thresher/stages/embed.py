@@ -79,7 +79,7 @@ def embed(
     """
     run, settings, engine = as_run(run), settings or EmbedSettings(), engine or EngineSettings()
     images = _indexed(run)
-    job, jobs = _job(shard)
+    job, jobs = _job(shard, refit_projection)
     if settings.vectors is not None:
         if shard:
             raise SettingsError(f"shard = '{shard}': cannot be combined with vectors. Leave it out.")
@@ -225,12 +225,14 @@ def _given(
     return embedding.finish(made)
 
 
-def _job(shard: str) -> tuple[int, int]:
+def _job(shard: str, refit: bool) -> tuple[int, int]:
     if not shard:
         return 1, 1
     job, _, jobs = shard.partition("/")
     if not (job.isdigit() and jobs.isdigit() and 0 <= int(job) <= int(jobs) and int(jobs) > 0):
         raise SettingsError(f"shard = '{shard}': expected I/N, such as 3/8 (job 3 of 8) or 0/8 (the projection only).")
+    if refit and int(job):
+        raise SettingsError(f"shard = '{shard}' with refit_projection: only job 0/N fits the projection. Leave it out.")
     return int(job), int(jobs)
 
 
