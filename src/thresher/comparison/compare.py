@@ -18,9 +18,11 @@ from thresher.comparison.pictures import draw_predictions
 from thresher.comparison.settings import ALL, NONE, CompareSettings, Trial, refuse_grid_of
 from thresher.comparison.time_left import TimeEstimate, has_weak_images, in_words
 from thresher.errors import DataError
+from thresher.run.digests import digest_of
 from thresher.run.folder import AnyRun, Run, as_run
-from thresher.run.perform import StageResult, as_json
+from thresher.run.perform import StageResult, as_json, places_read, seals_of
 from thresher.run.record import Record
+from thresher.run.state import UNFINISHED
 from thresher.selection.methods import check_method
 from thresher.stages.score import known_methods
 from thresher.stages.select import SelectSettings, select
@@ -69,6 +71,8 @@ def compare(
     selections = _made_selections(comparison)
     write_frequencies(run, record, selections, training, record.folder / "frequencies.parquet")
     with record.locked():
+        asked = {"settings": as_json(settings), "training": as_json(training)}
+        record.note("compare", UNFINISHED | asked)
         done = [trial for trial in comparison.trials if comparison.is_done(trial)]
         todo = [trial for trial in comparison.trials if trial not in done]
         failed = _trained(comparison, engine, done, todo)
@@ -82,8 +86,8 @@ def compare(
         if failed:
             summary["failed"] = [{"training": name, "reason": reason} for name, reason in failed.items()]
         seconds = round(time.monotonic() - started, 1)
-        entry = {"settings": as_json(settings), "training": as_json(training), "summary": summary, "seconds": seconds}
-        record.note("compare", {**entry, "failed_items": len(failed)})
+        entry = asked | {"summary": summary, "seconds": seconds}
+        record.note("compare", entry | _read_and_written(comparison, selections) | {"failed_items": len(failed)})
     return StageResult("compare", "done", summary, len(failed), "trainings", str(record.problems))
 
 
@@ -141,6 +145,20 @@ def _made_selections(comparison: Comparison) -> list[SelectionOf]:
             select(comparison.run, wanted)
             made[trial.selection] = SelectionOf(trial.selection, wanted.method, wanted.budget, wanted.seed)
     return list(made.values())
+
+
+def _read_and_written(comparison: Comparison, selections: Sequence[SelectionOf]) -> dict[str, Any]:
+    """What the manifest records of the tables read and written, so that `status` sees whether they have changed."""
+    run, folder = comparison.run, comparison.record.folder
+    read = {"images": run.images, "boxes": run.boxes, "masks": run.masks, "taxonomy": run.taxonomy}
+    read |= {each.selection: run.selection_path(each.selection) for each in selections}
+    written = [path for path in (folder / f"{name}.parquet" for name in results.TABLES) if path.is_file()]
+    return {
+        "inputs": {name: digest_of(path) for name, path in read.items()},
+        "read": places_read(read, run.folder),
+        "outputs": seals_of(written, folder),
+        "finished": time.time(),
+    }
 
 
 def _trained(

@@ -17,6 +17,8 @@ from thresher.run.folder import Run
 from thresher.run.opened import OpenedRun
 from thresher.run.record import Record
 
+#: The tables of a comparison that hold its numbers.
+TABLES = ("results", "summary", "differences")
 #: Where a training has its metrics of each set, in its folder.
 SETS = {"validation": Path("classes.parquet"), "test": Path("evaluations", "test", "classes.parquet")}
 

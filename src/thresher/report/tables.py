@@ -19,6 +19,7 @@ from thresher.report.command_lines import command_lines
 from thresher.run.folder import Run
 from thresher.run.opened import OpenedRun
 from thresher.run.record import Record
+from thresher.run.state import RunState
 from thresher.selection.choose import LIKE_TARGET, Selection
 from thresher.selection.diversity import class_counts
 from thresher.selection.explain import with_reasons
@@ -231,10 +232,15 @@ def comparisons(opened: OpenedRun) -> list[Compared]:
         if summary.height:
             strong = int(counted["of_images"].max() or 0)  # type: ignore[arg-type]
             record = Record(folder)
+            state = RunState(run).of(f"compare:{folder.name}")
+            if state.word == "damaged":
+                raise DataError(f"{run.folder}: {state.name} is {state.in_words()}. Run `thresher compare` again.")
             drawn = [str(path.relative_to(run.folder)) for path in pictures(record)]
             command = _again(folder.name, record.recorded().get("compare", {}))
             lacking = tuple(extras.missing("train", "report"))
-            found.append(Compared(folder.name, results, summary, differences, strong, drawn, command, lacking))
+            found.append(
+                Compared(folder.name, results, summary, differences, strong, drawn, command, lacking, state.because)
+            )
     return found
 
 

@@ -126,8 +126,8 @@ def perform(
                 "version": stage_named(stage).version,
                 "settings": as_json(settings),
                 "inputs": digests,
-                "read": _places_read(inputs, run.folder),
-                "outputs": {_place(path, record.folder): seal_of(path) for path in outputs if path.name != _SHARED},
+                "read": places_read(inputs, run.folder),
+                "outputs": seals_of([path for path in outputs if path.name != _SHARED], record.folder),
                 "problems": record.problems_digest(stage.partition(":")[0]),
                 "summary": summary,
                 "failed_items": failed,
@@ -147,7 +147,12 @@ def _place(path: Path, folder: Path) -> str:
     return str(absolute.relative_to(folder.absolute()) if absolute.is_relative_to(folder.absolute()) else absolute)
 
 
-def _places_read(inputs: Mapping[str, Input], folder: Path) -> dict[str, dict[str, str]]:
+def seals_of(outputs: Sequence[Path], folder: Path) -> dict[str, dict[str, Any]]:
+    """What a manifest in this folder records of each output (`seal_of`), by its path."""
+    return {_place(path, folder): seal_of(path) for path in outputs}
+
+
+def places_read(inputs: Mapping[str, Input], folder: Path) -> dict[str, dict[str, str]]:
     """Where each input lies that can be looked at again."""
     files = {name: {"file": _place(given, folder)} for name, given in inputs.items() if isinstance(given, Path)}
     listed = {name: given.path.absolute() for name, given in inputs.items() if isinstance(given, Listing)}

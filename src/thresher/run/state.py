@@ -19,6 +19,8 @@ UNFINISHED = {"unfinished": True}
 _INTERRUPTED = "it was interrupted, so tables may mix old and new settings"
 #: The stages that a selection needs, in order.
 LINE = ("index", "embed", "fit", "score")
+#: Trainings and comparisons are recorded in folders of their own.
+_OWN_FOLDER = {"train": "trainings", "compare": "comparisons"}
 Word = Literal["done", "outdated", "damaged", "unfinished", "running", "missing"]
 
 
@@ -66,12 +68,12 @@ class RunState:
         self._known: dict[str, StageState] = {}
 
     def of(self, name: str) -> StageState:
-        """State of a stage ("score"), a selection ("select:first") or a training ("train:base")."""
+        """State of a stage ("score"), selection ("select:first"), training ("train:base") or comparison ("compare:base")."""
         if name not in self._known:
             stage, _, own = name.partition(":")
-            if stage == "train":
-                record = Record(self._run.folder / "trainings" / own)
-                self._known[name] = self._of_entry(name, record, record.recorded().get("train"))
+            if stage in _OWN_FOLDER:
+                record = Record(self._run.folder / _OWN_FOLDER[stage] / own)
+                self._known[name] = self._of_entry(name, record, record.recorded().get(stage))
             else:
                 self._known[name] = self._of_entry(name, self._run, self._recorded.get(name))
         return self._known[name]
@@ -80,8 +82,12 @@ class RunState:
         """The line, then other recorded stages, selections and trainings."""
         order = [stage.name for stage in STAGES]
         recorded = sorted(self._recorded, key=lambda name: (order.index(name.partition(":")[0]), name))
-        trained = sorted(path.parent.name for path in (self._run.folder / "trainings").glob("*/manifest.json"))
-        for name in dict.fromkeys((*LINE, *recorded, *(f"train:{each}" for each in trained))):
+        own = [
+            f"{stage}:{path.parent.name}"
+            for stage, folder in _OWN_FOLDER.items()
+            for path in sorted((self._run.folder / folder).glob("*/manifest.json"))
+        ]
+        for name in dict.fromkeys((*LINE, *recorded, *own)):
             yield self.of(name)
 
     def _of_entry(self, name: str, record: Record, entry: Any) -> StageState:

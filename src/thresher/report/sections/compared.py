@@ -35,12 +35,16 @@ class Compared:
     """The command that continues the comparison and draws these files."""
     lacking: Sequence[str] = ()
     """Missing libraries that this command needs."""
+    outdated: str = ""
+    """Why it no longer follows from the run's tables; empty if it does."""
 
 
 def comparison_section(found: Sequence[Compared]) -> Section:
     """The section over all comparisons of the run."""
     blocks: list[Block] = []
     for one in found:
+        if one.outdated:
+            blocks.append(Missing(f"{one.name} is outdated: {one.outdated} since it was made.", one.command))
         for measured_on in one.summary["set"].unique(maintain_order=True):
             blocks += _one(one, measured_on)
         blocks += [
