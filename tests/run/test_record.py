@@ -78,7 +78,7 @@ def test_a_stage_s_problems_take_the_place_of_those_it_left_before(tmp_path: Pat
     record = Record(tmp_path)
     record.add_problems("index", problems(("index", "box_empty"), ("index", "box_outside")))
     record.add_problems("embed", problems(("embed", "image_broken")))
-    assert listed(record) == [("index", "box_empty"), ("index", "box_outside"), ("embed", "image_broken")]
+    assert listed(record) == [("embed", "image_broken"), ("index", "box_empty"), ("index", "box_outside")]
     record.add_problems("index", problems(("index", "box_clipped")))
     assert sorted(listed(record)) == [("embed", "image_broken"), ("index", "box_clipped")]
     record.add_problems("embed", problems())

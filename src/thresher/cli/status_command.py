@@ -26,11 +26,13 @@ def status_command(run: RunFolder, *, output: JsonOutput = JsonOutput()) -> int:
         width = max(len(state.name) for state in states)
         for state in states:
             print(f"{state.name:<{width}}  {_facts(state)}  {state.in_words()}".rstrip())
-        trained = [state.name for state in wrong if state.name.startswith("train:")]
+        trained = [state for state in wrong if state.name.startswith(("train:", "compare:"))]
         if len(wrong) > len(trained):
-            print(f"To bring the run up to date: thresher run {run}")
+            print(f"To bring index to insight and the selections up to date: thresher run {run}")
         if trained:
-            print(f"To train again: thresher train {run} --name NAME …, or thresher compare {run} …")
+            print(
+                f"To bring trainings and comparisons up to date: the same `thresher train {run} …` or `compare` again"
+            )
     return EXIT_BAD_DATA if wrong else EXIT_OK
 
 

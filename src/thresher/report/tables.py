@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -238,9 +239,8 @@ def comparisons(opened: OpenedRun) -> list[Compared]:
             drawn = [str(path.relative_to(run.folder)) for path in pictures(record)]
             command = _again(folder.name, record.recorded().get("compare", {}))
             lacking = tuple(extras.missing("train", "report"))
-            found.append(
-                Compared(folder.name, results, summary, differences, strong, drawn, command, lacking, state.because)
-            )
+            measured = Compared(folder.name, results, summary, differences, strong, drawn, command, lacking)
+            found.append(dataclasses.replace(measured, outdated=state.because))
     return found
 
 

@@ -68,7 +68,7 @@ class RunState:
         self._known: dict[str, StageState] = {}
 
     def of(self, name: str) -> StageState:
-        """State of a stage ("score"), selection ("select:first"), training ("train:base") or comparison ("compare:base")."""
+        """State of a stage ("score"), selection ("select:first"), training ("train:…") or comparison ("compare:…")."""
         if name not in self._known:
             stage, _, own = name.partition(":")
             if stage in _OWN_FOLDER:
