@@ -31,6 +31,7 @@ from thresher.errors import DataError, SettingsError
 from thresher.run.folder import Run
 from thresher.run.perform import StageResult
 from thresher.run.record import Record
+from thresher.settings import restored
 from thresher.stages.index import IndexSettings, index
 from thresher.synthetic.dataset import SyntheticSettings, write_dataset
 from thresher.training.settings import TrainSettings
@@ -49,6 +50,7 @@ import sys
 from thresher import Run, compare
 from thresher.workers.settings import EngineSettings
 from thresher.comparison.settings import CompareSettings
+from thresher.settings import restored
 from thresher.training.settings import TrainSettings
 small = TrainSettings(height_px=64, width_px=96, strong_batch=2, weak_batch=2, epochs=1, zoom=1.2)
 grid = CompareSettings(methods=("random",), budgets=("4",), seeds=2, baselines=("none",), name="few")

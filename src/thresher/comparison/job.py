@@ -23,6 +23,7 @@ from thresher.errors import ThresherError
 from thresher.run.folder import Run
 from thresher.run.opened import OpenedRun
 from thresher.run.perform import as_json
+from thresher.run.stages import stage_named
 from thresher.settings import restored
 from thresher.training.settings import TrainSettings
 from thresher.training.train import train
@@ -152,8 +153,8 @@ def _timed(job: Job) -> Outcome:
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="thresher-") as folder:
         other = Run(folder)
-        for path in (run.images, run.boxes, run.masks, run.taxonomy, run.manifest):
-            (other.folder / path.name).symlink_to(path.absolute())
+        for name in (*stage_named("index").writes, run.problems.name, run.manifest.name):
+            (other.folder / name).symlink_to((run.folder / name).absolute())
         if settings.selection != "none":
             few = dataclasses.replace(few, selection="some")
             tables.write(_some_weak(run), other.selection_path("some"))
