@@ -261,3 +261,21 @@ def test_words_of_errors(run: Run, tmp_path: Path) -> None:
     index(bare, IndexSettings((f"folder:{folder}",)))
     with pytest.raises(DataError, match="no image of the target has a mask; training needs per-pixel labels"):
         train(bare, SMALL)
+
+
+def test_a_damaged_checkpoint_is_one_line_and_the_training_starts_anew(
+    trained: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = dataclasses.replace(SMALL, name="spoilt")
+    train(trained, settings)
+    path = trained.training("spoilt") / "checkpoint.safetensors"
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    flipped = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+    for content in (whole[:middle], b"", flipped):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=r"checkpoint.safetensors: damaged. Run the same `thresher train` command"):
+            trained_network(path)
+    assert train(trained, settings).status == "done"
+    assert "is damaged; the training starts anew" in caplog.text
+    assert path.read_bytes() == whole

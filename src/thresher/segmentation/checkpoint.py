@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import safetensors
 import safetensors.torch
 import torch
 
+from thresher.errors import DataError
 from thresher.files import replacing
 from thresher.segmentation.network import SegmentationNetwork
 
@@ -23,17 +25,43 @@ def save_checkpoint(
         for key, value in optimiser.state.get(weight, {}).items():
             if value is not None:
                 tensors[f"optimiser/{key}/{name}"] = value
-    content = safetensors.torch.save(
-        {name: tensor.contiguous() for name, tensor in tensors.items()}, {"about": json.dumps(metadata)}
-    )
+    whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    about = {"about": json.dumps(metadata)}
+    digest = _digest(safetensors.torch.save(whole, about), about["about"])
     with replacing(path) as file:
-        file.write(content)
+        file.write(safetensors.torch.save(whole, about | {"sha256": digest}))
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a checkpoint is as it was saved. Those of older releases, which have no digest, need only be readable."""
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+    except safetensors.SafetensorError:
+        return False
+    return metadata.get("sha256") in (None, _digest(path.read_bytes(), metadata.get("about", "")))
+
+
+def _digest(content: bytes, about: str) -> str:
+    """A hash of the tensors in a safetensors file, and of what it says of itself.
+
+    Source: https://github.com/huggingface/safetensors, "Format": 8 bytes with the header's length, header, tensors.
+    """
+    digest = hashlib.sha256(about.encode())
+    digest.update(memoryview(content)[8 + int.from_bytes(content[:8], "little") :])
+    return digest.hexdigest()
 
 
 def checkpoint_metadata(path: Path) -> dict[str, Any] | None:
-    """The metadata that a checkpoint was saved with; None if there is no file."""
+    """The metadata that a checkpoint was saved with; None if there is no file.
+
+    Raises:
+        DataError: the file is damaged.
+    """
     if not path.is_file():
         return None
+    if not is_whole(path):
+        raise DataError(f"{path}: damaged. Run the same `thresher train` command again: it starts anew.")
     with safetensors.safe_open(path, "pt") as file:
         metadata: dict[str, Any] = json.loads(file.metadata()["about"])
     return metadata

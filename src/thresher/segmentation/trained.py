@@ -54,7 +54,7 @@ def trained_network(path: Path) -> TrainedNetwork:
     """The network of a checkpoint, on the CPU and in eval mode.
 
     Raises:
-        DataError: no such file, or its metadata does not say what the network was built from.
+        DataError: no such file, a damaged one, or its metadata does not say what the network was built from.
         SettingsError: segmentation_models_pytorch is not installed.
     """
     metadata = checkpoint_metadata(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from thresher.segmentation.loop import Training
     from thresher.segmentation.network import SegmentationNetwork
     from thresher.training.settings import TrainSettings
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -136,9 +139,12 @@ def train_to_end(
 
 def _continued(plan: TrainingPlan, network: SegmentationNetwork, optimiser: Any, accelerator: Any) -> list[Metrics]:
     """Load the checkpoint of this very training into network and optimiser, if there is one; returns its metrics."""
-    from thresher.segmentation.checkpoint import checkpoint_metadata, load_checkpoint
+    from thresher.segmentation.checkpoint import checkpoint_metadata, is_whole, load_checkpoint
     from thresher.segmentation.devices import restore_scaler
 
+    if plan.files.checkpoint.is_file() and not is_whole(plan.files.checkpoint):
+        log.warning("train: %s is damaged; the training starts anew", plan.files.checkpoint)
+        return []
     metadata = checkpoint_metadata(plan.files.checkpoint)
     if metadata is None or metadata["fingerprint"] != plan.metadata["fingerprint"]:
         return []
