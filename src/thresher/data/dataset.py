@@ -217,10 +217,12 @@ def annotation_bytes(path: Path) -> bytes:
         DataError: no plain file, or longer than any such annotation.
         OSError: it cannot be read.
     """
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_BYTES:
-        raise DataError(f"no file of at most {_MOST_BYTES >> 20} MiB, as the annotation of one image is")
-    return path.read_bytes()
+    # A pipe would otherwise wait for somebody to write to it.
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_BYTES:
+            raise DataError(f"no file of at most {_MOST_BYTES >> 20} MiB, as the annotation of one image is")
+        return file.read()
 
 
 def visible(paths: Iterable[Path], root: Path) -> list[Path]:
@@ -228,8 +230,8 @@ def visible(paths: Iterable[Path], root: Path) -> list[Path]:
 
     macOS, editors and notebooks leave them beside the data.
     """
-    start = len(root.parts)
-    return [path for path in paths if not any(part.startswith(".") for part in path.parts[start:])]
+    start = len(str(root))
+    return [path for path in paths if "/." not in str(path)[start:]]
 
 
 def source_id_of(path: Path, root: Path) -> str:

@@ -5,7 +5,7 @@ Source: https://docs.ultralytics.com/datasets/detect/ and /segment/ (polygons: c
 
 from __future__ import annotations
 
-import math
+import os
 from functools import partial
 from pathlib import Path
 
@@ -42,11 +42,11 @@ def read(root: Path, split: str | None, dataset: str) -> Dataset:
     names = yolo_names.read(root)
     images = findings.images(entries)
     known: dict[str, str] = dict(images.select("image_id", "path").iter_rows())
-    labels_of = {qualified_id(dataset, source_id): _label_file(Path(path), root) for source_id, path, *_ in entries}
+    labels_of = {qualified_id(dataset, source_id): _label_file(path, root) for source_id, path, *_ in entries}
     label_files = _all_label_files(root, split, set(labels_of.values()))
     if label_files.isdisjoint(labels_of.values()):
         raise DataError(
-            f"{root}: no label file for any of {len(entries)} images. Expected {_label_file(Path(entries[0][1]), root)}"
+            f"{root}: no label file for any of {len(entries)} images. Expected {_label_file(entries[0][1], root)}"
             f", and so on. Found {contents(root)}."
         )
     there = [pair for pair in labels_of.items() if pair[1] in label_files and pair[0] in known]
@@ -117,11 +117,12 @@ def _without(path: Path, folder: str) -> str:
     return "/".join(parts)
 
 
-def _label_file(path: Path, root: Path) -> Path:
-    parts = list(path.relative_to(root).with_suffix(".txt").parts)
-    if "images" in parts[:-1]:
-        parts[len(parts) - 2 - parts[-2::-1].index("images")] = "labels"
-    return root.joinpath(*parts)
+def _label_file(path: Path | str, root: Path) -> Path:
+    # By text, since paths in their parts would take most of the time.
+    *folders, name = str(path)[len(str(root)) :].lstrip("/").split("/")
+    if "images" in folders:
+        folders[len(folders) - 1 - folders[::-1].index("images")] = "labels"
+    return root.joinpath(*folders, f"{os.path.splitext(name)[0]}.txt")
 
 
 def _text(path: Path) -> str:
@@ -142,12 +143,12 @@ def _box(line: str, names: Names) -> Row | None:
     if not fields:
         return None
     index, *values = map(float, fields)
-    if not math.isfinite(index) or int(index) not in names.of or index != int(index):
+    label = names.of.get(index)  # type: ignore[call-overload] # 1.0 is the key 1; 0.5 and NaN are none
+    if label is None:
         known = names.of
         raise ValueError(f"class {fields[0]} has no name; there are {len(known)} ({min(known)}..{max(known)})")
-    label = names.of[int(index)]
     # A confidence stands behind a box that a network found; keypoints where data.yaml says how many there are.
-    if len(values) in (4, 5, 4 + names.keypoint_values):
+    if len(values) == 4 or len(values) in (5, 4 + names.keypoint_values):
         x, y, width, height = values[:4]
         return {"label": label, "x0": x - width / 2, "y0": y - height / 2, "x1": x + width / 2, "y1": y + height / 2}
     if len(values) >= 6 and len(values) % 2 == 0:
