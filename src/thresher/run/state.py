@@ -123,7 +123,7 @@ class RunState:
         # What is worked out from tables cannot be if one of them is damaged or gone.
         whole = all(self.of(read).word == "done" for read in self._reads(name, entry))
         for key, recorded in entry.get("inputs", {}).items():
-            if key in INPUTS and not whole:
+            if key in (INPUTS | OUTSIDE) and not whole:
                 continue
             place = entry.get("read", {}).get(key, {})
             if words := self._changed_input(key, recorded, place):
