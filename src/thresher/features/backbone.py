@@ -88,8 +88,12 @@ class Backbone:
 
 def scaled(image: UInt8[np.ndarray, "h w 3"], scale: Backbone | BackboneFile) -> Float32[np.ndarray, "1 3 h w"]:
     """The network's input: (pixel / 255 − mean) / std, channels first, a batch of one."""
-    mean, std = (np.array(each, np.float32) * 255 for each in (scale.mean, scale.std))
-    return np.ascontiguousarray(((image.astype(np.float32) - mean) / std).transpose(2, 0, 1)[None])
+    mean, std = (np.array(each, np.float32)[:, None, None] * 255 for each in (scale.mean, scale.std))
+    # Bytes are put in the new order before they become floats: a tenth of the time of the other way round.
+    network_input: Float32[np.ndarray, "3 h w"] = np.ascontiguousarray(image.transpose(2, 0, 1)).astype(np.float32)
+    network_input -= mean
+    network_input /= std
+    return network_input[None]
 
 
 @dataclass(frozen=True)

@@ -60,17 +60,23 @@ def shard_frame(images: Sequence[ImageFeatures], width: int, channels: int) -> p
     Args:
         width: d, and `channels` c of each image's features: a shard may hold no image.
     """
-    flat = np.concatenate([image.slices.ravel() for image in images]) if images else np.empty(0, np.float16)
-    offsets = np.concatenate([[0], np.cumsum([image.slices.shape[0] for image in images], dtype=np.int64)]) * width
     vectors = np.stack([i.vector for i in images]) if images else np.empty((0, channels), np.float16)
     plain: dict[str, Any] = {"image_id": pl.String, "grid_h": pl.Int32, "grid_w": pl.Int32}
     plain |= {"width_px": pl.Int32, "height_px": pl.Int32}
     plain |= {"content": pl.String, "variance_kept": pl.Float32}
     columns = {name: pl.Series([getattr(i, name) for i in images], dtype=kind) for name, kind in plain.items()}
-    slices = pl.Series([pl.Series(flat[a:b]) for a, b in itertools.pairwise(offsets)], dtype=pl.List(pl.Float16))
+    slices = _lists([image.slices.ravel() for image in images])
     return pl.DataFrame(columns).with_columns(
         slices=slices, vector=pl.Series(vectors, dtype=pl.Array(pl.Float16, channels))
     )
+
+
+def _lists(rows: Sequence[Float16[np.ndarray, " _n"]]) -> pl.Series:
+    """A list per row. Rows of one length are taken together: one by one, lists take a hundred times as long."""
+    parts = [pl.Series(dtype=pl.List(pl.Float16))]
+    for _, alike in itertools.groupby(rows, key=len):
+        parts.append(pl.Series(np.stack([*alike])).cast(pl.List(pl.Float16)))
+    return pl.concat(parts, rechunk=True)
 
 
 def shard_bytes(
