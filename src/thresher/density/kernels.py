@@ -28,7 +28,9 @@ def _on_demand(name: str) -> Callable[..., Any]:
 
 
 add_column_sums = _on_demand("add_column_sums")
+add_products = _on_demand("add_products")
 add_weighted = _on_demand("add_weighted")
+diagonal_exponent = _on_demand("diagonal_exponent")
 row_sums = _on_demand("row_sums")
 scaled_rows = _on_demand("scaled_rows")
 shift_below_peak = _on_demand("shift_below_peak")

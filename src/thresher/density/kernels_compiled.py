@@ -20,6 +20,30 @@ def subtract_squares(cells, joint):
 
 
 @njit(nogil=True, cache=True)
+def diagonal_exponent(x, by_x, by_square, squares, linear, joint):
+    """joint = x² by_square + x by_x, with `squares` and `linear` as working memory: one call, so that no other thread
+    comes between its products."""
+    for n in range(x.shape[0]):
+        for i in range(x.shape[1]):
+            squares[n, i] = x[n, i] * x[n, i]
+    np.dot(squares, by_square, joint)
+    np.dot(x, by_x, linear)
+    for n in range(joint.shape[0]):
+        for k in range(joint.shape[1]):
+            joint[n, k] += linear[n, k]
+
+
+@njit(nogil=True, cache=True)
+def add_products(shares, x, squares, first, second):
+    """first += sharesᵀ x, second += sharesᵀ x², with `squares` as working memory."""
+    first += np.dot(shares.T, x)
+    for n in range(x.shape[0]):
+        for i in range(x.shape[1]):
+            squares[n, i] = x[n, i] * x[n, i]
+    second += np.dot(shares.T, squares)
+
+
+@njit(nogil=True, cache=True)
 def shift_below_peak(joint, constants, bits, peak, peak_bits, lowest):
     """Add constants[k] to joint[n, k], subtract each row's largest from it, and raise what is below `lowest` to it.
 

@@ -5,12 +5,38 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float64, Int
 
 
 def subtract_squares(cells: Float[np.ndarray, "k w n"], joint: Float[np.ndarray, "k n"]) -> None:
     """joint[k, n] −= Σ_w cells[k, w, n]²."""
     joint -= np.einsum("kwn,kwn->kn", cells, cells)
+
+
+def diagonal_exponent(
+    x: Float[np.ndarray, "n d"],
+    by_x: Float[np.ndarray, "d k"],
+    by_square: Float[np.ndarray, "d k"],
+    squares: Float[np.ndarray, "n d"],
+    linear: Float[np.ndarray, "n k"],
+    joint: Float[np.ndarray, "n k"],
+) -> None:
+    """joint = x² by_square + x by_x."""
+    np.multiply(x, x, out=squares)
+    np.dot(squares, by_square, out=joint)
+    joint += np.dot(x, by_x, out=linear)
+
+
+def add_products(
+    shares: Float[np.ndarray, "n k"],
+    x: Float[np.ndarray, "n d"],
+    squares: Float[np.ndarray, "n d"],
+    first: Float64[np.ndarray, "k d"],
+    second: Float64[np.ndarray, "k d"],
+) -> None:
+    """first += sharesᵀ x, second += sharesᵀ x²."""
+    first += shares.T @ x
+    second += shares.T @ np.multiply(x, x, out=squares)
 
 
 def shift_below_peak(

@@ -23,6 +23,7 @@ from safetensors.numpy import save
 from threadpoolctl import ThreadpoolController
 
 from thresher.density.kernels import (
+    diagonal_exponent,
     row_sums,
     scaled_rows,
     shift_below_peak,
@@ -281,10 +282,7 @@ def _diagonal_exponent(pack: Packed, rows: int) -> _Exponent:
     linear: np.ndarray = np.empty((rows, by_x.shape[1]), pack.dtype)
 
     def write(x: Float[np.ndarray, "n d"], exponent: Float[np.ndarray, "n k"]) -> None:
-        square, from_x = squares[: len(x)], linear[: len(x)]
-        np.multiply(x, x, out=square)
-        np.dot(square, by_square, out=exponent)
-        exponent += np.dot(x, by_x, out=from_x)
+        diagonal_exponent(x, by_x, by_square, squares[: len(x)], linear[: len(x)], exponent)
 
     return write
 

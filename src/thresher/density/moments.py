@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float64, Int64
 
-from thresher.density.kernels import add_column_sums, add_weighted
+from thresher.density.kernels import add_column_sums, add_products, add_weighted
 from thresher.density.mixture import (
     Covariance,
     Mixture,
@@ -153,10 +153,10 @@ def _add_diagonal(
     if add_column_sums(shares, negligible, moments.counts) < _SPARSE * shares.size:
         first, second = np.zeros((2, *moments.first.shape), shares.dtype)
         add_weighted(x, shares, negligible, first, second)
+        moments.first += first
+        moments.second += second
     else:
-        first, second = shares.T @ x, shares.T @ np.multiply(x, x, out=squares)
-    moments.first += first
-    moments.second += second
+        add_products(shares, x, squares, moments.first, moments.second)
 
 
 def moments_of_owners(
