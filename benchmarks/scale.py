@@ -1,14 +1,14 @@
 """index, fit, score and select at the size of Open Images: seconds and peak memory of the real stages.
 
 Run:     python benchmarks/scale.py FOLDER [--of 10 20 40] [--whole] [--json FILE]
-Needs:   disk in FOLDER for the largest part: 1.2 GB of slices for a tenth; they are deleted at the end.
+Needs:   disk in FOLDER for the largest part: 1.2 GB of slices for a tenth, 15 GB for the whole; deleted at the end.
 Prints:  one line per stage and size: images, seconds, seconds of all processors together, peak MB of a process that
          does nothing else.
 
 `--of N` takes the N-th part of 1.74 million images and their boxes. Slices are made up (7 × 7 cells of 64 numbers in
 float16, as embed writes them for square pictures), of a few clusters that target and pool share in other proportions.
-Whether time is linear and memory flat shows between the parts. `--whole` also measures index and select at full size:
-14.6 million boxes, as many empty image files (2 GB and a few minutes to write), and made-up scores.
+Whether time is linear and memory flat shows between the parts. `--whole` is full size: 14.6 million boxes, as
+many empty image files (a few minutes to write), 11 GB of slices.
 """
 
 from __future__ import annotations
@@ -62,21 +62,6 @@ def write_slices(run: Run, seed: int = 0) -> None:
     tables.write(pl.concat(columns), run.pooled)
 
 
-def write_scores(run: Run, seed: int = 0) -> None:
-    """A table of scores for every pool image, with random numbers in place of measured ones."""
-    rng = np.random.default_rng(seed)
-    images = tables.read(run.images, tables.INDEXED_IMAGES)
-    pool = images.filter(pl.col("role") == "pool").select("image_id")
-    target = images.filter(pl.col("role") == "target")["image_id"]
-    numbers = [
-        pl.Series(name, rng.random(pool.height) * 9).cast(kind)
-        for name, kind in tables.SCORES.items()
-        if kind in (pl.Float64, pl.Int64)
-    ]
-    nearest = target.gather(rng.integers(0, target.len(), 3 * pool.height)).reshape((pool.height, 3)).arr.to_list()
-    tables.write(pool.with_columns(*numbers, nearest_ids=nearest).select(list(tables.SCORES)), run.scores_path)
-
-
 def one(stage: str, folder: Path, images: int) -> None:
     """Run one stage and print what it took."""
     from thresher.stages.fit import FitSettings, fit
@@ -112,8 +97,6 @@ def measured(part: int, folder: Path, stages: tuple[str, ...], figures: dict[str
     for stage in stages:
         if stage == "fit":
             write_slices(Run(folder / "run"))
-        if stage == "select" and "score" not in stages:
-            write_scores(Run(folder / "run"))
         command = [sys.executable, __file__, str(folder), "--stage", stage, "--images", str(images)]
         found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
         for name, value in found.items():
@@ -128,7 +111,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--of", type=int, nargs="*", default=[40, 20, 10])
-    parser.add_argument("--whole", action="store_true", help="index and select at full size too")
+    parser.add_argument("--whole", action="store_true", help="all of it too, and 14 GB of disk")
     parser.add_argument("--json", default="scale.json")
     parser.add_argument("--stage", choices=STAGES, help=argparse.SUPPRESS)
     parser.add_argument("--images", type=int, help=argparse.SUPPRESS)
@@ -140,7 +123,7 @@ def main() -> None:
     for part in asked.of:
         measured(part, asked.folder / f"part_{part}", STAGES, figures)
     if asked.whole:
-        measured(1, asked.folder / "whole", ("index", "select"), figures)
+        measured(1, asked.folder / "whole", STAGES, figures)
     with open(asked.json, "w") as file:
         json.dump(figures, file, indent=1)
 
