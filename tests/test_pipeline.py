@@ -256,8 +256,8 @@ def test_a_dry_run_of_each_stage_tells_what_it_would_take(run: Run, scenes: Path
     shards = sum(path.stat().st_size for path in run.slices.iterdir())
     told = {result.stage: result.summary for result in results}
     assert {result.status for result in results} == {"planned"}
-    # Cityscapes keeps its label pictures beside the images, which only reading tells apart.
-    assert told["index"]["images"] >= files + 30
+    # Cityscapes keeps its label pictures beside the images, and two images of another split.
+    assert (told["index"]["target_images"], told["index"]["pool_images"]) == (30, files)
     assert (told["fit"]["read_bytes"], told["score"]["read_bytes"]) == (shards, shards + run.boxes.stat().st_size)
     assert (told["score"]["images"], told["select"]["images"]) == (files, 30)
     for plan in told.values():

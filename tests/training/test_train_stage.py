@@ -138,9 +138,9 @@ def test_an_auxiliary_head_learns_boxes_and_is_left_out_of_decisions(run: Run, t
     found = lines(run, "boxes")
     assert found[-1]["box_loss"] < 0.8 * found[0]["box_loss"]
     assert found[-1]["loss"] > found[-1]["root_loss"] + found[-1]["box_loss"]
-    hierarchical = train(run, dataclasses.replace(settings, mode="hierarchical"), dry_run=True)
+    hierarchical = training_images(run, dataclasses.replace(settings, mode="hierarchical"))
     # Boxes of lights and signs, which have no group, teach the head alone.
-    assert done.summary["weak_images"] >= hierarchical.summary["weak_images"] > 0
+    assert done.summary["weak_images"] >= hierarchical.weak.height > 0
     whole = trained_network(run.training("boxes") / "checkpoint.safetensors")
     logits = whole.network(torch.zeros((1, 3, 64, 96), dtype=torch.uint8))
     assert [part.shape[1] for part in logits] == [len(each.outputs) for each in whole.tree.classifiers]
@@ -190,8 +190,8 @@ def test_it_learns(run: Run) -> None:
 
 def test_validation_images_are_not_trained_on(run: Run, tmp_path: Path) -> None:
     def images(settings: TrainSettings, of: Run = run) -> tuple[int, int]:
-        summary = train(of, settings, dry_run=True).summary
-        return summary["strong_images"], summary["validation_images"]
+        found = training_images(of, settings)
+        return found.strong.height, found.validation.height
 
     assert images(SMALL) == (6, 3)
     root = Path(tables.read(run.images, tables.IMAGES).filter(pl.col("split") == "train")["path"][0]).parents[3]

@@ -10,7 +10,8 @@ from typing import Any
 import polars as pl
 
 from thresher import extras, tables
-from thresher.cli.run_file import RunFile, run_all
+from thresher.cli.run_file import run_all
+from thresher.cli.run_settings import RunFile
 from thresher.comparison.settings import CompareSettings
 from thresher.report.report import write_report
 from thresher.run.folder import Run

@@ -6,22 +6,24 @@ import dataclasses
 import tomllib
 import typing
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from thresher.cli.run_plan import planned
+from thresher.cli.run_settings import ExportSettings, RunFile
 from thresher.comparison.compare import compare
 from thresher.comparison.settings import CompareSettings, refuse_grid_of
-from thresher.data.exports import Format
 from thresher.errors import SettingsError
+from thresher.report.report import ReportSettings, write_report
 from thresher.run.folder import Run
 from thresher.run.perform import StageResult, Track, untracked
 from thresher.selection.methods import check_method
-from thresher.settings import AnyPath, converted, did_you_mean, required
+from thresher.settings import did_you_mean
 from thresher.stages.embed import EmbedSettings, embed
 from thresher.stages.export import export
 from thresher.stages.fit import FitSettings, fit
 from thresher.stages.index import IndexSettings, index
+from thresher.stages.insight import InsightSettings, insight
 from thresher.stages.score import ScoreSettings, known_methods, score
 from thresher.stages.select import SelectSettings, select
 from thresher.stages.sheet import sheet
@@ -32,37 +34,13 @@ from thresher.workers.settings import EngineSettings
 Settings = TypeVar("Settings")
 
 
-@converted
-@dataclass(frozen=True)
-class ExportSettings:
-    """One export of a selection."""
-
-    name: str
-    """Name of the selection to write."""
-    format: Format
-    """Format: csv, txt, parquet, coco, open_images, fiftyone, lightly, atlas or hf."""
-    out: AnyPath = required()
-    """File or folder to write, relative to the TOML file."""
-    images: str = "link"
-    """link, copy or leave out (none) the image files, in formats that hold images."""
-    pool: bool = False
-    """Also write the pool images that were not chosen (atlas only)."""
-
-
-@dataclass(frozen=True)
-class RunFile:
-    """All settings of a run, as one TOML file holds them."""
-
-    folder: Path
-    index: IndexSettings
-    embed: EmbedSettings
-    fit: FitSettings
-    score: ScoreSettings
-    select: tuple[SelectSettings, ...]
-    export: tuple[ExportSettings, ...]
-    train: TrainSettings | None = None
-    """A training; with `compare`, the settings common to all trainings of the comparison."""
-    compare: CompareSettings | None = None
+#: Stages that are run only if the file has their table, in the order of `RunFile`.
+_OPTIONAL: dict[str, Any] = {
+    "insight": InsightSettings,
+    "report": ReportSettings,
+    "train": TrainSettings,
+    "compare": CompareSettings,
+}
 
 
 def load_run_file(path: Path | str) -> RunFile:
@@ -99,8 +77,10 @@ def load_run_file(path: Path | str) -> RunFile:
         _settings(ScoreSettings, _table(content, "score", path), f"{path}: [score]", base),
         tuple(_settings(SelectSettings, each, f"{path}: [[select]]", base) for each in selects),
         tuple(_settings(ExportSettings, each, f"{path}: [[export]]", base) for each in exports),
-        _settings(TrainSettings, content["train"], f"{path}: [train]", base) if "train" in content else None,
-        _settings(CompareSettings, content["compare"], f"{path}: [compare]", base) if "compare" in content else None,
+        *(
+            _settings(kind, _table(content, name, path), f"{path}: [{name}]", base) if name in content else None
+            for name, kind in _OPTIONAL.items()
+        ),
     )
     if settings.compare is not None and settings.train is not None:
         refuse_grid_of(settings.train)
@@ -170,31 +150,28 @@ def run_all(
 ) -> Iterator[StageResult]:
     """Run every stage in order and yield each result; stages that are up to date are skipped.
 
-    A dry run stops before the first stage whose input does not exist yet.
+    A dry run gives the plan of every stage, and last the sums over all; nothing is written.
     """
     run = Run(settings.folder)
     _check_methods(settings, run)
-    steps: list[tuple[Path, Callable[[], StageResult]]] = [
-        (run.folder.parent, lambda: index(run, settings.index, dry_run=dry_run, track=track)),
-        (run.images, lambda: embed(run, settings.embed, engine=engine, dry_run=dry_run, track=track)),
-        (run.pooled, lambda: fit(run, settings.fit, dry_run=dry_run, track=track)),
-        (run.mixture, lambda: score(run, settings.score, dry_run=dry_run, track=track)),
-    ]
-    for needed, step in steps:
-        if dry_run and not needed.exists():
-            return
-        yield step()
-    if dry_run and not run.scores_path.exists():
+    if dry_run:
+        yield from planned(settings, engine, track)
         return
+    yield index(run, settings.index, track=track)
+    yield embed(run, settings.embed, engine=engine, track=track)
+    yield fit(run, settings.fit, track=track)
+    yield score(run, settings.score, track=track)
     for chosen in settings.select:
-        yield select(run, chosen, dry_run=dry_run)
-        if not dry_run:
-            yield sheet(run, chosen.selection_name)
+        yield select(run, chosen)
+        yield sheet(run, chosen.selection_name)
     for wanted in settings.export:
-        if not dry_run or run.selection_path(wanted.name).exists():
-            held: Any = {"images": wanted.images, "pool": wanted.pool}
-            yield export(run, wanted.name, wanted.format, wanted.out, **held, dry_run=dry_run)
+        held: Any = {"images": wanted.images, "pool": wanted.pool}
+        yield export(run, wanted.name, wanted.format, wanted.out, **held)
+    if settings.insight is not None:
+        yield insight(run, settings.insight, track=track)
     if settings.compare is not None:
-        yield compare(run, settings.compare, settings.train, engine=engine, dry_run=dry_run)
+        yield compare(run, settings.compare, settings.train, engine=engine)
     elif settings.train is not None:
-        yield train(run, settings.train, dry_run=dry_run, track=track)
+        yield train(run, settings.train, track=track)
+    if settings.report is not None:
+        yield write_report(run, settings.report, track=track)

@@ -27,7 +27,8 @@ from thresher.selection.methods import check_method
 from thresher.stages.score import known_methods
 from thresher.stages.select import SelectSettings, select
 from thresher.training.settings import TrainSettings
-from thresher.training.train import is_trained, train
+from thresher.training.time_needed import seconds_of
+from thresher.training.train import is_trained, planned_steps
 from thresher.workers.settings import EngineSettings
 
 log = logging.getLogger(__name__)
@@ -133,7 +134,7 @@ class Comparison:
     def planned_training(self) -> dict[str, Any]:
         """What a training without weakly labelled images would do: its steps and its images."""
         strong = dataclasses.replace(self.training, selection=NONE, mode="strong")
-        return train(self.run, strong, dry_run=True).summary
+        return planned_steps(self.run, strong)
 
 
 def _made_selections(comparison: Comparison) -> list[SelectionOf]:
@@ -213,13 +214,10 @@ def _time_estimate(comparison: Comparison, done: Sequence[Trial], todo: Sequence
         for name, weak in kinds.items()
     ]
     planned = comparison.planned_training()
-    checkpoints = -(-training.epochs // training.checkpoint_epochs)
     for outcome in workers.outcomes(jobs):
         if outcome.failure:
             raise DataError(f"compare: no training can be started: {_reason(outcome)}")
-        each = outcome.times
-        of_checkpoint = each["checkpoint"] + planned["validation_images"] * each["image"]
-        seconds = each["once"] + planned["steps"] * each["step"] + checkpoints * of_checkpoint
+        seconds = seconds_of(outcome.times, training, planned["steps"], planned["validation_images"])
         estimate.timed[kinds[outcome.training]] = seconds
     return estimate
 

@@ -6,32 +6,21 @@ is its outcome; everything else goes through the run's folder.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
-import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import polars as pl
-
-from thresher import tables
 from thresher.errors import ThresherError
 from thresher.run.folder import Run
-from thresher.run.opened import OpenedRun
 from thresher.run.perform import as_json
-from thresher.run.stages import stage_named
 from thresher.settings import restored
 from thresher.training.settings import TrainSettings
-from thresher.training.train import train
-
-#: Steps that are timed, after a first one that is not counted, and batches of validation images.
-_STEPS, _VALIDATED = 3, 2
-#: How many weakly labelled images there are to draw from in those steps.
-_WEAK = 64
+from thresher.training.time_needed import times_of
+from thresher.training.train import train, train_watched
 
 
 @dataclass(frozen=True)
@@ -60,8 +49,7 @@ class Outcome:
     """On the validation set, 0..1."""
     seconds: float = 0.0
     times: dict[str, float] = dataclasses.field(default_factory=dict)
-    """Of kind time: seconds of a `step`, of a validated `image`, of a `checkpoint` besides, and of all that comes
-    `once`."""
+    """Of kind time: what `times_of` gives."""
 
 
 def as_job(run: Run, settings: TrainSettings, test: str = "", kind: Literal["train", "time"] = "train") -> Job:
@@ -101,81 +89,9 @@ def _trained(job: Job) -> Outcome:
     return Outcome(settings.training_name, miou=result.summary["miou"])
 
 
-class _EnoughError(Exception):
-    """Raised into a training once it is known how long its parts take."""
-
-
-@dataclass
-class _Stopwatch:
-    """Seconds that a training's loops take for each item; ends the training when enough images are validated."""
-
-    training: list[float] = dataclasses.field(default_factory=list)
-    validating: list[float] = dataclasses.field(default_factory=list)
-    last_step: float = 0.0
-    """When the last step began."""
-    last_step_and_checkpoint: float = 0.0
-    """From then until the validation began: the last step, and the network made ready for validation."""
-
-    def track(self, items: Iterable[Any], total: int, what: str) -> Iterable[Any]:
-        """The loop, timed."""
-        seconds = {"training": self.training, "validating": self.validating}[what]
-        last = time.monotonic()
-        if what == "validating":
-            self.last_step_and_checkpoint = last - self.last_step
-        for item in items:
-            if what == "training":
-                self.last_step = time.monotonic()
-            yield item
-            seconds.append(time.monotonic() - last)
-            last = time.monotonic()
-            if len(self.validating) == _VALIDATED:
-                raise _EnoughError
-
-    def times(self, overall: float, images: int) -> dict[str, float]:
-        """The `times` of an outcome; `images` are validated in one batch."""
-        step = _mean(self.training[1:] or self.training)
-        return {
-            "step": step,
-            "image": _mean(self.validating) / images,
-            "checkpoint": max(0.0, self.last_step_and_checkpoint - step),
-            "once": overall - sum(self.training) - sum(self.validating) - self.last_step_and_checkpoint,
-        }
-
-
 def _timed(job: Job) -> Outcome:
-    """Take a few steps of this very training, on its very images, in a folder that is thrown away."""
-    from thresher.segmentation.inference import batch_size
-
-    run, settings = Run(job.run), restored(TrainSettings, job.training)
-    limit = (_STEPS + 1) * settings.strong_batch
-    few = dataclasses.replace(settings, epochs=1, strong_limit=min(limit, settings.strong_limit or limit), name="timed")
-    watch = _Stopwatch()
-    started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="thresher-") as folder:
-        other = Run(folder)
-        for name in (*stage_named("index").writes, run.problems.name, run.manifest.name):
-            (other.folder / name).symlink_to((run.folder / name).absolute())
-        if settings.selection != "none":
-            few = dataclasses.replace(few, selection="some")
-            tables.write(_some_weak(run), other.selection_path("some"))
-        with contextlib.suppress(_EnoughError):
-            train(other, few, track=watch.track)
-    return Outcome(settings.name, times=watch.times(time.monotonic() - started, batch_size()))
-
-
-def _mean(seconds: list[float]) -> float:
-    return sum(seconds) / len(seconds) if seconds else 0.0
-
-
-def _some_weak(run: Run) -> pl.DataFrame:
-    """Some images of the pool with boxes of known classes, in place of a selection that may not be made yet."""
-    opened = OpenedRun(run)
-    images = opened.pool.lazy().select("image_id")
-    boxed = opened.lazy_boxes().filter(pl.col("class").is_not_null()).select("image_id").unique()
-    ids = images.join(boxed, on="image_id", how="semi").sort("image_id").collect()["image_id"]
-    some = ids.gather_every(max(1, len(ids) // _WEAK)).head(_WEAK)
-    rows = [{"image_id": name, "rank": rank, "score": 0.0} for rank, name in enumerate(some, 1)]
-    return tables.from_rows(rows, tables.SELECTION)
+    settings = restored(TrainSettings, job.training)
+    return Outcome(settings.name, times=times_of(Run(job.run), settings, train_watched))
 
 
 WORK = {"train": _trained, "time": _timed}

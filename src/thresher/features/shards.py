@@ -54,11 +54,11 @@ def has_grid(pooled: pl.DataFrame) -> bool:
     return bool((pooled["grid_h"].cast(pl.Int64) * pooled["grid_w"].cast(pl.Int64) > 1).any())
 
 
-def shard_frame(images: Sequence[ImageFeatures], width: int, channels: int) -> pl.DataFrame:
+def shard_frame(images: Sequence[ImageFeatures], channels: int) -> pl.DataFrame:
     """The rows of a shard, one per image.
 
     Args:
-        width: d, and `channels` c of each image's features: a shard may hold no image.
+        channels: c of each image's features: a shard may hold no image.
     """
     vectors = np.stack([i.vector for i in images]) if images else np.empty((0, channels), np.float16)
     plain: dict[str, Any] = {"image_id": pl.String, "grid_h": pl.Int32, "grid_w": pl.Int32}
@@ -113,7 +113,7 @@ def write_shard(
     """Write one shard; `tables_of_shards` then lists it, and only listed ones are read."""
     width, channels = projection.axes.shape
     with replacing(path) as file:
-        file.write(shard_bytes(shard_frame(images, width, channels), problems, fingerprint, width, task))
+        file.write(shard_bytes(shard_frame(images, channels), problems, fingerprint, width, task))
 
 
 def is_made(path: Path, task: str) -> bool:

@@ -133,7 +133,7 @@ class Worker:
         projection = load_projection(local_copy(task.projection))
         images = [projected_features(image_id, unit, projection) for image_id, unit in found.items()]
         width, channels = projection.axes.shape
-        return shard_bytes(shard_frame(images, width, channels), problems, task.fingerprint, width, task.task)
+        return shard_bytes(shard_frame(images, channels), problems, task.fingerprint, width, task.task)
 
     def unit_slices(self, path: Path) -> UnitSlices:
         """One image through the network.

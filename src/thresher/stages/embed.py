@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import numpy as np
 import polars as pl
 
 from thresher import extras, tables
@@ -22,7 +18,6 @@ from thresher.features.given_shards import digest_of, known_here, project_given,
 from thresher.features.given_vectors import GivenVectors, given_vectors
 from thresher.features.network_file import calibrated_network, worker_settings
 from thresher.features.shards import shard_problems
-from thresher.features.worker import Worker
 from thresher.run.folder import AnyRun, Run, as_run
 from thresher.run.perform import StageResult, Track, perform, untracked
 from thresher.run_files import shard_path
@@ -30,22 +25,20 @@ from thresher.stages.embedding import (
     Embedding,
     EmbedSettings,
     discard_damaged_tables,
-    listed_images,
     make,
     making,
     sample,
     shard_images,
     sweep_making,
 )
+from thresher.stages.plan import BASE_BYTES, Plan, Slices, timed_images
 from thresher.workers.settings import EngineSettings
 
 __all__ = ["EmbedSettings", "embed", "merge"]
 
 Work: TypeAlias = Callable[[], tuple[dict[str, Any], int]]
-#: Number of images that a dry run times.
-_TIMED_IMAGES = 8
-#: Memory of a worker: Python, torch, onnxruntime, the network and a decoded image.
-_WORKER_BYTES = 500_000_000
+#: A dry run times images out of so many, evenly spread over all.
+_TIMED_IMAGES = 32
 
 
 def embed(
@@ -91,7 +84,7 @@ def embed(
         )
     if dry_run:
         backbone_digest(settings)
-        return StageResult("embed", "planned", _plan(run, settings, images, engine))
+        return StageResult("embed", "planned", planned_embed(run, images, settings, engine, track)[0])
     states, inputs = _states(run, settings, images)
 
     def shards(embedding: Embedding, job: int, jobs: int) -> int:
@@ -240,27 +233,24 @@ def _indexed(run: Run) -> pl.DataFrame:
     return tables.read(run.images, tables.INDEXED_IMAGES, key="image_id").sort("image_id")
 
 
-def _plan(run: Run, settings: EmbedSettings, images: pl.DataFrame, engine: EngineSettings) -> dict[str, Any]:
-    """Estimates for a dry run, from timing a few images."""
+def planned_embed(
+    run: Run, images: pl.DataFrame, settings: EmbedSettings, engine: EngineSettings, track: Track[Any] = untracked
+) -> tuple[dict[str, Any], Slices | None]:
+    """What embedding all of these images would take, from timing a few; and their slices, if any can be read.
+
+    Args:
+        images: image_id, path and role.
+    """
+    if settings.vectors is not None:
+        given = given_vectors(Path(settings.vectors), Path(settings.ids) if settings.ids else None)
+        slices = Slices.expected(images.height, 1, min(settings.width, given.channels), given.channels)
+        plan = Plan(images.height, round(slices.bytes), round(slices.bytes), BASE_BYTES, slices.read_seconds + 1)
+        return plan.summary(run), slices
     rows = [number * images.height // _TIMED_IMAGES for number in range(min(_TIMED_IMAGES, images.height))]
-    run.folder.mkdir(parents=True, exist_ok=True)
-    worker = Worker(worker_settings(run, settings, [listed_images(images[rows])]))
-    cells, started = [], time.perf_counter()
-    for _, path in listed_images(images[rows]):
-        try:
-            cells.append(len(worker.unit_slices(Path(path)).slices))
-        except DataError:
-            continue  # an unreadable image takes time too
-    seconds = (time.perf_counter() - started) / max(1, len(rows))
-    slices = float(np.mean(cells)) if cells else 0.0
-    workers = engine.workers or len(os.sched_getaffinity(0))
-    sampled = min(2 * settings.projection_images, images.height)
-    return {
-        "images": images.height,
-        "shards": -(-images.height // shard_images(settings, images.height)),
-        "bytes": round(images.height * slices * settings.width * 2),
-        "disk_free_bytes": shutil.disk_usage(run.folder).free,
-        "memory_bytes": round(sampled * slices * 320 * 8 + workers * _WORKER_BYTES),
-        "seconds": round(images.height * seconds / workers),
-        "workers": workers,
-    }
+    timed = timed_images(images["path"].gather(rows).to_list(), settings, engine, track)
+    width = min(settings.width, timed.channels)
+    drawn = sum(min(count, settings.projection_images) for count in images["role"].value_counts()["count"])
+    shards = -(-images.height // shard_images(settings, images.height))
+    told = {**timed.plan(images.height, width, drawn).summary(run), "shards": shards, "workers": timed.workers}
+    known = Slices.expected(images.height, timed.per_image, width, timed.channels) if timed.channels else None
+    return told, known

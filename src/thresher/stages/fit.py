@@ -37,13 +37,15 @@ from thresher.run.inputs import embedded_pool, embedded_target, pool_keys
 from thresher.run.opened import OpenedRun
 from thresher.run.perform import StageResult, Track, perform, untracked
 from thresher.settings import converted
-from thresher.stages.plan import Plan, fit_plan
+from thresher.stages.plan import Plan, Slices, fit_plan
 from thresher.vectors import random_rows
 
 #: Cross-validation folds to choose K.
 _FOLDS = 3
 #: Images of the target whose slices are one block, where all of them are used.
 _BLOCK_IMAGES = 512
+#: Slices to a component, about, where "auto" finds the best K for full covariances of 64 dimensions.
+_SLICES_OF_A_COMPONENT = 1200
 #: Nats per slice by which the target's unseen images may be less likely than those that a mixture was fitted to.
 _MOST_OVERFITTING = 1000.0
 
@@ -100,7 +102,8 @@ def fit(
     images, target = opened.images, opened.target
     if dry_run:
         sizes = {"target_images": target.height, "components": settings.components}
-        return StageResult("fit", "planned", sizes | _plan(run, settings, target.height, images.height).summary(run))
+        plan = planned_fit(Slices.of(run), settings, target.height, images.height)
+        return StageResult("fit", "planned", sizes | plan.summary(run))
     inputs: dict[str, Input] = {
         "projection": run.projection,
         "embedded_target": embedded_target(run.folder),
@@ -163,13 +166,18 @@ def _warning(fitted: Fit, scorers: FittedScorers, slices: int) -> dict[str, Any]
     }
 
 
-def _plan(run: Run, settings: FitSettings, target: int, images: int) -> Plan:
+def planned_fit(slices: Slices | None, settings: FitSettings, target: int, images: int) -> Plan:
     """Estimates: each K is fitted on every fold, the chosen one to target, pool and once more per fold."""
-    tried = sum(CANDIDATES) * _FOLDS if settings.components == "auto" else 0
-    chosen = max(CANDIDATES) if settings.components == "auto" else int(settings.components)
-    fits = tried + chosen * (2 + _FOLDS) + settings.slice_directions / 8
     pool = images - target
-    return fit_plan(run, target, pool, min(pool, settings.pool_images), fits, settings.max_slices)
+    if settings.components == "auto":
+        used = min(settings.max_slices, target * (slices.per_image if slices else 0))
+        chosen = max(k for k in CANDIDATES if k == 1 or k * _SLICES_OF_A_COMPONENT <= used)
+        # Two more are tried after the best.
+        tried = sum(k for k in CANDIDATES if k <= 4 * chosen) * _FOLDS
+    else:
+        tried, chosen = 0, int(settings.components)
+    fits = tried + chosen * (2 + _FOLDS) + settings.slice_directions / 8
+    return fit_plan(slices, target, pool, min(pool, settings.pool_images), fits, settings.max_slices)
 
 
 def _fitted(block: SliceBlock, components: int, settings: MixtureSettings, rng: np.random.Generator) -> tuple[Fit, int]:

@@ -75,8 +75,10 @@ def index(run: AnyRun, settings: IndexSettings, *, dry_run: bool = False, track:
         if not source.root.exists():
             raise DataError(f"{source.role} {source.format}:{source.root}: no such folder or file.")
     if dry_run:
-        plan = index_plan([(source.format, source.root) for source in sources])
-        return StageResult("index", "planned", {"sources": [_described(s) for s in sources]} | plan.summary(run))
+        plan, images = index_plan(sources, settings.limit)
+        counts = {f"{role}_images": count for role, count in images.items()}
+        told = {"sources": [_described(source) for source in sources], **counts}
+        return StageResult("index", "planned", told | plan.summary(run))
     taxonomy_file = BUILT_IN / f"{settings.taxonomy}.toml"
     taxonomy_file = taxonomy_file if taxonomy_file.is_file() else Path(settings.taxonomy)
     inputs: dict[str, Input] = {str(source.root): Listing(source.root) for source in sources}

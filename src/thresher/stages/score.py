@@ -40,7 +40,7 @@ from thresher.selection.diversity import (
 from thresher.selection.methods import COMBINED
 from thresher.selection.written import Names
 from thresher.settings import OptionalPath, converted, default, did_you_mean
-from thresher.stages.plan import Plan, score_plan
+from thresher.stages.plan import Plan, Slices, score_plan
 from thresher.stages.score_yield import yield_areas
 from thresher.vectors import nearest_rows
 
@@ -167,9 +167,9 @@ def known_methods(run: Run) -> list[str]:
 def _plan(opened: OpenedRun, settings: ScoreSettings) -> Plan:
     run, pool = opened.run, opened.pool.height
     if not run.evidence.is_file() or not run.slices.is_dir():
-        return score_plan(run, pool, None)
+        return score_plan(run, Slices.of(run), pool, None)
     fitted, names = _fitted(opened)
-    return score_plan(run, pool, lambda block: _near(fitted, names, block, settings))
+    return score_plan(run, Slices.of(run), pool, lambda block: _near(fitted, names, block, settings))
 
 
 def _shaped_by(run: Run, settings: ScoreSettings) -> str:

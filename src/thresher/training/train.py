@@ -15,9 +15,10 @@ from thresher.run.perform import StageResult, Track, fingerprint, is_current, pe
 from thresher.run.record import Record
 from thresher.segmentation.settings import NEEDS_TWO_IMAGES
 from thresher.training.batches import Problems, batches
-from thresher.training.images import training_images
+from thresher.training.images import TrainingImages, training_images
 from thresher.training.learn import TrainingFiles, TrainingPlan, steps_of, train_to_end
 from thresher.training.settings import TrainSettings
+from thresher.training.time_needed import seconds_of, times_of
 
 
 def train(
@@ -38,16 +39,12 @@ def train(
     run = as_run(run)
     settings = settings or TrainSettings()
     images = training_images(run, settings)
-    summary = {
-        "name": settings.training_name,
-        "strong_images": images.strong.height,
-        "weak_images": images.weak.height,
-        "validation_images": images.validation.height,
-        "steps": steps_of(settings, images),
-    }
+    summary = _steps(settings, images)
     inputs = _inputs(run, settings)
     if dry_run:
-        return StageResult("train", "planned", summary)
+        times = times_of(run, settings, train_watched)
+        seconds = seconds_of(times, settings, summary["steps"], summary["validation_images"])
+        return StageResult("train", "planned", summary | {"seconds": round(seconds, 1)})
     from thresher.segmentation.devices import accelerator as new_accelerator
 
     record = Record(run.training(settings.training_name))
@@ -72,6 +69,27 @@ def train(
         return performed(work)
     _refuse_indivisible(settings, processes)
     return _as_one_of_many(new_accelerator(settings.precision), performed, work)
+
+
+def train_watched(run: Run, settings: TrainSettings, track: Track[Any]) -> StageResult:
+    """`train`, as `times_of` calls it."""
+    return train(run, settings, track=track)
+
+
+def planned_steps(run: Run, settings: TrainSettings) -> dict[str, Any]:
+    """What a training would do: its name, its images and its steps. Refuses what `train` would refuse."""
+    _inputs(run, settings)
+    return _steps(settings, training_images(run, settings))
+
+
+def _steps(settings: TrainSettings, images: TrainingImages) -> dict[str, Any]:
+    return {
+        "name": settings.training_name,
+        "strong_images": images.strong.height,
+        "weak_images": images.weak.height,
+        "validation_images": images.validation.height,
+        "steps": steps_of(settings, images),
+    }
 
 
 #: Does the work of a stage; returns its summary and how many images failed.
