@@ -27,6 +27,7 @@ from open_images_sized import BOXES, IMAGES, write
 
 from thresher import tables
 from thresher.features.projection import Projection, save_projection
+from thresher.features.shard_tables import list_shards
 from thresher.features.shards import ImageFeatures, write_shard
 from thresher.run.folder import Run
 from thresher.run_files import shard_path
@@ -58,8 +59,9 @@ def write_slices(run: Run, seed: int = 0) -> None:
             for row, image_id in enumerate(part["image_id"])
         ]
         write_shard(shard_path(run.slices, number), features, [], "made up", projection)
-    columns = [pl.read_parquet(file, columns=list(tables.POOLED)) for file in sorted(run.slices.glob("*.parquet"))]
-    tables.write(pl.concat(columns), run.pooled)
+    nothing = pl.lit(None, pl.Int64)
+    files = images.select("image_id", "path", size_bytes=nothing, mtime_ns=nothing)
+    list_shards(run, range(number + 1), files, {})
 
 
 def one(stage: str, folder: Path, images: int) -> None:
