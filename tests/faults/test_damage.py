@@ -38,6 +38,7 @@ FILES = (
     "slices/part-00009.parquet",
     "shards.parquet",
     "embedded.parquet",
+    "embedded.parquet",
     "pooled.parquet",
     "projection.safetensors",
     "mixture.safetensors",
