@@ -96,3 +96,9 @@ INPUTS: dict[str, Callable[[Path, str | None], str]] = {
 }
 #: The same of what lies outside the run's folder.
 OUTSIDE: dict[str, Callable[[Path, str | None], str]] = {"files": image_files}
+#: What `status` says when one of them differs.
+WORDS = {
+    "embedded_target": "images of the target have changed",
+    "embedded_pool": f"at least {MOST_CHANGED:.0%} of the pool's images have come or gone",
+    "files": "image files have changed",
+}

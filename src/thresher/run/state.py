@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from thresher.errors import DataError
 from thresher.run.digests import damage_of, file_digest, folder_digest
-from thresher.run.inputs import INPUTS, OUTSIDE
+from thresher.run.inputs import INPUTS, OUTSIDE, WORDS
 from thresher.run.record import Record
 from thresher.run.stages import STAGES, stage_named
 from thresher.run_files import WRITTEN_BY
@@ -141,7 +141,7 @@ class RunState:
         if value := (INPUTS | OUTSIDE).get(key):
             looked_at = key in INPUTS or self._sources
             same = not looked_at or value(self._run.folder, recorded) == recorded
-            return "" if same else f"{key.replace('_', ' ')} has changed"
+            return "" if same else WORDS[key]
         if not place:
             return ""
         path = self._run.folder / (place.get("file") or place["below"])
