@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import polars as pl
 
 from thresher.errors import DataError
 
@@ -66,6 +70,20 @@ def read_arrays(path: Path) -> dict[str, Any]:
         stage = WRITTEN_BY.get(path.name, "")
         again = f" and run `thresher {stage} {path.parent}` again" if stage else ""
         raise DataError(f"{path}: not a readable safetensors file ({error}). Delete it{again}.") from error
+
+
+@contextlib.contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn what polars raises over a missing or damaged file into a DataError."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise missing(path) from None
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        stage = WRITTEN_BY.get(path.name)
+        again = f"run `thresher {stage} {path.parent}` again" if stage else "make it again"
+        reason = str(error).partition("\n")[0]
+        raise DataError(f"{path}: not a readable Parquet file ({reason}). Delete it and {again}.") from error
 
 
 def missing(path: Path) -> DataError:

@@ -12,7 +12,7 @@ import polars as pl
 
 from thresher.errors import DataError
 from thresher.files import replacing
-from thresher.run_files import WRITTEN_BY, missing
+from thresher.run_files import readable
 
 Schema = Mapping[str, pl.DataType | type[pl.DataType]]
 
@@ -301,9 +301,11 @@ def read(path: Path, schema: Schema, key: str | None = None) -> pl.DataFrame:
     """The schema's columns of the table at `path`, checked against it; other columns stay on disk.
 
     Raises:
-        DataError: no such file, not Parquet, or other columns than expected.
+        DataError: no such file, not Parquet, damaged, or other columns than expected.
     """
-    return checked(scan(path, schema).collect(), schema, str(path), key)
+    with readable(path):
+        frame = scan(path, schema).collect()
+    return checked(frame, schema, str(path), key)
 
 
 def read_if_there(path: Path, schema: Schema) -> pl.DataFrame:
@@ -312,11 +314,7 @@ def read_if_there(path: Path, schema: Schema) -> pl.DataFrame:
 
 
 def scan(path: Path, schema: Schema) -> pl.LazyFrame:
-    """As `read`, but lazily: for tables too long for memory.
-
-    Raises:
-        DataError: no such file, not Parquet, or other columns than expected.
-    """
+    """As `read`, but lazily, for tables too long for memory: damage is seen when it is collected."""
     check_columns(schema_of(path), schema, str(path))
     return pl.scan_parquet(path).select(list(schema))
 
@@ -327,14 +325,8 @@ def schema_of(path: Path) -> Schema:
     Raises:
         DataError: no such file, or not Parquet.
     """
-    try:
+    with readable(path):
         return pl.read_parquet_schema(path)
-    except FileNotFoundError:
-        raise missing(path) from None
-    except pl.exceptions.ComputeError as error:
-        stage = WRITTEN_BY.get(path.name)
-        again = f"run `thresher {stage} {path.parent}` again" if stage else "make it again"
-        raise DataError(f"{path}: not a readable Parquet file ({error}). Delete it and {again}.") from error
 
 
 def write(frame: pl.DataFrame | pl.LazyFrame, path: Path, metadata: dict[str, str] | None = None) -> None:

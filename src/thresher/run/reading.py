@@ -9,6 +9,7 @@ import polars as pl
 
 from thresher import tables
 from thresher.errors import DataError, SettingsError
+from thresher.run_files import readable
 
 
 def read_scores(path: Path) -> pl.DataFrame:
@@ -23,7 +24,8 @@ def read_scores(path: Path) -> pl.DataFrame:
         {name: kind for name, kind in tables.SCORES.items() if name in found or name in tables.OLDEST_SCORES},
         str(path),
     )
-    frame = pl.read_parquet(path)
+    with readable(path):
+        frame = pl.read_parquet(path)
     later = [pl.lit(None, kind).alias(name) for name, kind in tables.SCORES.items() if name not in found]
     others = [name for name in frame.columns if name not in tables.SCORES]
     columns = tables.checked(frame.with_columns(later), tables.SCORES, str(path), key="image_id")
