@@ -38,7 +38,7 @@ from thresher.workers.settings import EngineSettings
 
 #: Photos that are drawn: of a sheet, of insight, of a report; and the seconds that insight and report take besides.
 SHEET_PHOTOS, INSIGHT_PHOTOS, REPORT_PHOTOS = 48, 150, 150
-INSIGHT_SECONDS, REPORT_SECONDS = 2.0, 1.0
+INSIGHT_SECONDS, REPORT_SECONDS = 4.0, 2.5
 #: An index that takes longer, in seconds, is not made for the plan; images are listed by their files instead.
 LONGEST_INDEX = 60.0
 

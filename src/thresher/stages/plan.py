@@ -54,7 +54,7 @@ WORKER_BYTES = 500_000_000
 SHARD_SECONDS_PER_IMAGE, PROJECTION_SECONDS = 5e-4, 5e-11
 READ_SECONDS_PER_BYTE = 1e-9
 #: What a stage takes whatever its size: to start, to read and write its tables.
-ONCE_SECONDS, FIT_SECONDS = 0.3, 1.2
+ONCE_SECONDS, FIT_SECONDS = 0.3, 2.5
 #: Seconds of an EM step per slice and component of 64 dimensions, on one thread; grows with the square of these.
 EM_SECONDS, EM_STEPS = 1.5e-7, 30
 #: Per slice of 64 dimensions: of a pool image that the layout query learns from, and of one that is scored.
