@@ -82,10 +82,11 @@ def embed(
             f"embed needs {', '.join(absent)}: pip install 'thresher[embed]' "
             f"(or use your own embeddings: `thresher embed {run.folder} --vectors FILE`)"
         )
-    if dry_run:
-        backbone_digest(settings)
-        return StageResult("embed", "planned", planned_embed(run, images, settings, engine, track)[0])
     states, inputs = _states(run, settings, images)
+    if dry_run:
+        new = _new_images(_embedding(run, settings, states, refit_projection), images)
+        told = planned_embed(run, new, settings, engine, track)[0] if new.height else {"images": 0, "seconds": 0}
+        return StageResult("embed", "planned", told | {"kept": images.height - new.height})
 
     def shards(embedding: Embedding, job: int, jobs: int) -> int:
         with making(run) as folder, workers(worker_settings(run, settings, embedding.drawn), engine) as work:
@@ -111,6 +112,14 @@ def embed(
         return embedding.finish(shards(embedding, 1, 1) if _has_work(embedding) else 0)
 
     return _performed(run, settings, inputs, work, refit_projection)
+
+
+def _new_images(embedding: Embedding, images: pl.DataFrame) -> pl.DataFrame:
+    """The images that the backbone must work on; all if the projection has to be fitted."""
+    if not embedding.projection_is_current():
+        return images
+    ids = pl.Series([image_id for each in embedding.missing for image_id in each.image_ids], dtype=pl.String)
+    return images.filter(pl.col("image_id").is_in(ids.implode()))
 
 
 def merge(run: AnyRun, settings: EmbedSettings | None = None) -> StageResult:
