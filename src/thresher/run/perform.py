@@ -119,12 +119,13 @@ def perform(
             for path in outputs:
                 sweep(path)
             # From here on the outputs may be of both the old and the new settings, should this process be killed.
-            record.note(stage, UNFINISHED | {"settings": as_json(settings)})
+            record.note(stage, UNFINISHED | {"settings": as_json(settings), "folder": str(Path.cwd())})
             summary, failed = work()
             entry = {
                 "fingerprint": shaped_by,
                 "version": stage_named(stage).version,
                 "settings": as_json(settings),
+                "folder": str(Path.cwd()),
                 "inputs": digests,
                 "read": places_read(inputs, run.folder),
                 "outputs": seals_of([path for path in outputs if path.name != _SHARED], record.folder),

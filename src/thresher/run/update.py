@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from thresher.errors import DataError
-from thresher.run.folder import AnyRun, as_run
+from thresher.run.folder import AnyRun, Run, as_run
 from thresher.run.perform import StageResult, Track, untracked
 from thresher.run.stages import STAGES, stage_named
 from thresher.run.state import LINE
@@ -37,11 +39,20 @@ def update(
     recorded = run.recorded()
     if "index" not in recorded:
         raise DataError(f"{run.folder}: index has not run. Run `thresher index {run.folder} --target FORMAT:ROOT`.")
+    run = Run(run.folder.absolute())
     for name in _in_order(recorded, before):
-        stage = stage_named(name)
+        stage, entry = stage_named(name), recorded[name]
+        settings = restored(stage.settings, entry.get("settings", {}))
         takes = inspect.signature(stage.run).parameters
         others = {key: value for key, value in (("engine", engine), ("track", track)) if key in takes}
-        yield stage.run(run, restored(stage.settings, recorded[name].get("settings", {})), **others)
+        with _as_before(entry.get("folder", "")):
+            result = stage.run(run, settings, **others)
+        yield result
+
+
+def _as_before(folder: str) -> contextlib.AbstractContextManager[None]:
+    """In the folder in which the stage ran last, as its settings may hold relative paths."""
+    return contextlib.chdir(folder) if Path(folder).is_dir() and folder else contextlib.nullcontext()
 
 
 def _in_order(recorded: Mapping[str, Any], before: str) -> list[str]:
