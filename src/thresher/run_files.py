@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from thresher.errors import DataError
 
 #: Which stage writes each file of a run's folder.
@@ -75,6 +73,8 @@ def read_arrays(path: Path) -> dict[str, Any]:
 @contextlib.contextmanager
 def readable(path: Path) -> Iterator[None]:
     """Turn what polars raises over a missing or damaged file into a DataError."""
+    import polars as pl  # here, as `thresher --help` and `import thresher` read this module
+
     try:
         yield
     except FileNotFoundError:

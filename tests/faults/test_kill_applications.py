@@ -84,7 +84,9 @@ ACTIONS: Mapping[str, Action] = {
 def command(action: Action, before: str, run: Path, *first: str) -> subprocess.CompletedProcess[str]:
     words = [word.replace("RUN", str(run)) for word in action.words]
     code = [sys.executable, "-c", f"{before}\n{action.code}", *(first or ("0", "-")), *words]
-    return subprocess.run(code, capture_output=True, text=True, check=False, timeout=600)
+    # With one thread a network trained again has the same weights to the last bit.
+    one_thread = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(code, capture_output=True, text=True, check=False, timeout=600, env=one_thread)
 
 
 def results(run: Path) -> dict[str, object]:

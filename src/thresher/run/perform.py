@@ -129,13 +129,14 @@ def perform(
                 "inputs": digests,
                 "read": places_read(inputs, run.folder),
                 "outputs": seals_of([path for path in outputs if path.name != _SHARED], record.folder),
-                "problems": record.problems_digest(stage.partition(":")[0]),
                 "summary": summary,
                 "failed_items": failed,
                 "seconds": round(time.monotonic() - started, 1),
                 "finished": time.time(),
                 "versions": _versions(),
             }
+            if any(path.name == _SHARED for path in outputs):
+                entry["problems"] = record.problems_digest(stage)
             record.note(stage, entry)
         except OSError as error:
             raise _named(error, record) from error

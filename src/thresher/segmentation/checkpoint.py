@@ -26,28 +26,29 @@ def save_checkpoint(
             if value is not None:
                 tensors[f"optimiser/{key}/{name}"] = value
     whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    about = {"about": json.dumps(metadata)}
-    digest = _digest(safetensors.torch.save(whole, about), about["about"])
+    # One key alone: the library writes several in no fixed order.
+    digest = _digest(safetensors.torch.save(whole, {}), metadata)
     with replacing(path) as file:
-        file.write(safetensors.torch.save(whole, about | {"sha256": digest}))
+        file.write(safetensors.torch.save(whole, {"about": json.dumps(metadata | {"sha256": digest})}))
 
 
 def is_whole(path: Path) -> bool:
     """Whether a checkpoint is as it was saved. Those of older releases, which have no digest, need only be readable."""
     try:
         with safetensors.safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-    except safetensors.SafetensorError:
+            metadata = json.loads((file.metadata() or {}).get("about", "{}"))
+    except (safetensors.SafetensorError, ValueError):
         return False
-    return metadata.get("sha256") in (None, _digest(path.read_bytes(), metadata.get("about", "")))
+    digest = metadata.pop("sha256", None)
+    return digest in (None, _digest(path.read_bytes(), metadata))
 
 
-def _digest(content: bytes, about: str) -> str:
+def _digest(content: bytes, metadata: dict[str, Any]) -> str:
     """A hash of the tensors in a safetensors file, and of what it says of itself.
 
     Source: https://github.com/huggingface/safetensors, "Format": 8 bytes with the header's length, header, tensors.
     """
-    digest = hashlib.sha256(about.encode())
+    digest = hashlib.sha256(json.dumps(metadata).encode())
     digest.update(memoryview(content)[8 + int.from_bytes(content[:8], "little") :])
     return digest.hexdigest()
 
@@ -64,6 +65,7 @@ def checkpoint_metadata(path: Path) -> dict[str, Any] | None:
         raise DataError(f"{path}: damaged. Run the same `thresher train` command again: it starts anew.")
     with safetensors.safe_open(path, "pt") as file:
         metadata: dict[str, Any] = json.loads(file.metadata()["about"])
+    metadata.pop("sha256", None)
     return metadata
 
 

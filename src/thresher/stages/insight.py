@@ -96,6 +96,7 @@ def insight(
     opened = OpenedRun(run)
     read = {name: getattr(run, name) for name in ("images", "pooled", "projection", "mixture")}
     read["scores"] = run.scores_path
+    existing(run.images)
     description = existing(run.mixture.with_suffix(".json"))
     read["mixture_json"] = description
     tried = findings.components_tried(json.loads(description.read_text("utf-8"))["tried"])
