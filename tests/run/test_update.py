@@ -74,7 +74,7 @@ def test_a_changed_setting_makes_what_follows_outdated_until_it_is_done_again(ru
     }
     for read in (lambda: sheet(run, "first"), lambda: export(run, "first", "csv", run.folder / "a.csv")):
         with pytest.raises(
-            DataError, match=r"select:first is outdated: score is outdated. Run `thresher run .*--update"
+            DataError, match=r"select:first is outdated, as score is outdated: .* has changed. Run .*--update"
         ):
             read()
     assert done(run) == {
@@ -116,6 +116,9 @@ def test_columns_of_ones_own_are_no_damage_and_a_changed_score_is(run: Run) -> N
     scores.with_columns(mine=pl.lit(1.0)).write_parquet(run.scores_path)
     assert set(words(run).values()) == {"done"}
     assert select(run, SelectSettings(method="mine", budget=2, name="own")).summary["images"] == 2
+    assert words(run)["select:own"] == "done"
+    score(run, ScoreSettings(scores="all"))
+    assert pl.read_parquet(run.scores_path)["mine"].to_list() == [1.0] * 12
     scores.with_columns(cosine=-pl.col("cosine")).write_parquet(run.scores_path)
     assert words(run)["score"] == "damaged"
     with pytest.raises(DataError, match="score is damaged: scores.parquet is not as it was written"):

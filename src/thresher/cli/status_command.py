@@ -19,7 +19,7 @@ def status_command(run: RunFolder, *, output: JsonOutput = JsonOutput()) -> int:
     Sources and results are compared with what each stage recorded. Exit code 3 if something is not up to date.
     """
     states = list(RunState(as_run(run), sources=True).all())
-    wrong = [state for state in states if state.word in ("outdated", "damaged", "unfinished")]
+    wrong = [state for state in states if state.because]
     if output.json:
         print(json.dumps({"schema_version": SCHEMA_VERSION, "stages": [dataclasses.asdict(each) for each in states]}))
     else:

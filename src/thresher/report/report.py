@@ -79,9 +79,8 @@ def write_report(
     settings = settings or ReportSettings()
     extras.require("report", "report")
     opened = OpenedRun(run)
-    refuse_outdated(run, ["index", "embed", "fit", "score", "insight"])
     name = _selection(opened, settings.selection)
-    refuse_outdated(run, [f"select:{name}"])
+    refuse_outdated(run, ["index", "embed", "fit", "score", "insight", f"select:{name}"])
     out = settings.out or run.folder / "report.html"
     summary: dict[str, Any] = {"path": str(out), "selection": name or "none", "images": opened.images.height}
     if dry_run:

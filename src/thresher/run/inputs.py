@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from jaxtyping import UInt64
 from thresher import tables
 from thresher.data.file_states import states_digest, with_states
 from thresher.errors import DataError
-from thresher.run_files import read_arrays
+from thresher.run_files import existing, read_arrays
 
 #: What was learnt from the pool is kept until this share of its images has come or gone.
 MOST_CHANGED = 0.2
@@ -29,8 +30,7 @@ def image_files(folder: Path, recorded: str | None = None) -> str:
 
 def embedded_target(folder: Path, recorded: str | None = None) -> str:
     """The target's images that embed could read, and their contents."""
-    target = _embedded(folder, "target").sort("image_id")
-    return hashlib.sha256("\n".join([*target["image_id"], *target["content"].fill_null("")]).encode()).hexdigest()
+    return _embedded(folder)[0]
 
 
 def embedded_pool(folder: Path, recorded: str | None = None) -> str:
@@ -47,8 +47,7 @@ def embedded_pool(folder: Path, recorded: str | None = None) -> str:
 
 def pool_keys(folder: Path) -> UInt64[np.ndarray, " n"]:
     """A number for the content of each image of the pool, sorted."""
-    contents = _embedded(folder, "pool")["content"].drop_nulls()
-    return np.sort(np.array([int(content[:16], 16) for content in contents], np.uint64))
+    return _embedded(folder)[1]
 
 
 def share_changed(before: UInt64[np.ndarray, " n"], now: UInt64[np.ndarray, " m"]) -> float:
@@ -68,12 +67,25 @@ def _counted(some: UInt64[np.ndarray, " n"], others: UInt64[np.ndarray, " m"]) -
     return int(np.minimum(times[mine], known_times[theirs]).sum())
 
 
-def _embedded(folder: Path, role: str) -> pl.DataFrame:
-    images = tables.scan(folder / "images.parquet", tables.some(tables.INDEXED_IMAGES, "image_id", "role"))
-    embedded = tables.scan(folder / "embedded.parquet", tables.EMBEDDED).filter(pl.col("slices").is_not_null())
-    wanted = images.filter(pl.col("role") == role)
-    found: pl.DataFrame = embedded.select("image_id", "content").join(wanted, on="image_id", how="semi").collect()
-    return found
+def _embedded(folder: Path) -> tuple[str, UInt64[np.ndarray, " n"]]:
+    """Digest of the target's embedded images, and the keys of the pool's; tables that stay are read once."""
+    stamps = []
+    for name in ("images.parquet", "embedded.parquet"):
+        status = existing(folder / name).stat()
+        stamps.append((status.st_size, status.st_mtime_ns, status.st_ino))
+    return _embedded_at(folder.absolute(), tuple(stamps))
+
+
+@functools.lru_cache(maxsize=1)
+def _embedded_at(folder: Path, stamps: tuple[tuple[int, int, int], ...]) -> tuple[str, UInt64[np.ndarray, " n"]]:
+    roles = tables.read(folder / "images.parquet", tables.some(tables.INDEXED_IMAGES, "image_id", "role"))
+    embedded = tables.read(folder / "embedded.parquet", tables.EMBEDDED).filter(pl.col("slices").is_not_null())
+    found = embedded.select("image_id", "content").join(roles, on="image_id")
+    target = found.filter(role="target").sort("image_id")
+    told = "\n".join([*target["image_id"], *target["content"].fill_null("")])
+    contents = found.filter(role="pool")["content"].drop_nulls()
+    keys = np.sort(np.array([int(content[:16], 16) for content in contents], np.uint64))
+    return hashlib.sha256(told.encode()).hexdigest(), keys
 
 
 def _fitted_keys(folder: Path) -> UInt64[np.ndarray, " n"]:

@@ -16,6 +16,8 @@ from thresher import tables
 from thresher.errors import DataError
 from thresher.files import replacing
 
+#: What to do with a manifest that cannot be read.
+_REMEDY = "Delete it, then run the stages again, with the same settings."
 #: What the entry of a stage may have, with its type.
 _ENTRY: dict[str, Any] = {
     "settings": dict,
@@ -66,9 +68,9 @@ class Record:
         try:
             content: Any = json.loads(self.manifest.read_text("utf-8"))
         except (ValueError, RecursionError) as error:
-            raise DataError(f"{self.manifest}: not JSON ({error}). Delete it; all stages will run again.") from error
+            raise DataError(f"{self.manifest}: not JSON ({error}). {_REMEDY}") from error
         if not isinstance(content, dict) or not all(_is_entry(entry) for entry in content.values()):
-            raise DataError(f"{self.manifest}: damaged, or changed by hand. Delete it; all stages will run again.")
+            raise DataError(f"{self.manifest}: damaged, or changed by hand. {_REMEDY}")
         return content
 
     def note(self, stage: str, entry: dict[str, Any]) -> None:
@@ -111,18 +113,19 @@ class Record:
 
     def add_problems(self, stage: str, problems: pl.DataFrame) -> None:
         """Replace the problems of a stage in the table of problems. A damaged table is begun anew."""
-        kept = self._problems().filter(pl.col("stage") != stage)
+        there = self._problems()
+        kept = tables.empty(tables.PROBLEMS) if there is None else there.filter(pl.col("stage") != stage)
         every = pl.concat([kept, problems.select(list(tables.PROBLEMS))])
         tables.write(every.sort("stage", maintain_order=True), self.problems)
 
     def problems_digest(self, stage: str) -> str:
-        """A hash of the stage's rows in the table of problems."""
-        own = self._problems().filter(stage=stage)
-        return hashlib.sha256(own.write_json().encode()).hexdigest()
+        """A hash of the stage's rows in the table of problems; empty if there is no such table, or a damaged one."""
+        there = self._problems()
+        return "" if there is None else hashlib.sha256(there.filter(stage=stage).write_json().encode()).hexdigest()
 
-    def _problems(self) -> pl.DataFrame:
-        """The table of problems; empty if it cannot be read, which the stages that wrote it notice."""
+    def _problems(self) -> pl.DataFrame | None:
+        """The table of problems; None if it is not there or cannot be read, which the stages that wrote it notice."""
         try:
-            return tables.read_if_there(self.problems, tables.PROBLEMS)
-        except (DataError, pl.exceptions.PolarsError):
-            return tables.empty(tables.PROBLEMS)
+            return tables.read(self.problems, tables.PROBLEMS)
+        except DataError:
+            return None

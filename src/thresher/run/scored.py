@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
 from thresher import tables
+from thresher.errors import DataError
 from thresher.run.digests import file_digest
 from thresher.run.folder import Run
+from thresher.run_files import readable
+
+log = logging.getLogger(__name__)
 
 #: The keys of the metadata of scores.parquet.
 _SHAPED_BY, _SHARDS = "similarities", "shards"
@@ -64,3 +69,19 @@ def kept_scores(
     whole = same.filter(~pl.col("number").is_in(lacking.implode()))["number"]
     kept = old.join(here.filter(pl.col("shard").is_in(whole.implode())), on="image_id", how="semi")
     return kept, sorted(set(shards["number"]) - set(whole))
+
+
+def with_own_columns(run: Run, scores: pl.DataFrame) -> pl.DataFrame:
+    """The scores with the columns that the user added to the last ones; null for new images."""
+    if not run.scores_path.is_file():
+        return scores
+    try:
+        own = [name for name in tables.schema_of(run.scores_path) if name not in tables.SCORES]
+        if not own:
+            return scores
+        with readable(run.scores_path):
+            last = pl.read_parquet(run.scores_path, columns=["image_id", *own])
+    except DataError as error:
+        log.warning("score: columns that you may have added to the last scores are lost: %s", error)
+        return scores
+    return scores.join(last.unique("image_id"), on="image_id", how="left", maintain_order="left")

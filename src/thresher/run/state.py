@@ -92,7 +92,9 @@ class RunState:
 
     def _of_entry(self, name: str, record: Record, entry: Any) -> StageState:
         if entry is None:
-            return StageState(name, "missing")
+            written = [record.folder / file for file in stage_named(name).writes if ":" not in name]
+            there = [path.name for path in written if path.exists()]
+            return StageState(name, "missing", f"{there[0]} is there, but not recorded" if there else "")
         if "unfinished" in entry:
             running = self._sources and record.is_locked()
             return StageState(name, "running") if running else StageState(name, "unfinished", _INTERRUPTED)
@@ -199,7 +201,10 @@ def refuse_outdated(run: Record, names: Iterable[str]) -> None:
     wrong = [state for name in names if not (state := states.of(name)).current]
     if wrong:
         first = wrong[0]
+        # The first of the line is the reason of all others.
+        root = next((state for state in map(states.of, LINE) if not state.current), first)
+        reason = first.in_words() if root is first else f"{first.word}, as {root.name} is {root.in_words()}"
         raise DataError(
-            f"{run.folder}: {first.name} is {first.in_words()}. Run `thresher run {run.folder}`, which brings the run "
+            f"{run.folder}: {first.name} is {reason}. Run `thresher run {run.folder}`, which brings the run "
             "up to date, or add --update to this command."
         )

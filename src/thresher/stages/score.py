@@ -28,7 +28,7 @@ from thresher.run.folder import AnyRun, Run, as_run
 from thresher.run.inputs import embedded_target
 from thresher.run.opened import OpenedRun
 from thresher.run.perform import StageResult, Track, perform, untracked
-from thresher.run.scored import Scored, kept_scores, last_scored
+from thresher.run.scored import Scored, kept_scores, last_scored, with_own_columns
 from thresher.run.stages import stage_named
 from thresher.selection.diversity import (
     ClassFrequencies,
@@ -151,7 +151,8 @@ def score(
         scores = near.join(diverse, on="image_id", how="left").join(areas, on="image_id", how="left")
         scores = scores.sort("image_id").select(list(tables.SCORES))
         told = Scored(shaped_by, listed_shards(run.slices)["sha256"].to_list()).metadata()
-        tables.write(tables.checked(scores, tables.SCORES, "scores", key="image_id"), run.scores_path, told)
+        checked = tables.checked(scores, tables.SCORES, "scores", key="image_id")
+        tables.write(with_own_columns(run, checked), run.scores_path, told)
         return _summary(scores, frequencies) | {"scored_now": near.height - kept.height, "kept": kept.height}, failed
 
     return perform(run, "score", settings, inputs, [run.scores_path], work)
