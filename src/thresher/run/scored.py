@@ -10,10 +10,9 @@ from dataclasses import dataclass
 import polars as pl
 
 from thresher import tables
-from thresher.errors import DataError
 from thresher.run.digests import file_digest
 from thresher.run.folder import Run
-from thresher.run_files import readable
+from thresher.run.state import damaged_outputs
 
 log = logging.getLogger(__name__)
 
@@ -71,17 +70,17 @@ def kept_scores(
     return kept, sorted(set(shards["number"]) - set(whole))
 
 
-def with_own_columns(run: Run, scores: pl.DataFrame) -> pl.DataFrame:
-    """The scores with the columns that the user added to the last ones; null for new images."""
-    if not run.scores_path.is_file():
-        return scores
-    try:
-        own = [name for name in tables.schema_of(run.scores_path) if name not in tables.SCORES]
-        if not own:
-            return scores
-        with readable(run.scores_path):
-            last = pl.read_parquet(run.scores_path, columns=["image_id", *own])
-    except DataError as error:
-        log.warning("score: columns that you may have added to the last scores are lost: %s", error)
-        return scores
-    return scores.join(last.unique("image_id"), on="image_id", how="left", maintain_order="left")
+def own_columns(run: Run) -> pl.DataFrame | None:
+    """image_id and the columns that the user added to the last scores; None if there are none.
+
+    Those of a damaged table are given up.
+    """
+    recorded = run.recorded().get("score", {})
+    damaged = damaged_outputs(run, recorded, [run.scores_path.name])
+    if not run.scores_path.is_file() or "outputs" not in recorded:
+        return None
+    if damaged:
+        log.warning("score: %s; columns of your own in it, if any, are lost", damaged[0])
+        return None
+    own = [name for name in tables.schema_of(run.scores_path) if name not in tables.SCORES]
+    return pl.read_parquet(run.scores_path, columns=["image_id", *own]) if own else None

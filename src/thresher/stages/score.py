@@ -28,7 +28,7 @@ from thresher.run.folder import AnyRun, Run, as_run
 from thresher.run.inputs import embedded_target
 from thresher.run.opened import OpenedRun
 from thresher.run.perform import StageResult, Track, perform, untracked
-from thresher.run.scored import Scored, kept_scores, last_scored, with_own_columns
+from thresher.run.scored import Scored, kept_scores, last_scored, own_columns
 from thresher.run.stages import stage_named
 from thresher.selection.diversity import (
     ClassFrequencies,
@@ -135,7 +135,7 @@ def score(
         inputs["class_scores"] = settings.class_scores
     if settings.network:
         inputs["network"] = opened.checkpoint(settings.network)
-    last = last_scored(run)
+    last, own = last_scored(run), own_columns(run)
 
     def work() -> tuple[dict[str, Any], int]:
         shaped_by = _shaped_by(run, settings)
@@ -152,7 +152,9 @@ def score(
         scores = scores.sort("image_id").select(list(tables.SCORES))
         told = Scored(shaped_by, listed_shards(run.slices)["sha256"].to_list()).metadata()
         checked = tables.checked(scores, tables.SCORES, "scores", key="image_id")
-        tables.write(with_own_columns(run, checked), run.scores_path, told)
+        if own is not None:
+            checked = checked.join(own, on="image_id", how="left", maintain_order="left")
+        tables.write(checked, run.scores_path, told)
         return _summary(scores, frequencies) | {"scored_now": near.height - kept.height, "kept": kept.height}, failed
 
     return perform(run, "score", settings, inputs, [run.scores_path], work)
