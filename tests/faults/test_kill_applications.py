@@ -1,7 +1,7 @@
 """Killed while it trains, compares, reports, exports or saves: the same command then ends as if it had been left alone.
 
 Compared is every file that the command writes, without times. The normal run kills each command but compare once, at a
-file that it puts in place; THRESHER_KILLS=40 kills 28 times, compare too, the rest being `test_kill.py`'s.
+file that it puts in place; THRESHER_KILLS=40 kills each several times, compare too.
 """
 
 from __future__ import annotations
@@ -29,24 +29,28 @@ KILLS = int(os.environ.get("THRESHER_KILLS", "6"))
 #: The command, dying at the n-th file that it puts in place: just before or just after.
 DIES = """
 import os, signal, sys
-left, real, when = int(sys.argv[1]), os.replace, sys.argv[2]
-def replace(old, new):
-    global left
-    left -= 1
-    if left == 0 and when == "before": os.kill(os.getpid(), signal.SIGKILL)
-    real(old, new)
-    if left == 0: os.kill(os.getpid(), signal.SIGKILL)
-os.replace = replace
+left, when = int(sys.argv[1]), sys.argv[2]
+def dying(real):
+    def put(old, new, **more):
+        global left
+        left -= 1
+        if left == 0 and when == "before": os.kill(os.getpid(), signal.SIGKILL)
+        real(old, new, **more)
+        if left == 0: os.kill(os.getpid(), signal.SIGKILL)
+    return put
+os.replace, os.rename = dying(os.replace), dying(os.rename)
 """
 #: Counts the files that are put in place.
 COUNTS = """
 import atexit, os, sys
-placed, real = 0, os.replace
-def replace(old, new):
-    global placed
-    placed += 1
-    real(old, new)
-os.replace = replace
+placed = 0
+def counting(real):
+    def put(old, new, **more):
+        global placed
+        placed += 1
+        real(old, new, **more)
+    return put
+os.replace, os.rename = counting(os.replace), counting(os.rename)
 atexit.register(lambda: print(f"placed {placed}", file=sys.stderr))
 """
 MAIN = "from thresher.cli.main import main\nmain(sys.argv[3:])"
@@ -110,6 +114,7 @@ def test_killed_while_putting_a_file_in_place(undisturbed: Undisturbed, tmp_path
     ended = command(action, COUNTS, calm)
     assert ended.returncode == 0, ended.stderr
     placed = int(ended.stderr.rsplit("placed ", 1)[1])
+    assert placed
     rng = np.random.default_rng(len(name))
     moments = rng.permutation(np.arange(1, placed + 1))[: action.kills if KILLS >= 40 else 1]
     for number in moments:
