@@ -77,6 +77,7 @@ def compare(
         done = [trial for trial in comparison.trials if comparison.is_done(trial)]
         todo = [trial for trial in comparison.trials if trial not in done]
         failed = _trained(comparison, engine, done, todo)
+        done.sort(key=comparison.trials.index)  # however they ended, the tables are the same
         written = results.write(run, settings, record, done)
         if done:
             measured = tables.read(record.folder / "results.parquet", tables.RESULTS)
