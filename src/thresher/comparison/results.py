@@ -84,8 +84,10 @@ def _draw(record: Record, measured: pl.DataFrame, means: pl.DataFrame, shown: st
 
     frequencies = tables.read(record.folder / "frequencies.parquet", tables.FREQUENCIES)
     strong = int(frequencies.filter(of="target")["of_images"][0])
+    # Without the times, so that the same comparison gives the same files.
+    one_set, its_means = (each.filter(set=shown).drop("seconds") for each in (measured, means))
     specs = {
-        "figure": comparison_charts.miou_chart(measured.filter(set=shown), means.filter(set=shown), shown, strong),
+        "figure": comparison_charts.miou_chart(one_set, its_means, shown, strong),
         "frequencies": comparison_charts.frequencies_chart(frequencies),
     }
     for name, spec in specs.items():
