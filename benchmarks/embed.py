@@ -263,14 +263,16 @@ def project(files: list[Path], settings: WorkerSettings, to: Path) -> None:
 def tasks(files: list[Path], folder: Path, name: str) -> list[Task]:
     """Shards of sixteen images."""
     projection = str(folder / "projection.safetensors")
+    (folder / name).mkdir(parents=True, exist_ok=True)
     return [
         Task(
             "shard",
             number,
             [(path.stem, str(path)) for path in files[start : start + 16]],
             str(folder / name / f"part-{number:05d}.parquet"),
-            name,
-            projection,
+            fingerprint=name,
+            task=name,
+            projection=projection,
         )
         for number, start in enumerate(range(0, len(files), 16))
     ]
