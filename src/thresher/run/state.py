@@ -201,8 +201,10 @@ def refuse_outdated(run: Record, names: Iterable[str]) -> None:
     wrong = [state for name in names if not (state := states.of(name)).current]
     if wrong:
         first = wrong[0]
-        # The first of the line is the reason of all others.
-        root = next((state for state in map(states.of, LINE) if not state.current), first)
+        # What is outdated because of an earlier stage is so because of the first such stage of the line.
+        wrong_stages = [state for state in map(states.of, LINE) if not state.current]
+        follows = any(first.because == f"{state.name} is {state.word}" for state in wrong_stages)
+        root = wrong_stages[0] if follows else first
         reason = first.in_words() if root is first else f"{first.word}, as {root.name} is {root.in_words()}"
         raise DataError(
             f"{run.folder}: {first.name} is {reason}. Run `thresher run {run.folder}`, which brings the run "
