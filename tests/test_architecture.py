@@ -11,8 +11,8 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "thresher"
 MODULES = sorted(SOURCE.rglob("*.py"))
 TEST_FILES = sorted(Path(__file__).parent.rglob("*.py"))
-#: The rooms, floor by floor from the top. A room may import itself and what lies on the floors below it; `labelling` and
-#: `explorer` share a floor and know nothing of each other.
+#: The rooms, floor by floor from the top. A room may import itself and what lies on the floors below it; rooms of one
+#: floor know nothing of each other.
 FLOORS = [
     {"__main__"},
     {"cli"},

@@ -15,15 +15,9 @@ import polars as pl
 
 from thresher.data.dataset import IMAGE_SUFFIXES, Dataset, existing_place, stated_px
 from thresher.data.findings import Findings, Place, absolute
+from thresher.data.readers import parquet_columns
 from thresher.data.readers.packed import CATEGORY_KEYS, Sample, archives, as_dataset, shard_id
-from thresher.data.sources import image_column
-
-#: Columns that may name an image, the likeliest first.
-ID_COLUMNS = ("image_id", "__key__", "file_name", "path", "id")
-#: Read along where they are there; the pixels' column never is.
-SIZE_COLUMNS = ("width", "height")
-#: The column of boxes that is documented.
-OBJECTS = "objects"
+from thresher.data.readers.parquet_columns import OBJECTS
 
 
 def read(root: Path, split: str | None, dataset: str) -> Dataset:
@@ -40,50 +34,22 @@ def read(root: Path, split: str | None, dataset: str) -> Dataset:
     root = absolute(existing_place(root, "with .parquet files"))
     findings = Findings(root, dataset)
     found = archives(root, split, ".parquet")
-    tables = findings.read(
-        "archives",
-        found,
-        _columns,
-        lambda number: Place(str(found[number]), path=found[number]),
-        "a Parquet file with image bytes",
-        "archive_broken",
-    )
-    samples = (sample for file, table, names in tables for sample in _samples(file, root, split, table, names))
-    return as_dataset(samples, findings)
+    with parquet_columns.reading() as columns:
 
+        def parse(file: Path) -> tuple[Path, pl.DataFrame, dict[object, str]]:
+            table, metadata, objects = columns(file)
+            return file, table, category_names(metadata, objects)
 
-def _columns(file: Path) -> tuple[Path, pl.DataFrame, dict[object, str]]:
-    """All columns but the pixels, and the names of categories."""
-    schema = pl.read_parquet_schema(file)
-    image_column(schema, file)
-    id_column = next((name for name in ID_COLUMNS if name in schema and _is_name(schema[name])), None)
-    objects = _objects_column(schema)
-    wanted = [name for name in (id_column, *SIZE_COLUMNS, objects) if name in schema]
-    lazy = pl.scan_parquet(file, glob=False)
-    # A row number is there for files that hold nothing but pixels, too.
-    table = lazy.with_row_index("row").select("row", *wanted).collect()
-    metadata = pl.read_parquet_metadata(file)
-    renamed = {old: new for old, new in ((id_column, "name"), (objects, OBJECTS)) if old is not None}
-    return file, table.rename(renamed), category_names(metadata, objects or OBJECTS)
-
-
-def _objects_column(schema: Mapping[str, pl.DataType]) -> str | None:
-    """The column of boxes: `objects`, or else the only one with a field `bbox`."""
-    if OBJECTS in schema:
-        return OBJECTS
-    found = [name for name, dtype in schema.items() if _has_bbox(dtype)]
-    if len(found) > 1:
-        raise ValueError(f"{len(found)} columns hold boxes ({', '.join(found)}); call the one to read '{OBJECTS}'")
-    return found[0] if found else None
-
-
-def _has_bbox(dtype: pl.DataType) -> bool:
-    inner = dtype.inner if isinstance(dtype, pl.List) else dtype
-    return isinstance(inner, pl.Struct) and any(field.name == "bbox" for field in inner.fields)
-
-
-def _is_name(dtype: pl.DataType) -> bool:
-    return dtype == pl.String or dtype.is_integer()
+        tables = findings.read(
+            "archives",
+            found,
+            parse,
+            lambda number: Place(str(found[number]), path=found[number]),
+            "a Parquet file with image bytes",
+            "archive_broken",
+        )
+        samples = (sample for file, table, names in tables for sample in _samples(file, root, split, table, names))
+        return as_dataset(samples, findings)
 
 
 def category_names(metadata: Mapping[str, str], objects: str = OBJECTS) -> dict[object, str]:
