@@ -24,7 +24,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "thresher"
 _HOOK = install_import_hook(
     [
         f"thresher.{package}.{module.stem}"
-        for package in ("density", "features", "segmentation", "selection")
+        for package in ("density", "features", "labelling", "segmentation", "selection")
         for module in (SOURCE / package).glob("*.py")
         if module.stem not in ("__init__", "kernels_compiled", "areas_compiled")
     ],
