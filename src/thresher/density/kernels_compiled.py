@@ -7,6 +7,10 @@ a call are contiguous and, unless noted otherwise, of one floating type.
 from __future__ import annotations
 
 import numpy as np
+
+# The products of compiled code are scipy's, by a BLAS library of its own: loaded here, so that whoever limits the
+# threads of every library that is loaded limits this one too.
+import scipy.linalg.cython_blas  # noqa: F401
 from numba import njit
 
 

@@ -24,6 +24,7 @@ from threadpoolctl import ThreadpoolController
 
 from thresher.density.kernels import (
     diagonal_exponent,
+    loops,
     row_sums,
     scaled_rows,
     shift_below_peak,
@@ -163,7 +164,9 @@ def mapped_without_blas(threads: int | None) -> Iterator[Callable[..., Iterable[
 
 @functools.cache
 def _blas() -> ThreadpoolController:
-    # Finding the loaded libraries takes milliseconds, as long as scoring thousands of slices.
+    # Finding the loaded libraries takes milliseconds, as long as scoring thousands of slices. The loops come first: the
+    # compiled ones load a library.
+    loops()
     return ThreadpoolController()
 
 
