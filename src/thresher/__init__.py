@@ -35,6 +35,7 @@ _HOMES = {
     "choose": "thresher.selection.on_frames",
     "read_source": "thresher.data.source_text",
     "selected": "thresher.run.opened",
+    "status": "thresher.run.update",
     "update": "thresher.run.update",
     "SelectionDataset": "thresher.training.dataset",
     "load_run_file": "thresher.cli.run_file",
@@ -62,6 +63,7 @@ if TYPE_CHECKING:  # the same names, where type checkers and editors look for th
     from thresher.run.opened import selected as selected
     from thresher.run.perform import StageResult as StageResult
     from thresher.run.stages import STAGES as STAGES
+    from thresher.run.update import status as status
     from thresher.run.update import update as update
     from thresher.selection.on_frames import choose as choose
     from thresher.selection.on_frames import diversity as diversity

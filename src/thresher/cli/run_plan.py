@@ -124,10 +124,19 @@ class _Rest:
             yield from self._selection(chosen)
         for wanted in settings.export:
             told = {"selection": wanted.name, "format": wanted.format, "path": str(wanted.out)}
-            yield StageResult("export", "planned", told | pictures_plan(0, self.pool, ONCE_SECONDS).summary(run))
+            chosen_images = self._images_of(wanted.name)
+            yield StageResult("export", "planned", told | pictures_plan(0, chosen_images, ONCE_SECONDS).summary(run))
         if settings.insight is not None:
             sampled = min(count, settings.insight.map_images + settings.insight.pool_images)
             yield _drawn(run, "insight", INSIGHT_PHOTOS, sampled, INSIGHT_SECONDS)
+
+    def _images_of(self, selection: str) -> int:
+        """How many images a selection holds, or will hold."""
+        path = self.run.selection_path(selection)
+        if path.is_file():
+            return int(pl.scan_parquet(path).select(pl.len()).collect().item())
+        budgets = {chosen.selection_name: chosen.budget for chosen in self.settings.select}
+        return budget_count(budgets[selection], self.pool) if selection in budgets else self.pool
 
     def _selection(self, chosen: SelectSettings) -> Iterator[StageResult]:
         run = self.run

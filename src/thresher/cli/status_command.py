@@ -9,8 +9,8 @@ import json
 from thresher.cli.main import EXIT_BAD_DATA, EXIT_OK
 from thresher.cli.output import SCHEMA_VERSION, JsonOutput
 from thresher.cli.stage_command import RunFolder
-from thresher.run.folder import as_run
-from thresher.run.state import RunState, StageState
+from thresher.run.state import StageState
+from thresher.run.update import status
 
 
 def status_command(run: RunFolder, *, output: JsonOutput = JsonOutput()) -> int:
@@ -18,7 +18,7 @@ def status_command(run: RunFolder, *, output: JsonOutput = JsonOutput()) -> int:
 
     Sources and results are compared with what each stage recorded. Exit code 3 if something is not up to date.
     """
-    states = list(RunState(as_run(run), sources=True).all())
+    states = status(run)
     wrong = [state for state in states if state.because]
     if output.json:
         print(json.dumps({"schema_version": SCHEMA_VERSION, "stages": [dataclasses.asdict(each) for each in states]}))

@@ -12,11 +12,22 @@ from thresher.errors import DataError
 from thresher.run.folder import AnyRun, Run, as_run
 from thresher.run.perform import StageResult, Track, untracked
 from thresher.run.stages import STAGES, stage_named
-from thresher.run.state import LINE
+from thresher.run.state import LINE, RunState, StageState
 from thresher.settings import restored
 
 #: What is done again. Trainings and comparisons take hours, so `status` only names those that are outdated.
 _DONE_AGAIN = (*LINE, "select", "insight")
+
+
+def status(run: AnyRun) -> list[StageState]:
+    """What has been done in a run, in the order of its stages, and whether each result is up to date.
+
+    Sources and results are compared with what each stage recorded; with millions of images that takes seconds.
+
+    >>> [state.name for state in status("runs/first") if state.word == "done"]
+    []
+    """
+    return list(RunState(as_run(run), sources=True).all())
 
 
 def update(
