@@ -158,7 +158,8 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     size = {"height_px": given.height, "width_px": given.width, "decoder_channels": given.channels}
-    settings = TrainSettings(selection="all", precision=given.precision, **size)
+    # Without the parts that a plain loop does not have.
+    settings = TrainSettings(selection="all", precision=given.precision, colour=0, ema=0, **size)
     with tempfile.TemporaryDirectory() as folder:
         run = Run(folder)
         sources = (f"masks:{given.data / 'camvid'}#train",), (f"kitti:{given.data / 'weak/street/kitti'}",)

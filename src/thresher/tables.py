@@ -193,6 +193,12 @@ HEAT: Schema = {
     "log_density_nats": pl.Float64,
 }
 
+#: The images of a label set. `file`: the label map, as a path below the label set's folder; `share_labelled`: of its
+#: pixels, 0..1.
+LABELLED_IMAGES: Schema = {"image_id": pl.String, "file": pl.String, "width_px": pl.Int64, "height_px": pl.Int64} | {
+    "share_labelled": pl.Float64
+}
+
 #: One row per class of a trained network's validation; shares are 0..1, null where the class has no pixels.
 CLASS_METRICS: Schema = {
     "class": pl.String,

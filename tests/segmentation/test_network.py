@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,21 @@ def test_the_seed_decides_where_the_heads_start() -> None:
     weights = [network(seed=seed).body.segmentation_head[0].weight for seed in (0, 0, 1)]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
+
+
+@pytest.mark.parametrize("decoder", ["fpn", "deeplabv3plus", "unet", "upernet"])
+def test_decoder_and_heads_start_alike_whatever_other_heads_there_are(decoder: str) -> None:
+    settings = NetworkSettings(decoder=decoder, encoder=LITE, seed=3)
+    start = pretrained_weights(LITE)
+    taxonomy = load_taxonomy("cityscapes")
+    plain = new_network(class_tree(taxonomy), settings, start).state_dict()
+    boxed = new_network(class_tree(taxonomy, box_head=True), replace(settings, mode="box_head"), start).state_dict()
+    for name, weight in plain.items():
+        assert torch.equal(
+            weight, boxed[name][: len(weight)] if name.startswith("body.segmentation_head") else boxed[name]
+        )
+    other = new_network(class_tree(load_taxonomy("camvid")), settings, start).state_dict()
+    assert all(torch.equal(plain[name], other[name]) for name in plain if name.startswith("body.decoder"))
 
 
 def test_a_head_learns_without_touching_another() -> None:

@@ -3,8 +3,10 @@ from __future__ import annotations
 import threading
 
 import pytest
+import torch
 
 from thresher.errors import SettingsError
+from thresher.segmentation.averages import Averages
 from thresher.segmentation.loop import ahead, learning_rate
 from thresher.segmentation.settings import NetworkSettings
 
@@ -14,6 +16,30 @@ pytestmark = pytest.mark.slow
 def test_the_rate_is_halved_twice() -> None:
     rates = [learning_rate(NetworkSettings(), step, 8) for step in range(8)]
     assert rates == [0.01] * 4 + [0.005] * 2 + [0.0025] * 2
+
+
+def test_the_paper_halves_it_after_8_and_15_of_17_epochs() -> None:
+    rates = [learning_rate(NetworkSettings(schedule="paper"), step, 17) for step in range(17)]
+    assert rates == [0.01] * 8 + [0.005] * 7 + [0.0025] * 2
+
+
+def test_the_average_follows_the_weights_and_starts_near_them() -> None:
+    """Weights of 1, 2, 3, … by step. The first decays are 1/10, 2/11, 3/12; later ones are `ema`."""
+    layer = torch.nn.BatchNorm1d(1)
+    averages, expected = Averages(layer), 1.0
+    for step in range(200):
+        with torch.no_grad():
+            layer.weight.fill_(step + 1)
+            layer.num_batches_tracked.fill_(step)
+        averages.add(step, 0.9)
+        decay = min(0.9, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * (step + 1)
+    assert averages.state["weight"].item() == pytest.approx(expected)
+    assert averages.state["weight"].item() == pytest.approx(200 - 9, abs=0.1)  # 0.9 lags by 0.9 / 0.1 steps
+    assert averages.state["num_batches_tracked"] == 199
+    other = Averages(layer)
+    other.load(averages.state)
+    assert torch.equal(other.state["weight"], averages.state["weight"])
 
 
 def test_the_next_batch_is_made_while_one_is_used_and_the_order_stays() -> None:
@@ -54,3 +80,7 @@ def test_words_of_errors() -> None:
         NetworkSettings(decoder="unet", decoder_channels=-16)
     with pytest.raises(SettingsError, match="strong_batch = 1: expected 2 or more for upernet"):
         NetworkSettings(decoder="upernet", strong_batch=1)
+    with pytest.raises(SettingsError, match=r"ema = 1.0: expected 0 \(off\) or more, and less than 1"):
+        NetworkSettings(ema=1.0)
+    with pytest.raises(SettingsError, match="order = weak_first with mode = hierarchical: .* Set mode = labels, or"):
+        NetworkSettings(order="weak_first")

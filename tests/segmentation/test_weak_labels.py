@@ -39,6 +39,21 @@ def test_a_group_name_alone_leaves_no_label_and_takes_nothing_from_other_boxes()
     assert found[:, 0, 5].tolist() == [1, 0, 0]
 
 
+def test_a_car_and_two_persons_are_a_third_car_and_two_thirds_void_in_the_paper() -> None:
+    corners = torch.tensor([[0, 0, 2, 1], [1, 0, 3, 1], [1, 0, 3, 1], [3, 0, 5, 1]], dtype=torch.float32)
+    outputs = torch.tensor([CAR, ABSENT, ABSENT, UNSAID])
+    found = box_shares(corners, outputs, COUNT, (1, 6), others_are_void=True)
+    assert found[:, 0].T.tolist() == [
+        [1, 0, 0],
+        pytest.approx([1 / 3, 0, 2 / 3]),
+        [0, 0, 1],
+        [0, 0, 0],
+        [0, 0, 0],
+        [0, 0, 1],
+    ]
+    assert box_shares(corners, outputs, COUNT, (1, 6))[:, 0, 1].tolist() == [1, 0, 0]
+
+
 def test_what_reaches_over_the_border_is_cut_off() -> None:
     found = shares([(CAR, (-3, -2, 1, 1)), (BUS, (5, 3, 60, 40)), (CAR, (7, 0, 9, 4)), (CAR, (-5, 0, -1, 4))])
     assert (found[CAR] > 0).nonzero().tolist() == [[0, 0]]

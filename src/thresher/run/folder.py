@@ -91,6 +91,10 @@ class Run(Record):
         """Folder of the training of this name."""
         return self.folder / "trainings" / name
 
+    def label_set(self, name: str) -> Path:
+        """Folder of the label set of this name: pixel labels made from boxes."""
+        return self.folder / "labels" / name
+
     def comparison(self, name: str) -> Path:
         """Folder of the comparison of this name."""
         return self.folder / "comparisons" / name

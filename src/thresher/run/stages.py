@@ -131,7 +131,7 @@ STAGES = (
         "train",
         "thresher.training.train",
         "Train a segmentation network on the target's masks and the boxes of a selection, and validate it.",
-        version=3,
+        version=4,
         reads=("index",),
         settings_name="TrainSettings",
         named=True,

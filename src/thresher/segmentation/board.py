@@ -72,10 +72,15 @@ def add_decisions(
 
 def add_weak_image(board: Any, step: int, batch: Batch, tree: ClassTree, taxonomy: Taxonomy) -> None:
     """The first weakly labelled image of a batch beside what its boxes say, if the batch has one."""
-    if batch.shares and len(batch.shares[0]):
-        weak = batch.images[len(batch.labels)].permute(1, 2, 0).numpy()
+    if len(batch.images) == len(batch.labels):
+        return
+    if batch.weak_labels is not None:
+        target = coloured(batch.weak_labels[0].numpy().astype(np.uint8), taxonomy)
+    elif batch.shares:
         target = weak_colours([each[0] for each in batch.shares], tree, taxonomy)
-        _add(board, "weak image, its boxes", [weak, target], step)
+    else:
+        return
+    _add(board, "weak image, its boxes", [batch.images[len(batch.labels)].permute(1, 2, 0).numpy(), target], step)
 
 
 def weak_colours(

@@ -13,14 +13,21 @@ import torch
 
 from thresher.errors import DataError
 from thresher.files import replacing
+from thresher.segmentation.averages import Averages
 from thresher.segmentation.network import SegmentationNetwork
 
 
 def save_checkpoint(
-    path: Path, network: SegmentationNetwork, optimiser: torch.optim.Optimizer, metadata: dict[str, Any]
+    path: Path,
+    network: SegmentationNetwork,
+    optimiser: torch.optim.Optimizer,
+    averages: Averages | None,
+    metadata: dict[str, Any],
 ) -> None:
     """Write all that a training needs to go on. The file is replaced at once: it is whole, the old one or the new."""
+    averaged = {} if averages is None else averages.state
     tensors = {f"network/{name}": tensor for name, tensor in network.state_dict().items()}
+    tensors |= {f"average/{name}": tensor for name, tensor in averaged.items()}
     for name, weight in network.named_parameters():
         for key, value in optimiser.state.get(weight, {}).items():
             if value is not None:
@@ -69,15 +76,27 @@ def checkpoint_metadata(path: Path) -> dict[str, Any] | None:
     return metadata
 
 
-def load_checkpoint(path: Path, network: SegmentationNetwork, optimiser: torch.optim.Optimizer | None = None) -> None:
-    """Load a checkpoint's weights into the network, and what its optimiser kept for them into the optimiser."""
+def load_checkpoint(
+    path: Path, network: SegmentationNetwork, optimiser: torch.optim.Optimizer, averages: Averages | None
+) -> None:
+    """Load all that a training needs to go on: weights, what the optimiser kept for them, and their averages."""
     tensors = safetensors.torch.load_file(path)
-    network.load_state_dict({name: tensors[f"network/{name}"] for name in network.state_dict()})
-    if optimiser is not None:
-        weights = dict(network.named_parameters())
-        for key_of_all, value in tensors.items():
-            kind, _, rest = key_of_all.partition("/")
-            if kind == "optimiser":
-                key, _, name = rest.partition("/")
-                # AdamW keeps its step count on the CPU, wherever the weights are.
-                optimiser.state[weights[name]][key] = value if key == "step" else value.to(weights[name].device)
+    network.load_state_dict(_named(tensors, "network"))
+    if averages is not None:
+        averages.load(_named(tensors, "average"))
+    weights = dict(network.named_parameters())
+    for key_and_name, value in _named(tensors, "optimiser").items():
+        key, _, name = key_and_name.partition("/")
+        # AdamW keeps its step count on the CPU, wherever the weights are.
+        optimiser.state[weights[name]][key] = value if key == "step" else value.to(weights[name].device)
+
+
+def load_trained(path: Path, network: SegmentationNetwork) -> None:
+    """Load what a checkpoint's training has made into a network: the average of its weights, else the last ones."""
+    tensors = safetensors.torch.load_file(path)
+    network.load_state_dict(_named(tensors, "average") or _named(tensors, "network"))
+
+
+def _named(tensors: dict[str, torch.Tensor], kind: str) -> dict[str, torch.Tensor]:
+    """The tensors of one kind, by what follows it in their names."""
+    return {name.removeprefix(f"{kind}/"): value for name, value in tensors.items() if name.startswith(f"{kind}/")}

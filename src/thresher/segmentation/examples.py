@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -29,6 +30,16 @@ class Cut:
     window: tuple[int, int]
     size: tuple[int, int]
     mirrored: bool
+
+
+def coloured_anew(
+    crop: UInt8[torch.Tensor, "3 h w"], strength: float, rng: np.random.Generator
+) -> UInt8[torch.Tensor, "3 h w"]:
+    """The crop with brightness, contrast and saturation multiplied by random factors from 1 − `strength` on."""
+    if strength:
+        for change in (functional.adjust_brightness, functional.adjust_contrast, functional.adjust_saturation):
+            crop = change(crop, float(rng.uniform(1 - strength, 1 + strength)))
+    return crop
 
 
 def drawn_cut(image: tuple[int, int], size: tuple[int, int], zoom: float, rng: np.random.Generator) -> Cut:
@@ -91,9 +102,11 @@ class Batch:
     labels: Int64[torch.Tensor, "strong h w"]
     """Classes of the strong images."""
     shares: tuple[Float32[torch.Tensor, "weak _ h w"], ...]
-    """For each group, what the boxes of the weakly labelled images say (`box_shares`)."""
+    """For each group, what the boxes of the weakly labelled images say (`box_shares`); empty in mode labels."""
     cover: BoxCover | None = None
     """Where boxes lie in all images; None without an auxiliary head to learn it."""
+    weak_labels: Int64[torch.Tensor, "weak h w"] | None = None
+    """Classes of the weak images, in mode labels alone."""
 
 
 def pixels_and_labels(strong: StrongImage) -> tuple[UInt8[torch.Tensor, "3 h w"], UInt8[torch.Tensor, "h w"]]:
@@ -120,24 +133,62 @@ def pixels_of(path: Path) -> UInt8[torch.Tensor, "3 h w"]:
     return torch.from_numpy(rgb_pixels(path)).permute(2, 0, 1)
 
 
-def strong_example(
-    strong: StrongImage, size: tuple[int, int], zoom: float, rng: np.random.Generator
-) -> tuple[UInt8[torch.Tensor, "3 h w"], Int64[torch.Tensor, "h w"]]:
-    """A random crop of a strong image and of its labels.
+#: A crop of an image, and the class of each of its pixels.
+Labelled: TypeAlias = tuple[UInt8[torch.Tensor, "3 h w"], Int64[torch.Tensor, "h w"]]
+
+
+@dataclass(frozen=True)
+class Cutting:
+    """How crops are drawn, strong and weak ones alike."""
+
+    size: tuple[int, int]
+    """Height and width in pixels."""
+    zoom: float
+    """As `NetworkSettings.zoom`."""
+    colour: float = 0.0
+    """As `NetworkSettings.colour`."""
+
+
+def strong_example(strong: StrongImage, cutting: Cutting, rng: np.random.Generator) -> Labelled:
+    """A random crop of an image and of its labels.
 
     Raises:
         DataError: as `pixels_and_labels`.
     """
-    pixels, labels = pixels_and_labels(strong)
-    cut = drawn_cut((pixels.shape[1], pixels.shape[2]), size, zoom, rng)
+    return _labelled_example(*pixels_and_labels(strong), cutting, rng)
+
+
+def label_example(weak: StrongImage, cutting: Cutting, rng: np.random.Generator) -> Labelled:
+    """A random crop of an image and of the labels made from its boxes, which may be smaller than the image.
+
+    Raises:
+        DataError: image or labels cannot be read.
+    """
+    pixels, labels = pixels_of(weak.path), torch.from_numpy(label_map(weak.mask, weak.numbers))
+    if pixels.shape[1:] != labels.shape:
+        size = list(pixels.shape[1:])
+        labels = functional.resize_image(labels[None], size, interpolation=InterpolationMode.NEAREST_EXACT)[0]
+    return _labelled_example(pixels, labels, cutting, rng)
+
+
+def _labelled_example(
+    pixels: UInt8[torch.Tensor, "3 height width"],
+    labels: UInt8[torch.Tensor, "height width"],
+    cutting: Cutting,
+    rng: np.random.Generator,
+) -> Labelled:
+    cut = drawn_cut((pixels.shape[1], pixels.shape[2]), cutting.size, cutting.zoom, rng)
     cut_labels = cut_out(tv_tensors.Mask(labels[None]), cut)[0]
-    return cut_out(tv_tensors.Image(pixels), cut), cut_labels.to(torch.int64)
+    return coloured_anew(cut_out(tv_tensors.Image(pixels), cut), cutting.colour, rng), cut_labels.to(torch.int64)
 
 
 def weak_example(
-    weak: WeakImage, tree: ClassTree, size: tuple[int, int], zoom: float, rng: np.random.Generator
+    weak: WeakImage, tree: ClassTree, cutting: Cutting, rng: np.random.Generator, others_are_void: bool = False
 ) -> tuple[UInt8[torch.Tensor, "3 h w"], tuple[Float32[torch.Tensor, "_ h w"], ...], BoxCover | None]:
     """A random crop of a weakly labelled image, and the targets that its boxes give.
+
+    Args:
+        others_are_void: As of `box_shares`.
 
     Returns:
         The crop; for each group of the tree its `box_shares`; and where boxes lie, if there is a head to learn it.
@@ -147,22 +198,33 @@ def weak_example(
     """
     pixels = pixels_of(weak.path)
     height, width = pixels.shape[1], pixels.shape[2]
-    cut = drawn_cut((height, width), size, zoom, rng)
+    cut, size = drawn_cut((height, width), cutting.size, cutting.zoom, rng), cutting.size
     corners = torch.from_numpy(weak.corners) * torch.tensor([width, height, width, height])
     boxes = tv_tensors.BoundingBoxes(corners, format="XYXY", canvas_size=(height, width))
     left = cut_out(boxes, cut)
     shares = tuple(
-        box_shares(left, torch.from_numpy(tree.outputs_of_nodes(group)[weak.nodes]), len(group.outputs), size)
+        box_shares(left, outputs, len(group.outputs), size, others_are_void)
         for group in tree.groups
+        for outputs in [torch.from_numpy(tree.outputs_of_nodes(group)[weak.nodes])]
     )
     cover = None
     if tree.boxed:
         cover = drawn_cover(left, torch.from_numpy(weak.nodes), torch.from_numpy(weak.labelled), tree, size)
-    return cut_out(tv_tensors.Image(pixels), cut), shares, cover
+    return coloured_anew(cut_out(tv_tensors.Image(pixels), cut), cutting.colour, rng), shares, cover
+
+
+def gathered_labels(strong: Sequence[Labelled], weak: Sequence[Labelled], size: tuple[int, int]) -> Batch:
+    """Examples of mode labels as one batch."""
+    images = torch.stack([image for image, _ in (*strong, *weak)])
+    labels, weak_labels = (
+        torch.stack([labels for _, labels in part]) if part else torch.zeros((0, *size), dtype=torch.int64)
+        for part in (strong, weak)
+    )
+    return Batch(images, labels, (), weak_labels=weak_labels)
 
 
 def gathered(
-    strong: Sequence[tuple[torch.Tensor, torch.Tensor]],
+    strong: Sequence[Labelled],
     weak: Sequence[tuple[torch.Tensor, tuple[torch.Tensor, ...], BoxCover | None]],
     tree: ClassTree,
     size: tuple[int, int],

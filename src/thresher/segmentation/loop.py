@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 
 import torch
 
+from thresher.segmentation.averages import Averages
 from thresher.segmentation.devices import mixed
 from thresher.segmentation.examples import Batch
-from thresher.segmentation.losses import Losses, hierarchical_loss, with_box_loss
+from thresher.segmentation.losses import Losses, hierarchical_loss, label_loss, with_box_loss
 from thresher.segmentation.network import SegmentationNetwork
 from thresher.segmentation.settings import NetworkSettings
 from thresher.segmentation.tree import ClassTree
@@ -37,8 +38,14 @@ def new_optimiser(network: SegmentationNetwork, settings: NetworkSettings) -> to
 
 
 def learning_rate(settings: NetworkSettings, step: int, steps: int) -> float:
-    """The learning rate of a step: halved after half of all steps, and again after three quarters (our choice)."""
-    return settings.learning_rate * 0.5 ** ((2 * step >= steps) + (4 * step >= 3 * steps))
+    """The learning rate of a step: halved after half of all steps, and again after three quarters (our choice).
+
+    With schedule = paper it is halved after 8/17 and 15/17: the 8th and the 15th of 17 epochs.
+
+    Source: arXiv 1903.03462 and its code, github.com/pmeletis/IV2019-boosting-semantic-segmentation-with-weak-labels.
+    """
+    first, second, whole = (8, 15, 17) if settings.schedule == "paper" else (2, 3, 4)
+    return settings.learning_rate * 0.5 ** ((whole * step >= first * steps) + (whole * step >= second * steps))
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,8 @@ class Training:
     settings: NetworkSettings
     steps: int
     """Of the whole training; the learning rate depends on it."""
+    averages: Averages | None = None
+    """Of the network's weights, kept up to date with each step; None if settings.ema is 0."""
 
 
 def take_steps(training: Training, numbers: range, watched: Iterator[int]) -> dict[str, float]:
@@ -65,10 +74,9 @@ def take_steps(training: Training, numbers: range, watched: Iterator[int]) -> di
         watched: Asked for an item before each step, so that someone can watch.
 
     Returns:
-        Means over the steps taken: the loss and its parts (root, boxes, each group) in nats per pixel, and for each
-        group the weakly labelled pixels per step that it learnt from.
+        Means over the steps taken: `loss` and its parts (`Losses.parts`); of weak pixels their number per step.
     """
-    taken: list[torch.Tensor] = []
+    taken: list[Losses] = []
     batches = ahead(training.batches, numbers, threads=min(4, os.cpu_count() or 1))
     training.network.train()
     with torch.random.fork_rng(), warnings.catch_warnings():
@@ -76,8 +84,8 @@ def take_steps(training: Training, numbers: range, watched: Iterator[int]) -> di
         warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
         for step, batch, _ in zip(numbers, batches, watched, strict=False):
             if _in_every_process(training.accelerator, batch is not None) and batch is not None:
-                taken.append(_values(_step(training, step, batch)))
-    return _means(taken, training.tree, training.accelerator)
+                taken.append(_detached(_step(training, step, batch)))
+    return _means(taken, training.accelerator)
 
 
 def _step(training: Training, step: int, batch: Batch) -> Losses:
@@ -91,6 +99,8 @@ def _step(training: Training, step: int, batch: Batch) -> Losses:
     optimiser.zero_grad()
     accelerator.backward(losses.total)
     optimiser.step()
+    if training.averages is not None:
+        training.averages.add(step, settings.ema)
     return losses
 
 
@@ -102,6 +112,8 @@ def _losses(training: Training, batch: Batch) -> Losses:
     with mixed(training.accelerator, settings.precision):
         outputs = [part.float() for part in training.network(images)]
     logits = outputs[: len(tree.classifiers)]
+    if batch.weak_labels is not None:
+        return label_loss(logits, batch.labels.to(device), batch.weak_labels.to(device), tree, settings.label_weight)
     losses = hierarchical_loss(logits, batch.labels.to(device), shares, tree, settings.group_weight)
     if batch.cover is None:
         return losses
@@ -118,28 +130,20 @@ def _in_every_process(accelerator: Any, ready: bool) -> bool:
     return count == all_of_them
 
 
-def _values(losses: Losses) -> torch.Tensor:
-    """Loss, those of root and boxes, and of each group its loss and weak pixels, as `_means` names them.
-
-    They stay on the device, so that a GPU need not be waited for.
-    """
-    parts = [losses.total, losses.root, losses.boxes]
-    for loss, pixels in zip(losses.groups, losses.weak_pixels, strict=True):
-        parts += [loss, pixels]
-    return torch.stack([part.detach() for part in parts])
+def _detached(losses: Losses) -> Losses:
+    """Without what gradients need. The values stay on the device, so that a GPU need not be waited for."""
+    return Losses(losses.total.detach(), {name: part.detach() for name, part in losses.parts.items()})
 
 
-def _means(taken: list[torch.Tensor], tree: ClassTree, accelerator: Any) -> dict[str, float]:
+def _means(taken: list[Losses], accelerator: Any) -> dict[str, float]:
     """The means over steps and processes, by name; weak pixels are of a whole step, which processes share."""
-    names = ["loss", "root_loss", "box_loss"]
-    for classifier in tree.groups:
-        names += [f"{classifier.name}_loss", f"{classifier.name}_weak_pixels"]
     if not taken:
         return {}
-    means = torch.stack(taken).cpu().double().mean(0)
+    names = ["loss", *taken[0].parts]
+    means = torch.stack([torch.stack([each.total, *each.parts.values()]) for each in taken]).cpu().double().mean(0)
     if accelerator.num_processes > 1:
         means = accelerator.reduce(means.to(accelerator.device, torch.float32), "mean").cpu().double()
-    pixels = [accelerator.num_processes if name.endswith("_weak_pixels") else 1 for name in names]
+    pixels = [accelerator.num_processes if name.endswith("weak_pixels") else 1 for name in names]
     return dict(zip(names, (means * torch.tensor(pixels)).tolist(), strict=True))
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int64
 from torch.nn import functional
 
 from thresher.segmentation.box_cover import BoxCover
+from thresher.segmentation.probabilities import class_log_probabilities
 from thresher.segmentation.tree import Classifier, ClassTree
 
 #: λ, the weight of each group's loss; the root's is 1. Source: arXiv 1903.03462 §III-C.
@@ -18,15 +19,11 @@ GROUP_WEIGHT = 0.1
 
 @dataclass(frozen=True)
 class Losses:
-    """The loss and its parts, in nats per pixel; all are tensors, so that nothing waits for the GPU."""
+    """The loss and its parts; all are tensors, so that nothing waits for the GPU."""
 
     total: Float[torch.Tensor, ""]
-    root: Float[torch.Tensor, ""]
-    groups: tuple[Float[torch.Tensor, ""], ...]
-    weak_pixels: tuple[Float[torch.Tensor, ""], ...]
-    """How many weak pixels each group learnt from."""
-    boxes: Float[torch.Tensor, ""]
-    """Loss of the auxiliary head; 0 without one."""
+    parts: Mapping[str, Float[torch.Tensor, ""]]
+    """By their names in metrics.jsonl: losses in nats per pixel, and how many weak pixels were learnt from."""
 
 
 def hierarchical_loss(
@@ -55,15 +52,48 @@ def hierarchical_loss(
     root_sum, root_pixels = _on_labels(root_logits[:strong], labels, tree, tree.root)
     root = root_sum / root_pixels.clamp(min=1)
     assigned = highest(root_logits[strong:].detach())
-    groups, counts = [], []
+    parts, groups = {"root_loss": root, "box_loss": torch.zeros_like(root)}, []
     for group, outputs, weak in zip(tree.groups, group_logits, shares, strict=True):
         agreed = assigned == tree.root.outputs.index(group.name)
         strong_sum, strong_pixels = _on_labels(outputs[:strong], labels, tree, group)
         weak_sum, weak_pixels = _on_shares(outputs[strong:], weak, agreed)
         groups.append((strong_sum + weak_sum) / (strong_pixels + weak_pixels).clamp(min=1))
-        counts.append(weak_pixels)
+        parts |= {f"{group.name}_loss": groups[-1], f"{group.name}_weak_pixels": weak_pixels}
     total = root + group_weight * torch.stack([*groups, torch.zeros_like(root)]).sum()
-    return Losses(total, root, tuple(groups), tuple(counts), torch.zeros_like(root))
+    return Losses(total, parts)
+
+
+def label_loss(
+    logits: Sequence[Float[torch.Tensor, "images _ h w"]],
+    labels: Int64[torch.Tensor, "strong h w"],
+    weak_labels: Int64[torch.Tensor, "weak h w"],
+    tree: ClassTree,
+    label_weight: float = 1.0,
+) -> Losses:
+    """Mean of −log p(class) over strong pixels + `label_weight` · the same over pixels labelled from boxes.
+
+    p is the distribution over all classes that the tree gives (`class_log_probabilities`). A mean over no pixels is 0.
+
+    Args:
+        logits: Of each classifier of the tree, for the strong images and then the weak ones.
+        labels: Classes of the strong images; `tree.void` where there is none.
+        weak_labels: Those of the weak images (`thresher labels`).
+
+    Source: ours (METHOD §5b); cross-entropy of pseudo-labels, after Lee 2013.
+    """
+    log_probabilities, strong = class_log_probabilities(logits, tree), len(labels)
+    true, _ = _on_classes(log_probabilities[:strong], labels, tree)
+    weak, pixels = _on_classes(log_probabilities[strong:], weak_labels, tree)
+    return Losses(true + label_weight * weak, {"strong_loss": true, "weak_loss": weak, "weak_pixels": pixels})
+
+
+def _on_classes(
+    log_probabilities: Float[torch.Tensor, "n classes h w"], labels: Int64[torch.Tensor, "n h w"], tree: ClassTree
+) -> tuple[Float[torch.Tensor, ""], Float[torch.Tensor, ""]]:
+    """The mean of −log p over the labelled pixels, and how many those are."""
+    total = functional.nll_loss(log_probabilities, labels, ignore_index=tree.void, reduction="sum")
+    pixels = (labels != tree.void).sum().to(total.dtype)
+    return total / pixels.clamp(min=1), pixels
 
 
 def with_box_loss(
@@ -80,7 +110,7 @@ def with_box_loss(
     """
     each = functional.binary_cross_entropy_with_logits(logits, cover.inside.to(logits.dtype), reduction="none")
     boxes = (each * cover.known).sum() / cover.known.sum().clamp(min=1)
-    return replace(losses, total=losses.total + box_weight * boxes, boxes=boxes)
+    return Losses(losses.total + box_weight * boxes, {**losses.parts, "box_loss": boxes})
 
 
 def _on_labels(
@@ -101,9 +131,8 @@ def _on_shares(
     counted: torch.Tensor,
 ) -> tuple[Float[torch.Tensor, ""], Float[torch.Tensor, ""]]:
     """The same for targets that are shares, over the pixels in `counted` that lie in a box of a class."""
-    of_classes = shares[:, :-1]
-    labelled = counted & (of_classes.sum(1) > 0)
-    cross_entropy = -(of_classes * functional.log_softmax(logits, 1)[:, :-1]).sum(1)
+    labelled = counted & (shares[:, :-1].sum(1) > 0)
+    cross_entropy = -(shares * functional.log_softmax(logits, 1)).sum(1)
     return torch.where(labelled, cross_entropy, 0).sum(), labelled.sum().to(logits.dtype)
 
 

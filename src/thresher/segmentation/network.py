@@ -38,9 +38,11 @@ class SegmentationNetwork(torch.nn.Module):
             settings.decoder,
             f"tu-{settings.encoder}",
             encoder_weights=None,
-            classes=sum(self.outputs) + self.boxed,
             **_widths(settings.decoder, settings.decoder_channels),
         )
+        plain = self.body.segmentation_head[0]
+        heads = [_new_head(plain, count, (settings.seed, n)) for n, count in enumerate((*self.outputs, self.boxed))]
+        self.body.segmentation_head[0] = _joined(plain, heads)
         self.register_buffer("mean", torch.tensor(mean)[:, None, None] * 255)
         self.register_buffer("std", torch.tensor(std)[:, None, None] * 255)
 
@@ -56,6 +58,21 @@ class SegmentationNetwork(torch.nn.Module):
         logits: torch.Tensor = self.body.segmentation_head(decoder(features))
         parts = torch.split(logits, [*self.outputs, self.boxed], dim=1)
         return parts if self.training and self.boxed else parts[:-1]
+
+
+def _new_head(like: torch.nn.Conv2d, outputs: int, seed: tuple[int, int]) -> Float[torch.Tensor, "outputs _ _ _"]:
+    """The initial weights of a head, from its own seed: they depend on no other head, and no other weight on them."""
+    weight = torch.empty((outputs, *like.weight.shape[1:]))
+    generator = torch.Generator().manual_seed(1_000_003 * (1 + seed[1]) + seed[0])
+    return torch.nn.init.xavier_uniform_(weight, generator=generator) if outputs else weight
+
+
+def _joined(like: torch.nn.Conv2d, heads: list[Float[torch.Tensor, "_ _ _ _"]]) -> torch.nn.Conv2d:
+    """One convolution of all heads."""
+    weight = torch.cat(heads)
+    joined = torch.nn.Conv2d(like.in_channels, len(weight), like.kernel_size[0], padding=int(like.padding[0]))
+    joined.weight, joined.bias = torch.nn.Parameter(weight), torch.nn.Parameter(torch.zeros(len(weight)))
+    return joined
 
 
 def _widths(decoder: str, channels: int) -> dict[str, object]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from thresher.errors import SettingsError
 from thresher.settings import OptionalPath, converted, default
@@ -12,6 +13,15 @@ from thresher.settings import OptionalPath, converted, default
 CHANNELS_MULTIPLE = {"fpn": 64, "unet": 16, "deeplabv3plus": 1, "upernet": 1}
 #: Decoders that pool each image to one value per channel; batch normalisation of those needs a second image.
 NEEDS_TWO_IMAGES = ("deeplabv3plus", "upernet")
+#: Which values of a setting can work, and in words.
+_WORKS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    **dict.fromkeys(("height_px", "width_px"), (lambda px: px >= 32 and px % 32 == 0, "a multiple of 32, 32 or more")),
+    **dict.fromkeys(("epochs", "strong_batch", "weak_batch"), (lambda count: count >= 1, "1 or more")),
+    **dict.fromkeys(("learning_rate", "encoder_rate"), (lambda rate: rate > 0, "more than 0")),
+    "zoom": (lambda zoom: zoom >= 1, "1 or more; below it the image would not fill the crop"),
+    "label_weight": (lambda weight: weight >= 0, "0 or more"),
+    **dict.fromkeys(("ema", "colour"), (lambda share: 0 <= share < 1, "0 (off) or more, and less than 1")),
+}
 
 
 @converted
@@ -42,7 +52,9 @@ class NetworkSettings:
     optimiser: Literal["sgd", "adamw"] = "sgd"
     """sgd: with momentum, as in the paper. adamw: needs fewer steps (set learning_rate to about 0.002)."""
     learning_rate: float = 0.01
-    """Learning rate; halved after half of the steps, and again after three quarters."""
+    """Learning rate; halved twice (`schedule`)."""
+    schedule: Literal["halves", "paper"] = "halves"
+    """When the learning rate is halved. halves: after 1/2 and 3/4 of the steps. paper: after 8/17 and 15/17."""
     encoder_rate: float = 1.0
     """Encoder learning rate divided by `learning_rate`."""
     momentum: float = 0.9
@@ -51,17 +63,34 @@ class NetworkSettings:
     """Weight decay on all weights. adamw: decoupled from the gradient; 0.01 is usual there."""
     group_weight: float = 0.1
     """Weight of each group classifier's loss; the root classifier's weight is 1."""
-    mode: Literal["strong", "hierarchical", "box_head"] = "hierarchical"
+    mode: Literal["strong", "hierarchical", "box_head", "labels"] = "hierarchical"
     """How boxes are used. strong: not at all (needs selection = none). hierarchical: the paper's loss, in which boxes
     label the pixels of a group's classes. box_head: that, and an auxiliary head learns where boxes lie, which shapes
-    the features of all classes."""
+    the features of all classes. labels: by the pixel labels that `thresher labels` made of them."""
     box_weight: float = 1.0
     """Weight of the auxiliary head's loss (mode = box_head); the root classifier's weight is 1."""
+    label_weight: float = 1.0
+    """Weight of the loss on pixels labelled from boxes (mode = labels); that of pixels with a true label is 1."""
+    overlaps: Literal["shares", "void"] = "shares"
+    """What a group learns where boxes of its classes and of others overlap (modes hierarchical and box_head). shares:
+    its classes' shares among its own boxes. void: their shares among all boxes, and void for the rest (the paper's)."""
+    order: Literal["mixed", "weak_first"] = "mixed"
+    """mixed: strong and weak images in each step. weak_first: only weak ones for the first half of the steps, then
+    only strong ones (mode = labels)."""
+    fill_batch: bool = False
+    """In a training without weak images, take weak_batch more strong images per step: the fair baseline of trainings
+    with weak images, which see as many images per step. `compare` sets it."""
+    ema: float = 0.99
+    """Decay per step of the moving average of the weights, which is what is validated, evaluated, exported and used as
+    a teacher; it starts near 0, so that short trainings work. 0 = no average: the last weights."""
+    colour: float = 0.3
+    """Each image's brightness, contrast and saturation are multiplied by a random factor from 1 − this to 1 + this,
+    those of strong and weak images alike. 0 = colours as they are."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Precision of the layers while training; weights, losses and `evaluate` are always float32. auto: bfloat16 where
     the GPU or CPU (AVX-512 BF16, AMX) supports it, float16 on older GPUs, else float32."""
     seed: int = 0
-    """Seed of the heads' initial weights, the order of images and their crops."""
+    """Seed of the initial weights of decoder and heads, the order of images, their crops and colours."""
 
     @property
     def has_box_head(self) -> bool:
@@ -74,25 +103,23 @@ class NetworkSettings:
         Raises:
             SettingsError: names the setting, its value and what is expected.
         """
-        for name in ("height_px", "width_px"):
-            if getattr(self, name) < 32 or getattr(self, name) % 32:
-                raise SettingsError(f"{name} = {getattr(self, name)}: expected a multiple of 32, 32 or more.")
+        for name, (works, expected) in _WORKS.items():
+            value = getattr(self, name)
+            if not works(value):
+                raise SettingsError(f"{name} = {value}: expected {expected}.")
         multiple = CHANNELS_MULTIPLE[self.decoder]
         if self.decoder_channels < 0 or self.decoder_channels % multiple:
             raise SettingsError(
                 f"decoder_channels = {self.decoder_channels}: expected a multiple of {multiple} for {self.decoder}, "
                 "or 0 for its default."
             )
-        for name in ("epochs", "strong_batch", "weak_batch"):
-            if getattr(self, name) < 1:
-                raise SettingsError(f"{name} = {getattr(self, name)}: expected 1 or more.")
         if self.strong_batch == 1 and self.decoder in NEEDS_TWO_IMAGES:
             raise SettingsError(
                 f"strong_batch = 1: expected 2 or more for {self.decoder}, whose pooled layer is normalised over the "
                 "images of a step."
             )
-        if self.zoom < 1:
-            raise SettingsError(f"zoom = {self.zoom}: expected 1 or more; below it the image would not fill the crop.")
-        for name in ("learning_rate", "encoder_rate"):
-            if getattr(self, name) <= 0:
-                raise SettingsError(f"{name} = {getattr(self, name)}: expected more than 0.")
+        if self.order == "weak_first" and self.mode != "labels":
+            raise SettingsError(
+                f"order = weak_first with mode = {self.mode}: weak images alone teach nothing there, as boxes do not "
+                "say what else is in the image. Set mode = labels, or order = mixed."
+            )

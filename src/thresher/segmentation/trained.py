@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from thresher.data.taxonomy import Taxonomy, taxonomy_of
 from thresher.errors import DataError
 from thresher.pretrained import pad_statically
 from thresher.run.perform import as_json
-from thresher.segmentation.checkpoint import checkpoint_metadata, load_checkpoint
+from thresher.segmentation.checkpoint import checkpoint_metadata, load_trained
 from thresher.segmentation.devices import fastest_device
 from thresher.segmentation.inference import Segmenter, segmenter
 from thresher.segmentation.network import SegmentationNetwork
@@ -51,7 +52,7 @@ def short_side_of(settings: NetworkSettings) -> int:
 
 
 def trained_network(path: Path) -> TrainedNetwork:
-    """The network of a checkpoint, on the CPU and in eval mode.
+    """The network of a checkpoint, on the CPU and in eval mode; its weights are the averaged ones if there are any.
 
     Raises:
         DataError: no such file, a damaged one, or its metadata does not say what the network was built from.
@@ -70,7 +71,7 @@ def trained_network(path: Path) -> TrainedNetwork:
     taxonomy = taxonomy_of(metadata["taxonomy"], str(path))
     tree = class_tree(taxonomy, settings.has_box_head)
     network = _empty_network(tree, settings)
-    load_checkpoint(path, network)
+    load_trained(path, network)
     return TrainedNetwork(network.eval(), taxonomy, tree, short_side_of(settings), metadata)
 
 
@@ -80,10 +81,14 @@ def ready(trained: TrainedNetwork) -> Segmenter:
     return segmenter(trained.network, trained.tree, trained.short_side, fastest_device())
 
 
-def segmenter_of(network: SegmentationNetwork, tree: ClassTree, settings: NetworkSettings) -> Segmenter:
-    """A network that is being trained, as `evaluate` would run it if the training ended now. It stays as it is."""
+def segmenter_of(state: Mapping[str, torch.Tensor], tree: ClassTree, settings: NetworkSettings) -> Segmenter:
+    """A network that is being trained, as `evaluate` would run it if the training ended now.
+
+    Args:
+        state: Its `state_dict`, or the averages of that; stays as it is.
+    """
     copy = _empty_network(tree, settings)
-    copy.load_state_dict({name: tensor.to("cpu", copy=True) for name, tensor in network.state_dict().items()})
+    copy.load_state_dict({name: tensor.to("cpu", copy=True) for name, tensor in state.items()})
     pad_statically(copy)
     return segmenter(copy.eval(), tree, short_side_of(settings), fastest_device())
 

@@ -11,7 +11,11 @@ from thresher.segmentation.tree import ABSENT, UNSAID
 
 
 def box_shares(
-    corners: Float[torch.Tensor, "boxes 4"], outputs: Int64[torch.Tensor, " boxes"], count: int, size: tuple[int, int]
+    corners: Float[torch.Tensor, "boxes 4"],
+    outputs: Int64[torch.Tensor, " boxes"],
+    count: int,
+    size: tuple[int, int],
+    others_are_void: bool = False,
 ) -> Float32[torch.Tensor, "count h w"]:
     """The targets that the boxes of one image give one classifier: a pixel in two cars and a bus is 2/3 car, 1/3 bus.
 
@@ -24,6 +28,8 @@ def box_shares(
         outputs: Each box's output in the classifier (not void), or `ABSENT`, or `UNSAID`.
         count: Number of outputs of the classifier, the last of which is void.
         size: Height and width in pixels.
+        others_are_void: Count boxes outside the classifier too, as void: a car and two persons are car 1/3, void 2/3
+            (as in the code of arXiv 1903.03462). By default they are ignored.
 
     Returns:
         Shares, 0..1, that sum to 1 at each pixel, with void 1 where no box is. Where the only boxes are `UNSAID` all
@@ -39,14 +45,29 @@ def box_shares(
     columns, rows = covered(corners[:, 0::2], width), covered(corners[:, 1::2], height)
     kept = (outputs != ABSENT) & (corners[:, :2] < corners[:, 2:]).all(1)
     # No box is of void, so its layer can count the unsaid ones.
-    layer = torch.where(outputs == UNSAID, count - 1, outputs)[kept]
+    unsaid = _boxes_over(torch.where(outputs == UNSAID, count - 1, outputs)[kept], rows[kept], columns[kept], count)
+    of_classes, anything = unsaid[:-1], unsaid.sum(0, keepdim=True) > 0
+    if not others_are_void:
+        return torch.cat([of_classes / of_classes.sum(0).clamp(min=1), (~anything).to(torch.float32)])
+    real = (outputs == ABSENT) & (corners[:, :2] < corners[:, 2:]).all(1)
+    others = _boxes_over(outputs[real] * 0, rows[real], columns[real], 1)
+    total = (of_classes.sum(0, keepdim=True) + others).clamp(min=1)
+    return torch.cat([of_classes / total, torch.where(anything | (others > 0), others / total, 1)])
+
+
+def _boxes_over(
+    layer: Int64[torch.Tensor, " boxes"],
+    rows: Float32[torch.Tensor, "boxes h"],
+    columns: Float32[torch.Tensor, "boxes w"],
+    count: int,
+) -> Float32[torch.Tensor, "count h w"]:
+    """The number of boxes of each layer over every pixel.
+
+    A box is the outer product of its rows and columns, so one matrix product counts them.
+    """
     layers = functional.one_hot(layer, count).to(torch.float32)
-    # A box is the outer product of its rows and columns, so one matrix product counts the boxes over every pixel.
-    over = (layers[:, :, None] * rows[kept][:, None]).flatten(1).T @ columns[kept]
-    over = over.reshape(count, height, width)
-    of_classes = over[:-1]
-    shares = of_classes / of_classes.sum(0).clamp(min=1)
-    return torch.cat([shares, (over.sum(0, keepdim=True) == 0).to(shares.dtype)])
+    over = (layers[:, :, None] * rows[:, None]).flatten(1).T @ columns
+    return over.reshape(count, rows.shape[1], columns.shape[1])
 
 
 def covered(ends: Float[torch.Tensor, "boxes 2"], length: int) -> Float32[torch.Tensor, "boxes length"]:

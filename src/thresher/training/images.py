@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from thresher import tables
 from thresher.data.label_maps import class_numbers
 from thresher.data.source_text import read_source
 from thresher.data.taxonomy import Taxonomy
-from thresher.errors import DataError
+from thresher.errors import DataError, SettingsError
 from thresher.run.folder import Run
 from thresher.run.opened import OpenedRun
 from thresher.segmentation.tree import ClassTree, class_tree
@@ -33,7 +34,8 @@ class TrainingImages:
     validation: pl.DataFrame
     """The same of the validation set."""
     weak: pl.DataFrame
-    """image_id, path, corners, nodes and labelled of the weakly labelled images (`WeakImage` says what they are)."""
+    """The weakly labelled images. In mode labels image_id, path, mask and encoding, where the masks are a label set's;
+    in the others image_id, path, corners, nodes and labelled (`WeakImage` says what they are)."""
 
 
 def training_images(run: Run, settings: TrainSettings) -> TrainingImages:
@@ -41,7 +43,7 @@ def training_images(run: Run, settings: TrainSettings) -> TrainingImages:
 
     Raises:
         DataError: the target has no masks, or no image is left to train on or to validate with.
-        SettingsError: no such selection.
+        SettingsError: no such selection or label set.
     """
     opened = OpenedRun(run)
     taxonomy = opened.taxonomy
@@ -55,7 +57,15 @@ def training_images(run: Run, settings: TrainSettings) -> TrainingImages:
             "both. Change validation or validation_share."
         )
     tree = class_tree(taxonomy, settings.has_box_head)
-    return TrainingImages(taxonomy, tree, strong, validation, _weak_images(opened, settings, tree))
+    pool = _selected(opened, settings.selection)
+    if settings.mode == "labels":
+        return TrainingImages(taxonomy, tree, strong, validation, _images_with_labels(run, pool, settings))
+    return TrainingImages(taxonomy, tree, strong, validation, _images_with_boxes(opened, pool, tree))
+
+
+def steps_of(settings: TrainSettings, images: TrainingImages) -> int:
+    """How many steps a training takes: as many as see each strong image `epochs` times."""
+    return -(-settings.epochs * images.strong.height // settings.strong_batch)
 
 
 def _labelled_target(opened: OpenedRun) -> pl.DataFrame:
@@ -96,7 +106,31 @@ def _split(target: pl.DataFrame, settings: TrainSettings) -> tuple[pl.DataFrame,
     return target.head(target.height - held_out), target.tail(held_out)
 
 
-def _weak_images(opened: OpenedRun, settings: TrainSettings, tree: ClassTree) -> pl.DataFrame:
+def _selected(opened: OpenedRun, selection: str) -> pl.DataFrame:
+    """The images of a selection, all of the pool, or none."""
+    if selection == "none":
+        return opened.pool.clear()
+    return opened.pool if selection == "all" else opened.selection(selection)
+
+
+def _images_with_labels(run: Run, images: pl.DataFrame, settings: TrainSettings) -> pl.DataFrame:
+    """image_id, path, mask and encoding of those of the images that have a file in the label set."""
+    if settings.selection == "none":
+        return images.select("image_id", "path").with_columns(mask=pl.lit(""), encoding=pl.lit(""))
+    folder = run.label_set(settings.labels)
+    table, selection = folder / "images.parquet", settings.selection
+    again = f"Run `thresher labels {run.folder} --selection {selection} --name {settings.labels}` first."
+    if not table.is_file():
+        raise SettingsError(f"labels = {settings.labels}: no such label set ({table} is not there). {again}")
+    labelled = tables.read(table, tables.LABELLED_IMAGES, key="image_id").select("image_id", "file")
+    found = images.select("image_id", "path").join(labelled, on="image_id").sort("image_id")
+    if found.is_empty():
+        raise DataError(f"{table}: labels none of the {images.height} images of selection '{selection}'. {again}")
+    masks = pl.concat_str(pl.lit(f"{folder.absolute()}/"), "file")
+    return found.select("image_id", "path", mask=masks, encoding=pl.lit("class_index"))
+
+
+def _images_with_boxes(opened: OpenedRun, images: pl.DataFrame, tree: ClassTree) -> pl.DataFrame:
     """image_id, path, and lists of corners, nodes and labelled, of the images with at least one box to learn from.
 
     In mode hierarchical that is a box of a group's child; in mode box_head a box of any thing or group. `labelled` says
@@ -104,12 +138,6 @@ def _weak_images(opened: OpenedRun, settings: TrainSettings, tree: ClassTree) ->
     one image is taken to be labelled in all of them (our choice). Boxes of depictions, and of what lies inside a car or
     building, are left out, as they are for diversity.
     """
-    if settings.selection == "none":
-        images = opened.pool.clear()
-    elif settings.selection == "all":
-        images = opened.pool
-    else:
-        images = opened.selection(settings.selection)
     children = [name for group in tree.groups for name in group.outputs[:-1]]
     teaching = tree.boxed or children
     numbers = {name: number for number, name in enumerate(tree.nodes)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +14,13 @@ from thresher import tables
 from thresher.files import replacing
 from thresher.run.perform import Track
 from thresher.segmentation.metrics import class_metrics, mean_iou
-from thresher.training.images import TrainingImages, strong_images
+from thresher.training.images import TrainingImages, steps_of, strong_images
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from thresher.pretrained import PretrainedWeights
+    from thresher.segmentation.averages import Averages
     from thresher.segmentation.examples import Batch
     from thresher.segmentation.loop import Training
     from thresher.segmentation.network import SegmentationNetwork
@@ -84,11 +87,6 @@ class TrainingPlan:
         return next((end for end in due if end > step), self.steps)
 
 
-def steps_of(settings: TrainSettings, images: TrainingImages) -> int:
-    """How many steps a training takes: as many as see each strong image `epochs` times."""
-    return -(-settings.epochs * images.strong.height // settings.strong_batch)
-
-
 #: Of a checkpoint: its step, its epoch, the mean losses since the last one, and mIoU.
 Metrics = dict[str, Any]
 
@@ -109,6 +107,7 @@ def train_to_end(
         batches: This process's share of the batch of a step (`training.batches`).
         accelerator: accelerate's (`segmentation.devices.accelerator`).
     """
+    from thresher.segmentation.averages import Averages
     from thresher.segmentation.checkpoint import save_checkpoint
     from thresher.segmentation.devices import placed, scaler_state
     from thresher.segmentation.loop import Training, learning_rate, new_optimiser, take_steps
@@ -117,12 +116,14 @@ def train_to_end(
     tree, settings = plan.images.tree, plan.settings
     network = placed(new_network(tree, settings, weights), accelerator)
     optimiser = new_optimiser(network, settings)
-    history = _continued(plan, network, optimiser, accelerator)
+    averages = Averages(network) if settings.ema else None
+    history = _continued(plan, network, optimiser, averages, accelerator)
     learner, stepper = accelerator.prepare(network, optimiser)
-    training = Training(learner, stepper, accelerator, batches, tree, settings, plan.steps)
+    training = Training(learner, stepper, accelerator, batches, tree, settings, plan.steps, averages)
     step = history[-1]["step"] if history else 0
     watched = iter(track(range(step, plan.steps), plan.steps - step, "training"))
-    with _validation(plan, training, step, track) as validate:
+    shown = network.state_dict() if averages is None else averages.state
+    with _validation(plan, training, shown, step, track) as validate:
         while step < plan.steps or (validate is not None and not plan.files.classes.exists()):
             numbers = range(step, plan.next_checkpoint(step))
             losses = take_steps(training, numbers, watched)
@@ -130,15 +131,17 @@ def train_to_end(
                 step = numbers.stop
                 history.append({"step": step, "epoch": plan.epoch(step), **losses})
             if validate is not None:
-                history[-1]["miou"] = validate(network, history, learning_rate(settings, step - 1, plan.steps))
+                history[-1]["miou"] = validate(history, learning_rate(settings, step - 1, plan.steps))
                 metadata = plan.metadata | {"history": history, "scaler": scaler_state(accelerator)}
-                save_checkpoint(plan.files.checkpoint, network, optimiser, metadata)
+                save_checkpoint(plan.files.checkpoint, network, optimiser, averages, metadata)
     next(watched, None)  # so that whoever watches sees the end
     return history
 
 
-def _continued(plan: TrainingPlan, network: SegmentationNetwork, optimiser: Any, accelerator: Any) -> list[Metrics]:
-    """Load the checkpoint of this very training into network and optimiser, if there is one; returns its metrics."""
+def _continued(
+    plan: TrainingPlan, network: SegmentationNetwork, optimiser: Any, averages: Averages | None, accelerator: Any
+) -> list[Metrics]:
+    """Load the checkpoint of this very training, if there is one; returns its metrics."""
     from thresher.segmentation.checkpoint import checkpoint_metadata, is_whole, load_checkpoint
     from thresher.segmentation.devices import restore_scaler
 
@@ -148,20 +151,25 @@ def _continued(plan: TrainingPlan, network: SegmentationNetwork, optimiser: Any,
     metadata = checkpoint_metadata(plan.files.checkpoint)
     if metadata is None or metadata["fingerprint"] != plan.metadata["fingerprint"]:
         return []
-    load_checkpoint(plan.files.checkpoint, network, optimiser)
+    load_checkpoint(plan.files.checkpoint, network, optimiser, averages)
     restore_scaler(accelerator, metadata.get("scaler"))
     history: list[Metrics] = metadata["history"]
     return history
 
 
-#: Validates a network, given the metrics so far and the learning rate, and writes what it finds; returns mIoU.
-Validate = Callable[["SegmentationNetwork", list[Metrics], float], float | None]
+#: Validates the network, given the metrics so far and the learning rate, and writes what it finds; returns mIoU.
+Validate = Callable[[list[Metrics], float], float | None]
 
 
 @contextlib.contextmanager
-def _validation(plan: TrainingPlan, training: Training, step: int, track: Track[Any]) -> Iterator[Validate | None]:
-    """Context manager yielding what validates a network and writes tables and TensorBoard's curves; None in all
+def _validation(
+    plan: TrainingPlan, training: Training, state: Mapping[str, Tensor], step: int, track: Track[Any]
+) -> Iterator[Validate | None]:
+    """Context manager yielding what validates the network and writes tables and TensorBoard's curves; None in all
     processes but the first.
+
+    Args:
+        state: Of the network, or the averages of that; changes with each step.
     """
     if not training.accelerator.is_main_process:
         yield None
@@ -176,8 +184,8 @@ def _validation(plan: TrainingPlan, training: Training, step: int, track: Track[
     def watched(items: Iterable[Any], total: int, what: str) -> Iterable[Any]:
         return track(items, total, "validating")
 
-    def validate(network: SegmentationNetwork, history: list[Metrics], rate: float) -> float | None:
-        segmenter = segmenter_of(network, tree, plan.settings)
+    def validate(history: list[Metrics], rate: float) -> float | None:
+        segmenter = segmenter_of(state, tree, plan.settings)
         classes = class_metrics(measured(segmenter, validation, watched), tree.classes)
         miou = mean_iou(classes)
         metrics = history[-1] | {"miou": miou}

@@ -19,6 +19,8 @@ class TrainSettings(NetworkSettings):
 
     selection: str = "none"
     """Weakly labelled images to learn from: the name of a selection, none, or all of the pool."""
+    labels: str = ""
+    """Name of the label set (`thresher labels`) that holds the pixel labels of the weak images (mode = labels)."""
     strong_limit: int | None = None
     """Train on at most this many strong images (those with masks), evenly spread over their image ids in order."""
     validation: str = ""
@@ -43,12 +45,24 @@ class TrainSettings(NetworkSettings):
                 f"mode = strong ignores boxes, so selection must be 'none' (got '{self.selection}'). "
                 "Set selection = none, or mode = hierarchical or box_head."
             )
+        self._refuse_wrong_labels()
         for name in ("strong_limit", "checkpoint_epochs"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise SettingsError(f"{name} = {getattr(self, name)}: expected 1 or more.")
         if not 0 < self.validation_share < 1:
             raise SettingsError(f"validation_share = {self.validation_share}: expected a share between 0 and 1.")
         check_name(self.training_name)
+
+    def _refuse_wrong_labels(self) -> None:
+        if self.labels and self.mode != "labels":
+            raise SettingsError(f"labels = {self.labels}: only mode = labels uses pixel labels (got {self.mode}).")
+        if self.mode == "labels" and self.selection != "none" and not self.labels:
+            raise SettingsError(
+                f"mode = labels learns from pixel labels. Make them: `thresher labels RUN --selection {self.selection} "
+                "--name NAME`; then set labels = NAME. Or set selection = none, to train on masks alone."
+            )
+        if self.labels:
+            check_name(self.labels)
 
     @property
     def training_name(self) -> str:

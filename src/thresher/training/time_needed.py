@@ -8,11 +8,17 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
+from PIL import Image
 
 from thresher import tables
+from thresher.data.images import image_size
+from thresher.errors import DataError
+from thresher.files import replacing
 from thresher.run.folder import Run
 from thresher.run.opened import OpenedRun
 from thresher.run.perform import Track
@@ -44,8 +50,11 @@ def times_of(run: Run, settings: TrainSettings, training: Training) -> dict[str,
         for path in (run.images, run.boxes, run.masks, run.taxonomy):
             (other.folder / path.name).symlink_to(path.absolute())
         if settings.selection != "none":
-            few = dataclasses.replace(few, selection="some")
-            tables.write(_some_weak(run), other.selection_path("some"))
+            some = _some_weak(run)
+            few = dataclasses.replace(few, selection="some", labels="some" if settings.mode == "labels" else "")
+            tables.write(some, other.selection_path("some"))
+            if few.labels:
+                _write_some_labels(OpenedRun(run), some, other.label_set("some"))
         with contextlib.suppress(_EnoughError):
             training(other, few, watch.track)
     return watch.times(time.monotonic() - started, batch_size())
@@ -106,6 +115,23 @@ class _Stopwatch:
 
 def _mean(seconds: list[float]) -> float:
     return sum(seconds) / len(seconds) if seconds else 0.0
+
+
+def _write_some_labels(opened: OpenedRun, chosen: pl.DataFrame, folder: Path) -> None:
+    """Write label maps of one class for these images, in place of a label set that may not be made yet."""
+    images = opened.pool.join(chosen, on="image_id", how="semi").select("image_id", "path")
+    rows: list[dict[str, object]] = []
+    for number, (image_id, path) in enumerate(images.iter_rows()):
+        try:
+            width, height = image_size(Path(path))
+        except DataError:
+            continue  # the training lists it
+        labels = np.full((height, width), opened.taxonomy.classes[0].id, np.uint8)
+        with replacing(folder / f"{number}.png") as file:
+            Image.fromarray(labels).save(file, "PNG")
+        row = {"image_id": image_id, "file": f"{number}.png", "width_px": width, "height_px": height}
+        rows.append({**row, "share_labelled": 1.0})
+    tables.write(tables.from_rows(rows, tables.LABELLED_IMAGES), folder / "images.parquet")
 
 
 def _some_weak(run: Run) -> pl.DataFrame:

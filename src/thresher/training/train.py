@@ -15,8 +15,8 @@ from thresher.run.perform import StageResult, Track, fingerprint, is_current, pe
 from thresher.run.record import Record
 from thresher.segmentation.settings import NEEDS_TWO_IMAGES
 from thresher.training.batches import Problems, batches
-from thresher.training.images import TrainingImages, training_images
-from thresher.training.learn import TrainingFiles, TrainingPlan, steps_of, train_to_end
+from thresher.training.images import TrainingImages, steps_of, training_images
+from thresher.training.learn import TrainingFiles, TrainingPlan, train_to_end
 from thresher.training.settings import TrainSettings
 from thresher.training.time_needed import seconds_of, times_of
 
@@ -172,6 +172,11 @@ def _inputs(run: Run, settings: TrainSettings) -> dict[str, Input]:
     if weights is not None:
         read["weights"] = weights
     inputs: dict[str, Input] = dict(read)
+    if settings.labels and settings.selection != "none":
+        folder = run.label_set(settings.labels)
+        inputs["labels"] = folder / "images.parquet"
+        # The table does not tell whether the label maps are still the same; what they were made from does.
+        inputs["labels_made_from"] = str(Record(folder).recorded().get("labels", {}).get("fingerprint", ""))
     if settings.validation:
         inputs["validation"] = Listing(parsed_source(settings.validation).root)
     return inputs
