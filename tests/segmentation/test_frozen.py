@@ -16,12 +16,12 @@ from thresher.segmentation.frozen import (
     channel_statistics,
     class_probabilities,
     grid_labels,
+    grid_shares,
     head_confusion,
     trained_head,
 )
 from thresher.segmentation.frozen_encoder import Levels, covering_size
 from thresher.segmentation.tree import ClassTree, class_tree
-from thresher.segmentation.weak_labels import box_shares
 
 pytestmark = pytest.mark.slow
 
@@ -66,19 +66,11 @@ def test_weak_labels_teach_a_class_that_no_strong_image_has(tree: ClassTree) -> 
 
 def test_boxes_teach_the_class_within_its_group_by_the_papers_loss(tree: ClassTree) -> None:
     pedestrian, bicyclist = tree.classes.index("Pedestrian"), tree.classes.index("Bicyclist")
-    group = tree.group_of("Pedestrian")
-    assert group is not None
     # Strong images have both, but call all of them pedestrians; the boxes of weak ones say which is which.
     strong = [replace(example(n, 0, pedestrian, bicyclist, pedestrian)) for n in range(2)]
     strong = [replace(each, labels=np.where(each.labels == bicyclist, pedestrian, each.labels)) for each in strong]
-    whole = torch.tensor([[0.0, 0.0, 8.0, 8.0]])
-    output = torch.tensor([group.outputs.index("Bicyclist")])
-    shares = tuple(
-        box_shares(
-            whole if each is group else whole[:0], output if each is group else output[:0], len(each.outputs), (8, 8)
-        ).numpy()
-        for each in tree.groups
-    )
+    whole = np.array([[0, 0, 1, 1]], np.float32)
+    shares = grid_shares(whole, np.array([tree.nodes.index("Bicyclist")]), tree, (8, 8))
     weak = [replace(example(n, bicyclist, bicyclist, told=False), shares=shares) for n in (3, 4)]
     paper = replace(WINDOW, loss="hierarchical", group_weight=1.0)
     shown = example(7, bicyclist, bicyclist).levels

@@ -14,10 +14,11 @@ from torch.nn import functional
 from thresher.segmentation.examples import places
 from thresher.segmentation.frozen_encoder import MULTIPLE, STRIDES, Levels
 from thresher.segmentation.inference import upscaled_decision
-from thresher.segmentation.losses import hierarchical_loss
+from thresher.segmentation.losses import hierarchical_loss, label_loss
 from thresher.segmentation.metrics import confusion
 from thresher.segmentation.probabilities import class_log_probabilities
 from thresher.segmentation.tree import ClassTree
+from thresher.segmentation.weak_labels import box_shares
 
 #: Channels in which the levels are summed.
 WIDTH = 64
@@ -127,6 +128,22 @@ def grid_labels(labels: UInt8[np.ndarray, "h w"], grid: tuple[int, int]) -> UInt
     return found
 
 
+def grid_shares(
+    corners: Float32[np.ndarray, "boxes 4"], nodes: Int64[np.ndarray, " boxes"], tree: ClassTree, grid: tuple[int, int]
+) -> tuple[Float32[np.ndarray, "_ rows columns"], ...]:
+    """What boxes say on a grid: `box_shares` of each group of the tree.
+
+    Args:
+        corners: x0, y0, x1, y1 as shares of the image's sides, 0..1.
+        nodes: The node of each box, as the tree numbers them.
+    """
+    scaled = torch.from_numpy(corners) * torch.tensor([grid[1], grid[0]] * 2)
+    return tuple(
+        box_shares(scaled, torch.from_numpy(tree.outputs_of_nodes(group)[nodes]), len(group.outputs), grid).numpy()
+        for group in tree.groups
+    )
+
+
 def trained_head(strong: Sequence[Example], weak: Sequence[Example], tree: ClassTree, settings: HeadSettings) -> Head:
     """A head trained on these images: a pure function of its arguments. Its weights are averaged over the steps (EMA).
 
@@ -218,15 +235,8 @@ def _paper_loss(logits: Logits, batch: _Batch, tree: ClassTree, settings: HeadSe
 
 
 def _label_loss(logits: Logits, batch: _Batch, tree: ClassTree, settings: HeadSettings) -> torch.Tensor:
-    """The mean over strong pixels + `label_weight` · the mean over weakly labelled pixels of −log p(class)."""
-    found = class_log_probabilities(logits, tree)
-    parts = [(found[: batch.strong], batch.labels[: batch.strong], 1.0)]
-    parts.append((found[batch.strong :], batch.labels[batch.strong :], settings.label_weight))
-    total = torch.zeros(())
-    for log_p, labels, weight in parts:
-        each = functional.nll_loss(log_p, labels, ignore_index=tree.void, reduction="sum")
-        total = total + weight * each / (labels != tree.void).sum().clamp(min=1)
-    return total
+    true, weak = batch.labels[: batch.strong], batch.labels[batch.strong :]
+    return label_loss(logits, true, weak, tree, settings.label_weight).total
 
 
 _LOSSES: dict[str, Callable[[Logits, _Batch, ClassTree, HeadSettings], torch.Tensor]] = {
