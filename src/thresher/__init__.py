@@ -56,6 +56,8 @@ if TYPE_CHECKING:  # the same names, where type checkers and editors look for th
     from thresher.explorer.explore import ExploreSettings as ExploreSettings
     from thresher.explorer.explore import explore as explore
     from thresher.features.similarity import similarity as similarity
+    from thresher.labelling.settings import LabelSettings as LabelSettings
+    from thresher.labelling.stage import labels as labels
     from thresher.report.report import ReportSettings as ReportSettings
     from thresher.report.report import write_report as write_report
     from thresher.run.folder import Run as Run

@@ -37,8 +37,10 @@ _FLAGS = ("format", "out")
 _OWN = ("run", "track", "dry_run")
 #: Stages whose first setting is an argument: `thresher evaluate RUN TRAINING`.
 _FIRST_SETTING_IS_AN_ARGUMENT = ("evaluate",)
-#: Settings classes to use instead: the settings that the grid of a comparison sets are not flags.
-_IN_PLACE_OF = {("compare", "training"): ("thresher.cli.shared_training", "SharedTraining")}
+#: Settings classes to use instead: the settings of trainings that the stage itself sets are not flags.
+_IN_PLACE_OF = dict.fromkeys(
+    [("compare", "training"), ("labels", "training")], ("thresher.cli.shared_training", "SharedTraining")
+)
 
 _Kind = inspect.Parameter
 

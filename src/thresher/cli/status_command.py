@@ -26,12 +26,13 @@ def status_command(run: RunFolder, *, output: JsonOutput = JsonOutput()) -> int:
         width = max(len(state.name) for state in states)
         for state in states:
             print(f"{state.name:<{width}}  {_facts(state)}  {state.in_words()}".rstrip())
-        trained = [state for state in wrong if state.name.startswith(("train:", "compare:"))]
+        trained = [state for state in wrong if state.name.startswith(("train:", "labels:", "compare:"))]
         if len(wrong) > len(trained):
             print(f"To bring index to insight and the selections up to date: thresher run {run}")
         if trained:
             print(
-                f"To bring trainings and comparisons up to date: the same `thresher train {run} …` or `compare` again"
+                f"To bring trainings, label sets and comparisons up to date: the same `thresher train {run} …`, "
+                "`labels` or `compare` again"
             )
     return EXIT_BAD_DATA if wrong else EXIT_OK
 

@@ -219,3 +219,20 @@ def fill_rates(
         ]
         rates[place] = np.mean(shares[place] or related or [usual])
     return rates
+
+
+def drawn_nodes(opened: OpenedRun, images: pl.DataFrame, tree: ClassTree) -> list[int]:
+    """The nodes that these images have boxes of, but for void, in the tree's order."""
+    wanted = images.lazy().select("image_id")
+    found = _boxes(opened, tree).join(wanted, on="image_id", how="semi").select(pl.col("node").unique().sort())
+    return [node for node in found.collect(engine="streaming")["node"] if tree.nodes[node] != VOID]
+
+
+def as_drawn(boxes: ImageBoxes, drawn: list[int], tree: ClassTree) -> ImageBoxes:
+    """The same boxes named as a pool names them: by the group where it has boxes of the group but none of the class."""
+    groups = {name: group.name for group in tree.groups for name in group.outputs[:-1]}
+    named = np.arange(len(tree.nodes))
+    for place, name in enumerate(tree.nodes):
+        if place not in drawn and name in groups and tree.nodes.index(groups[name]) in drawn:
+            named[place] = tree.nodes.index(groups[name])
+    return ImageBoxes(boxes.corners, named[boxes.nodes], boxes.exhaustive)

@@ -115,7 +115,7 @@ def damage_of(path: Path, seal: Mapping[str, Any], finished: float) -> str:
     if not path.exists():
         return f"{path.name} is not there"
     if path.is_dir():
-        return damage_of_shards(path) if path.name == "slices" else ""
+        return _OF_FOLDERS[path.name](path) if path.name in _OF_FOLDERS else ""
     if not seal or _is_sealed(path, seal, finished):
         return ""
     return f"{path.name} is not as it was written (damaged, or changed by hand)"
@@ -160,6 +160,32 @@ def damage_of_shards(slices: Path) -> str:
         return ""
     path = shard_path(slices, damaged[0])
     return f"slices/{path.name} is not " + ("as it was written (damaged)" if path.exists() else "there")
+
+
+def damage_of_label_maps(masks: Path) -> str:
+    """Which of a label set's label maps are lost or damaged, in words; empty if none.
+
+    One is read only if it is newer than the table that lists them, beside the folder: it was written before.
+    """
+    table = masks.parent / "images.parquet"
+    columns: tables.Schema = {"file": pl.String, "bytes": pl.Int64, "sha256": pl.String}
+    try:
+        listed = tables.read(table, columns)
+        written = table.stat().st_mtime_ns
+    except (DataError, OSError):
+        return "images.parquet cannot be read"
+    for file, size, digest in listed.iter_rows():
+        path = masks.parent / file
+        status = path.stat() if path.is_file() else None
+        if status is None:
+            return f"{file} is not there"
+        if status.st_size != size or (status.st_mtime_ns > written and file_digest(path) != digest):
+            return f"{file} is not as it was written (damaged, or changed by hand)"
+    return ""
+
+
+#: Folders among the outputs, by name: how each is looked at.
+_OF_FOLDERS = {"slices": damage_of_shards, "masks": damage_of_label_maps}
 
 
 def _columns_digest(path: Path) -> str:

@@ -53,7 +53,7 @@ class Stage:
     def settings_home(self) -> str:
         """The module that holds its settings."""
         room = self.home.rpartition(".")[0]
-        return f"{room}.settings" if self.name in ("train", "compare") else self.home
+        return f"{room}.settings" if self.name in ("train", "labels", "compare") else self.home
 
     @property
     def writes(self) -> tuple[str, ...]:
@@ -134,6 +134,15 @@ STAGES = (
         version=4,
         reads=("index",),
         settings_name="TrainSettings",
+        named=True,
+    ),
+    Stage(
+        "labels",
+        "thresher.labelling.stage",
+        "Turn the boxes of images into pixel labels, with a network trained on the target's masks.",
+        version=1,
+        reads=("index", "select", "train"),
+        settings_name="LabelSettings",
         named=True,
     ),
     Stage(

@@ -19,8 +19,8 @@ UNFINISHED = {"unfinished": True}
 _INTERRUPTED = "it was interrupted, so tables may mix old and new settings"
 #: The stages that a selection needs, in order.
 LINE = ("index", "embed", "fit", "score")
-#: Trainings and comparisons are recorded in folders of their own.
-_OWN_FOLDER = {"train": "trainings", "compare": "comparisons"}
+#: Trainings, label sets and comparisons are recorded in folders of their own.
+_OWN_FOLDER = {"train": "trainings", "labels": "labels", "compare": "comparisons"}
 Word = Literal["done", "outdated", "damaged", "unfinished", "running", "missing"]
 
 
@@ -68,7 +68,7 @@ class RunState:
         self._known: dict[str, StageState] = {}
 
     def of(self, name: str) -> StageState:
-        """State of a stage ("score"), selection ("select:first"), training ("train:…") or comparison ("compare:…")."""
+        """State of a stage ("score") or of a result: "select:first", "train:…", "labels:…" or "compare:…"."""
         if name not in self._known:
             stage, _, own = name.partition(":")
             if stage in _OWN_FOLDER:
@@ -135,8 +135,18 @@ class RunState:
     def _reads(self, name: str, entry: Mapping[str, Any]) -> list[str]:
         """The recorded results that it was made from."""
         reads = [read for read in stage_named(name).reads if read in self._recorded]
-        selection = f"select:{entry.get('settings', {}).get('selection')}"
-        return [*reads, selection] if name.startswith("train:") and selection in self._recorded else reads
+        if not name.startswith(("train:", "labels:")):
+            return reads
+        settings, told = entry.get("settings", {}), entry.get("summary", {})
+        chosen = settings.get("selection", ())
+        named = [f"select:{each}" for each in ([chosen] if isinstance(chosen, str) else chosen)]
+        reads += [read for read in named if read in self._recorded]
+        # A label set has a teacher, and a training may have a label set.
+        made_from = (("train", told.get("teacher")), ("labels", settings.get("labels")))
+        return reads + [f"{stage}:{of}" for stage, of in made_from if of and self._has_own(stage, of)]
+
+    def _has_own(self, stage: str, name: str) -> bool:
+        return (self._run.folder / _OWN_FOLDER[stage] / name / "manifest.json").is_file()
 
     def _changed_input(self, key: str, recorded: str, place: Mapping[str, str]) -> str:
         """How an input differs from what was read, in words; empty if it does not, or is not looked at."""

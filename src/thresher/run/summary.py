@@ -28,6 +28,7 @@ class RunSummary:
     """State of each stage in words."""
     selections: Mapping[str, str]
     trainings: Mapping[str, str]
+    label_sets: Mapping[str, str]
     comparisons: tuple[str, ...]
 
     def lines(self) -> list[tuple[str, str]]:
@@ -38,6 +39,8 @@ class RunSummary:
         found += list(self.stages.items())
         for heading, named in (("selections", self.selections), ("trainings", self.trainings)):
             found.append((heading, ", ".join(f"{name} ({words})" for name, words in named.items()) or "none"))
+        if self.label_sets:
+            found.append(("label sets", ", ".join(f"{name} ({words})" for name, words in self.label_sets.items())))
         if self.comparisons:
             found.append(("comparisons", ", ".join(self.comparisons)))
         return found
@@ -66,15 +69,18 @@ def run_summary(folder: Path) -> RunSummary:
     stages = {
         name: _words(folder, state)
         for name, state in states.items()
-        if name in LINE or not name.startswith(("select:", "train:"))
+        if name in LINE or not name.startswith(("select:", "train:", "labels:"))
     }
     selections = {
         path.stem: _words(folder, states.get(f"select:{path.stem}", StageState("", "done")), _chosen(path))
         for path in sorted((folder / "selections").glob("*.parquet"))
     }
     trainings = {path.name: _trained(path) for path in sorted((folder / "trainings").glob("*")) if path.is_dir()}
+    label_sets = {
+        name.partition(":")[2]: _words(folder, state) for name, state in states.items() if name.startswith("labels:")
+    }
     comparisons = tuple(path.name for path in sorted((folder / "comparisons").glob("*")) if path.is_dir())
-    return RunSummary(folder, _images(folder), stages, selections, trainings, comparisons)
+    return RunSummary(folder, _images(folder), stages, selections, trainings, label_sets, comparisons)
 
 
 def _states(run: Record) -> dict[str, StageState]:
@@ -117,6 +123,7 @@ def _words(folder: Path, state: StageState, done: str = "done") -> str:
     """The state of a stage or selection, with the command that mends it."""
     if state.word == "done":
         return done
-    again = f"thresher {state.name} {folder}" if state.word == "missing" else f"thresher run {folder}"
+    stage = state.name.partition(":")[0]
+    again = f"thresher {stage} {folder}" if state.word == "missing" or stage == "labels" else f"thresher run {folder}"
     words = "not done" if state.word == "missing" else state.in_words()
     return f"{words}; run: {again}" if done == "done" else f"{done}; {words}; run: {again}"

@@ -23,6 +23,7 @@ from thresher.segmentation.exported import Logits, is_exportable, onnx_logits, o
 from thresher.segmentation.losses import decision
 from thresher.segmentation.metrics import confusion
 from thresher.segmentation.network import SegmentationNetwork
+from thresher.segmentation.probabilities import class_log_probabilities
 from thresher.segmentation.tree import ClassTree
 
 Used = TypeVar("Used")
@@ -61,6 +62,13 @@ class Segmenter:
         """The root's softmax, 0..1, at the size to which the images are resized for the network."""
         with torch.inference_mode():
             return self._logits(images)[0].softmax(1).cpu()
+
+    def class_probabilities(
+        self, images: UInt8[torch.Tensor, "n 3 h w"]
+    ) -> Float[torch.Tensor, "n classes seen_h seen_w"]:
+        """The probability of each class, 0..1, at the size to which the images are resized for the network."""
+        with torch.inference_mode():
+            return class_log_probabilities(self._logits(images), self.tree).exp().cpu()
 
     def _logits(self, images: torch.Tensor) -> Sequence[torch.Tensor]:
         wide, high = network_size(images.shape[3], images.shape[2], self.short_side, multiple=32)

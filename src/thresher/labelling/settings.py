@@ -1,0 +1,82 @@
+"""Which images get pixel labels, and how these are made of their boxes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from thresher.errors import SettingsError
+from thresher.run.folder import check_name
+from thresher.settings import Texts, converted, default
+
+#: Routes that need no masks made elsewhere.
+Route = Literal["auto", "unlabelled", "gate", "fill", "given"]
+
+
+@converted
+@dataclass(frozen=True)
+class LabelSettings:
+    """Which images get pixel labels, and how these are made of their boxes."""
+
+    name: str = ""
+    """Name of the label set. Default: ROUTE-SELECTION, several selections joined by '+'."""
+    selection: Texts = default(("all",))
+    """Images to label: names of selections, whose images are labelled once each, or all of the pool."""
+    route: Route = "auto"
+    """auto: for each class the best of gate, fill and unlabelled on held-out masks of the target. gate: the teacher
+    decides among what the boxes allow. fill: as gate, and a box gets as many pixels as boxes of its class hold on the
+    target's masks. unlabelled: what the teacher is sure of, without boxes. given: masks from elsewhere."""
+    teacher: str = ""
+    """Name of a training whose network knows the classes. Default: one is trained on the target's masks alone."""
+    masks: str = ""
+    """Masks from elsewhere (route = given) as FORMAT:ROOT[#SPLIT]; their images are found by their ids."""
+    exhaustive: Literal["auto", "all", "none"] = "auto"
+    """What the absence of a box says. auto: there is no such object, if the data set has boxes of the class; of Open
+    Images only in images that have one. all: also of Open Images. none: nothing. The column `exhaustive` goes first."""
+    sure: float = 0.8
+    """A pixel is labelled where the teacher's probability of its class is at least this."""
+    stuff: Literal["auto", "always", "never"] = "auto"
+    """Whether classes without boxes are labelled. auto: those that are right on held-out masks (stuff_precision) and do
+    not take most of another class's pixels."""
+    stuff_precision: float = 0.9
+    """Share of a class's labelled pixels that must be right on held-out masks (stuff = auto)."""
+    held_out: float = 0.2
+    """Share of the teacher's images on which routes are measured, by a second network trained on the rest, if the
+    teacher was validated elsewhere. 0: routes are not measured (not with route = auto)."""
+    jitter: float = 0.05
+    """Boxes around held-out masks are moved at each side by a normal deviate of this share of their length."""
+    seed: int = 0
+    """Seed of the teacher made on the way, of those boxes and of the intervals."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot work.
+
+        Raises:
+            SettingsError: names the setting, its value and what is expected.
+        """
+        if not self.selection:
+            raise SettingsError("selection: expected one or more names of selections, or all.")
+        if self.route == "given" and not self.masks:
+            raise SettingsError("route = given: which masks? Set masks = FORMAT:ROOT, such as masks:/data/made_by_sam.")
+        if self.masks and self.route != "given":
+            raise SettingsError(f"masks = {self.masks}: only route = given reads masks (got {self.route}).")
+        for name in ("sure", "stuff_precision"):
+            if not 0 < getattr(self, name) <= 1:
+                raise SettingsError(f"{name} = {getattr(self, name)}: expected a share above 0 and up to 1.")
+        if not 0 <= self.held_out < 1:
+            raise SettingsError(f"held_out = {self.held_out}: expected a share of 0 or more and below 1.")
+        if self.held_out == 0 and self.route == "auto":
+            raise SettingsError("held_out = 0: route = auto takes the best on held-out masks. Name a route.")
+        if self.jitter < 0:
+            raise SettingsError(f"jitter = {self.jitter}: expected 0 or more.")
+        check_name(self.set_name)
+
+    @property
+    def set_name(self) -> str:
+        """The name given, or ROUTE-SELECTION."""
+        return self.name or f"{self.route}-{'+'.join(self.selection)}"
+
+    @property
+    def measures(self) -> bool:
+        """Whether routes are measured on held-out masks."""
+        return self.held_out > 0 and self.route != "given"
