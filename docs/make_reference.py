@@ -19,6 +19,7 @@ from thresher.cli.run_file import ExportSettings
 from thresher.data.exports import FORMATS
 from thresher.data.readers import READERS
 from thresher.density.scorers import Score
+from thresher.labelling.label_tables import LABEL_FILES, LABEL_ROUTES, LABELLED_BOXES
 from thresher.run.stages import STAGES
 from thresher.selection.methods import COMBINED_WORDS
 from thresher.stages.score import DEFAULT_SCORES, SCORES
@@ -26,7 +27,7 @@ from thresher.workers.settings import EngineSettings
 
 PAGE = Path(__file__).parent / "reference.md"
 SETTINGS = {stage.name: stage.settings for stage in STAGES if stage.settings_name and stage.name != "merge"}
-SETTINGS |= {"export": ExportSettings, "demo": DemoSettings, "workers (embed, compare, run)": EngineSettings}
+SETTINGS |= {"export": ExportSettings, "demo": DemoSettings, "workers (embed, labels, compare, run)": EngineSettings}
 TABLES = {
     "images": tables.INDEXED_IMAGES,
     "boxes": tables.BOXES,
@@ -45,6 +46,9 @@ TABLES = {
     "insight/map": tables.MAP,
     "insight/heat": tables.HEAT,
     "trainings/NAME/classes": tables.CLASS_METRICS,
+    "labels/NAME/images": LABEL_FILES,
+    "labels/NAME/boxes": LABELLED_BOXES,
+    "labels/NAME/routes": LABEL_ROUTES,
     "comparisons/NAME/results": tables.RESULTS,
     "comparisons/NAME/summary": tables.SUMMARY,
     "comparisons/NAME/differences": tables.DIFFERENCES,

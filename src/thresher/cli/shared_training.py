@@ -21,6 +21,7 @@ class SharedTraining(TrainSettings):
     """Settings common to all trainings of a comparison."""
 
     selection: Annotated[str, _OF_GRID] = "none"
+    labels: Annotated[str, _OF_GRID] = ""
     mode: Annotated[Any, _OF_GRID] = TrainSettings.mode
     seed: Annotated[int, _OF_GRID] = 0
     name: Annotated[str, _OF_GRID] = ""

@@ -75,7 +75,7 @@ def teacher_of(run: Run, settings: LabelSettings, training: TrainSettings | None
 
 
 #: The mode of a training that learns from masks alone, each class's own probability.
-MASKS_ALONE: Any = "hierarchical"
+MASKS_ALONE: Any = "labels"
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ from thresher.settings import converted
 @converted
 @dataclass(frozen=True)
 class EngineSettings:
-    """Where images are embedded, or the networks of a comparison trained. Changes no result."""
+    """Where images are embedded or labelled, or the networks of a comparison trained. Changes no result."""
 
     engine: Literal["local", "ray"] = "local"
     """local: processes of this machine. ray: a Ray cluster on which files have the same paths."""
     workers: int = 0
-    """How many images (or trainings of a comparison) are processed at once. 0 = one per processor (ray: as many as the
-    cluster has room for)."""
+    """How many images (or trainings of a comparison) are processed at once; of labels only with ray. 0 = one per
+    processor (ray: as many as the cluster has room for)."""
     address: str = ""
     """Address of the Ray cluster: ray://HOST:10001 or HOST:6379. Default: that in RAY_ADDRESS, else a cluster is
     started on this machine."""
