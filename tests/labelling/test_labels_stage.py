@@ -155,15 +155,15 @@ def test_auto_makes_a_teacher_and_a_judge_and_tells_of_them_beforehand(run: Run,
     copy = Run(shutil.copytree(run.folder, tmp_path / "run"))
     validation = OpenedRun(run).settings_of("index")["target"][0] + "#val"
     training = replace(SMALL, validation=validation, epochs=2, checkpoint_epochs=2)
-    settings = LabelSettings(sure=0.3)
+    settings = LabelSettings(sure=0.3, shown_steps=2)
     told = labels(copy, settings, training, dry_run=True).summary
-    assert told["images"] == 12 and told["teacher_seconds"] > told["judge_seconds"] > 0
+    assert told["images"] == 12 and told["teacher_seconds"] > told["judge_seconds"] > 0 < told["shown_seconds"]
     assert not copy.label_set("auto-all").exists()
     done = labels(copy, settings, training)
     assert done.summary["teacher"] == "teacher-seed0"
     routes = tables.read(copy.label_set("auto-all") / "routes.parquet", LABEL_ROUTES)
     strong = OpenedRun(copy).target.filter(pl.col("split") == "train").height
-    assert routes.filter(pl.col("class").is_null())["images"].to_list() == [round(strong * 0.2)] * 3
+    assert routes.filter(pl.col("class").is_null())["images"].to_list() == [round(strong * 0.2)] * 4
     # Of each class that is measured, the best route is taken.
     for (name,), rows in routes.drop_nulls().group_by("class"):
         taken = rows.filter("chosen")
@@ -204,3 +204,11 @@ def test_given_masks_become_labels(run: Run, tmp_path: Path) -> None:
 def test_what_cannot_work_is_refused(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(SettingsError, match=words):
         LabelSettings(**settings)
+
+
+def test_the_network_that_is_shown_boxes_labels_them(run: Run) -> None:
+    settings = replace(FILL, route="shown", name="shown", shown_steps=3)
+    assert labels(run, settings).status == "done"
+    boxes = tables.read(run.label_set("shown") / "boxes.parquet", LABELLED_BOXES)
+    assert set(boxes["route"]) == {"shown"}
+    assert (run.label_set("shown") / "shown.onnx").is_file()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from thresher.data.taxonomy import load_taxonomy
-from thresher.labelling.pixels import ImageBoxes, confident, fill, gate, kin, opened_classes, window
+from thresher.labelling.pixels import ImageBoxes, confident, fill, gate, kin, opened_classes, shown, window
 from thresher.segmentation.tree import class_tree
 
 TAXONOMY = load_taxonomy("camvid")
@@ -87,6 +87,12 @@ def test_a_filled_box_gets_its_surest_pixels_and_loses_its_least_sure() -> None:
     # Rate 0.4 of ten pixels: the best 0.32, so four by rank, are car; those from rank 6 of ten (0.52 behind) are not.
     labels = names(fill(pixels, boxes(("Car", 0, 1)), TREE, rates(0.4)))
     assert labels == ["Car"] * 4 + [VOID] * 2 + ["Road"] * 4
+
+
+def test_a_network_that_is_shown_the_box_says_what_is_the_object_and_what_is_not() -> None:
+    pixels = row({"Road": 1.0}, {"Car": 0.9}, {"Car": 1.0}, {"Road": 1.0}, {"Car": 1.0})
+    mask = np.array([[0.71, 0.5, 0.29, 0.29]], np.float32)
+    assert names(shown(pixels, [mask], boxes(("Car", 0, 0.8)), TREE)) == ["Car", VOID, VOID, "Road", VOID]
 
 
 def test_the_box_tells_the_kind_of_what_the_teacher_knows_only_as_human() -> None:

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 import polars as pl
-from jaxtyping import Bool, Float64, UInt8
+from jaxtyping import Bool, Float, Float32, Float64, UInt8
 from scipy import ndimage
 
 from thresher.data.source_text import parsed_sources
@@ -176,14 +176,24 @@ def boxes_of_mask(
                 corners.append((columns.start / width, rows.start / height, columns.stop / width, rows.stop / height))
                 nodes.append(tree.nodes.index(tree.classes[number]))
     tight = np.array(corners, np.float64).reshape(-1, 4)
+    return ImageBoxes(jittered(tight, rng, jitter), np.array(nodes, np.int64), np.array(boxed, np.bool_))
+
+
+def jittered(
+    corners: Float[np.ndarray, "boxes 4"], rng: np.random.Generator, jitter: float
+) -> Float32[np.ndarray, "boxes 4"]:
+    """Boxes whose sides are moved by normal deviates of `jitter` times their length, and which stay in the image.
+
+    However far its sides are moved, a box keeps at least half its length.
+    """
+    tight = corners.astype(np.float64)
     sides = np.tile(tight[:, 2:] - tight[:, :2], 2)
     moved = tight + jitter * sides * rng.standard_normal(tight.shape)
-    # However far its sides are moved, a box keeps at least half its length.
     middle = np.tile((moved[:, :2] + moved[:, 2:]) / 2, 2)
     least = sides / 4 * np.array([-1, -1, 1, 1])
     low, high = np.minimum(moved, middle + least)[:, :2], np.maximum(moved, middle + least)[:, 2:]
-    whole = np.concatenate([low, high], 1).clip(0, 1).astype(np.float32)
-    return ImageBoxes(whole, np.array(nodes, np.int64), np.array(boxed, np.bool_))
+    inside: Float32[np.ndarray, "boxes 4"] = np.concatenate([low, high], 1).clip(0, 1).astype(np.float32)
+    return inside
 
 
 def fill_rates(

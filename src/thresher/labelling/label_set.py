@@ -47,6 +47,11 @@ class LabelFiles:
         return self.folder / "routes.parquet"
 
     @property
+    def shown(self) -> Path:
+        """The network that is shown boxes, as ONNX, if a class has that route."""
+        return self.folder / "shown.onnx"
+
+    @property
     def plan(self) -> Path:
         """The `Plan`, as JSON."""
         return self.folder / "plan.json"
@@ -90,6 +95,8 @@ class Plan:
     exhaustive: str
     by_sets: Mapping[str, Sequence[bool]]
     """`promised_by_sets`."""
+    output_of: Sequence[int] = ()
+    """Of the network that is shown boxes: which output speaks for each node; empty if there is none."""
 
     def write(self, path: Path) -> None:
         """Write it as JSON."""

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
-from jaxtyping import Bool, Float64, Int64, UInt8
+from jaxtyping import Int64
 
-from thresher.data.label_maps import class_numbers, label_map
-from thresher.data.taxonomy import Taxonomy
 from thresher.labelling.held_out import Counts, label_counts
-from thresher.labelling.image_boxes import as_drawn, boxes_of_mask, fill_rates
+from thresher.labelling.of_masks import BoxesOfMasks
 from thresher.labelling.pixels import ImageBoxes
 from thresher.labelling.routes import ROUTES, Rules, Seen
 from thresher.labelling.work import resized
@@ -24,45 +21,6 @@ from thresher.training.images import strong_images
 
 if TYPE_CHECKING:
     from thresher.segmentation.inference import Segmenter
-
-#: Masks from which it is learnt how much of a box is object.
-_MOST_MASKS = 400
-
-
-@dataclass(frozen=True)
-class BoxesOfMasks:
-    """How boxes are drawn around the objects of masks, to stand for those of the pool."""
-
-    taxonomy: Taxonomy
-    tree: ClassTree
-    drawn: Sequence[int]
-    """The nodes that the pool has boxes of."""
-    boxed: Bool[np.ndarray, " classes"]
-    """The classes that these may hold."""
-    jitter: float
-    seed: int
-
-    def of(self, labels: UInt8[np.ndarray, "h w"], number: int) -> ImageBoxes:
-        """Boxes around the objects of a mask, named as the pool names its own."""
-        rng = np.random.default_rng([self.seed, number])
-        boxes = boxes_of_mask(labels, self.tree, self.boxed, rng, self.jitter)
-        return as_drawn(boxes, list(self.drawn), self.tree)
-
-    def rates(self, strong: pl.DataFrame) -> Float64[np.ndarray, " nodes"]:
-        """How much of a box is object, on at most `_MOST_MASKS` masks, evenly spread.
-
-        Args:
-            strong: Images with masks: mask and encoding.
-        """
-        rows = strong.sort("image_id").gather_every(-(-strong.height // _MOST_MASKS))
-        numbers = {encoding: class_numbers(self.taxonomy, encoding) for encoding in rows["encoding"].unique()}
-
-        def pairs() -> Iterable[tuple[np.ndarray, ImageBoxes]]:
-            for number, (mask, encoding) in enumerate(rows.select("mask", "encoding").iter_rows()):
-                labels = label_map(Path(mask), numbers[encoding])
-                yield labels, self.of(labels, number)
-
-        return fill_rates(pairs(), self.tree)
 
 
 @dataclass(frozen=True)
@@ -98,9 +56,9 @@ def measured_routes(
     tree = of_masks.tree
     held_out = strong_images(images, of_masks.taxonomy)
 
-    def use(number: int, _: np.ndarray, labels: Any, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def use(number: int, pixels: np.ndarray, labels: Any, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         truth, boxes = labels.numpy(), of_masks.of(labels.numpy(), number)
-        seen, at_size = Seen(probabilities, boxes), resized(truth, probabilities.shape[1:])
+        seen, at_size = Seen(probabilities, boxes, pixels), resized(truth, probabilities.shape[1:])
         found = [label_counts(at_size, ROUTES[route](seen, rules), len(tree.classes)) for route in routes]
         return np.stack(found), _objects(boxes, tree)
 

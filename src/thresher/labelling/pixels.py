@@ -6,6 +6,7 @@ itself is void, which is no label.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,8 @@ SURE = 0.8
 #: of the part of such boxes that is object on the target's masks (`fill_rates`). Source: after Song et al. 2019,
 #: "Box-driven class-wise region masking and filling rate guided loss", CVPR; the values are ours.
 INNER, OUTER = 0.8, 1.3
+#: A network that is shown a box says "object" above the first, "not object" below the second (ours).
+IS, IS_NOT = 0.7, 0.3
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,7 @@ def fill(
     """
     size = probabilities.shape[1:]
     places = [window(corners, (size[0], size[1])) for corners in boxes.corners]
-    alike, opened = kin(tree), opened_classes(tree)
+    alike = kin(tree)
     shares = []
     for node, place in zip(boxes.nodes, places, strict=True):
         belief = probabilities[alike[node]][:, place[0], place[1]].sum(0)
@@ -138,16 +141,48 @@ def fill(
         ranks[np.argsort(-belief, axis=None, kind="stable")] = np.arange(belief.size)
         shares.append(ranks.reshape(belief.shape) / max(belief.size, 1))
     near = [share < OUTER * rates[node] for node, share in zip(boxes.nodes, shares, strict=True)]
+    core = [share < INNER * rates[node] for node, share in zip(boxes.nodes, shares, strict=True)]
+    return _filled(probabilities, boxes, tree, near, core, sure)
+
+
+def shown(
+    probabilities: Float32[np.ndarray, "classes h w"],
+    masks: Sequence[Float32[np.ndarray, "_ _"]],
+    boxes: ImageBoxes,
+    tree: ClassTree,
+    sure: float = SURE,
+) -> UInt8[np.ndarray, "h w"]:
+    """As `gate`, but in each box a network that was shown the box says which pixels are the object.
+
+    Those above `IS` get the box's class (of a group's box, the likeliest child if it is sure), those below `IS_NOT` are
+    not of it, and those between get no label. The smaller of two boxes wins.
+
+    Args:
+        masks: For each box the probability, 0..1, that a pixel of its `window` is of its object.
+    """
+    near, core = [mask >= IS_NOT for mask in masks], [mask > IS for mask in masks]
+    return _filled(probabilities, boxes, tree, near, core, sure)
+
+
+def _filled(
+    probabilities: Float32[np.ndarray, "classes h w"],
+    boxes: ImageBoxes,
+    tree: ClassTree,
+    near: list[Bool[np.ndarray, "_ _"]],
+    core: list[Bool[np.ndarray, "_ _"]],
+    sure: float,
+) -> UInt8[np.ndarray, "h w"]:
+    """As `gate`, but in each box the pixels of its core get its class, and those only near it get no label."""
+    size, opened = probabilities.shape[1:], opened_classes(tree)
+    places = [window(corners, (size[0], size[1])) for corners in boxes.corners]
     labels = _gated(probabilities, _allowed(boxes, tree, places, near, size), boxes, tree, places, sure)
-    void = len(tree.classes)
-    for number in sorted(range(len(places)), key=lambda n: -shares[n].size):
+    for number in sorted(range(len(places)), key=lambda n: -near[n].size):
         node, place = boxes.nodes[number], places[number]
-        if not opened[node].any():
-            continue
-        core = shares[number] < INNER * rates[node]
-        there = labels[place]
-        there[near[number]] = void
-        there[core] = _kind(probabilities[:, place[0], place[1]], opened[node], sure)[core]
+        if opened[node].any():
+            there = labels[place]
+            there[near[number]] = len(tree.classes)
+            kinds = _kind(probabilities[:, place[0], place[1]], opened[node], sure)
+            there[core[number]] = kinds[core[number]]
     return labels
 
 

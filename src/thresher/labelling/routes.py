@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, UInt8
 
-from thresher.labelling.pixels import SURE, ImageBoxes, confident, fill, gate
+from thresher.labelling.pixels import SURE, ImageBoxes, confident, fill, gate, shown, window
 from thresher.segmentation.tree import ClassTree
+
+if TYPE_CHECKING:
+    from thresher.segmentation.box_shown import BoxShown
 
 #: Of a class that gets no labels.
 NONE = ""
@@ -24,6 +28,8 @@ class Rules:
     """How much of a box is object (`fill_rates`)."""
     sure: float = SURE
     """Least probability at which a pixel is labelled."""
+    shown: BoxShown | None = None
+    """The network that is shown boxes, for the route of that name."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,8 @@ class Seen:
 
     probabilities: Float32[np.ndarray, "classes h w"]
     boxes: ImageBoxes
+    pixels: UInt8[np.ndarray, "image_h image_w 3"]
+    """The image at its own size."""
 
 
 def _unlabelled(seen: Seen, rules: Rules) -> np.ndarray:
@@ -46,9 +54,28 @@ def _fill(seen: Seen, rules: Rules) -> np.ndarray:
     return fill(seen.probabilities, seen.boxes, rules.tree, rules.rates, rules.sure)
 
 
+def _shown(seen: Seen, rules: Rules) -> np.ndarray:
+    from thresher.segmentation.box_shown import in_box
+
+    if rules.shown is None:
+        raise ValueError("the route 'shown' needs a network that is shown boxes")
+    size, image = seen.probabilities.shape[1:], seen.pixels.shape[:2]
+    crops = rules.shown.masks(seen.pixels, seen.boxes.corners, seen.boxes.nodes)
+    masks = [
+        in_box(mask, corners, window(corners, (size[0], size[1])), image, size)
+        for mask, corners in zip(crops, seen.boxes.corners, strict=True)
+    ]
+    return shown(seen.probabilities, masks, seen.boxes, rules.tree, rules.sure)
+
+
 #: From what is seen of an image to its labels: classes as the tree numbers them, their number where there is none. In
 #: the order in which the first is taken of those that are equally good.
-ROUTES: dict[str, Callable[[Seen, Rules], np.ndarray]] = {"gate": _gate, "fill": _fill, "unlabelled": _unlabelled}
+ROUTES: dict[str, Callable[[Seen, Rules], np.ndarray]] = {
+    "gate": _gate,
+    "fill": _fill,
+    "shown": _shown,
+    "unlabelled": _unlabelled,
+}
 
 
 def by_classes(

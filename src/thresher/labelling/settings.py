@@ -10,7 +10,7 @@ from thresher.run.folder import check_name
 from thresher.settings import Texts, converted, default
 
 #: Routes that need no masks made elsewhere.
-Route = Literal["auto", "unlabelled", "gate", "fill", "given"]
+Route = Literal["auto", "unlabelled", "gate", "fill", "shown", "given"]
 
 
 @converted
@@ -23,9 +23,10 @@ class LabelSettings:
     selection: Texts = default(("all",))
     """Images to label: names of selections, whose images are labelled once each, or all of the pool."""
     route: Route = "auto"
-    """auto: for each class the best of gate, fill and unlabelled on held-out masks of the target. gate: the teacher
+    """auto: for each class the best of the others on held-out masks of the target. gate: the teacher
     decides among what the boxes allow. fill: as gate, and a box gets as many pixels as boxes of its class hold on the
-    target's masks. unlabelled: what the teacher is sure of, without boxes. given: masks from elsewhere."""
+    target's masks. shown: as gate, and in each box a small network decides that learnt on the target's masks what the
+    object in a box is. unlabelled: what the teacher is sure of, without boxes. given: masks from elsewhere."""
     teacher: str = ""
     """Name of a training whose network knows the classes. Default: one is trained on the target's masks alone."""
     masks: str = ""
@@ -43,6 +44,8 @@ class LabelSettings:
     held_out: float = 0.2
     """Share of the teacher's images on which routes are measured, by a second network trained on the rest, if the
     teacher was validated elsewhere. 0: routes are not measured (not with route = auto)."""
+    shown_steps: int = 400
+    """Steps of the small network of route shown; a second or less each on two processors. 0: auto does without it."""
     jitter: float = 0.05
     """Boxes around held-out masks are moved at each side by a normal deviate of this share of their length."""
     seed: int = 0
@@ -54,27 +57,49 @@ class LabelSettings:
         Raises:
             SettingsError: names the setting, its value and what is expected.
         """
-        if not self.selection:
-            raise SettingsError("selection: expected one or more names of selections, or all.")
-        if self.route == "given" and not self.masks:
-            raise SettingsError("route = given: which masks? Set masks = FORMAT:ROOT, such as masks:/data/made_by_sam.")
-        if self.masks and self.route != "given":
-            raise SettingsError(f"masks = {self.masks}: only route = given reads masks (got {self.route}).")
+        for works, words in (
+            (self.selection, "selection: expected one or more names of selections, or all."),
+            (
+                self.masks or self.route != "given",
+                "route = given: which masks? Set masks = FORMAT:ROOT, such as masks:/data/made_by_sam.",
+            ),
+            (
+                not self.masks or self.route == "given",
+                f"masks = {self.masks}: only route = given reads masks (got {self.route}).",
+            ),
+            (
+                self.held_out or self.route != "auto",
+                "held_out = 0: route = auto takes the best on held-out masks. Name a route.",
+            ),
+            (
+                self.shown_steps or self.route != "shown",
+                "shown_steps = 0: route = shown trains a network that is shown boxes. Expected 1 or more.",
+            ),
+        ):
+            if not works:
+                raise SettingsError(words)
+        self._refuse_numbers()
+        check_name(self.set_name)
+
+    def _refuse_numbers(self) -> None:
         for name in ("sure", "stuff_precision"):
             if not 0 < getattr(self, name) <= 1:
                 raise SettingsError(f"{name} = {getattr(self, name)}: expected a share above 0 and up to 1.")
         if not 0 <= self.held_out < 1:
             raise SettingsError(f"held_out = {self.held_out}: expected a share of 0 or more and below 1.")
-        if self.held_out == 0 and self.route == "auto":
-            raise SettingsError("held_out = 0: route = auto takes the best on held-out masks. Name a route.")
-        if self.jitter < 0:
-            raise SettingsError(f"jitter = {self.jitter}: expected 0 or more.")
-        check_name(self.set_name)
+        for name in ("jitter", "shown_steps"):
+            if getattr(self, name) < 0:
+                raise SettingsError(f"{name} = {getattr(self, name)}: expected 0 or more.")
 
     @property
     def set_name(self) -> str:
         """The name given, or ROUTE-SELECTION."""
         return self.name or f"{self.route}-{'+'.join(self.selection)}"
+
+    @property
+    def shows_boxes(self) -> bool:
+        """Whether a network that is shown boxes is trained."""
+        return self.route in ("auto", "shown") and self.shown_steps > 0
 
     @property
     def measures(self) -> bool:

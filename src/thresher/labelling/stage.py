@@ -11,10 +11,11 @@ from thresher import extras, tables
 from thresher.errors import DataError
 from thresher.labelling.label_set import Plan, finish, intact, parts_of_problems, read_plan
 from thresher.labelling.label_tables import LABEL_ROUTES, LABELLED_BOXES
-from thresher.labelling.planning import new_plan
+from thresher.labelling.planning import is_current, new_plan
 from thresher.labelling.request import Request
 from thresher.labelling.routes import NONE
 from thresher.labelling.settings import LabelSettings
+from thresher.labelling.showing import step_share
 from thresher.labelling.teacher import teacher_of
 from thresher.labelling.work import CHUNK, LabelJob, label_chunk
 from thresher.run.folder import AnyRun, as_run
@@ -70,7 +71,7 @@ def labels(
 
     def work() -> tuple[dict[str, Any], int]:
         plan = read_plan(request.files.plan)
-        if plan is None or plan.made_from != request.made_from or not request.files.routes.is_file():
+        if plan is None or not is_current(plan, request):
             plan = new_plan(request, track)
         labelled_now = _labelled(request, plan, engine, track)
         summary, failed = _told(request, plan, labelled_now)
@@ -89,9 +90,11 @@ def _seconds(request: Request) -> dict[str, Any]:
     whole = seconds_of(times, teacher.settings, planned["steps"], planned["validation_images"])
     trains = teacher.made and not is_trained(request.run, teacher.settings)
     judges = settings.measures and not teacher.has_held_out
+    shown = settings.shown_steps * (2 if judges else 1) if settings.shows_boxes else 0
     seconds = {
         "teacher_seconds": whole if trains else 0.0,
         "judge_seconds": whole * (1 - settings.held_out) if judges else 0.0,
+        "shown_seconds": shown * times["step"] * step_share(teacher.settings),
         "label_seconds": request.images.height * times["image"] * _TIMES_VALIDATION,
     }
     words = {"teacher": f"{teacher.name} ({'trained on the way' if trains else 'there'})"}

@@ -84,6 +84,8 @@ class HeldOut:
 
     images: pl.DataFrame
     """image_id, path, mask and encoding."""
+    learnt_from: pl.DataFrame
+    """The same of the images from which the network learnt."""
     checkpoint: Path
 
 
@@ -97,10 +99,12 @@ def held_out(teacher: Teacher, folder: Path, share: float, track: Track[Any]) ->
         share: How many of its images, as a share, the teacher's judge does not learn from.
     """
     if teacher.has_held_out:
-        return HeldOut(teacher.images().validation, teacher.checkpoint)
+        images = teacher.images()
+        return HeldOut(images.validation, images.strong, teacher.checkpoint)
     run, settings = judges_run(teacher, folder), judges_settings(teacher, share)
     train(run, settings, track=track)
-    return HeldOut(training_images(run, settings).validation, OpenedRun(run).checkpoint(settings.training_name))
+    images = training_images(run, settings)
+    return HeldOut(images.validation, images.strong, OpenedRun(run).checkpoint(settings.training_name))
 
 
 def judges_settings(teacher: Teacher, share: float) -> TrainSettings:

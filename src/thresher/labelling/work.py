@@ -26,6 +26,7 @@ from thresher.labelling.image_boxes import image_boxes
 from thresher.labelling.label_set import LabelFiles, Plan, read_plan, write_part, write_whole
 from thresher.labelling.pixels import ImageBoxes, opened_classes, window
 from thresher.labelling.routes import NONE, Rules, Seen, by_classes
+from thresher.labelling.showing import read_shown
 from thresher.run.folder import Run
 from thresher.run.opened import OpenedRun
 from thresher.run.perform import Track, untracked
@@ -76,7 +77,8 @@ class LabelJob:
     @cached_property
     def rules(self) -> Rules:
         """What the routes need."""
-        return Rules(self.tree, np.array(self.plan.rates, np.float64), self.plan.sure)
+        shown = read_shown(self.files.shown, self.plan.output_of) if self.plan.output_of else None
+        return Rules(self.tree, np.array(self.plan.rates, np.float64), self.plan.sure, shown)
 
     def chunk(self, number: int) -> pl.DataFrame:
         """The rows of `LabelFiles.todo` of a chunk."""
@@ -138,7 +140,7 @@ def _taught(
     boxed = np.array(job.plan.boxed, np.bool_)
 
     def used(place: int, pixels: np.ndarray, _: None, probabilities: np.ndarray) -> tuple[Row, list[Row]]:
-        seen = Seen(probabilities, boxes[rows[place]["image_id"]])
+        seen = Seen(probabilities, boxes[rows[place]["image_id"]], pixels)
         labels = by_classes(seen, job.rules, job.plan.route_of, boxed)
         return use(place, labels, (pixels.shape[0], pixels.shape[1]))
 
