@@ -27,7 +27,7 @@ _HOOK = install_import_hook(
         for package in ("density", "features", "labelling", "segmentation", "selection")
         for module in (SOURCE / package).glob("*.py")
         if module.stem not in ("__init__", "kernels_compiled", "areas_compiled")
-        and (package, module.stem) != ("labelling", "settings")  # which convert what they are given
+        and (package, module.stem) not in [("labelling", name) for name in ("settings", "stage", "export_labels")]
     ],
     "beartype.beartype",
 )

@@ -56,6 +56,7 @@ if TYPE_CHECKING:  # the same names, where type checkers and editors look for th
     from thresher.explorer.explore import ExploreSettings as ExploreSettings
     from thresher.explorer.explore import explore as explore
     from thresher.features.similarity import similarity as similarity
+    from thresher.labelling.export_labels import export_labels as export_labels
     from thresher.labelling.settings import LabelSettings as LabelSettings
     from thresher.labelling.stage import labels as labels
     from thresher.report.report import ReportSettings as ReportSettings

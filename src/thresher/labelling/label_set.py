@@ -57,6 +57,11 @@ class LabelFiles:
         return self.folder / "plan.json"
 
     @property
+    def sheet(self) -> Path:
+        """Picture of some images beside their labels."""
+        return self.folder / "sheet.png"
+
+    @property
     def todo(self) -> Path:
         """The images that workers label: image_id, path, dataset, file, mask and encoding."""
         return self.folder / "todo.parquet"
@@ -73,7 +78,8 @@ class LabelFiles:
     @property
     def outputs(self) -> list[Path]:
         """Those without which a label set is not done."""
-        return [self.images, self.boxes, self.routes, self.folder / "masks", self.folder / "problems.parquet"]
+        tables_and_sheet = [self.images, self.boxes, self.routes, self.sheet]
+        return [*tables_and_sheet, self.folder / "masks", self.folder / "problems.parquet"]
 
 
 @dataclass(frozen=True)

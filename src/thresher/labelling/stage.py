@@ -15,6 +15,7 @@ from thresher.labelling.planning import is_current, new_plan
 from thresher.labelling.request import Request
 from thresher.labelling.routes import NONE
 from thresher.labelling.settings import LabelSettings
+from thresher.labelling.sheet import draw_label_sheet
 from thresher.labelling.showing import step_share
 from thresher.labelling.teacher import teacher_of
 from thresher.labelling.work import CHUNK, LabelJob, label_chunk
@@ -121,6 +122,7 @@ def _labelled(request: Request, plan: Plan, engine: EngineSettings, track: Track
     listed = tables.from_rows([*parts_of_problems(files, first)], tables.PROBLEMS)
     request.record.add_problems("labels", listed)
     finish(files, plan.made_from)
+    draw_label_sheet(request.opened, files, request.settings.seed)
     return todo.height
 
 
@@ -147,6 +149,7 @@ def _told(request: Request, plan: Plan, labelled_now: int) -> tuple[dict[str, An
     summary = {
         "labelled": images.height,
         "labelled_now": labelled_now,
+        "sheet": str(files.sheet),
         "share_labelled": round(float(share), 4),
         **counts.row(0, named=True),
     }

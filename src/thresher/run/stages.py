@@ -167,6 +167,12 @@ STAGES = (
         reads=("train",),
     ),
     Stage(
+        "export-labels",
+        "thresher.labelling.export_labels",
+        "Write a label set for other tools: label maps, COCO, YOLO or CVAT.",
+        reads=("labels",),
+    ),
+    Stage(
         "compare",
         "thresher.comparison.compare",
         "Train a network for each selection, mode and seed, and compare their IoU.",
