@@ -232,12 +232,11 @@ SUMMARY: Schema = {**_ROW, "seeds": pl.Int64, "iou": pl.Float64, "iou_low": pl.F
     "weak_images": pl.Float64,
     "seconds": pl.Float64,
 }
-#: IoU minus that of `against` (random, none, all), paired by seed: mean over seeds and 95 % t interval.
-DIFFERENCES: Schema = {**_ROW, "against": pl.String, "seeds": pl.Int64} | {
-    "iou_difference": pl.Float64,
-    "low": pl.Float64,
-    "high": pl.Float64,
-}
+#: IoU minus that of `against` (random, none, …), paired by seed: mean and standard deviation over seeds, 95 % interval
+#: and p; the last two also corrected by Holm, for the rows with the same `against`, set and class.
+DIFFERENCES: Schema = {**_ROW, "against": pl.String, "seeds": pl.Int64} | dict.fromkeys(
+    ("iou_difference", "sd", "low", "high", "p", "low_holm", "high_holm", "p_holm"), pl.Float64
+)
 #: How often a class occurs: in the pool, in the target (strong images that teach), in each selection of a comparison.
 #: Of boxes those that count for diversity; of strong pixels their share of all that are labelled.
 FREQUENCIES: Schema = {"of": pl.String, "method": pl.String, "budget": pl.String, "seed": pl.Int64} | {

@@ -119,7 +119,7 @@ def heard() -> Iterator[list[str]]:
     lines: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
-    logger = logging.getLogger("thresher.comparison.compare")
+    logger = logging.getLogger("thresher.comparison.trained")
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     yield lines
@@ -246,19 +246,26 @@ def test_settings_survive_the_way_to_a_worker(run: Run) -> None:
 def test_the_time_left_is_of_those_like_it(run: Run) -> None:
     trials = GRID.trials()
     weak, strong = (next(trial for trial in trials if (trial.method == "none") is none) for none in (False, True))
-    estimate = TimeEstimate({True: 100.0, False: 10.0})
+    estimate = TimeEstimate({("hierarchical", True): 100.0, ("strong", False): 10.0}, label_set=7.0)
     assert estimate.left([weak, weak, strong], 1) == 210
     assert estimate.left([weak, strong], 2) == 100  # no training can be shared out
     estimate.add(weak, 50.0)
     assert estimate.left([weak, weak, strong], 1) == 110
     assert estimate.unknown([weak, strong]) == {}
+    labelled = dataclasses.replace(weak, mode="labels", labels="few.labels-seed0")
+    assert estimate.unknown([labelled]) == {("labels", True): labelled}
+    estimate.add(labelled, 30.0)
+    assert estimate.left([labelled, labelled, weak], 1) == 30 + 30 + 50 + 7  # both learn from one label set
 
 
 def test_words_of_errors(run: Run, tmp_path: Path) -> None:
     assert CompareSettings(methods=("layout, random",), budgets=("3%,10%",)).budgets == ("3%", "10%")
     for settings, words in (
         ({"modes": ("strong",)}, "modes: 'strong' is unknown. Known: hierarchical"),
-        ({"baselines": ("some",)}, "baselines: 'some' is unknown. Known: none, all"),
+        ({"baselines": ("some",)}, "baselines: 'some' is unknown. Known: none, unlabelled, all, true"),
+        ({"baselines": ("unlabelled",)}, "'unlabelled' are the images of the first method, learnt from in mode labels"),
+        ({"baselines": ("true",), "modes": ("labels",)}, "true_masks = FORMAT:ROOT says where the true masks"),
+        ({"margin": 1.0}, "margin = 1.0: expected a share of 0 or more and below 1"),
         ({"seeds": 0}, "seeds = 0: expected 1 or more"),
         ({"name": "a b"}, "name 'a b': expected letters"),
         ({"name": "a.b"}, "name 'a.b': expected no '.'"),
@@ -268,6 +275,10 @@ def test_words_of_errors(run: Run, tmp_path: Path) -> None:
             CompareSettings(**settings)  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match="selection = 'all': a comparison sets it for each training"):
         compare(run, GRID, dataclasses.replace(SMALL, selection="all"))
+    with pytest.raises(SettingsError, match="endpoint: 'carr' is no class of the taxonomy. Did you mean 'car'"):
+        compare(run, dataclasses.replace(GRID, endpoint=("carr",)), SMALL)
+    with pytest.raises(SettingsError, match="No selection named 'mine'"):
+        compare(run, dataclasses.replace(GRID, selections=("mine",), name="much"), SMALL)
     with pytest.raises(SettingsError, match="method 'best': unknown.* Known: "):
         compare(run, dataclasses.replace(GRID, methods=("best",), name="much"), SMALL)
     with pytest.raises(SettingsError, match="budget 400: only 12 images can be chosen"):

@@ -11,14 +11,15 @@ from scipy import stats
 
 from thresher import tables
 from thresher.comparison.settings import CompareSettings, Trial
-from thresher.comparison.statistics import differences, mean_interval, mean_over_classes, summary
+from thresher.comparison.statistics import differences, holm, mean_interval, mean_over_classes, summary
+from thresher.comparison.trained import phases
 
 
 def rows_of(found: dict[tuple[str, str | None, str], list[float | None]], name: str | None = None) -> pl.DataFrame:
     """A results table: method, budget and mode, and the IoU of each seed."""
     row = {"set": "validation", "class": name, "weak_images": 5, "seconds": 1.0, "precision": 0.5, "recall": None}
     rows: list[dict[str, object]] = [
-        {**row, "method": method, "mode": mode, "budget": budget, "images": int(budget or 0), "seed": seed, "iou": iou}
+        {**row, "method": method, "mode": mode, "budget": budget, "images": 5, "seed": seed, "iou": iou}
         for (method, budget, mode), ious in found.items()
         for seed, iou in enumerate(ious)
     ]
@@ -26,7 +27,9 @@ def rows_of(found: dict[tuple[str, str | None, str], list[float | None]], name: 
 
 
 def test_the_grid_by_hand() -> None:
-    trials = CompareSettings(("layout", "random"), ("3%",), ("hierarchical", "box_head"), 2, name="first").trials()
+    trials = CompareSettings(
+        ("layout", "random"), ("3%",), modes=("hierarchical", "box_head"), seeds=2, name="first"
+    ).trials()
     assert [trial.training for trial in trials[:7]] == [
         "first.none-strong-seed0",
         "first.all-hierarchical-seed0",
@@ -44,6 +47,45 @@ def test_the_grid_by_hand() -> None:
     assert selections == ["all", "layout-3pct", "random-3pct-seed1"]
     assert sum(trial.method == "none" for trial in trials) == 2
     assert len({trial.training for trial in trials}) == 14
+
+
+def test_the_grid_of_mode_labels_by_hand() -> None:
+    settings = CompareSettings(
+        ("layout", "random"), ("9",), ("mine",), ("labels", "hierarchical"), 2, ("none", "unlabelled", "all", "true"),
+        true_masks="masks:there", name="c",
+    )  # fmt: skip
+    trials = settings.trials()
+    found = {trial.training: trial.labels for trial in trials if trial.seed == 1}
+    assert found == {
+        "c.none-strong-seed1": "",
+        "c.none-labels-seed1": "",
+        "c.all-labels-seed1": "c.labels-seed1",
+        "c.all-hierarchical-seed1": "",
+        "c.layout-9-labels-seed1": "c.labels-seed1",
+        "c.random-9-seed1-labels-seed1": "c.labels-seed1",
+        "c.mine-labels-seed1": "c.labels-seed1",
+        "c.layout-9-hierarchical-seed1": "",
+        "c.random-9-seed1-hierarchical-seed1": "",
+        "c.mine-hierarchical-seed1": "",
+        "c.layout-9-unlabelled-seed1": "c.unlabelled-seed1",
+        "c.layout-9-true-seed1": "c.true",
+    }
+    saved = next(trial for trial in trials if trial.method == "mine")
+    assert (saved.selection, saved.budget) == ("mine", "saved")
+    twin = next(trial for trial in trials if trial.method == "unlabelled")
+    assert (twin.selection, twin.budget, twin.mode) == ("layout-9", "9", "labels")
+
+
+def test_what_learns_from_labels_comes_after_the_teacher_of_its_seed() -> None:
+    trials = CompareSettings(("layout",), ("9",), (), ("labels", "hierarchical"), 3, ("none",), name="c").trials()
+    groups = phases(trials)
+    assert sorted(each.training for group in groups for each in group) == sorted(each.training for each in trials)
+    place = {trial.training: number for number, group in enumerate(groups) for trial in group}
+    for seed in range(3):
+        assert place[f"c.layout-9-labels-seed{seed}"] == place[f"c.none-labels-seed{seed}"] + 1
+    assert [place[f"c.layout-9-hierarchical-seed{seed}"] for seed in range(3)] == [0, 1, 2]
+    without = CompareSettings(("layout",), ("9",), seeds=3).trials()
+    assert phases(without) == [without]
 
 
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=12))
@@ -106,6 +148,8 @@ def test_differences_are_those_of_pairs() -> None:
         assert seen["seeds"] == 3
         assert seen["iou_difference"] == pytest.approx(np.mean(np.subtract(own, other)))
         assert (seen["low"], seen["high"]) == pytest.approx((expected.low, expected.high))
+        assert seen["p"] == pytest.approx(stats.ttest_rel(own, other).pvalue)
+        assert seen["sd"] == pytest.approx(np.std(np.subtract(own, other), ddof=1))
     assert row("all", None, "none")["iou_difference"] == pytest.approx(np.mean(np.subtract(everything, none)))
     alone = row("layout", "9", "none")
     assert (alone["seeds"], alone["low"], alone["high"]) == (1, None, None)
@@ -135,3 +179,55 @@ def test_the_mean_is_over_classes_that_have_one() -> None:
     )
     found = mean_over_classes(metrics)
     assert found == pytest.approx({"iou": 0.3, "precision": 0.5, "recall": 0.4, "labelled_px": 12})
+
+
+def test_modes_are_paired_with_the_none_of_their_loss_and_saved_selections_by_their_size() -> None:
+    results = rows_of(
+        {
+            ("none", None, "strong"): [0.40, 0.41],
+            ("none", None, "labels"): [0.30, 0.33],
+            ("random", "10%", "labels"): [0.50, 0.52],
+            ("unlabelled", "10%", "labels"): [0.35, 0.36],
+            ("holds_class", "10%", "labels"): [0.55, 0.56],
+            ("mine", "saved", "labels"): [0.60, 0.61],
+            ("theirs", "saved", "labels"): [0.70, 0.71],
+            ("layout", "10%", "hierarchical"): [0.45, 0.47],
+        }
+    ).with_columns(images=pl.when(method="theirs").then(9).when(method="none").then(0).otherwise(5).cast(pl.Int64))
+    found = differences(results)
+    of = {(row["method"], row["mode"], row["against"]): row["iou_difference"] for row in found.iter_rows(named=True)}
+    assert of["layout", "hierarchical", "none"] == pytest.approx(0.055)
+    assert of["mine", "labels", "none"] == pytest.approx(0.29)
+    assert of["mine", "labels", "random"] == pytest.approx(0.095)
+    assert of["mine", "labels", "unlabelled"] == pytest.approx(0.25)
+    assert of["random", "labels", "holds_class"] == pytest.approx(-0.045)
+    # There is no random selection of nine images, and none in mode hierarchical.
+    assert {key for key in of if key[0] == "theirs"} == {("theirs", "labels", "none")}
+    assert ("layout", "hierarchical", "random") not in of
+
+
+@given(st.lists(st.floats(1e-6, 1), min_size=1, max_size=9))
+def test_holm_rejects_what_its_procedure_rejects(p: list[float]) -> None:
+    """Step down: reject the smallest while it is below alpha / (tests left)."""
+    corrected = holm(np.array(p))
+    for alpha in (0.01, 0.05, 0.3):
+        rejected = set()
+        for place, number in enumerate(np.argsort(p, kind="stable")):
+            if p[number] * (len(p) - place) > alpha:
+                break
+            rejected.add(number)
+        assert {number for number in range(len(p)) if corrected[number] <= alpha} == rejected
+
+
+def test_the_corrected_interval_leaves_out_nought_just_if_the_corrected_p_is_small() -> None:
+    rng = np.random.default_rng(0)
+    none = list(rng.normal(0.4, 0.02, 6))
+    methods = {(f"m{n}", "5", "m"): list(np.array(none) + rng.normal(0.004 * n, 0.01, 6)) for n in range(8)}
+    methods["m8", "5", "m"] = list(np.array(none) + [0.001, 0.012, 0.004, 0.013, -0.002, 0.009])  # p of 0.04
+    found = differences(rows_of({("none", None, "strong"): none, **methods}))
+    assert found.height == 9
+    assert found["p_holm"].to_list() == pytest.approx(holm(found["p"].to_numpy()).tolist())
+    outside = (found["low_holm"] > 0) | (found["high_holm"] < 0)
+    assert outside.to_list() == (found["p_holm"] < 0.05).to_list()
+    assert 0 < outside.sum() < ((found["low"] > 0) | (found["high"] < 0)).sum()
+    assert (found["low_holm"] <= found["low"]).all()

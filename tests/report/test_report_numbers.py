@@ -96,9 +96,9 @@ def test_findings_and_comparison_are_those_of_their_tables(run: Run, page: Any, 
     expected = means.sort("iou", descending=True).select("method", "iou", "iou_low", "iou_high").rows()
     assert [(row[0], *row[5:]) for row in page.tables["miou-both-validation"][1:]] == expected
     pairs = pl.read_parquet(folder / "differences.parquet").filter(pl.col("class").is_null())
+    columns = ("iou_difference", "low", "high", "low_holm", "high_holm", "p_holm")
     found = {(row[0], row[5]): tuple(row[6:]) for row in page.tables["differences-both-validation"][1:]}
     assert found == {
-        (row["method"], row["against"]): (row["iou_difference"], row["low"], row["high"])
-        for row in pairs.iter_rows(named=True)
+        (row["method"], row["against"]): tuple(row[name] for name in columns) for row in pairs.iter_rows(named=True)
     }
     assert {row[0] for row in page.tables["classes-both-validation"][1:]} == {made.car, made.sign}

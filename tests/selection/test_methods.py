@@ -58,6 +58,15 @@ def test_random_is_a_permutation_that_only_the_seed_decides() -> None:
     assert sorted(order(scores, "random", 1)) == scores["image_id"].to_list()
 
 
+def test_holds_class_is_random_among_those_with_a_box_of_a_class_of_interest() -> None:
+    scores = scores_table([0.0] * 30, [0.0] * 30).with_columns(objects=pl.Series([n % 3 for n in range(29)] + [None]))
+    found = order(scores, "holds_class", 1)
+    holding = scores.filter(pl.col("objects") > 0)["image_id"]
+    assert found == [name for name in order(scores, "random", 1) if name in holding]
+    assert len(found) == 19
+    assert ranking(scores, "holds_class", 1).not_ranked == 11
+
+
 values = st.lists(st.tuples(st.floats(-9, 9), st.floats(0, 9)), min_size=2, max_size=25)
 
 
@@ -79,7 +88,7 @@ def test_budgets_and_words_of_errors() -> None:
             budget_count(text, 200)
     with pytest.raises(SettingsError, match="only 200 images can be chosen"):
         budget_count("201", 200)
-    with pytest.raises(SettingsError, match="method 'best': unknown. Known: random, both.* or any numeric column"):
+    with pytest.raises(SettingsError, match="method 'best': unknown. Known: random, holds_class, both.* any numeric"):
         ranking(SCORED, "best", 0)
     with pytest.raises(SettingsError, match="method 'diversty': unknown. Did you mean 'diversity'"):
         ranking(SCORED, "diversty", 0)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from thresher.comparison.settings import NONE, Trial
+from thresher.comparison.settings import BASELINES, NONE, Trial
 from thresher.comparison.statistics import summary
 from thresher.data.label_maps import coloured
 from thresher.drawings.prediction_sheet import Panel, prediction_sheet
@@ -85,7 +85,7 @@ def shown_trials(done: Sequence[Trial], results: pl.DataFrame) -> list[Trial]:
     chosen = [trial for trial in of_seed if trial.method == NONE][:1]
     random = [trial for trial in of_seed if trial.method == "random"]
     chosen += sorted(random, key=lambda trial: -sizes[trial.training])[:1]
-    others = [trial for trial in of_seed if trial.budget is not None and trial.method != "random"]
+    others = [trial for trial in of_seed if trial.budget is not None and trial.method not in ("random", *BASELINES)]
     if others:
         most = max(sizes[trial.training] for trial in others)
         largest = [trial for trial in others if sizes[trial.training] == most]

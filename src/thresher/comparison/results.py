@@ -12,6 +12,7 @@ import polars as pl
 from thresher import tables
 from thresher.comparison.settings import ALL, NONE, CompareSettings, Trial
 from thresher.comparison.statistics import differences, mean_over_classes, summary
+from thresher.comparison.verdicts import power_words, reduction_words
 from thresher.files import replacing
 from thresher.run.folder import Run
 from thresher.run.opened import OpenedRun
@@ -26,6 +27,8 @@ SETS = {"validation": Path("classes.parquet"), "test": Path("evaluations", "test
 def write_numbers(run: Run, settings: CompareSettings, record: Record, done: Sequence[Trial]) -> pl.DataFrame:
     """Write the tables results, summary and differences of the trials that are done; returns the results."""
     measured = results(run, done, [name for name in SETS if name == "validation" or settings.test])
+    if settings.endpoint:
+        measured = with_endpoint(measured, settings.endpoint)
     tables.write(measured, record.folder / "results.parquet")
     tables.write(summary(measured), record.folder / "summary.parquet")
     tables.write(differences(measured), record.folder / "differences.parquet")
@@ -54,6 +57,28 @@ def results(run: Run, done: Sequence[Trial], sets: Sequence[str]) -> pl.DataFram
     return pl.concat(parts)
 
 
+def with_endpoint(measured: pl.DataFrame, classes: Sequence[str]) -> pl.DataFrame:
+    """Table RESULTS with a row more for each training and set: the means over the classes of the endpoint."""
+    means = ("iou", "precision", "recall")
+    of_training = [name for name in tables.RESULTS if name not in ("class", "labelled_px", *means)]
+    rows = (
+        measured.filter(pl.col("class").is_in(list(classes)))
+        .group_by(of_training, maintain_order=True)
+        .agg(pl.col("labelled_px").sum(), pl.col(means).mean())
+        .with_columns(pl.lit(endpoint_name(classes)).alias("class"))
+    )
+    return pl.concat([measured, rows.select(list(tables.RESULTS))])
+
+
+def endpoint_name(classes: Sequence[str]) -> str:
+    """What stands in column `class` for the endpoint.
+
+    >>> endpoint_name(("car", "bus"))
+    'mean of car, bus'
+    """
+    return f"mean of {', '.join(classes)}"
+
+
 def _images(opened: OpenedRun, trial: Trial) -> int:
     """How many images the trial's selection holds."""
     if trial.selection == NONE:
@@ -68,14 +93,24 @@ def write(run: Run, settings: CompareSettings, record: Record, done: Sequence[Tr
     measured = write_numbers(run, settings, record, done)
     if measured.is_empty():
         return {"folder": str(record.folder)}
-    means = summary(measured)
-    _draw(record, measured, means, "test" if settings.test else "validation")
-    return {
-        "miou": _mean_rows(means.filter(pl.col("class").is_null())),
-        "differences": _difference_rows(differences(measured).filter(pl.col("class").is_null())),
-        "folder": str(record.folder),
-        "figure": str(record.folder / "figure.png"),
+    means, shown = summary(measured), "test" if settings.test else "validation"
+    pairs = differences(measured)
+    _draw(record, measured, means, shown)
+    overall = pl.col("class").is_null()
+    told: dict[str, Any] = {
+        "miou": _mean_rows(means.filter(overall)),
+        "differences": _difference_rows(pairs.filter(overall)),
     }
+    if settings.endpoint:
+        told["endpoint"] = endpoint_name(settings.endpoint)
+        overall = pl.col("class") == told["endpoint"]
+        told["endpoint_iou"] = _mean_rows(means.filter(overall))
+        told["endpoint_differences"] = _difference_rows(pairs.filter(overall))
+    judged = pairs.filter(overall & (pl.col("set") == shown))
+    told["power"] = power_words(judged)
+    told["reduction"] = reduction_words(judged, settings.margin)
+    files = {"folder": str(record.folder), "figure": str(record.folder / "figure.png")}
+    return {name: words for name, words in told.items() if words} | files
 
 
 def _draw(record: Record, measured: pl.DataFrame, means: pl.DataFrame, shown: str) -> None:
@@ -116,8 +151,13 @@ def _difference_rows(pairs: pl.DataFrame) -> list[dict[str, Any]]:
     return [
         {key: row[key] for key in ("set", "method", "mode", "budget", "against", "seeds") if row[key] is not None}
         | {"points": _percent(row["iou_difference"]), "interval": _between(row["low"], row["high"])}
+        | {"holm": _between(row["low_holm"], row["high_holm"]), "p": _p(row["p"]), "p_holm": _p(row["p_holm"])}
         for row in rows.iter_rows(named=True)
     ]
+
+
+def _p(p: float | None) -> float | None:
+    return None if p is None else round(p, 4)
 
 
 def _percent(share: float | None) -> float | None:

@@ -3,51 +3,78 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
 from jaxtyping import Float64
 
-from thresher.comparison.settings import ALL, NONE
+from thresher.comparison.settings import ALL, LABELS, NONE, SAVED, STRONG, UNLABELLED
 from thresher.tables import DIFFERENCES, SUMMARY, from_rows
 
 #: Probability that an interval contains the true mean, if the results of the seeds are normally distributed.
 CONFIDENCE = 0.95
+#: What the rows of DIFFERENCES are against, and what the two of a pair have in common besides seed, set and class.
+_PAIRED_BY = {
+    "random": ("place", "mode"),
+    NONE: ("loss",),
+    UNLABELLED: ("place", "mode"),
+    ALL: ("mode",),
+    "holds_class": ("place", "mode"),
+}
+AGAINST = tuple(_PAIRED_BY)
 #: What the seeds of a row of SUMMARY or DIFFERENCES have in common.
 _ROW = ["method", "mode", "budget", "set", "class"]
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over seeds and its 95 % confidence interval."""
+    """A mean over seeds, and what Student's t says of it; None for fewer than two seeds, but for the mean."""
 
     seeds: int
     mean: float | None
-    low: float | None
-    high: float | None
+    sd: float | None = None
+    """Standard deviation over seeds, with n − 1 in its denominator."""
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    """Probability of a mean as far from 0, if the true one is 0."""
 
 
-def mean_interval(values: Float64[np.ndarray, " seeds"]) -> Interval:
-    """Mean and Student's t interval; the bounds are None for fewer than two seeds.
-
-    mean ± t(0.975, n − 1) · s / √n, where s is the standard deviation with n − 1 in its denominator.
+def mean_interval(values: Float64[np.ndarray, " seeds"], confidence: float = CONFIDENCE) -> Interval:
+    """Mean and Student's t interval: mean ± t((1 + confidence)/2, n − 1) · s / √n.
 
     Source: Student 1908, "The probable error of a mean".
 
     >>> found = mean_interval(np.array([0.4, 0.5, 0.6]))
-    >>> round(found.low, 3), round(found.high, 3)
-    (0.252, 0.748)
+    >>> round(found.low, 3), round(found.high, 3), round(found.p, 4)
+    (0.252, 0.748, 0.0131)
     """
-    from scipy.special import stdtrit
+    from scipy.special import stdtr, stdtrit
 
     seeds = len(values)
-    if seeds == 0:
-        return Interval(0, None, None, None)
-    mean = float(values.mean())
-    if seeds == 1:
-        return Interval(1, mean, None, None)
-    half = float(stdtrit(seeds - 1, (1 + CONFIDENCE) / 2) * values.std(ddof=1) / np.sqrt(seeds))
-    return Interval(seeds, mean, mean - half, mean + half)
+    if seeds < 2:
+        return Interval(seeds, float(values[0]) if seeds else None)
+    mean, sd = float(values.mean()), float(values.std(ddof=1))
+    error = sd / np.sqrt(seeds)
+    half = float(stdtrit(seeds - 1, (1 + confidence) / 2)) * error
+    if error == 0:
+        return Interval(seeds, mean, sd, mean, mean, float(mean == 0))
+    return Interval(seeds, mean, sd, mean - half, mean + half, float(2 * stdtr(seeds - 1, -abs(mean) / error)))
+
+
+def holm(p: Float64[np.ndarray, " tests"]) -> Float64[np.ndarray, " tests"]:
+    """The p-values corrected for being so many: the k-th smallest of m times m − k + 1, but no less than those before.
+
+    Source: Holm 1979, "A simple sequentially rejective multiple test procedure".
+
+    >>> holm(np.array([0.04, 0.01, 0.03])).round(3).tolist()
+    [0.06, 0.03, 0.06]
+    """
+    order = np.argsort(p, kind="stable")
+    corrected = np.empty(len(p))
+    corrected[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1)
+    return corrected
 
 
 def summary(results: pl.DataFrame) -> pl.DataFrame:
@@ -66,33 +93,68 @@ def summary(results: pl.DataFrame) -> pl.DataFrame:
 
 
 def differences(results: pl.DataFrame) -> pl.DataFrame:
-    """Table DIFFERENCES: IoU minus that of random, of none and of all, paired by seed; mean and interval over seeds.
+    """Table DIFFERENCES: IoU minus that of each of `AGAINST`, paired by seed; mean and interval over seeds.
 
-    The two of a pair have the same seed, set and class; with random also the same budget and mode, with all the same
-    mode. What varies with the seed alone cancels out, so these intervals are narrower than those of `summary`.
+    The two of a pair have the same seed, set and class; with random, holds_class and unlabelled also the same budget
+    and mode, with all the same mode, with none the loss of that mode. What varies with the seed alone cancels out, so
+    these intervals are narrower than those of `summary`. A saved selection is paired with the budget that has as many
+    images. The rows against the same, in one set and class, are a family for Holm's correction.
 
     Args:
         results: Table RESULTS.
     """
-    others = {
-        "random": (pl.col("budget").is_not_null(), ["budget", "mode", "seed", "set", "class"]),
-        NONE: (pl.lit(True), ["seed", "set", "class"]),
-        ALL: (pl.col("method") != NONE, ["mode", "seed", "set", "class"]),
-    }
-    rows = []
-    for against, (comparable, same) in others.items():
-        other = results.filter(pl.col("method") == against).select(*same, other="iou")
-        pairs = (
-            results.filter((pl.col("method") != against) & comparable)
-            .join(other, on=same, nulls_equal=True)
-            .with_columns(difference=pl.col("iou") - pl.col("other"))
-        )
+    rows: list[dict[str, Any]] = []
+    for against in AGAINST:
+        pairs = _pairs(results, against)
+        family: dict[tuple[object, object], list[tuple[dict[str, Any], Float64[np.ndarray, " seeds"]]]] = {}
         for key, group in _groups(pairs, _ROW):
-            interval = mean_interval(_present(group["difference"]))
-            counts = {"images": group["images"].max(), "seeds": interval.seeds}
-            difference = {"iou_difference": interval.mean, "low": interval.low, "high": interval.high}
-            rows.append({**key, "against": against, **counts, **difference})
+            values = _present(group["difference"])
+            row = {**key, "against": against, "images": group["images"].max(), **_told(mean_interval(values))}
+            family.setdefault((key["set"], key["class"]), []).append((row, values))
+        for tested in family.values():
+            rows += _corrected(tested)
     return from_rows(rows, DIFFERENCES)
+
+
+def _told(interval: Interval) -> dict[str, Any]:
+    numbers = {"sd": interval.sd, "low": interval.low, "high": interval.high, "p": interval.p}
+    return {"seeds": interval.seeds, "iou_difference": interval.mean, **numbers}
+
+
+def _corrected(tested: list[tuple[dict[str, Any], Float64[np.ndarray, " seeds"]]]) -> list[dict[str, Any]]:
+    """The rows of a family with p-values and intervals corrected by Holm.
+
+    The interval's level is that at which it leaves out 0 just if the corrected p is below 0.05.
+    """
+    known = [(row, values) for row, values in tested if row["p"] is not None]
+    for (row, values), p in zip(known, holm(np.array([row["p"] for row, _ in known])), strict=True):
+        times = p / row["p"] if row["p"] > 0 else len(known)
+        interval = mean_interval(values, 1 - (1 - CONFIDENCE) / max(times, 1))
+        row |= {"p_holm": float(p), "low_holm": interval.low, "high_holm": interval.high}
+    return [row for row, _ in tested]
+
+
+def _pairs(results: pl.DataFrame, against: str) -> pl.DataFrame:
+    """The rows of RESULTS that `against` is subtracted from, with the `difference`."""
+    same = ["seed", "set", "class", *_PAIRED_BY[against]]
+    sizes = results.filter(pl.col("method") == against).select("budget", "images").unique()
+    own = pl.col("budget").is_in(sizes["budget"].drop_nulls().to_list()) & (pl.col("budget") != SAVED)
+    of_size = dict(sizes.drop_nulls().select("images", "budget").sort("images", "budget").iter_rows())
+    by_size = pl.col("images").replace_strict(of_size, default=None, return_dtype=pl.String)
+    place = pl.when(own).then("budget").otherwise(by_size)
+    # Trainings on masks alone have one loss in the modes that use boxes as they are, and another in mode labels.
+    loss = pl.when(pl.col("mode") == LABELS).then(pl.lit(LABELS)).otherwise(pl.lit(STRONG))
+    placed = results.with_columns(place=place, loss=loss)
+    other = placed.filter(pl.col("method") == against).select(*same, other="iou")
+    comparable = (pl.col("method") != against) & pl.col("images").is_not_null()
+    if against == ALL:
+        comparable &= pl.col("method") != NONE
+    return (
+        placed.filter(comparable)
+        .join(other, on=same, nulls_equal=True)
+        .filter(pl.col("place").is_not_null() if "place" in same else pl.lit(True))
+        .with_columns(difference=pl.col("iou") - pl.col("other"))
+    )
 
 
 def mean_over_classes(metrics: pl.DataFrame) -> dict[str, float | int | None]:

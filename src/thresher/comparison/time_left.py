@@ -8,39 +8,46 @@ from statistics import median_high
 
 from thresher.comparison.settings import NONE, Trial
 
+#: Mode, and whether there are weak images.
+Kind = tuple[str, bool]
+
 
 @dataclass
 class TimeEstimate:
-    """Seconds that a training takes, for those with (True) and those without (False) weakly labelled images.
+    """Seconds that a training takes, by its kind (`kind_of`).
 
     `timed` is an estimate from a few steps; the median of finished trainings replaces it.
     """
 
-    timed: dict[bool, float] = field(default_factory=dict)
-    finished: dict[bool, list[float]] = field(default_factory=dict)
+    timed: dict[Kind, float] = field(default_factory=dict)
+    finished: dict[Kind, list[float]] = field(default_factory=dict)
+    label_set: float = 0.0
+    """Seconds until the pixel labels of one seed are made."""
 
     def add(self, trial: Trial, seconds: float) -> None:
         """Add a training that has finished."""
-        self.finished.setdefault(has_weak_images(trial), []).append(seconds)
+        self.finished.setdefault(kind_of(trial), []).append(seconds)
 
-    def unknown(self, trials: Iterable[Trial]) -> dict[bool, Trial]:
+    def unknown(self, trials: Iterable[Trial]) -> dict[Kind, Trial]:
         """One trial of each kind that there is no estimate for."""
-        return {has_weak_images(trial): trial for trial in trials if self.seconds(trial) is None}
+        return {kind_of(trial): trial for trial in trials if self.seconds(trial) is None}
 
     def seconds(self, trial: Trial) -> float | None:
         """How long this training will take, in seconds; None if there is no estimate."""
-        kind = has_weak_images(trial)
+        kind = kind_of(trial)
         return median_high(self.finished[kind]) if kind in self.finished else self.timed.get(kind)
 
     def left(self, trials: Iterable[Trial], workers: int) -> float:
-        """Seconds until all of these are done, so many at once. A rough estimate."""
-        each = [self.seconds(trial) or 0.0 for trial in trials]
-        return max([sum(each) / workers, *each])
+        """Seconds until all of these are done, so many at once, with the labels that they need. A rough estimate."""
+        todo = list(trials)
+        each = [self.seconds(trial) or 0.0 for trial in todo]
+        label_sets = {trial.labels for trial in todo if trial.labels}
+        return max([sum(each) / workers, *each]) + len(label_sets) * self.label_set
 
 
-def has_weak_images(trial: Trial) -> bool:
-    """Whether the training learns from weakly labelled images; its steps then do more."""
-    return trial.method != NONE
+def kind_of(trial: Trial) -> Kind:
+    """What decides how long a training takes: its mode, and whether it learns from weak images."""
+    return trial.mode, trial.method != NONE
 
 
 def in_words(seconds: float) -> str:

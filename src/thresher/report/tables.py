@@ -13,6 +13,9 @@ import polars as pl
 
 from thresher import extras, tables
 from thresher.comparison.pictures import pictures
+from thresher.comparison.results import endpoint_name
+from thresher.comparison.settings import CompareSettings
+from thresher.comparison.statistics import differences
 from thresher.density.mixture import load_mixture, responsibilities
 from thresher.errors import DataError, SettingsError
 from thresher.features.shards import slices_of, with_slices
@@ -225,10 +228,9 @@ def comparisons(opened: OpenedRun) -> list[Compared]:
     for folder in sorted((run.folder / "comparisons").glob("*")):
         if not (folder / "summary.parquet").is_file():
             continue
-        schemas = {"results": tables.RESULTS, "summary": tables.SUMMARY, "differences": tables.DIFFERENCES}
-        results, summary, differences = (
-            tables.read(folder / f"{name}.parquet", each) for name, each in schemas.items()
-        )
+        schemas = {"results": tables.RESULTS, "summary": tables.SUMMARY}
+        results, summary = (tables.read(folder / f"{name}.parquet", each) for name, each in schemas.items())
+        pairs = differences(results)  # releases before this one kept fewer columns of it
         counted = opened.counted_target(folder.name)
         if summary.height:
             strong = int(counted["of_images"].max() or 0)  # type: ignore[arg-type]
@@ -237,9 +239,14 @@ def comparisons(opened: OpenedRun) -> list[Compared]:
             if state.word == "damaged":
                 raise DataError(f"{run.folder}: {state.name} is {state.in_words()}. Run `thresher compare` again.")
             drawn = [str(path.relative_to(run.folder)) for path in pictures(record)]
-            command = _again(folder.name, record.recorded().get("compare", {}))
+            entry = record.recorded().get("compare", {})
+            command = _again(folder.name, entry)
             lacking = tuple(extras.missing("train", "report"))
-            measured = Compared(folder.name, results, summary, differences, strong, drawn, command, lacking)
+            measured = Compared(folder.name, results, summary, pairs, strong, drawn, command, lacking)
+            asked = entry.get("settings", {})
+            endpoint = endpoint_name(asked["endpoint"]) if asked.get("endpoint") else None
+            margin = asked.get("margin", CompareSettings.margin)
+            measured = dataclasses.replace(measured, margin=margin, endpoint=endpoint)
             found.append(dataclasses.replace(measured, outdated=state.because))
     return found
 

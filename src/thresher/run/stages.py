@@ -176,6 +176,7 @@ STAGES = (
         "compare",
         "thresher.comparison.compare",
         "Train a network for each selection, mode and seed, and compare their IoU.",
+        version=1,
         reads=("index", "score", "select", "train"),
         settings_name="CompareSettings",
     ),

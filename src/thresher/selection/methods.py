@@ -21,11 +21,14 @@ MEAN_RANKS = {"both": "similarity", "layout_and_diversity": "layout"}
 #: Methods that are not just a column of the scores, and what each ranks by.
 COMBINED_WORDS = {
     "random": "Uniformly random order by seed: the baseline for every other method.",
+    "holds_class": "Random order by seed of the images with a box of a class of interest: the baseline to beat.",
     "both": "Mean of the ranks by diversity and by similarity: the paper's heuristics + GMM (mean of ranks: ours).",
     "layout_and_diversity": "As `both`, with score layout instead of similarity. Default.",
     "similar_among_diverse": "Similarity, among the images of at least median diversity.",
 }
 COMBINED = tuple(COMBINED_WORDS)
+#: Methods that draw by seed.
+SEEDED = ("random", "holds_class")
 
 
 def mean_rank(scores: pl.DataFrame, similarity: str, diversity_weight: float) -> pl.Series:
@@ -107,7 +110,7 @@ def ranking(scores: pl.DataFrame, method: str, seed: int, diversity_weight: floa
 
     Args:
         method: One of `COMBINED`, or a numeric column of the scores, higher first.
-        seed: Seed of method `random`; no effect on the others.
+        seed: Seed of the methods in `SEEDED`; no effect on the others.
         diversity_weight: Weight of the diversity rank, 0..1, for the methods in `MEAN_RANKS`; no effect on the others.
 
     Raises:
@@ -115,8 +118,10 @@ def ranking(scores: pl.DataFrame, method: str, seed: int, diversity_weight: floa
     """
     check_method(method, rankable(scores))
     by_id = scores.sort("image_id")
-    if method == "random":
+    if method in SEEDED:
         values = pl.Series(np.random.default_rng(seed).permutation(by_id.height).astype(np.float64))
+        if method == "holds_class":
+            values = values.set((by_id["objects"] == 0) | by_id["objects"].is_null(), None)
     elif method in MEAN_RANKS:
         values = mean_rank(by_id, MEAN_RANKS[method], diversity_weight)
     elif method == "similar_among_diverse":

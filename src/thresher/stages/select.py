@@ -19,6 +19,7 @@ from thresher.selection.explain import with_reasons
 from thresher.selection.methods import (
     DIVERSITY_WEIGHT,
     MEAN_RANKS,
+    SEEDED,
     budget_count,
     ranking,
 )
@@ -41,7 +42,7 @@ class SelectSettings:
     budget: Budget = default("10%")
     """How many images to choose: a number (500), or a share of the images that can be ranked (10%)."""
     seed: int = 0
-    """Seed of method random; no effect on the other methods."""
+    """Seed of methods random and holds_class; no effect on the other methods."""
     name: str = ""
     """Name of the selection. Default: METHOD-BUDGET."""
     diversity_weight: float = DIVERSITY_WEIGHT
@@ -74,7 +75,7 @@ class SelectSettings:
     @property
     def selection_name(self) -> str:
         """The name given, or METHOD-BUDGET, with the seed where it matters."""
-        seed = f"-seed{self.seed}" if self.method == "random" else ""
+        seed = f"-seed{self.seed}" if self.method in SEEDED else ""
         return self.name or f"{self.method}-{self.budget.replace('%', 'pct')}{seed}"
 
 

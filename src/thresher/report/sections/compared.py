@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from thresher.comparison.verdicts import power_words, reduction_words
 from thresher.drawings import comparison_charts as comparison
 from thresher.report.blocks import (
     Block,
@@ -17,6 +18,8 @@ from thresher.report.blocks import (
     Missing,
     Number,
     Section,
+    Words,
+    number,
 )
 
 
@@ -37,6 +40,10 @@ class Compared:
     """Missing libraries that this command needs."""
     outdated: str = ""
     """Why it no longer follows from the run's tables; empty if it does."""
+    margin: float = 0.01
+    """By how much IoU may be lower than the whole pool's and count as not worse."""
+    endpoint: str | None = None
+    """The class of SUMMARY that is the endpoint named beforehand; None for the mean over all classes."""
 
 
 def comparison_section(found: Sequence[Compared]) -> Section:
@@ -71,42 +78,43 @@ def _one(one: Compared, measured_on: str) -> list[Block]:
     name, where = f"{one.name}-{measured_on}", f"{one.name}, {measured_on} images"
     spec = comparison.miou_chart(results, means, measured_on, one.strong_images)
     alt = f"mIoU over the number of selected images, {where}; the numbers stand in the table below."
-    overall = means.filter(pl.col("class").is_null()).sort("iou", descending=True, nulls_last=True)
+    blocks: list[Block] = [Chart(f"figure-{name}", alt, {"": spec})]
+    pairs = one.differences.filter(set=measured_on)
+    judged = pairs.filter(pl.col("class").eq_missing(one.endpoint))
+    blocks += [Words(text) for text in (power_words(judged), *reduction_words(judged, one.margin)) if text]
+    for of_class, what in [(one.endpoint, f"Endpoint: {one.endpoint}")] * (one.endpoint is not None) + [(None, "mIoU")]:
+        id_ = f"{name}{'-endpoint' if of_class else ''}"
+        blocks += _tables(_of(means, of_class), _of(pairs, of_class), id_, f"{what} ({where})")
+    return [*blocks, _classes(means.filter(pl.col("class").ne_missing(one.endpoint)), name, where)]
+
+
+def _of(frame: pl.DataFrame, of_class: str | None) -> pl.DataFrame:
+    return frame.filter(pl.col("class").eq_missing(of_class))
+
+
+def _tables(means: pl.DataFrame, pairs: pl.DataFrame, name: str, what: str) -> list[Block]:
+    """The tables of one mean: over all classes, or over those of the endpoint."""
     rows: list[list[Cell]] = [
-        [
-            *_about(row),
-            _points(row["iou"], "iou"),
-            _points(row["iou_low"], "iou_low"),
-            _points(row["iou_high"], "iou_high"),
-        ]
-        for row in overall.iter_rows(named=True)
+        [*_about(row), *(_points(row[column], column) for column in ("iou", "iou_low", "iou_high"))]
+        for row in means.sort("iou", descending=True, nulls_last=True).iter_rows(named=True)
     ]
-    pairs = one.differences.filter(pl.col("class").is_null() & (pl.col("set") == measured_on))
+    blocks: list[Block] = [Grid(f"miou-{name}", f"{what}, %", [*_ABOUT, "IoU", "95 % interval from", "to"], rows)]
     pairs = pairs.sort("against", "iou_difference", descending=[False, True], nulls_last=True)
-    differences: list[list[Cell]] = [
+    numbers = ("iou_difference", "low", "high", "low_holm", "high_holm")
+    compared: list[list[Cell]] = [
         [
             *_about(row),
             row["against"],
-            _points(row["iou_difference"], "iou_difference"),
-            _points(row["low"], "low"),
-            _points(row["high"], "high"),
+            *(_points(row[column], column) for column in numbers),
+            number(row["p_holm"], 3, "p_holm"),
         ]
         for row in pairs.iter_rows(named=True)
     ]
-    blocks: list[Block] = [
-        Chart(f"figure-{name}", alt, {"": spec}),
-        Grid(f"miou-{name}", f"mIoU ({where}), %", [*_ABOUT, "mIoU", "95 % interval from", "to"], rows),
-    ]
-    if differences:
-        blocks.append(
-            Grid(
-                f"differences-{name}",
-                f"Paired differences ({where}), percentage points",
-                [*_ABOUT, "against", "difference", "95 % interval from", "to"],
-                differences,
-            )
-        )
-    return [*blocks, _classes(means, name, where)]
+    if compared:
+        interval = ["95 % interval from", "to", "corrected (Holm) from", "to", "p (Holm)"]
+        head = [*_ABOUT, "against", "difference", *interval]
+        blocks.append(Grid(f"differences-{name}", f"Paired differences: {what}, percentage points", head, compared))
+    return blocks
 
 
 _ABOUT = ("method", "mode", "budget", "images", "seeds")

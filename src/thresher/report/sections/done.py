@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from thresher.report.blocks import Block, Cell, Code, Facts, Grid, Section, number
+from thresher.selection.methods import SEEDED
 
 _ROLES = ("target", "pool")
 
@@ -71,7 +72,7 @@ def _input_words(embed: Mapping[str, Any]) -> str:
 
 def _draws(settings: Mapping[str, Any]) -> bool:
     """Whether a stage's result depends on its seed: of the selections only random ones do."""
-    return "seed" in settings and settings.get("method", "random") == "random"
+    return "seed" in settings and settings.get("method", "random") in SEEDED
 
 
 def _left_out(images: pl.DataFrame, broken: pl.DataFrame) -> list[tuple[str, Cell | Sequence[Cell]]]:

@@ -1,0 +1,257 @@
+"""The trainings of a comparison, done by workers: those that need no pixel labels, then the labels, then the rest."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median_high
+from typing import Any
+
+from thresher.comparison import results
+from thresher.comparison.crew import Crew, crew
+from thresher.comparison.job import Job, Outcome, as_job
+from thresher.comparison.settings import ALL, LABELS, NONE, SAVED, TRUE, UNLABELLED, CompareSettings, Trial
+from thresher.comparison.time_left import TimeEstimate, in_words
+from thresher.errors import DataError, ThresherError
+from thresher.run.folder import Run
+from thresher.run.opened import OpenedRun
+from thresher.run.record import Record
+from thresher.selection.methods import budget_count
+from thresher.training.settings import TrainSettings
+from thresher.training.time_needed import seconds_of
+from thresher.training.train import is_trained, planned_steps
+from thresher.workers.settings import EngineSettings
+
+log = logging.getLogger(__name__)
+#: Labelling an image takes about this many times as long as validating one.
+_TIMES_VALIDATION = 1.5
+#: With route auto, routes are judged by a network trained on this share of the teacher's images.
+_JUDGE = 0.8
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A comparison of a run: its settings, and what its trainings have in common."""
+
+    run: Run
+    settings: CompareSettings
+    training: TrainSettings
+
+    @property
+    def record(self) -> Record:
+        """Its folder: RUN/comparisons/NAME."""
+        return Record(self.run.comparison(self.settings.name))
+
+    @property
+    def trials(self) -> list[Trial]:
+        """Every training of it, in the order in which they start."""
+        return self.settings.trials()
+
+    def training_of(self, trial: Trial) -> TrainSettings:
+        """The settings of one training. Without weak images it takes as many strong ones per step."""
+        mode: Any = trial.mode
+        return dataclasses.replace(
+            self.training,
+            selection=trial.selection,
+            mode=mode,
+            seed=trial.seed,
+            name=trial.training,
+            labels=trial.labels,
+            fill_batch=trial.method == NONE,
+        )
+
+    def job_of(self, trial: Trial) -> Job:
+        """What a worker does for it."""
+        return as_job(self.run, self.training_of(trial), self.settings.test)
+
+    def is_done(self, trial: Trial) -> bool:
+        """Whether the network is trained, and evaluated on the test set if there is one."""
+        if trial.labels and not (self.run.label_set(trial.labels) / "images.parquet").is_file():
+            return False
+        if not is_trained(self.run, self.training_of(trial)):
+            return False
+        if not self.settings.test:
+            return True
+        from thresher.training.evaluate import EvaluateSettings, is_evaluated
+
+        return is_evaluated(self.run, EvaluateSettings(trial.training, self.settings.test, "test"))
+
+    def planned_training(self) -> dict[str, Any]:
+        """What a training without weakly labelled images would do: its steps and its images."""
+        return planned_steps(self.run, dataclasses.replace(self.training, selection=NONE, mode="strong"))
+
+    def labelled_by(self, labels: str) -> list[Trial]:
+        """The trials that learn from a label set."""
+        return [trial for trial in self.trials if trial.labels == labels]
+
+    def teacher_of(self, trial: Trial) -> Trial:
+        """The trial whose network labels the images for this one: that of its seed on masks alone."""
+        return next(each for each in self.trials if (each.method, each.mode, each.seed) == (NONE, LABELS, trial.seed))
+
+
+def phases(trials: Sequence[Trial]) -> list[list[Trial]]:
+    """The trials in groups that are done one after another: before a group, the label sets that it needs are made.
+
+    What learns from labels comes a group after the teacher of its seed, together with the teacher of the next seed.
+    """
+    if not any(trial.labels for trial in trials):
+        return [[*trials]]
+    groups = [
+        [trial for trial in trials if trial.seed == (seed - 1 if trial.labels else seed)]
+        for seed in range(max(trial.seed for trial in trials) + 2)
+    ]
+    return [group for group in groups if group]
+
+
+def trained(comparison: Comparison, engine: EngineSettings, done: list[Trial]) -> tuple[int, dict[str, str]]:
+    """Do the trainings that are left and log each; adds to `done`, and takes out what has to be done again.
+
+    Returns:
+        How many were trained, and the reason of each that failed.
+    """
+    failed: dict[str, str] = {}
+    todo = [trial for trial in comparison.trials if trial not in done]
+    label_sets = {trial.labels for trial in comparison.trials if trial.labels}
+    if not todo and not label_sets:
+        return 0, failed
+    trained_now, total = 0, len(comparison.trials)
+    with crew(engine) as workers:
+        estimate = time_estimate(comparison, done, todo, workers)
+        if todo:
+            about = in_words(estimate.left(todo, workers.at_once))
+            counts = f"{len(todo)} of {total} trainings to do, {workers.at_once} at once"
+            log.info("compare: %s: about %s (rough)", counts, about)
+        for group in phases(comparison.trials):
+            _label(comparison, group, engine, done, failed)
+            left = [trial for trial in group if trial not in done and trial.training not in failed]
+            trained_now += _train(comparison, left, workers, estimate, done, failed)
+    return trained_now, failed
+
+
+def _train(
+    comparison: Comparison,
+    todo: Sequence[Trial],
+    workers: Crew,
+    estimate: TimeEstimate,
+    done: list[Trial],
+    failed: dict[str, str],
+) -> int:
+    """Do the trainings of a group; adds to `done` and `failed`. Returns how many were trained."""
+    waiting = {trial.training: trial for trial in todo}
+    total, trained_now = len(comparison.trials), 0
+    for outcome in workers.outcomes([comparison.job_of(trial) for trial in todo]):
+        trial = waiting.pop(outcome.training)
+        if outcome.failure:
+            failed[trial.training] = outcome.failure
+        else:
+            done.append(trial)
+        place = f"compare: {len(done) + len(failed)} of {total}, {trial.training}"
+        if outcome.failure:
+            log.error("%s failed: %s", place, _reason(outcome))
+            continue
+        trained_now += 1
+        estimate.add(trial, outcome.seconds)
+        left = [each for each in comparison.trials if each not in done and each.training not in failed]
+        rest = f", about {in_words(estimate.left(left, workers.at_once))} left" if left else ""
+        log.info("%s: mIoU %.4f%s", place, outcome.miou or 0.0, rest)
+        results.write_numbers(comparison.run, comparison.settings, comparison.record, done)
+    return trained_now
+
+
+def _label(
+    comparison: Comparison, group: Sequence[Trial], engine: EngineSettings, done: list[Trial], failed: dict[str, str]
+) -> None:
+    """Make the label sets that a group needs, unless they are there and current. A failure costs their trainings."""
+    for name in dict.fromkeys(trial.labels for trial in group if trial.labels):
+        trials = [trial for trial in group if trial.labels == name]
+        try:
+            _make_label_set(comparison, trials[0], engine, failed)
+        except ThresherError as error:
+            for trial in trials:
+                failed[trial.training] = f"its pixel labels ({name}) could not be made: {error}"
+                log.error("compare: %s failed: %s", trial.training, failed[trial.training])
+        for trial in trials:
+            if trial in done and (trial.training in failed or not comparison.is_done(trial)):
+                done.remove(trial)
+
+
+def _make_label_set(comparison: Comparison, trial: Trial, engine: EngineSettings, failed: dict[str, str]) -> None:
+    from thresher.labelling.settings import LabelSettings
+    from thresher.labelling.stage import labels
+
+    needing, settings = comparison.labelled_by(trial.labels), comparison.settings
+    selections = dict.fromkeys(each.selection for each in needing)
+    chosen = (ALL,) if ALL in selections else tuple(selections)
+    if trial.method == TRUE:
+        wanted = LabelSettings(trial.labels, chosen, "given", masks=settings.true_masks)
+    else:
+        teacher = comparison.teacher_of(trial).training
+        if teacher in failed:
+            raise DataError(f"its teacher, {teacher}, failed.")
+        route = "unlabelled" if trial.method == UNLABELLED else settings.label_route
+        wanted = LabelSettings(trial.labels, chosen, route, teacher=teacher, seed=trial.seed)
+    result = labels(comparison.run, wanted, engine=engine)
+    if result.status == "done":
+        log.info("compare: pixel labels %s: %s images", trial.labels, f"{result.summary['labelled']:,}")
+
+
+def _reason(outcome: Outcome) -> str:
+    return f"{outcome.failure}\n{outcome.trace}".strip()
+
+
+def time_estimate(comparison: Comparison, done: Sequence[Trial], todo: Sequence[Trial], workers: Crew) -> TimeEstimate:
+    """How long trainings take: from those that are done; where there are none, a few steps are taken.
+
+    Raises:
+        DataError: not even those can be taken.
+    """
+    run = comparison.run
+    estimate = TimeEstimate()
+    for trial in done:
+        estimate.add(trial, Record(run.training(trial.training)).recorded()["train"]["seconds"])
+    # Selections and label sets may not be made yet.
+    kinds = {trial.training: (kind, trial) for kind, trial in estimate.unknown(todo).items()}
+    jobs = [as_job(run, _timed_training(comparison, trial), kind="time") for _, trial in kinds.values()]
+    planned, seconds_per_image = comparison.planned_training(), 0.0
+    for outcome in workers.outcomes(jobs) if jobs else ():
+        if outcome.failure:
+            raise DataError(f"compare: no training can be started: {_reason(outcome)}")
+        seconds = seconds_of(outcome.times, comparison.training, planned["steps"], planned["validation_images"])
+        estimate.timed[kinds[outcome.training][0]] = seconds
+        seconds_per_image = outcome.times["image"]
+    return dataclasses.replace(estimate, label_set=_label_seconds(comparison, estimate, seconds_per_image))
+
+
+def _timed_training(comparison: Comparison, trial: Trial) -> TrainSettings:
+    selection = NONE if trial.method == NONE else ALL
+    return dataclasses.replace(comparison.training_of(trial), selection=selection)
+
+
+def _label_seconds(comparison: Comparison, estimate: TimeEstimate, seconds_per_image: float) -> float:
+    """Seconds that a label set takes: as those that are made have taken, else from a validated image's."""
+    run = comparison.run
+    names = {trial.labels for trial in comparison.trials if trial.labels and trial.method != TRUE}
+    recorded = [Record(run.label_set(name)).recorded().get("labels", {}).get("seconds") for name in sorted(names)]
+    known = [seconds for seconds in recorded if seconds is not None]
+    if known or not names:
+        return median_high(known) if known else 0.0
+    judged = comparison.settings.label_route == "auto"
+    teacher = next(trial for trial in comparison.trials if (trial.method, trial.mode) == (NONE, LABELS))
+    judge = _JUDGE * (estimate.seconds(teacher) or 0.0) if judged else 0.0
+    return judge + _labelled_images(comparison) * seconds_per_image * _TIMES_VALIDATION
+
+
+def _labelled_images(comparison: Comparison) -> int:
+    """About how many images the label set of a seed holds; selections may not be made yet, and may overlap."""
+    opened, trials = OpenedRun(comparison.run), [each for each in comparison.trials if each.labels and not each.seed]
+    if any(trial.method == ALL for trial in trials):
+        return opened.pool.height
+    return min(opened.pool.height, sum(_images_of(opened, each) for each in {t.selection: t for t in trials}.values()))
+
+
+def _images_of(opened: OpenedRun, trial: Trial) -> int:
+    if opened.run.selection_path(trial.selection).is_file():
+        return opened.selection(trial.selection).height
+    return 0 if trial.budget in (None, SAVED) else budget_count(str(trial.budget), opened.pool.height)
