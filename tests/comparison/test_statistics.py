@@ -19,7 +19,8 @@ def rows_of(found: dict[tuple[str, str | None, str], list[float | None]], name: 
     """A results table: method, budget and mode, and the IoU of each seed."""
     row = {"set": "validation", "class": name, "weak_images": 5, "seconds": 1.0, "precision": 0.5, "recall": None}
     rows: list[dict[str, object]] = [
-        {**row, "method": method, "mode": mode, "budget": budget, "images": 5, "seed": seed, "iou": iou}
+        {**row, "images": int(budget) if budget and budget.isdigit() else 0}
+        | {"method": method, "mode": mode, "budget": budget, "seed": seed, "iou": iou}
         for (method, budget, mode), ious in found.items()
         for seed, iou in enumerate(ious)
     ]
@@ -223,7 +224,7 @@ def test_the_corrected_interval_leaves_out_nought_just_if_the_corrected_p_is_sma
     rng = np.random.default_rng(0)
     none = list(rng.normal(0.4, 0.02, 6))
     methods = {(f"m{n}", "5", "m"): list(np.array(none) + rng.normal(0.004 * n, 0.01, 6)) for n in range(8)}
-    methods["m8", "5", "m"] = list(np.array(none) + [0.001, 0.012, 0.004, 0.013, -0.002, 0.009])  # p of 0.04
+    methods["m8", "5", "m"] = list(np.add(none, [0.001, 0.012, 0.004, 0.013, -0.002, 0.009]))  # p of 0.04
     found = differences(rows_of({("none", None, "strong"): none, **methods}))
     assert found.height == 9
     assert found["p_holm"].to_list() == pytest.approx(holm(found["p"].to_numpy()).tolist())

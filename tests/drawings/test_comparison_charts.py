@@ -53,7 +53,7 @@ def held(spec: dict[str, Any]) -> list[list[dict[str, Any]]]:
 
 
 def test_the_figure_holds_the_tables_numbers() -> None:
-    results = made_up(["layout", "random"], ["m1", "m2"], 3)
+    results = made_up(["layout", "random"], ["m1", "m2"], 5)
     means = summary(results)
     spec = comparison.miou_chart(results, means, "validation", 100)
     rows = [row for layer in held(spec) for row in layer]
@@ -72,7 +72,7 @@ def test_the_figure_holds_the_tables_numbers() -> None:
     drawn = results.filter(pl.col("method") != "none")["iou"] * 100
     assert sorted(single) == pytest.approx(sorted(drawn))
     words = " ".join(spec["title"]["subtitle"])
-    assert "3 seeds" in words
+    assert "5 seeds" in words
     assert "100 strong images" in words
     assert "95 % t interval" in words
     axes = {layer["encoding"]["x"].get("title") for layer in spec["layer"] if "x" in layer["encoding"]}
@@ -80,6 +80,29 @@ def test_the_figure_holds_the_tables_numbers() -> None:
     assert any("strokeDash" in layer["encoding"] for layer in spec["layer"])
     assert charts.png(spec).startswith(b"\x89PNG")
     assert "no weak data" in charts.svg(spec)
+
+
+def test_few_seeds_are_points_alone_on_an_axis_of_their_own_range() -> None:
+    methods = [f"m{n}" for n in range(8)]
+    results = made_up(methods, ["m"], 4)
+    spec = comparison.miou_chart(results, summary(results), "test", 5)
+    assert "Mean over 4 seeds (small points), too few for intervals" in spec["title"]["subtitle"][0]
+    rows = [row for layer in held(spec) for row in layer]
+    assert all(row.get("iou_low") is None for row in rows)
+    domains = {tuple(layer["encoding"]["y"]["scale"]["domain"]) for layer in spec["layer"] if "y" in layer["encoding"]}
+    ((low, high),) = domains
+    points = results["iou"] * 100
+    assert points.min() - 3 < low < points.min() < points.max() < high < points.max() + 3  # type: ignore[operator]
+    # All marks stand within 6 % of their true number of images.
+    assert all(abs(row["place"] / row["images"] - 1) < 0.06 for row in rows if "place" in row)
+
+
+def test_the_endpoint_has_a_figure_of_its_own() -> None:
+    results = made_up(["layout"], ["m"], 2).with_columns(pl.lit("mean of car, bus").alias("class"))
+    spec = comparison.miou_chart(results, summary(results), "test", 5, "mean of car, bus")
+    titles = {layer["encoding"]["y"].get("title") for layer in spec["layer"] if "y" in layer["encoding"]}
+    assert titles == {"mean of car, bus, IoU (%)"}
+    assert spec["title"]["text"].endswith("(mean of car, bus, test)")
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from thresher.data.label_maps import label_map
 from thresher.errors import DataError, SettingsError
 from thresher.run.folder import Run
 from thresher.run.opened import OpenedRun
+from thresher.run.record import Record
 from thresher.segmentation.examples import Batch
 from thresher.segmentation.trained import trained_network
 from thresher.stages.index import IndexSettings, index
@@ -60,6 +61,8 @@ def write_labels(run: Run, name: str, images: pl.DataFrame, value: int) -> None:
         of_image = {"image_id": row["image_id"], "width_px": width, "height_px": height}
         rows.append({**of_image, "file": f"masks/{number}.png", "share_labelled": 1 - 1 / width})
     tables.write(tables.from_rows(rows, tables.LABELLED_IMAGES), run.label_set(name) / "images.parquet")
+    made = {"fingerprint": name, "settings": {}, "summary": {}, "failed_items": 0}
+    Record(run.label_set(name)).note("labels", made)
 
 
 def batch_of(run: Run, settings: TrainSettings, step: int) -> Batch:

@@ -25,5 +25,4 @@ class SharedTraining(TrainSettings):
     mode: Annotated[Any, _OF_GRID] = TrainSettings.mode
     seed: Annotated[int, _OF_GRID] = 0
     name: Annotated[str, _OF_GRID] = ""
-    labels: Annotated[str, _OF_GRID] = ""
     fill_batch: Annotated[bool, _OF_GRID] = False

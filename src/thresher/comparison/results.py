@@ -95,7 +95,7 @@ def write(run: Run, settings: CompareSettings, record: Record, done: Sequence[Tr
         return {"folder": str(record.folder)}
     means, shown = summary(measured), "test" if settings.test else "validation"
     pairs = differences(measured)
-    _draw(record, measured, means, shown)
+    _draw(record, measured, means, shown, endpoint_name(settings.endpoint) if settings.endpoint else None)
     overall = pl.col("class").is_null()
     told: dict[str, Any] = {
         "miou": _mean_rows(means.filter(overall)),
@@ -113,8 +113,10 @@ def write(run: Run, settings: CompareSettings, record: Record, done: Sequence[Tr
     return {name: words for name, words in told.items() if words} | files
 
 
-def _draw(record: Record, measured: pl.DataFrame, means: pl.DataFrame, shown: str) -> None:
-    """Draw the figures, each as JSON (Vega-Lite), SVG and PNG: mIoU on one set, and the frequencies of classes."""
+def _draw(record: Record, measured: pl.DataFrame, means: pl.DataFrame, shown: str, endpoint: str | None) -> None:
+    """Draw the figures, each as JSON (Vega-Lite), SVG and PNG: mIoU on one set, that of the endpoint if there is one,
+    and the frequencies of classes.
+    """
     from thresher.drawings import charts, comparison_charts
 
     frequencies = tables.read(record.folder / "frequencies.parquet", tables.FREQUENCIES)
@@ -125,6 +127,8 @@ def _draw(record: Record, measured: pl.DataFrame, means: pl.DataFrame, shown: st
         "figure": comparison_charts.miou_chart(one_set, its_means, shown, strong),
         "frequencies": comparison_charts.frequencies_chart(frequencies),
     }
+    if endpoint is not None:
+        specs["endpoint"] = comparison_charts.miou_chart(one_set, its_means, shown, strong, endpoint)
     for name, spec in specs.items():
         for kind, content in (
             ("json", (json.dumps(spec, sort_keys=True) + "\n").encode()),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args, get_type_hints
+from typing import get_args, get_type_hints
 
 from thresher.errors import SettingsError
+from thresher.labelling.settings import Route
 from thresher.run.folder import check_name
 from thresher.selection.written import Budgets, Names
 from thresher.settings import converted, default, did_you_mean
@@ -44,8 +45,8 @@ class CompareSettings:
     baselines: Names = default((NONE, ALL))
     """Trainings to compare with: none (no weak images, but as many images per step), all (the whole pool); in mode
     labels also unlabelled (the first method's images without their boxes) and true (the same with true masks)."""
-    label_route: Literal["auto", "gate", "fill", "shown"] = "auto"
-    """How boxes become pixel labels (mode = labels): a route of `thresher labels`."""
+    label_route: Route = "auto"
+    """How boxes become pixel labels (mode = labels): a route of `thresher labels` that uses boxes."""
     true_masks: str = ""
     """True masks of pool images as FORMAT:ROOT[#SPLIT], for baseline true."""
     endpoint: Names = default(())
@@ -76,6 +77,11 @@ class CompareSettings:
             )
         if self.seeds < 1:
             raise SettingsError(f"seeds = {self.seeds}: expected 1 or more.")
+        if self.label_route in (UNLABELLED, "given"):
+            raise SettingsError(
+                f"label_route = {self.label_route}: expected a route that uses boxes. Baseline unlabelled has the same "
+                "images without boxes, baseline true has true masks."
+            )
         if not 0 <= self.margin < 1:
             raise SettingsError(f"margin = {self.margin}: expected a share of 0 or more and below 1 (0.01 = 1 point).")
         self._refuse_baselines_without_images()

@@ -138,10 +138,9 @@ def _pairs(results: pl.DataFrame, against: str) -> pl.DataFrame:
     """The rows of RESULTS that `against` is subtracted from, with the `difference`."""
     same = ["seed", "set", "class", *_PAIRED_BY[against]]
     sizes = results.filter(pl.col("method") == against).select("budget", "images").unique()
-    own = pl.col("budget").is_in(sizes["budget"].drop_nulls().to_list()) & (pl.col("budget") != SAVED)
     of_size = dict(sizes.drop_nulls().select("images", "budget").sort("images", "budget").iter_rows())
     by_size = pl.col("images").replace_strict(of_size, default=None, return_dtype=pl.String)
-    place = pl.when(own).then("budget").otherwise(by_size)
+    place = pl.when(budget=SAVED).then(by_size).otherwise("budget")
     # Trainings on masks alone have one loss in the modes that use boxes as they are, and another in mode labels.
     loss = pl.when(pl.col("mode") == LABELS).then(pl.lit(LABELS)).otherwise(pl.lit(STRONG))
     placed = results.with_columns(place=place, loss=loss)

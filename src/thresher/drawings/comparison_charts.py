@@ -14,33 +14,43 @@ _COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00"]
 _SHAPES = ["circle", "square", "triangle-up", "triangle-down", "cross", "triangle-right"]
 #: What every other method must beat, in grey.
 _RANDOM = "#8a8a92"
-#: Points of one budget are drawn this factor apart, so that their intervals do not hide one another.
-_APART = 1.035
+#: Points of one budget are drawn this factor apart, but all within `_SPREAD` of the true number of images.
+_APART, _SPREAD = 1.035, 1.12
+#: Below so many seeds an interval is so wide that the points alone are drawn.
+_FEW_SEEDS = 5
+#: Trainings on the images of another method; no selections of their own.
+_TWINS = ("unlabelled", "true")
 _PERCENT = alt.Axis(format=".1f", tickCount=8)
 
 
-def miou_chart(results: pl.DataFrame, means: pl.DataFrame, measured_on: str, strong_images: int) -> Spec:
-    """mIoU over the number of selected images, on a log axis.
+def miou_chart(
+    results: pl.DataFrame, means: pl.DataFrame, measured_on: str, strong_images: int, of: str | None = None
+) -> Spec:
+    """IoU over the number of selected images, on a log axis.
 
-    A line for each method (dashed by mode where there are several) with its interval over seeds and a small point for
-    each seed; a line across for no weak data; a diamond at the pool's size for all of it.
+    A line for each method (dashed by mode where there are several), and a small point for each seed; from five seeds on
+    with intervals. A line across for no weak data; a diamond at the pool's size for all of it.
 
     Args:
         results: Table RESULTS of one set.
         means: Table SUMMARY of the same set.
         measured_on: validation or test.
+        of: The class in these tables to draw, such as an endpoint; None for the mean over all classes.
     """
-    seeds = results.filter(pl.col("class").is_null())
-    rows = means.filter(pl.col("class").is_null() & pl.col("iou").is_not_null())
+    seeds = results.filter(pl.col("class").eq_missing(of))
+    rows = means.filter(pl.col("class").eq_missing(of) & pl.col("iou").is_not_null())
+    if (rows["seeds"].max() or 0) < _FEW_SEEDS:  # type: ignore[operator]
+        rows = rows.with_columns(pl.lit(None, pl.Float64).alias(name) for name in ("iou_low", "iou_high"))
     chosen = rows.filter(pl.col("budget").is_not_null())
     methods = sorted(chosen["method"].unique(), key=lambda name: (name == "random", name))
-    places = {name: _APART ** (2 * n - len(methods) + 1) for n, name in enumerate(methods)}
+    apart = min(_APART, _SPREAD ** (1 / max(1, len(methods) - 1)))
+    places = {name: apart ** (n - (len(methods) - 1) / 2) for n, name in enumerate(methods)}
     numbers = [n for n in rows["images"] if n] or [1]
-    x = _Axis(min(numbers), max(numbers))
+    axes = _Axes(min(numbers), max(numbers), *_range(seeds, rows), "mIoU" if of is None else f"{of}, IoU")
     layers = [
-        *_none(rows.filter(method="none")),
-        *_lines(_placed(chosen, places), _placed(seeds.filter(pl.col("budget").is_not_null()), places), methods, x),
-        *_all(rows.filter(method="all"), seeds.filter(method="all"), x),
+        *_none(rows.filter(method="none"), axes),
+        *_lines(_placed(chosen, places), _placed(seeds.filter(pl.col("budget").is_not_null()), places), methods, axes),
+        *_all(rows.filter(method="all"), seeds.filter(method="all"), axes),
     ]
     if not layers:
         raise ValueError("a chart of no training")
@@ -50,20 +60,33 @@ def miou_chart(results: pl.DataFrame, means: pl.DataFrame, measured_on: str, str
         f"{_seeds(rows['seeds'].to_list())}.{shown}",
         f"Every network learns from the same {strong_images} strong images, for as many steps.",
     ]
-    return finished(alt.layer(*layers), _title(rows, measured_on), words, height=380)
+    return finished(alt.layer(*layers), _title(rows, measured_on, of), words, height=380)
 
 
-def _title(rows: pl.DataFrame, measured_on: str) -> str:
+def _range(seeds: pl.DataFrame, rows: pl.DataFrame) -> tuple[float, float]:
+    """The shares that the axis spans: those of the points, so that wide intervals do not press them together."""
+    values = [value for value in [*seeds["iou"], *rows["iou"]] if value is not None] or [0.0, 1.0]
+    room = max(0.08 * (max(values) - min(values)), 0.004)
+    return max(0.0, min(values) - room), min(1.0, max(values) + room)
+
+
+def _title(rows: pl.DataFrame, measured_on: str, of: str | None) -> str:
     """The title: the selection with the highest mean, or that none beats training without weak data."""
-    chosen = rows.filter(pl.col("budget").is_not_null())
+    chosen = rows.filter(pl.col("budget").is_not_null() & ~pl.col("method").is_in(list(_TWINS)))
+    where = measured_on if of is None else f"{of}, {measured_on}"
     if chosen.is_empty():
-        return f"mIoU on the {measured_on} images"
+        return f"{of or 'mIoU'} on the {measured_on} images"
     best = chosen.sort("iou", descending=True).row(0, named=True)
-    without = [iou for iou in rows.filter(method="none")["iou"].to_list() if iou >= best["iou"]]
+    none = rows.filter(method="none")
+    # Without weak data there is one loss in mode labels and one in the others.
+    of_mode = (
+        none.filter(mode=best["mode"]) if best["mode"] in none["mode"] else none.filter(pl.col("mode") != "labels")
+    )
+    without = [iou for iou in of_mode["iou"].to_list() if iou >= best["iou"]]
     if without:
-        return f"No selection has a higher mean than no weak data: {100 * max(without):.1f} % ({measured_on})"
+        return f"No selection has a higher mean than no weak data: {100 * max(without):.1f} % ({where})"
     which = f"{best['method']} ({best['mode']})" if chosen["mode"].n_unique() > 1 else best["method"]
-    return f"{which} has the highest mean: {100 * best['iou']:.1f} % at {best['images']:,} images ({measured_on})"
+    return f"{which} has the highest mean: {100 * best['iou']:.1f} % at {best['images']:,} images ({where})"
 
 
 def _seeds(seeds: list[int]) -> str:
@@ -72,6 +95,8 @@ def _seeds(seeds: list[int]) -> str:
     if most == 1:
         return "One seed each, so no interval"
     count = str(most) if least == most else f"{least} to {most}"
+    if most < _FEW_SEEDS:
+        return f"Mean over {count} seeds (small points), too few for intervals"
     return f"Mean over {count} seeds (small points) with its 95 % t interval (bars, grey band)"
 
 
@@ -89,21 +114,26 @@ def _in_percent(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 @dataclass(frozen=True)
-class _Axis:
-    """Numbers of images, on a log axis with some room about them."""
+class _Axes:
+    """Numbers of images, on a log axis with some room about them, and shares in percent."""
 
     least: int
     most: int
+    low: float
+    high: float
+    title: str
 
-    def __call__(self, name: str) -> alt.X:
+    def x(self, name: str) -> alt.X:
+        """Numbers of images."""
         room = max(1.4, 2 / (self.most / self.least) ** 0.5)
         scale = alt.Scale(type="log", nice=False, domain=[self.least / room, self.most * room])
         axis = alt.Axis(format="~s", grid=False, labelOverlap=True)
         return alt.X(f"{name}:Q", title="weak images selected (number, log axis)", scale=scale, axis=axis)
 
-
-def _y(name: str) -> alt.Y:
-    return alt.Y(f"{name}:Q", title="mIoU (%)", scale=alt.Scale(zero=False, padding=12), axis=_PERCENT)
+    def y(self, name: str) -> alt.Y:
+        """IoU in percent."""
+        scale = alt.Scale(zero=False, nice=False, domain=[100 * self.low, 100 * self.high])
+        return alt.Y(f"{name}:Q", title=f"{self.title} (%)", scale=scale, axis=_PERCENT)
 
 
 def _colour(methods: list[str]) -> tuple[alt.Color, alt.Shape]:
@@ -129,51 +159,51 @@ def _colour(methods: list[str]) -> tuple[alt.Color, alt.Shape]:
     )
 
 
-def _lines(means: pl.DataFrame, seeds: pl.DataFrame, methods: list[str], x: _Axis) -> list[alt.Chart]:
+def _lines(means: pl.DataFrame, seeds: pl.DataFrame, methods: list[str], axes: _Axes) -> list[alt.Chart]:
     if means.is_empty():
         return []
     colour, shape = _colour(methods)
     dashed = means["mode"].n_unique() > 1
     dash = {"strokeDash": alt.StrokeDash("mode:N", title=None, legend=legend())} if dashed else {"detail": "mode:N"}
-    base = alt.Chart(held(means.sort("place").to_dicts())).encode(x=x("place"), y=_y("iou"), color=colour)
-    bars = alt.Chart(held(means.drop_nulls("iou_low").to_dicts())).encode(x=x("place"), color=colour)
+    base = alt.Chart(held(means.sort("place").to_dicts())).encode(x=axes.x("place"), y=axes.y("iou"), color=colour)
+    bars = alt.Chart(held(means.drop_nulls("iou_low").to_dicts())).encode(x=axes.x("place"), color=colour)
     points = alt.Chart(held(seeds.select("method", "mode", "seed", "images", "place", "iou").to_dicts()))
     return [
-        bars.mark_rule(strokeWidth=2, opacity=0.55).encode(y=_y("iou_low"), y2="iou_high:Q"),
+        bars.mark_rule(strokeWidth=2, opacity=0.55, clip=True).encode(y=axes.y("iou_low"), y2="iou_high:Q"),
         base.mark_line(strokeWidth=2.2).encode(**dash),
-        points.mark_point(size=14, filled=True, opacity=0.5).encode(x=x("place"), y=_y("iou"), color=colour),
+        points.mark_point(size=14, filled=True, opacity=0.5).encode(x=axes.x("place"), y=axes.y("iou"), color=colour),
         base.mark_point(size=110, filled=True, opacity=1).encode(shape=shape),
     ]
 
 
-def _none(row: pl.DataFrame) -> list[alt.Chart]:
-    rows = _in_percent(row).with_columns(words=pl.lit("no weak data")).to_dicts()
-    if not rows:
+def _none(means: pl.DataFrame, axes: _Axes) -> list[alt.Chart]:
+    if means.is_empty():
         return []
-    base = alt.Chart(held(rows)).encode(y=_y("iou"))
+    several = means.height > 1
+    words = pl.format("no weak data, {}", "mode") if several else pl.lit("no weak data")
+    rows = _in_percent(means).with_columns(words=words).to_dicts()
+    base = alt.Chart(held(rows)).encode(y=axes.y("iou"))
     beside = alt.value(WIDTH + 6)
-    layers = [
+    bands = alt.Chart(held([row for row in rows if row["iou_low"] is not None]))
+    return [
+        bands.mark_rect(color=INK, opacity=0.09, clip=True).encode(y=axes.y("iou_low"), y2="iou_high:Q"),
         base.mark_rule(color=INK, strokeWidth=2),
         base.mark_text(color=INK, align="left", fontSize=12).encode(x=beside, text="words:N"),
     ]
-    if rows[0]["iou_low"] is not None:
-        band = alt.Chart(held(rows)).mark_rect(color=INK, opacity=0.09)
-        layers.insert(0, band.encode(y=_y("iou_low"), y2="iou_high:Q"))
-    return layers
 
 
-def _all(means: pl.DataFrame, seeds: pl.DataFrame, x: _Axis) -> list[alt.Chart]:
+def _all(means: pl.DataFrame, seeds: pl.DataFrame, axes: _Axes) -> list[alt.Chart]:
     if means.is_empty():
         return []
     several = means.height > 1
     words = pl.format("whole pool, {}", "mode") if several else pl.lit("whole pool")
     rows = _in_percent(means).with_columns(words=words).to_dicts()
-    base = alt.Chart(held(rows)).encode(x=x("images"), y=_y("iou"))
-    bars = alt.Chart(held([row for row in rows if row["iou_low"] is not None])).encode(x=x("images"))
+    base = alt.Chart(held(rows)).encode(x=axes.x("images"), y=axes.y("iou"))
+    bars = alt.Chart(held([row for row in rows if row["iou_low"] is not None])).encode(x=axes.x("images"))
     points = alt.Chart(held(_in_percent(seeds).select("seed", "mode", "images", "iou").to_dicts()))
     return [
-        bars.mark_rule(strokeWidth=2, opacity=0.55, color=INK).encode(y=_y("iou_low"), y2="iou_high:Q"),
-        points.mark_point(size=14, filled=True, opacity=0.5, color=INK).encode(x=x("images"), y=_y("iou")),
+        bars.mark_rule(strokeWidth=2, opacity=0.55, color=INK, clip=True).encode(y=axes.y("iou_low"), y2="iou_high:Q"),
+        points.mark_point(size=14, filled=True, opacity=0.5, color=INK).encode(x=axes.x("images"), y=axes.y("iou")),
         base.mark_point(size=170, shape="diamond", color=INK, fill="#ffffff", strokeWidth=2.2, opacity=1),
         base.mark_text(color=INK, align="right", dx=-12, dy=-10, fontSize=12).encode(text="words:N"),
     ]

@@ -59,7 +59,11 @@ def train(
         measured, failed = _trained(plan, record, track)
         return summary | measured, failed
 
-    reads = ["index"] if settings.selection in ("none", "all") else ["index", f"select:{settings.selection}"]
+    reads = ["index"]
+    if settings.selection not in ("none", "all"):
+        reads.append(f"select:{settings.selection}")
+    if settings.labels and settings.selection != "none":
+        reads.append(f"labels:{settings.labels}")
 
     def performed(work: Work) -> StageResult:
         return perform(run, "train", settings, inputs, files.outputs, work, record, reads)

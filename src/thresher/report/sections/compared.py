@@ -79,6 +79,9 @@ def _one(one: Compared, measured_on: str) -> list[Block]:
     spec = comparison.miou_chart(results, means, measured_on, one.strong_images)
     alt = f"mIoU over the number of selected images, {where}; the numbers stand in the table below."
     blocks: list[Block] = [Chart(f"figure-{name}", alt, {"": spec})]
+    if one.endpoint:
+        spec = comparison.miou_chart(results, means, measured_on, one.strong_images, one.endpoint)
+        blocks.append(Chart(f"figure-{name}-endpoint", f"The same of the endpoint, {one.endpoint}.", {"": spec}))
     pairs = one.differences.filter(set=measured_on)
     judged = pairs.filter(pl.col("class").eq_missing(one.endpoint))
     blocks += [Words(text) for text in (power_words(judged), *reduction_words(judged, one.margin)) if text]
