@@ -32,7 +32,7 @@ SMALL = {
     "epochs": "1",
     "methods": '["similarity"]',
     "budgets": '["2"]',
-    "baselines": '["none"]',
+    "baselines": '["none", "unlabelled"]',
     "seeds": "1",
     "run": '"run"',
 }
@@ -100,7 +100,13 @@ def test_the_big_ones_run_in_a_miniature(name: str, scenes: Path, tmp_path: Path
     assert done[-1].stage == "compare" and done[-1].failed_items == 0
     results = pl.read_parquet(settings.folder / "comparisons" / "paper" / "results.parquet")
     whole = results.filter(pl.col("class").is_null())
-    assert set(whole["method"]) == {"none", "similarity"}
+    assert set(whole.select("method", "mode").rows()) == {
+        ("none", "strong"),
+        ("none", "labels"),
+        ("similarity", "hierarchical"),
+        ("similarity", "labels"),
+        ("unlabelled", "labels"),
+    }
     assert whole["iou"].is_between(0, 1).all()
     planned = [*run_all(settings, dry_run=True)]
     assert [result.stage for result in planned[-2:]] == ["compare", "run"]

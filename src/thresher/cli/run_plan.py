@@ -164,6 +164,9 @@ def _training(run: Run, settings: RunFile, indexed: Run | None, engine: EngineSe
         return compare(indexed, settings.compare, settings.train, engine=engine, dry_run=True)
     training = settings.train
     assert training is not None
+    if training.labels and not (run.label_set(training.labels) / "images.parquet").is_file():
+        # Steps on boxes take about as long as those on the pixel labels made of them.
+        training = dataclasses.replace(training, mode="hierarchical", labels="", name=training.training_name)
     if training.selection in ("none", "all") or run.selection_path(training.selection).is_file():
         return train(indexed, training, dry_run=True)
     told = train(indexed, dataclasses.replace(training, selection="all", name=training.training_name), dry_run=True)

@@ -27,7 +27,7 @@ from thresher.workers.settings import EngineSettings
 log = logging.getLogger(__name__)
 #: Labelling an image takes about this many times as long as validating one.
 _TIMES_VALIDATION = 1.5
-#: With route auto, routes are judged by a network trained on this share of the teacher's images.
+#: Where validation images come from elsewhere, routes are judged by a network trained on this share of the strong ones.
 _JUDGE = 0.8
 
 
@@ -237,9 +237,8 @@ def _label_seconds(comparison: Comparison, estimate: TimeEstimate, seconds_per_i
     known = [seconds for seconds in recorded if seconds is not None]
     if known or not names:
         return median_high(known) if known else 0.0
-    judged = comparison.settings.label_route == "auto"
     teacher = next(trial for trial in comparison.trials if (trial.method, trial.mode) == (NONE, LABELS))
-    judge = _JUDGE * (estimate.seconds(teacher) or 0.0) if judged else 0.0
+    judge = _JUDGE * (estimate.seconds(teacher) or 0.0) if comparison.training.validation else 0.0
     return judge + _labelled_images(comparison) * seconds_per_image * _TIMES_VALIDATION
 
 
