@@ -82,5 +82,3 @@ def test_words_of_errors() -> None:
         NetworkSettings(decoder="upernet", strong_batch=1)
     with pytest.raises(SettingsError, match=r"ema = 1.0: expected 0 \(off\) or more, and less than 1"):
         NetworkSettings(ema=1.0)
-    with pytest.raises(SettingsError, match="order = weak_first with mode = hierarchical: .* Set mode = labels, or"):
-        NetworkSettings(order="weak_first")

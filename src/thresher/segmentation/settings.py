@@ -75,8 +75,8 @@ class NetworkSettings:
     """What a group learns where boxes of its classes and of others overlap (modes hierarchical and box_head). shares:
     its classes' shares among its own boxes. void: their shares among all boxes, and void for the rest (the paper's)."""
     order: Literal["mixed", "weak_first"] = "mixed"
-    """mixed: strong and weak images in each step. weak_first: only weak ones for the first half of the steps, then
-    only strong ones (mode = labels)."""
+    """mixed: strong and weak images in each step. weak_first (mode = labels): only weak ones for the first half of the
+    steps, then only strong ones. In other modes boxes alone do not teach the root, so there it is always mixed."""
     fill_batch: bool = False
     """In a training without weak images, take weak_batch more strong images per step: the fair baseline of trainings
     with weak images, which see as many images per step. `compare` sets it."""
@@ -117,9 +117,4 @@ class NetworkSettings:
             raise SettingsError(
                 f"strong_batch = 1: expected 2 or more for {self.decoder}, whose pooled layer is normalised over the "
                 "images of a step."
-            )
-        if self.order == "weak_first" and self.mode != "labels":
-            raise SettingsError(
-                f"order = weak_first with mode = {self.mode}: weak images alone teach nothing there, as boxes do not "
-                "say what else is in the image. Set mode = labels, or order = mixed."
             )

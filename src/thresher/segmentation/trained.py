@@ -23,6 +23,9 @@ from thresher.segmentation.network import SegmentationNetwork
 from thresher.segmentation.settings import NetworkSettings
 from thresher.segmentation.tree import ClassTree, class_tree
 
+#: A logit of probability 0, also in float16.
+_NEVER = -1e4
+
 
 @dataclass(frozen=True)
 class TrainedNetwork:
@@ -72,7 +75,18 @@ def trained_network(path: Path) -> TrainedNetwork:
     tree = class_tree(taxonomy, settings.has_box_head)
     network = _empty_network(tree, settings)
     load_trained(path, network)
+    if settings.mode == "labels":
+        _without_void(network)
     return TrainedNetwork(network.eval(), taxonomy, tree, short_side_of(settings), metadata)
+
+
+def _without_void(network: SegmentationNetwork) -> None:
+    """Make the void outputs of a network of mode labels, which are never learnt there, so low that none ever wins."""
+    head = network.body.segmentation_head[0]
+    voids = torch.tensor(network.outputs).cumsum(0) - 1
+    with torch.no_grad():
+        head.weight[voids] = 0
+        head.bias[voids] = _NEVER
 
 
 def ready(trained: TrainedNetwork) -> Segmenter:

@@ -100,7 +100,7 @@ def _parts(settings: TrainSettings, has_weak: bool, steps: int) -> Callable[[int
     """
     strong, second = _Part(False, settings.strong_batch, _STRONG), _Part(has_weak, settings.weak_batch, _WEAK)
     mixed = [strong, second] if has_weak or settings.fill_batch else [strong]
-    if settings.order == "mixed" or not has_weak:
+    if settings.order == "mixed" or settings.mode != "labels" or not has_weak:
         return lambda step: mixed
     weak_alone = [_Part(True, settings.strong_batch + settings.weak_batch, _WEAK)]
     strong_alone = [strong, _Part(False, settings.weak_batch, _WEAK)]
