@@ -265,6 +265,8 @@ def test_words_of_errors(run: Run, tmp_path: Path) -> None:
         ({"baselines": ("some",)}, "baselines: 'some' is unknown. Known: none, unlabelled, all, true"),
         ({"baselines": ("unlabelled",)}, "'unlabelled' are the images of the first method, learnt from in mode labels"),
         ({"baselines": ("true",), "modes": ("labels",)}, "true_masks = FORMAT:ROOT says where the true masks"),
+        ({"selections": ("random",)}, "selections: 'random' is also a baseline or a method that draws"),
+        ({"label_route": "given"}, "label_route = given: expected a route that uses boxes"),
         ({"margin": 1.0}, "margin = 1.0: expected a share of 0 or more and below 1"),
         ({"seeds": 0}, "seeds = 0: expected 1 or more"),
         ({"name": "a b"}, "name 'a b': expected letters"),

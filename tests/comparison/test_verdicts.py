@@ -37,7 +37,7 @@ def test_the_reduction_is_the_fewest_images_that_are_not_worse_by_more_than_the_
     pairs = pairs_of({**found, ("unlabelled", 10): around(0.62)})
     (words,) = reduction_words(pairs, 0.01)
     assert words.startswith(
-        "labels, reduction: N = 40 is not worse than the whole pool by more than 1 points: layout with 40 images, "
+        "labels, reduction: N = 40 is not worse than the whole pool by more than 1 point: layout with 40 images, "
         "difference -0.10 points (-0.33 to +0.13; 6 seeds)."
     )
     # Student's interval by hand: 0.2 points to either side, six seeds.
@@ -50,7 +50,7 @@ def test_the_reduction_is_the_fewest_images_that_are_not_worse_by_more_than_the_
 
 def test_no_reduction_is_said_to_be_none() -> None:
     (words,) = reduction_words(pairs_of({**ALL, ("layout", 10): around(0.55), ("both", 40): around(0.58)}), 0.01)
-    assert "no selection is shown to be not worse than the whole pool by more than 1 points" in words
+    assert "no selection is shown to be not worse than the whole pool by more than 1 point." in words
     assert "Closest: both with 40 images, difference -2.00 points" in words
     assert reduction_words(pairs_of({("none", 0): [0.5], ("layout", 10): [0.6]}), 0.01) == []
 

@@ -8,6 +8,7 @@ from typing import get_args, get_type_hints
 from thresher.errors import SettingsError
 from thresher.labelling.settings import Route
 from thresher.run.folder import check_name
+from thresher.selection.methods import SEEDED
 from thresher.selection.written import Budgets, Names
 from thresher.settings import converted, default, did_you_mean
 from thresher.stages.select import SelectSettings
@@ -85,8 +86,13 @@ class CompareSettings:
         if not 0 <= self.margin < 1:
             raise SettingsError(f"margin = {self.margin}: expected a share of 0 or more and below 1 (0.01 = 1 point).")
         self._refuse_baselines_without_images()
+        self._refuse_names()
+
+    def _refuse_names(self) -> None:
         for selection in self.selections:
             check_name(selection)
+            if selection in (*BASELINES, *SEEDED):
+                raise SettingsError(f"selections: '{selection}' is also a baseline or a method that draws. Rename it.")
         check_name(self.name)
         if "." in self.name:
             raise SettingsError(

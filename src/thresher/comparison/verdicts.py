@@ -64,7 +64,7 @@ def reduction_words(pairs: pl.DataFrame, margin: float) -> list[str]:
 
 
 def _reduction(rows: pl.DataFrame, mode: str, margin: float) -> str:
-    within = f"by more than {_points(margin)} points"
+    within = f"by more than {_points(margin)} point{'s' * (_points(margin) != '1')}"
     good = rows.filter(pl.col("low") > -margin).sort("images", "iou_difference", descending=[False, True])
     if good.is_empty():
         closest = rows.sort("low", descending=True, nulls_last=True).row(0, named=True)
