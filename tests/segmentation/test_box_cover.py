@@ -83,8 +83,7 @@ def test_connected_parts_of_a_mask_have_a_box_each() -> None:
 
 
 def test_the_loss_is_the_mean_over_what_is_known() -> None:
-    zero = torch.zeros(())
-    losses = Losses(torch.tensor(2.0), torch.tensor(2.0), (), (), zero)
+    losses = Losses(torch.tensor(2.0), {"root_loss": torch.tensor(2.0), "box_loss": torch.zeros(())})
     inside = torch.zeros((1, len(TREE.boxed), 1, 2), dtype=torch.bool)
     known = torch.zeros_like(inside)
     inside[0, 0, 0, 0] = True
@@ -93,7 +92,7 @@ def test_the_loss_is_the_mean_over_what_is_known() -> None:
     logits[0, 0, 0] = torch.tensor([1.0, 1.0])
     expected = (np.log1p(np.exp(-1.0)) + np.log1p(np.exp(1.0))) / 2
     found = with_box_loss(losses, logits, BoxCover(inside, known), 0.5)
-    np.testing.assert_allclose(found.boxes, expected, rtol=1e-6)
+    np.testing.assert_allclose(found.parts["box_loss"], expected, rtol=1e-6)
     np.testing.assert_allclose(found.total, 2 + 0.5 * expected, rtol=1e-6)
     nothing = with_box_loss(losses, logits, BoxCover(inside, torch.zeros_like(known)), 0.5)
-    assert nothing.boxes == 0 and nothing.total == 2
+    assert nothing.parts["box_loss"] == 0 and nothing.total == 2
