@@ -256,6 +256,8 @@ def test_the_time_left_is_of_those_like_it(run: Run) -> None:
     assert estimate.unknown([labelled]) == {("labels", True): labelled}
     estimate.add(labelled, 30.0)
     assert estimate.left([labelled, labelled, weak], 1) == 30 + 30 + 50 + 7  # both learn from one label set
+    estimate.made.add(labelled.labels)
+    assert estimate.left([labelled, labelled, weak], 1) == 30 + 30 + 50
 
 
 def test_words_of_errors(run: Run, tmp_path: Path) -> None:

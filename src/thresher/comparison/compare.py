@@ -147,7 +147,7 @@ def _plan(comparison: Comparison, engine: EngineSettings, planned: dict[str, Any
         "trainings": len(trials),
         "done": len(done),
         "selections_to_make": len({trial.selection for trial in missing}),
-        "label_sets_to_make": len({each.labels for each in todo if each.labels}),
+        "label_sets_to_make": len({each.labels for each in todo if each.labels} - estimate.made),
         "steps_of_each": planned["steps"],
         "at_once": at_once,
         "seconds": round(seconds),

@@ -22,7 +22,9 @@ class TimeEstimate:
     timed: dict[Kind, float] = field(default_factory=dict)
     finished: dict[Kind, list[float]] = field(default_factory=dict)
     label_set: float = 0.0
-    """Seconds until the pixel labels of one seed are made."""
+    """Seconds until a label set is made."""
+    made: set[str] = field(default_factory=set)
+    """The label sets that are there."""
 
     def add(self, trial: Trial, seconds: float) -> None:
         """Add a training that has finished."""
@@ -41,7 +43,7 @@ class TimeEstimate:
         """Seconds until all of these are done, so many at once, with the labels that they need. A rough estimate."""
         todo = list(trials)
         each = [self.seconds(trial) or 0.0 for trial in todo]
-        label_sets = {trial.labels for trial in todo if trial.labels}
+        label_sets = {trial.labels for trial in todo if trial.labels} - self.made
         return max([sum(each) / workers, *each]) + len(label_sets) * self.label_set
 
 

@@ -125,6 +125,7 @@ def trained(comparison: Comparison, engine: EngineSettings, done: list[Trial]) -
             log.info("compare: %s: about %s (rough)", counts, about)
         for group in phases(comparison.trials):
             _label(comparison, group, engine, done, failed)
+            estimate.made.update(trial.labels for trial in group)
             left = [trial for trial in group if trial not in done and trial.training not in failed]
             trained_now += _train(comparison, left, workers, estimate, done, failed)
     return trained_now, failed
@@ -221,7 +222,10 @@ def time_estimate(comparison: Comparison, done: Sequence[Trial], todo: Sequence[
         seconds = seconds_of(outcome.times, comparison.training, planned["steps"], planned["validation_images"])
         estimate.timed[kinds[outcome.training][0]] = seconds
         seconds_per_image = outcome.times["image"]
-    return dataclasses.replace(estimate, label_set=_label_seconds(comparison, estimate, seconds_per_image))
+    label_sets = {trial.labels for trial in todo if trial.labels}
+    estimate.made |= {name for name in label_sets if (run.label_set(name) / "images.parquet").is_file()}
+    estimate.label_set = _label_seconds(comparison, estimate, seconds_per_image)
+    return estimate
 
 
 def _timed_training(comparison: Comparison, trial: Trial) -> TrainSettings:
