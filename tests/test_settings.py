@@ -124,7 +124,7 @@ BUDGET = "a number of images (500) or a share of them (10% or 0.1)"
         (TrainSettings, {"optimiser": "adam"}, "optimiser = 'adam': expected 'sgd' or 'adamw'."),
         (CompareSettings, {"methods": 3}, "methods = 3: expected names separated by commas, or a list"),
         (SelectSettings, {"quotas": {"bus": 1.5}}, "quotas = {'bus': 1.5}: expected CLASS=NUMBER, such as bus"),
-        (CompareSettings, {"modes": "strnog"}, "modes: 'strnog' is unknown. Known: hierarchical, box_head."),
+        (CompareSettings, {"modes": "strnog"}, "modes: 'strnog' is unknown. Known: hierarchical, box_head, labels."),
         (ScoreSettings, {"scores": "layuot"}, "scores: 'layuot' is unknown. Did you mean 'layout'? Known: all"),
         (EngineSettings, {"engine": "dask"}, "engine = 'dask': expected 'local' or 'ray'."),
         (ExploreSettings, {"roots": [1]}, "roots = [1]: expected a path, or a list of such."),
