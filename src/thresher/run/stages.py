@@ -205,6 +205,7 @@ PARTS = (
         version=1,
         reads=("index",),
     ),
+    Stage("proxy", "thresher.comparison.proxy.job", "Train a head on frozen features.", version=1, reads=("index",)),
     Stage(
         "map", "thresher.explorer.map", "Place each image in the explorer's map.", version=1, reads=("index", "embed")
     ),

@@ -24,7 +24,7 @@ from thresher.run.digests import file_digest
 from thresher.run.folder import Run
 from thresher.run.opened import OpenedRun
 from thresher.run.perform import Track
-from thresher.training.images import training_images
+from thresher.training.images import steps_of, training_images
 from thresher.training.settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -47,6 +47,31 @@ def with_masks(source: str) -> pl.DataFrame:
     return images.select("image_id", "path", "mask", "encoding")
 
 
+def true_masks(pool: pl.DataFrame, source: str) -> pl.DataFrame:
+    """image_id, path, mask and encoding of those images of the pool that have a true mask.
+
+    Args:
+        source: The masks as FORMAT:ROOT[#SPLIT], found by the images' ids within their data sets. Empty: none.
+    """
+    if not source:
+        return with_no_masks()
+    masks = read_source(source).masks.rename({"path": "mask"}).with_columns(id=_id_in_its_set())
+    images = pool.select("image_id", "path").with_columns(id=_id_in_its_set())
+    found = images.join(masks.drop("image_id").unique("id", maintain_order=True), on="id").sort("image_id")
+    if found.is_empty():
+        raise DataError(f"{source}: {masks.height} masks, and none bears the id of an image of the pool.")
+    return found.select("image_id", "path", "mask", "encoding")
+
+
+def with_no_masks() -> pl.DataFrame:
+    """The table of images with masks, empty."""
+    return pl.DataFrame(schema=dict.fromkeys(("image_id", "path", "mask", "encoding"), pl.String))
+
+
+def _id_in_its_set() -> pl.Expr:
+    return pl.col("image_id").str.replace(r"^[^/]*/", "")
+
+
 @dataclass(frozen=True)
 class Files:
     """The images with masks of a comparison, and where their features and label maps are kept."""
@@ -57,6 +82,8 @@ class Files:
     """image_id, path, mask and encoding."""
     sets: dict[str, pl.DataFrame]
     """The same of the images to measure on, by the name of their set."""
+    steps: int
+    """Of each training, as many as a full one takes."""
 
     @property
     def features(self) -> Path:
@@ -86,7 +113,7 @@ def files_of(run: Run, training: TrainSettings, test: str) -> Files:
     images = training_images(run, training)
     columns = ["image_id", "path", "mask", "encoding"]
     sets = {"validation": images.validation.select(columns)} | ({"test": with_masks(test)} if test else {})
-    return Files(run, training, images.strong.select(columns), sets)
+    return Files(run, training, images.strong.select(columns), sets, steps_of(training, images))
 
 
 def prepare(files: Files, weak: Sequence[str], masks: pl.DataFrame, track: Track[Any]) -> dict[str, str]:
@@ -105,7 +132,7 @@ def prepare(files: Files, weak: Sequence[str], masks: pl.DataFrame, track: Track
     """
     measured = pl.concat(files.sets.values())
     labelled = pl.concat([files.strong, measured, masks])
-    encoding_images = partial(_feature_maker, files.training)
+    encoding_images = partial(feature_maker, files.training)
     paths = [*labelled["path"], *weak]
     problems = filled(files.features, paths, encoding_images, track, "encoding").problems(paths)
     taxonomy = OpenedRun(files.run).taxonomy
@@ -122,7 +149,7 @@ def prepare(files: Files, weak: Sequence[str], masks: pl.DataFrame, track: Track
     return problems
 
 
-def _feature_maker(training: TrainSettings) -> Make:
+def feature_maker(training: TrainSettings) -> Make:
     """What makes the features of an image: all levels, one after another; its shape says how to take them apart."""
     from thresher.segmentation.examples import pixels_of
     from thresher.segmentation.frozen_encoder import covering_size, frozen_encoder
@@ -137,6 +164,17 @@ def _feature_maker(training: TrainSettings) -> Make:
         return flat, (height, width, *(side for level in levels for side in level.shape))
 
     return make
+
+
+def levels_of(flat: np.ndarray, shape: tuple[int, ...]) -> Levels:
+    """The levels of an image from what is kept of it, and height and width of the image before them in its shape."""
+    levels, first = [], 0
+    for place in range(2, len(shape), 3):
+        rows, columns, channels = shape[place : place + 3]
+        behind = first + rows * columns * channels
+        levels.append(flat[first:behind].reshape(rows, columns, channels))
+        first = behind
+    return tuple(levels)
 
 
 def _mask_maker(taxonomy: Taxonomy, encoding: str) -> Make:
@@ -164,14 +202,7 @@ class Materials:
 
     def levels(self, path: str) -> Levels:
         """The features of an image."""
-        flat, shape = self._features[path]
-        levels, first = [], 0
-        for place in range(2, len(shape), 3):
-            rows, columns, channels = shape[place : place + 3]
-            behind = first + rows * columns * channels
-            levels.append(flat[first:behind].reshape(rows, columns, channels))
-            first = behind
-        return tuple(levels)
+        return levels_of(*self._features[path])
 
     def labels(self, mask: str, encoding: str) -> UInt8[np.ndarray, "h w"]:
         """A label map, of classes as the tree numbers them."""

@@ -86,26 +86,25 @@ def filled(folder: Path, paths: Sequence[str], make: Callable[[], Make], track: 
     from thresher.segmentation.loop import ahead
 
     store = Store(folder)
-    missing = _missing(store, paths)
-    if not missing:
+    if not missing(store, paths):
         return store
     with Record(folder).locked():
-        missing, maker = _missing(Store(folder), paths), make()
+        wanted, maker = missing(Store(folder), paths), make()
         number = 1 + max((int(path.stem[5:]) for path in folder.glob("part-*.json")), default=-1)
         arrays: list[np.ndarray] = []
         items: list[Item] = []
         threads = len(os.sched_getaffinity(0))
-        results = ahead(lambda place: _made(maker, missing[place]), range(len(missing)), threads)
-        for place, (array, item) in enumerate(track(results, len(missing), what), 1):
+        results = ahead(lambda place: _made(maker, wanted[place]), range(len(wanted)), threads)
+        for place, (array, item) in enumerate(track(results, len(wanted), what), 1):
             items.append(replace(item, first=sum(map(len, arrays))))
             arrays.append(array)
-            if len(items) == PER_FILE or place == len(missing):
+            if len(items) == PER_FILE or place == len(wanted):
                 _write(folder / f"part-{number:05d}", arrays, items)
                 number, arrays, items = number + 1, [], []
     return Store(folder)
 
 
-def _missing(store: Store, paths: Sequence[str]) -> list[Item]:
+def missing(store: Store, paths: Sequence[str]) -> list[Item]:
     """The files of which there is no item, or one of another state of the file; each once."""
     states = with_states(pl.DataFrame({"path": [*dict.fromkeys(paths)]}, schema={"path": pl.String}))
     wanted = [Item(*row) for row in states.select("path", "size_bytes", "mtime_ns").iter_rows()]

@@ -112,8 +112,8 @@ class Seed:
 
     def head(self, arm: Arm) -> tuple[Head, int]:
         """The head of an arm, and how many weakly labelled images it learnt from."""
-        if not arm.images and arm.loss == "labels":
-            return self.teacher, 0
+        if not arm.images:
+            return (self.teacher if arm.loss == "labels" else self._trained([], arm.loss)), 0
         readable = [name for name in arm.images if name in self._bench.paths]
         if arm.loss == "hierarchical":
             names = [name for name in readable if self._teaches(name)]

@@ -1,0 +1,134 @@
+"""Comparisons by proxy on made-up streets."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from thresher import tables
+from thresher.comparison.compare import compare
+from thresher.comparison.proxy.store import Store, filled
+from thresher.comparison.settings import CompareSettings
+from thresher.errors import DataError, SettingsError
+from thresher.run.folder import Run
+from thresher.run.perform import StageResult, untracked
+from thresher.stages.index import IndexSettings, index
+from thresher.synthetic.dataset import SyntheticSettings, write_dataset
+from thresher.training.settings import TrainSettings
+from thresher.workers.settings import EngineSettings
+
+pytestmark = pytest.mark.slow
+
+pytest.importorskip("altair", reason="the charts are an extra")
+
+SMALL = TrainSettings(height_px=64, width_px=96, strong_batch=2, weak_batch=2, epochs=4)
+GRID = CompareSettings(
+    methods=("random",),
+    budgets=("6",),
+    modes=("hierarchical", "labels"),
+    seeds=2,
+    proxy=True,
+    label_routes=("gate", "fill"),
+)
+ONE = EngineSettings(workers=1)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    root = tmp_path_factory.mktemp("scenes") / "made_up"
+    write_dataset(root, SyntheticSettings(target_images=4, val_images=2, pool_images=12, street_share=0.6))
+    run = Run(tmp_path_factory.mktemp("run"))
+    index(run, IndexSettings((f"cityscapes:{root / 'cityscapes'}",), (f"open_images:{root / 'open_images'}",)))
+    pool = tables.read(run.images, tables.INDEXED_IMAGES).filter(role="pool")["image_id"]
+    tables.write(tables.from_rows([{"image_id": name} for name in pool], tables.SCORES), run.scores_path)
+    return run
+
+
+@pytest.fixture(scope="module")
+def ended(run: Run) -> StageResult:
+    return compare(run, GRID, SMALL, engine=ONE)
+
+
+def results(run: Run) -> pl.DataFrame:
+    return tables.read(run.comparison("comparison-proxy") / "results.parquet", tables.RESULTS)
+
+
+def test_every_arm_of_every_seed_is_trained_and_named_a_proxy(run: Run, ended: StageResult) -> None:
+    assert ended.failed_items == 0, ended.summary
+    assert ended.summary["name"] == "comparison-proxy"
+    means = results(run).filter(pl.col("class").is_null())
+    arms = ["hierarchical", "labels-fill", "labels-gate"]
+    kinds = {row for row in means.select("method", "mode").unique().iter_rows()}
+    assert {mode for method, mode in kinds if method == "random"} == set(arms)
+    assert {mode for method, mode in kinds if method == "all"} == set(arms)
+    assert means.group_by("method", "mode").len()["len"].unique().to_list() == [2]
+    assert means.filter(method="none")["weak_images"].unique().to_list() == [0]
+    assert means.filter(method="random", mode="labels-fill")["weak_images"].max() <= 6
+    assert means["iou"].is_between(0, 1).all()
+    assert not list((run.folder / "trainings").glob("*"))
+
+
+def test_a_second_time_nothing_is_trained_and_the_tables_are_the_same(run: Run, ended: StageResult) -> None:
+    before = results(run)
+    assert compare(run, GRID, SMALL, engine=ONE).summary["trained_now"] == 0
+    assert results(run).equals(before)
+    features = sum(path.stat().st_size for path in run.folder.glob("frozen/*/*.npy"))
+    assert features > 0
+
+
+def test_a_training_that_is_missing_is_done_again_with_the_same_numbers(run: Run, ended: StageResult) -> None:
+    before = results(run)
+    lost = next((run.comparison("comparison-proxy") / "proxy").glob("*random*labels-fill-seed1"))
+    shutil.rmtree(lost)
+    again = compare(run, GRID, SMALL, engine=ONE)
+    assert again.summary["trained_now"] == 1
+    assert results(run).drop("seconds").equals(before.drop("seconds"))
+
+
+def test_a_dry_run_says_how_long_it_takes(run: Run, ended: StageResult) -> None:
+    more = dataclasses.replace(GRID, seeds=4)
+    planned = compare(run, more, SMALL, engine=ONE, dry_run=True)
+    assert planned.status == "planned"
+    assert planned.summary["done"] == planned.summary["trainings"] / 2
+    assert planned.summary["seconds"] >= 0
+
+
+def test_modes_without_a_proxy_are_refused() -> None:
+    with pytest.raises(SettingsError, match="a proxy learns in the modes hierarchical and labels"):
+        CompareSettings(modes=("box_head",), proxy=True)
+    with pytest.raises(SettingsError, match="label_routes: 'gat' is unknown. Did you mean 'gate'"):
+        CompareSettings(modes=("labels",), proxy=True, label_routes=("gat",))
+
+
+def test_a_store_makes_each_array_once_and_anew_when_its_file_changes(tmp_path: Path) -> None:
+    made: list[str] = []
+    files = [tmp_path / f"{name}.txt" for name in "abc"]
+    for number, path in enumerate(files):
+        path.write_text(str(number) * (number + 1))
+
+    def make(path: str) -> tuple[np.ndarray, tuple[int, ...]]:
+        made.append(path)
+        text = Path(path).read_text()
+        if text == "bad":
+            raise DataError(f"{path}: bad")
+        return np.array([int(each) for each in text], np.uint8), (1, len(text))
+
+    def fill() -> Store:
+        return filled(tmp_path / "store", list(map(str, files)), lambda: make, untracked, "making")
+
+    assert [fill()[str(path)][0].tolist() for path in files] == [[0], [1, 1], [2, 2, 2]]
+    assert len(made) == 3
+    fill()
+    assert len(made) == 3
+    files[1].write_text("77777")
+    files[2].write_text("bad")
+    store = fill()
+    assert made[3:] == [str(files[1]), str(files[2])]
+    assert store[str(files[1])][1] == (1, 5)
+    assert store[str(files[0])][0].tolist() == [0]
+    assert store.problems(map(str, files)) == {str(files[2]): f"{files[2]}: bad"}
