@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float32, Float64, Int64, UInt8
 from torch.nn import functional
 
+from thresher.segmentation.averages import Averages
 from thresher.segmentation.examples import places
 from thresher.segmentation.frozen_encoder import MULTIPLE, STRIDES, Levels
 from thresher.segmentation.inference import upscaled_decision
@@ -25,8 +26,6 @@ WIDTH = 64
 #: AdamW's learning rate at the first step, from where it falls to 0 along a cosine, and its weight decay. Chosen on the
 #: animals pair, on trainings without weakly labelled images.
 LEARNING_RATE, WEIGHT_DECAY = 0.004, 0.01
-#: The share that the averaged weights keep of themselves at each step.
-EMA_DECAY = 0.99
 #: Random streams of one seed: the order of the strong images, and that of the others. Their cuts are two above.
 _STRONG, _OTHERS = 0, 1
 
@@ -48,6 +47,8 @@ class HeadSettings:
     """Weight of each group classifier's loss (loss = hierarchical)."""
     label_weight: float = 1.0
     """Weight of the weakly labelled pixels (loss = labels); that of the strong ones is 1."""
+    ema: float = 0.99
+    """Decay per step of the moving average of the weights."""
     seed: int = 0
     """Of the head's first weights, the order of images and their cuts."""
 
@@ -76,7 +77,7 @@ class Head(torch.nn.Module):
         super().__init__()
         self.outputs = [len(classifier.outputs) for classifier in tree.classifiers]
         self.levels = torch.nn.ModuleList(torch.nn.Linear(len(mean), WIDTH) for mean in means)
-        self.last = torch.nn.Conv2d(WIDTH, sum(self.outputs), 1)
+        self.last = torch.nn.Linear(WIDTH, sum(self.outputs))
         for number, (mean, std) in enumerate(zip(means, stds, strict=True)):
             self.register_buffer(f"mean{number}", torch.from_numpy(mean).float())
             self.register_buffer(f"scale{number}", 1 / torch.from_numpy(std).float().clamp(min=1e-6))
@@ -101,7 +102,8 @@ class Head(torch.nn.Module):
                 own = own + functional.interpolate(found, own.shape[2:], mode="bilinear")
             found = own
         assert found is not None
-        return torch.split(self.last(functional.relu(found)), self.outputs, 1)
+        logits = functional.linear(functional.relu(found).permute(0, 2, 3, 1), self.last.weight, self.last.bias)
+        return torch.split(logits.permute(0, 3, 1, 2).contiguous(), self.outputs, 1)
 
 
 def channel_statistics(
@@ -153,8 +155,8 @@ def trained_head(strong: Sequence[Example], weak: Sequence[Example], tree: Class
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         head = Head(tree, *channel_statistics(each.levels for each in strong))
-    averaged = [weight.detach().clone() for weight in head.parameters()]
-    optimiser = torch.optim.AdamW(head.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    averages = Averages(head)
+    optimiser = torch.optim.AdamW(head.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(1, settings.steps))
     loss_of = _LOSSES[settings.loss]
     for step in range(settings.steps):
@@ -165,13 +167,8 @@ def trained_head(strong: Sequence[Example], weak: Sequence[Example], tree: Class
         torch.autograd.backward(loss_of(head(batch.levels), batch, tree, settings))
         optimiser.step()
         schedule.step()
-        kept = min(EMA_DECAY, (1 + step) / (10 + step))
-        with torch.no_grad():
-            for mean, weight in zip(averaged, head.parameters(), strict=True):
-                mean.lerp_(weight, 1 - kept)
-    with torch.no_grad():
-        for mean, weight in zip(averaged, head.parameters(), strict=True):
-            weight.copy_(mean)
+        averages.add(step, settings.ema)
+    head.load_state_dict(averages.state)
     return head.eval()
 
 
@@ -188,19 +185,21 @@ class _Batch:
 
 def _drawn(among: Sequence[Example], step: int, batch: int, stream: int, settings: HeadSettings) -> list[Example]:
     """The images of a step, each cut and perhaps mirrored."""
-    chosen = []
-    for number, place in enumerate(places(step, batch, len(among), settings.seed, stream)):
-        rng = np.random.default_rng([settings.seed, 2 + stream, step, number])
-        chosen.append(_cut(among[place], settings.window, rng))
-    return chosen
+    chosen = places(step, batch, len(among), settings.seed, stream)
+    draws = np.random.default_rng([settings.seed, 2 + stream, step]).random((batch, 3))
+    return [_cut(among[place], settings.window, draw) for place, draw in zip(chosen, draws.tolist(), strict=True)]
 
 
-def _cut(example: Example, window: tuple[int, int], rng: np.random.Generator) -> Example:
-    """A random part of this size in pixels, of whole cells of the coarsest level; mirrored every other time."""
+def _cut(example: Example, window: tuple[int, int], draw: Sequence[float]) -> Example:
+    """A random part of this size in pixels, of whole cells of the coarsest level; mirrored every other time.
+
+    Args:
+        draw: Three numbers, 0..1: where it begins, down and across, and whether it is mirrored.
+    """
     coarsest = example.levels[-1].shape
     sizes = [side // MULTIPLE for side in window]
-    starts = [int(rng.integers(0, there - size + 1)) for there, size in zip(coarsest[:2], sizes, strict=True)]
-    turn = -1 if rng.random() < 0.5 else 1
+    starts = [int(at * (there - size + 1)) for at, there, size in zip(draw, coarsest, sizes, strict=False)]
+    turn = -1 if draw[2] < 0.5 else 1
 
     def part(stride: int) -> tuple[slice, slice]:
         cells = MULTIPLE // stride

@@ -50,6 +50,7 @@ def head_settings(plan: ProxyPlan, seed: int) -> Any:
         window=(training.height_px, training.width_px),
         group_weight=training.group_weight,
         label_weight=training.label_weight,
+        ema=training.ema,
         seed=seed,
     )
 
