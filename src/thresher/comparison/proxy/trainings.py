@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import polars as pl
-from jaxtyping import Float64, Int64, UInt8
+from jaxtyping import Int64, UInt8
 
 from thresher.comparison.proxy.materials import Files, Materials
 from thresher.labelling.image_boxes import boxed_classes, boxes_of_mask, fill_rates, image_boxes
-from thresher.labelling.pixels import ImageBoxes, confident, fill, gate
+from thresher.labelling.pixels import ImageBoxes
+from thresher.labelling.routes import ROUTES, Rules, Seen
 from thresher.run.opened import OpenedRun
 from thresher.segmentation.tree import ClassTree, class_tree
 
@@ -25,6 +26,10 @@ else:
     _Examples = Sequence  # torch is imported when a head is trained
 
 
+#: The route of true masks.
+GIVEN = "given"
+
+
 @dataclass(frozen=True)
 class Arm:
     """What a head learns from besides the strong images."""
@@ -32,7 +37,7 @@ class Arm:
     images: tuple[str, ...] = ()
     """The weakly labelled images' ids."""
     route: str = ""
-    """How their pixels are labelled, one of `ROUTES`; empty: by the paper's loss on their boxes."""
+    """How their pixels are labelled, one of `ROUTES` or `GIVEN`; empty: by the paper's loss on their boxes."""
     loss: str = "labels"
 
 
@@ -83,11 +88,22 @@ class Bench:
         return [row for row in rows if not self.materials.problem_of(*row[1:])]
 
     @cached_property
-    def rates(self) -> Float64[np.ndarray, " nodes"]:
-        """How much of a box is object (`fill_rates`), on the strong images' masks."""
+    def rules(self) -> Rules:
+        """What routes need beside an image; how much of a box is object, from the strong images' masks."""
         rng = np.random.default_rng(0)
         masks = [self.materials.labels(mask, encoding) for _, _, mask, encoding in self._usable(self.files.strong)]
-        return fill_rates(((each, boxes_of_mask(each, self.tree, self._boxed, rng)) for each in masks), self.tree)
+        boxed = ((each, boxes_of_mask(each, self.tree, self._boxed, rng)) for each in masks)
+        return Rules(self.tree, fill_rates(boxed, self.tree))
+
+    def true_labels(self, name: str) -> UInt8[np.ndarray, "rows columns"]:
+        """The true mask of an image of the pool on its finest grid; void all over if there is none."""
+        from thresher.segmentation.frozen import grid_labels
+
+        rows, columns = self.materials.levels(self.paths[name])[0].shape[:2]
+        if name not in self.true:
+            return np.full((rows, columns), self.tree.void, np.uint8)
+        _, mask, encoding = self.true[name]
+        return grid_labels(self.materials.labels(mask, encoding), (rows, columns))
 
     def measured(self, name: str) -> Iterator[tuple[Any, UInt8[np.ndarray, "h w"]]]:
         """Features and labels of each image of a set to measure on."""
@@ -155,44 +171,15 @@ class Seed:
 
     def _label_map(self, name: str, route: str) -> UInt8[np.ndarray, "rows columns"]:
         if (name, route) not in self._labels:
-            self._labels[name, route] = ROUTES[route](self, name)
+            made = (
+                self._bench.true_labels(name) if route == GIVEN else ROUTES[route](self._seen(name), self._bench.rules)
+            )
+            self._labels[name, route] = made
         return self._labels[name, route]
 
-    def probabilities(self, name: str) -> Any:
-        """What the teacher believes of an image's pixels, on the finest grid."""
+    def _seen(self, name: str) -> Seen:
+        """The boxes of an image, and what the teacher believes of its pixels."""
         from thresher.segmentation.frozen import class_probabilities
 
         levels = self._bench.materials.levels(self._bench.paths[name])
-        return class_probabilities(self.teacher, levels, self._bench.tree)
-
-
-def _unlabelled(seed: Seed, name: str) -> np.ndarray:
-    return confident(seed.probabilities(name))
-
-
-def _gate(seed: Seed, name: str) -> np.ndarray:
-    return gate(seed.probabilities(name), seed._bench.boxes[name], seed._bench.tree)
-
-
-def _fill(seed: Seed, name: str) -> np.ndarray:
-    return fill(seed.probabilities(name), seed._bench.boxes[name], seed._bench.tree, seed._bench.rates)
-
-
-def _given(seed: Seed, name: str) -> np.ndarray:
-    from thresher.segmentation.frozen import grid_labels
-
-    bench = seed._bench
-    grid = bench.materials.levels(bench.paths[name])[0].shape[:2]
-    if name not in bench.true:
-        return np.full(grid, bench.tree.void, np.uint8)
-    _, mask, encoding = bench.true[name]
-    return grid_labels(bench.materials.labels(mask, encoding), grid)
-
-
-#: From a teacher and an image to the image's labels on the finest grid.
-ROUTES: dict[str, Callable[[Seed, str], np.ndarray]] = {
-    "unlabelled": _unlabelled,
-    "gate": _gate,
-    "fill": _fill,
-    "given": _given,
-}
+        return Seen(class_probabilities(self.teacher, levels, self._bench.tree), self._bench.boxes[name])
