@@ -31,6 +31,7 @@ GRID = CompareSettings(
     methods=("random",),
     budgets=("6",),
     modes=("hierarchical", "labels"),
+    baselines=("none", "unlabelled", "all"),
     seeds=2,
     proxy=True,
     label_routes=("gate", "fill"),
@@ -67,9 +68,13 @@ def test_every_arm_of_every_seed_is_trained_and_named_a_proxy(run: Run, ended: S
     assert {mode for method, mode in kinds if method == "random"} == set(arms)
     assert {mode for method, mode in kinds if method == "all"} == set(arms)
     assert means.group_by("method", "mode").len()["len"].unique().to_list() == [2]
+    assert {mode for method, mode in kinds if method == "unlabelled"} == {"labels"}
     assert means.filter(method="none")["weak_images"].unique().to_list() == [0]
     assert means.filter(method="random", mode="labels-fill")["weak_images"].max() <= 6
     assert means["iou"].is_between(0, 1).all()
+    pairs = tables.read(run.comparison("comparison-proxy") / "differences.parquet", tables.DIFFERENCES)
+    against = pairs.filter(pl.col("class").is_null() & (pl.col("against") == "unlabelled"))
+    assert set(against.filter(method="random")["mode"]) == {"labels-fill", "labels-gate"}
     assert not list((run.folder / "trainings").glob("*"))
 
 

@@ -11,7 +11,8 @@ from thresher.comparison import results
 from thresher.comparison.class_frequencies import SelectionOf, write_frequencies
 from thresher.comparison.crew import crew
 from thresher.comparison.pictures import draw_predictions
-from thresher.comparison.settings import BASELINES, SAVED, CompareSettings, refuse_grid_of
+from thresher.comparison.proxy.crew import proxies_trained, proxy_crew, seconds_needed
+from thresher.comparison.settings import BASELINES, SAVED, CompareSettings, Trial, refuse_grid_of
 from thresher.comparison.time_left import in_words
 from thresher.comparison.trained import Comparison, time_estimate, trained
 from thresher.errors import SettingsError
@@ -71,13 +72,16 @@ def compare(
         asked = {"settings": as_json(settings), "training": as_json(training)}
         record.note("compare", UNFINISHED | asked)
         done = [trial for trial in comparison.trials if comparison.is_done(trial)]
-        trained_now, failed = trained(comparison, engine, done)
+        if settings.proxy:
+            trained_now, failed, unreadable = proxies_trained(comparison.proxies, engine, done)
+        else:
+            (trained_now, failed), unreadable = trained(comparison, engine, done), {}
         done.sort(key=comparison.trials.index)  # however they ended, the tables are the same
         written = results.write(run, settings, record, done)
-        if done:
+        if done and not settings.proxy:
             measured = tables.read(record.folder / "results.parquet", tables.RESULTS)
             written["predictions"] = len(draw_predictions(run, training, record, done, measured))
-        record.add_problems("compare", results.problems(run, failed))
+        record.add_problems("compare", results.problems(run, settings, failed, unreadable))
         summary = {"name": settings.name, "trainings": len(comparison.trials), "trained_now": trained_now}
         summary |= written
         if failed:
@@ -130,6 +134,21 @@ def _read_and_written(comparison: Comparison, selections: Sequence[SelectionOf])
     }
 
 
+def _seconds_left(
+    comparison: Comparison, engine: EngineSettings, done: Sequence[Trial], todo: Sequence[Trial]
+) -> tuple[float, int, str]:
+    """How long all that is left will take, how many trainings at once, and how that is known."""
+    few_steps = "a few steps taken for it"
+    if comparison.settings.proxy:
+        with proxy_crew(comparison.proxies, engine) as workers:
+            at_once = workers.size
+        return seconds_needed(comparison.proxies, todo, at_once) if todo else 0.0, at_once, few_steps
+    with crew(engine) as trainers:
+        estimate = time_estimate(comparison, done, todo, trainers)
+        seconds = estimate.left(todo, trainers.at_once) if todo else 0.0
+        return seconds, trainers.at_once, "finished trainings" if done and not estimate.timed else few_steps
+
+
 def _plan(comparison: Comparison, engine: EngineSettings, planned: dict[str, Any]) -> StageResult:
     """What there is to do, and how long it takes."""
     extras.require("train,report", "compare")
@@ -138,10 +157,7 @@ def _plan(comparison: Comparison, engine: EngineSettings, planned: dict[str, Any
     missing = [each for each in chosen if not run.selection_path(each.selection).is_file()]
     done = [trial for trial in trials if trial not in missing and comparison.is_done(trial)]
     todo = [trial for trial in trials if trial not in done]
-    with crew(engine) as workers:
-        at_once = workers.at_once
-        estimate = time_estimate(comparison, done, todo, workers)
-    seconds = estimate.left(todo, at_once) if todo else 0
+    seconds, at_once, known_from = _seconds_left(comparison, engine, done, todo)
     summary: dict[str, Any] = {
         "name": comparison.settings.name,
         "trainings": len(trials),
@@ -152,7 +168,7 @@ def _plan(comparison: Comparison, engine: EngineSettings, planned: dict[str, Any
         "at_once": at_once,
         "seconds": round(seconds),
         "time": f"about {in_words(seconds)} (rough)" if todo else "nothing to do",
-        "time_known_from": "finished trainings" if done and not estimate.timed else "a few steps taken for it",
+        "time_known_from": known_from,
         "to_do": [{"training": trial.training} for trial in todo],
     }
     return StageResult("compare", "planned", summary)

@@ -26,7 +26,7 @@ SETS = {"validation": Path("classes.parquet"), "test": Path("evaluations", "test
 
 def write_numbers(run: Run, settings: CompareSettings, record: Record, done: Sequence[Trial]) -> pl.DataFrame:
     """Write the tables results, summary and differences of the trials that are done; returns the results."""
-    measured = results(run, done, [name for name in SETS if name == "validation" or settings.test])
+    measured = results(run, settings, done, [name for name in SETS if name == "validation" or settings.test])
     if settings.endpoint:
         measured = with_endpoint(measured, settings.endpoint)
     tables.write(measured, record.folder / "results.parquet")
@@ -35,12 +35,13 @@ def write_numbers(run: Run, settings: CompareSettings, record: Record, done: Seq
     return measured
 
 
-def results(run: Run, done: Sequence[Trial], sets: Sequence[str]) -> pl.DataFrame:
+def results(run: Run, settings: CompareSettings, done: Sequence[Trial], sets: Sequence[str]) -> pl.DataFrame:
     """Table RESULTS: for each trial and each set the metrics of every class, and their mean over classes."""
     parts = [tables.empty(tables.RESULTS)]
     opened = OpenedRun(run)
     for trial in done:
-        recorded = Record(run.training(trial.training)).recorded()["train"]
+        folder = settings.kept(run, trial.training)
+        recorded = Record(folder).recorded()["proxy" if settings.proxy else "train"]
         key = {
             "method": trial.method,
             "mode": trial.mode,
@@ -51,7 +52,7 @@ def results(run: Run, done: Sequence[Trial], sets: Sequence[str]) -> pl.DataFram
             "seconds": recorded["seconds"],
         }
         for name in sets:
-            metrics = tables.read(run.training(trial.training) / SETS[name], tables.CLASS_METRICS)
+            metrics = tables.read(folder / SETS[name], tables.CLASS_METRICS)
             rows = [*metrics.drop("decided_px").to_dicts(), {"class": None, **mean_over_classes(metrics)}]
             parts.append(tables.from_rows([{**key, "set": name, **row} for row in rows], tables.RESULTS))
     return pl.concat(parts)
@@ -172,10 +173,16 @@ def _between(low: float | None, high: float | None) -> str:
     return "none" if low is None or high is None else f"{100 * low:.2f} to {100 * high:.2f}"
 
 
-def problems(run: Run, failed: Mapping[str, str]) -> pl.DataFrame:
-    """Table PROBLEMS: the trainings that failed."""
+def problems(
+    run: Run, settings: CompareSettings, failed: Mapping[str, str], unreadable: Mapping[str, str]
+) -> pl.DataFrame:
+    """Table PROBLEMS: the trainings that failed, and the images that a proxy leaves out since they cannot be read."""
     rows: list[dict[str, object]] = [
-        {"path": str(run.training(name)), "stage": "compare", "problem": "training_failed", "detail": reason}
+        {"path": str(settings.kept(run, name)), "stage": "compare", "problem": "training_failed", "detail": reason}
         for name, reason in failed.items()
+    ]
+    rows += [
+        {"path": path, "stage": "compare", "problem": "image_unreadable", "detail": reason}
+        for path, reason in unreadable.items()
     ]
     return tables.from_rows(rows, tables.PROBLEMS)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import get_args, get_type_hints
 
 from thresher.errors import SettingsError
 from thresher.labelling.settings import Route
-from thresher.run.folder import check_name
+from thresher.run.folder import Run, check_name
 from thresher.selection.methods import SEEDED
 from thresher.selection.written import Budgets, Names
-from thresher.settings import converted, default, did_you_mean
+from thresher.settings import converted, default, did_you_mean, younger
 from thresher.stages.select import SelectSettings
 from thresher.training.settings import TrainSettings
 
@@ -22,6 +23,8 @@ BASELINES = (NONE, UNLABELLED, ALL, TRUE)
 STRONG = "strong"
 #: The mode that learns from pixel labels made of the boxes.
 LABELS = "labels"
+#: What a head on frozen features can learn by: modes, and rules that make pixel labels; the one taken for auto.
+PROXY_MODES, PROXY_ROUTES, PROXY_ROUTE = ("hierarchical", LABELS), ("gate", "fill"), "fill"
 #: In place of a budget: the selection was made beforehand.
 SAVED = "saved"
 #: The settings of a training that the grid sets.
@@ -58,7 +61,14 @@ class CompareSettings:
     """Test set as FORMAT:ROOT[#SPLIT]: images with masks on which each network is evaluated once it is trained.
     Default: none; the networks are compared on the validation set."""
     name: str = "comparison"
-    """Name of the comparison; the names of its trainings begin with it."""
+    """Name of the comparison; the names of its trainings begin with it. That of a comparison by proxy ends in -proxy,
+    which is added if need be."""
+    proxy: bool = younger(False)
+    """Train small heads on the features of the frozen encoder, in seconds each, in place of whole networks: to sort
+    many selections with many seeds, not to judge."""
+    label_routes: Names = younger(())
+    """Proxy: several rules by which boxes become pixel labels (gate, fill), each with trainings of its own, whose modes
+    are called labels-gate and labels-fill. Default: label_route alone, and fill where that is auto."""
 
     def __post_init__(self) -> None:
         """Split texts at commas, and refuse values that cannot work.
@@ -93,11 +103,27 @@ class CompareSettings:
             check_name(selection)
             if selection in (*BASELINES, *SEEDED):
                 raise SettingsError(f"selections: '{selection}' is also a baseline or a method that draws. Rename it.")
+        self._refuse_wrong_proxy()
         check_name(self.name)
         if "." in self.name:
             raise SettingsError(
                 f"name '{self.name}': expected no '.'; in the names of its trainings, it ends the comparison's name."
             )
+
+    def _refuse_wrong_proxy(self) -> None:
+        for route in self.label_routes:
+            if route not in PROXY_ROUTES:
+                raise SettingsError(f"label_routes: '{route}' is unknown.{did_you_mean(route, PROXY_ROUTES)}")
+        if not self.proxy and self.label_routes:
+            raise SettingsError("label_routes are of comparisons by proxy. Set proxy, or label_route for a single one.")
+        if not self.proxy:
+            return
+        if wrong := [mode for mode in self.modes if mode not in PROXY_MODES]:
+            raise SettingsError(f"modes = {wrong[0]}: a proxy learns in the modes {' and '.join(PROXY_MODES)}.")
+        if self.label_route not in ("auto", *PROXY_ROUTES):
+            raise SettingsError(f"label_route = {self.label_route}: a proxy knows {', '.join(PROXY_ROUTES)}, and auto.")
+        if not self.name.endswith("-proxy"):
+            object.__setattr__(self, "name", f"{self.name}-proxy")
 
     def _refuse_baselines_without_images(self) -> None:
         for name in (UNLABELLED, TRUE):
@@ -130,13 +156,31 @@ class CompareSettings:
             if NONE in self.baselines or LABELS in self.modes:
                 trials += [self._trial(NONE, None, mode, seed) for mode in self._modes_of_none()]
             if ALL in self.baselines:
-                trials += [self._trial(ALL, None, mode, seed) for mode in self.modes]
-            for mode in self.modes:
+                trials += [self._trial(ALL, None, mode, seed) for mode in self.arms]
+            for mode in self.arms:
                 trials += [self._trial(*kind, mode, seed) for kind in self._kinds()]
             for name in (UNLABELLED, TRUE):
                 if name in self.baselines:
                     trials += [self._twin(name, *kind, seed) for kind in self._firsts()]
         return trials
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """The modes of trainings with boxes: in place of labels one for each of `label_routes`, if there are any."""
+        by_rule = tuple(f"{LABELS}-{route}" for route in self.label_routes) or (LABELS,)
+        return tuple(arm for mode in self.modes for arm in (by_rule if mode == LABELS else (mode,)))
+
+    def proxy_route(self, trial: Trial) -> str:
+        """How the weak images of a training by proxy are labelled; empty if it learns from boxes as they are."""
+        if trial.method in (UNLABELLED, TRUE):
+            return {UNLABELLED: UNLABELLED, TRUE: "given"}[trial.method]
+        if trial.mode == LABELS:
+            return PROXY_ROUTE if self.label_route == "auto" else self.label_route
+        return trial.mode.removeprefix(f"{LABELS}-") if trial.mode.startswith(LABELS) else ""
+
+    def kept(self, run: Run, training: str) -> Path:
+        """The folder of one of its trainings. Those by proxy are no networks, and lie within the comparison."""
+        return run.comparison(self.name) / "proxy" / training if self.proxy else run.training(training)
 
     def _modes_of_none(self) -> list[str]:
         modes = [STRONG] if NONE in self.baselines and set(self.modes) - {LABELS} else []

@@ -18,7 +18,7 @@ CONFIDENCE = 0.95
 _PAIRED_BY = {
     "random": ("place", "mode"),
     NONE: ("loss",),
-    UNLABELLED: ("place", "mode"),
+    UNLABELLED: ("place", "loss"),
     ALL: ("mode",),
     "holds_class": ("place", "mode"),
 }
@@ -142,7 +142,7 @@ def _pairs(results: pl.DataFrame, against: str) -> pl.DataFrame:
     by_size = pl.col("images").replace_strict(of_size, default=None, return_dtype=pl.String)
     place = pl.when(budget=SAVED).then(by_size).otherwise("budget")
     # Trainings on masks alone have one loss in the modes that use boxes as they are, and another in mode labels.
-    loss = pl.when(pl.col("mode") == LABELS).then(pl.lit(LABELS)).otherwise(pl.lit(STRONG))
+    loss = pl.when(pl.col("mode").str.starts_with(LABELS)).then(pl.lit(LABELS)).otherwise(pl.lit(STRONG))
     placed = results.with_columns(place=place, loss=loss)
     other = placed.filter(pl.col("method") == against).select(*same, other="iou")
     comparable = (pl.col("method") != against) & pl.col("images").is_not_null()

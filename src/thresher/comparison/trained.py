@@ -6,12 +6,14 @@ import dataclasses
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import median_high
 from typing import Any
 
 from thresher.comparison import results
 from thresher.comparison.crew import Crew, crew
 from thresher.comparison.job import Job, Outcome, as_job
+from thresher.comparison.proxy.plan import ProxyPlan
 from thresher.comparison.settings import ALL, LABELS, NONE, SAVED, TRUE, UNLABELLED, CompareSettings, Trial
 from thresher.comparison.time_left import TimeEstimate, in_words
 from thresher.errors import DataError, ThresherError
@@ -49,6 +51,11 @@ class Comparison:
         """Every training of it, in the order in which they start."""
         return self.settings.trials()
 
+    @cached_property
+    def proxies(self) -> ProxyPlan:
+        """The same by proxy."""
+        return ProxyPlan(self.run, self.settings, self.training)
+
     def training_of(self, trial: Trial) -> TrainSettings:
         """The settings of one training. Without weak images it takes as many strong ones per step."""
         mode: Any = trial.mode
@@ -68,6 +75,8 @@ class Comparison:
 
     def is_done(self, trial: Trial) -> bool:
         """Whether the network is trained, and evaluated on the test set if there is one."""
+        if self.settings.proxy:
+            return self.proxies.is_done(trial)
         if trial.labels and not (self.run.label_set(trial.labels) / "images.parquet").is_file():
             return False
         if not is_trained(self.run, self.training_of(trial)):

@@ -246,7 +246,7 @@ def comparisons(opened: OpenedRun) -> list[Compared]:
             asked = entry.get("settings", {})
             endpoint = endpoint_name(asked["endpoint"]) if asked.get("endpoint") else None
             margin = asked.get("margin", CompareSettings.margin)
-            measured = dataclasses.replace(measured, margin=margin, endpoint=endpoint)
+            measured = dataclasses.replace(measured, margin=margin, endpoint=endpoint, proxy=bool(asked.get("proxy")))
             found.append(dataclasses.replace(measured, outdated=state.because))
     return found
 

@@ -8,7 +8,6 @@ import json
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from thresher.comparison.proxy.job import head_settings
 from thresher.comparison.proxy.materials import feature_maker, levels_of
 from thresher.comparison.proxy.plan import ProxyPlan
 from thresher.comparison.settings import Trial
+from thresher.comparison.time_left import in_words
 from thresher.errors import SettingsError
 from thresher.run.perform import untracked
 from thresher.workers.pool import Pool, pool
@@ -28,35 +28,13 @@ log = logging.getLogger(__name__)
 _STEPS, _IMAGES = 20, 4
 
 
-@dataclass(frozen=True)
-class ProxyCrew:
-    """Workers that train heads; each does all trainings of a seed, which share a teacher."""
-
-    plan: ProxyPlan
-    opened: Pool
-
-    def outcomes(self, todo: Sequence[Trial]) -> Iterator[Outcome]:
-        """What comes of each training; those of a seed come together.
-
-        Args:
-            todo: Their images are prepared (`ProxyPlan.prepare`).
-        """
-        seeds = by_seed(todo)
-        lines = [json.dumps([dataclasses.asdict(trial) for trial in trials]) for trials in seeds]
-        for answer in self.opened.answers(lines):
-            if answer.died:
-                yield from (Outcome(trial.training, answer.died) for trial in seeds[answer.number])
-            else:
-                yield from (Outcome(**each) for each in json.loads(answer.text))
-
-
 def by_seed(trials: Sequence[Trial]) -> list[list[Trial]]:
     """The trials of each seed."""
     return [[trial for trial in trials if trial.seed == seed] for seed in dict.fromkeys(each.seed for each in trials)]
 
 
 @contextlib.contextmanager
-def proxy_crew(plan: ProxyPlan, engine: EngineSettings) -> Iterator[ProxyCrew]:
+def proxy_crew(plan: ProxyPlan, engine: EngineSettings) -> Iterator[Pool]:
     """Context manager yielding workers that train heads; on exit, those still at work are killed.
 
     Raises:
@@ -65,20 +43,55 @@ def proxy_crew(plan: ProxyPlan, engine: EngineSettings) -> Iterator[ProxyCrew]:
     if engine.store:
         raise SettingsError(f"store = {engine.store}: a comparison's workers share the run's folder. Leave store out.")
     with pool("thresher.comparison.proxy.job", plan.as_line(), engine) as opened:
-        yield ProxyCrew(plan, opened)
+        yield opened
 
 
-def prepared(plan: ProxyPlan, todo: Sequence[Trial]) -> dict[str, str]:
-    """Make the features and label maps that are missing; returns the images that cannot be read, with the reason.
+def proxies_trained(
+    plan: ProxyPlan, engine: EngineSettings, done: list[Trial]
+) -> tuple[int, dict[str, str], dict[str, str]]:
+    """Do the trainings that are left and log each; adds to `done`.
+
+    Returns:
+        How many were trained, the reason of each that failed, and the images that cannot be read, with the reason.
 
     Raises:
         DataError: an image or mask to measure on cannot be read.
     """
+    trials = plan.settings.trials()
+    left = {trial.training: trial for trial in trials if trial not in done}
+    failed: dict[str, str] = {}
+    if not left:
+        return 0, failed, {}
+    started, count = time.monotonic(), len(left)
+    unreadable = plan.prepare([*left.values()], untracked)
+    spent = time.monotonic() - started
+    log.info("compare: %d of %d trainings to do by proxy; features ready in %.0f s", count, len(trials), spent)
     started = time.monotonic()
-    problems = plan.prepare(todo, untracked)
-    if (seconds := time.monotonic() - started) > 1:
-        log.info("compare: features of the images ready in %.0f s", seconds)
-    return problems
+    with proxy_crew(plan, engine) as workers:
+        for outcome in _outcomes(workers, [*left.values()]):
+            trial = left.pop(outcome.training)
+            ended = len(done) + len(failed) + 1
+            if outcome.failure:
+                failed[trial.training] = outcome.failure
+                reason = f"{outcome.failure}\n{outcome.trace}".strip()
+                log.error("compare: %d of %d, %s failed: %s", ended, len(trials), trial.training, reason)
+                continue
+            done.append(trial)
+            rest = in_words((time.monotonic() - started) / (count - len(left)) * len(left))
+            told = (ended, len(trials), trial.training, outcome.miou or 0.0, rest)
+            log.info("compare: %d of %d, %s: mIoU %.4f, about %s left", *told)
+    return count - len(failed), failed, unreadable
+
+
+def _outcomes(workers: Pool, todo: Sequence[Trial]) -> Iterator[Outcome]:
+    """What comes of each training; those of a seed come together, as one worker does them: they share a teacher."""
+    seeds = by_seed(todo)
+    lines = [json.dumps([dataclasses.asdict(trial) for trial in trials]) for trials in seeds]
+    for answer in workers.answers(lines):
+        if answer.died:
+            yield from (Outcome(trial.training, answer.died) for trial in seeds[answer.number])
+        else:
+            yield from (Outcome(**each) for each in json.loads(answer.text))
 
 
 def seconds_needed(plan: ProxyPlan, todo: Sequence[Trial], at_once: int) -> float:

@@ -22,6 +22,12 @@ from thresher.report.blocks import (
     number,
 )
 
+#: What a reader must know of a comparison by proxy; follows its name.
+PROXY_WORDS = (
+    "is by proxy: small heads on the features of the frozen encoder were trained, no whole networks. It sorts selections; "
+    "its mIoU is not to be compared with that of trainings."
+)
+
 
 @dataclass(frozen=True)
 class Compared:
@@ -42,6 +48,8 @@ class Compared:
     """Why it no longer follows from the run's tables; empty if it does."""
     margin: float = 0.01
     """By how much IoU may be lower than the whole pool's and count as not worse."""
+    proxy: bool = False
+    """Whether heads on frozen features were trained in place of networks."""
     endpoint: str | None = None
     """The class of SUMMARY that is the endpoint named beforehand; None for the mean over all classes."""
 
@@ -52,6 +60,8 @@ def comparison_section(found: Sequence[Compared]) -> Section:
     for one in found:
         if one.outdated:
             blocks.append(Missing(f"{one.name} is outdated: {one.outdated} since it was made.", one.command))
+        if one.proxy:
+            blocks.append(Words(f"{one.name} {PROXY_WORDS}"))
         for measured_on in one.summary["set"].unique(maintain_order=True):
             blocks += _one(one, measured_on)
         blocks += [
@@ -62,7 +72,7 @@ def comparison_section(found: Sequence[Compared]) -> Section:
             )
             for file in one.pictures
         ]
-        if not one.pictures:
+        if not one.pictures and not one.proxy:
             words = f"Predictions of {one.name} have not been drawn. Networks that no longer exist are trained again."
             if one.lacking:
                 words += f" {', '.join(one.lacking)} not installed: first run pip install 'thresher[train,report]'."
