@@ -24,8 +24,8 @@ from thresher.report.blocks import (
 
 #: What a reader must know of a comparison by proxy; follows its name.
 PROXY_WORDS = (
-    "is by proxy: small heads on the features of the frozen encoder were trained, no whole networks. It sorts selections; "
-    "its mIoU is not to be compared with that of trainings."
+    "is by proxy: small heads on the features of the frozen encoder were trained, no whole networks. It sorts "
+    "selections; its mIoU is not to be compared with that of trainings."
 )
 
 
