@@ -104,7 +104,7 @@ def main() -> None:
             settings = CompareSettings(methods=(), modes=("hierarchical",), seeds=1, proxy=True, name=f"turn{turn}")
             plan = ProxyPlan(run, settings, training)
             started = time.monotonic()
-            plan.prepare(settings.trials(), untracked)
+            plan.prepare(untracked)
             if turn == 0:
                 images = len(plan.weak(settings.trials())) + sum(
                     map(len, (plan.files.strong, *plan.files.sets.values()))

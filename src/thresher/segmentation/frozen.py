@@ -125,7 +125,7 @@ def channel_statistics(
 
 def grid_labels(labels: UInt8[np.ndarray, "h w"], grid: tuple[int, int]) -> UInt8[np.ndarray, "rows columns"]:
     """A label map on a grid: the label at the centre of each cell."""
-    exact = functional.interpolate(torch.from_numpy(labels)[None, None], grid, mode="nearest-exact")
+    exact = functional.interpolate(torch.from_numpy(np.array(labels))[None, None], grid, mode="nearest-exact")
     found: UInt8[np.ndarray, "rows columns"] = exact[0, 0].numpy()
     return found
 

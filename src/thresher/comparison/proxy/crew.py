@@ -63,7 +63,7 @@ def proxies_trained(
     if not left:
         return 0, failed, {}
     started, count = time.monotonic(), len(left)
-    unreadable = plan.prepare([*left.values()], untracked)
+    unreadable = plan.prepare(untracked)
     spent = time.monotonic() - started
     log.info("compare: %d of %d trainings to do by proxy; features ready in %.0f s", count, len(trials), spent)
     started = time.monotonic()

@@ -67,8 +67,9 @@ class ProxyPlan:
 
     @cached_property
     def true(self) -> pl.DataFrame:
-        """image_id, path, mask and encoding of the pool's images whose true masks are known."""
-        return true_masks(self.opened.pool, self.settings.true_masks)
+        """image_id, path, mask and encoding of the weakly labelled images whose true masks are known."""
+        known = true_masks(self.opened.pool, self.settings.true_masks)
+        return known.join(self.weak(self.settings.trials()), on="image_id", how="semi")
 
     def images(self, trial: Trial) -> pl.DataFrame:
         """The rows of the pool that a training may learn from."""
@@ -137,8 +138,8 @@ class ProxyPlan:
         paths = [*self.weak(trials)["path"], *(path for part in labelled for path in part["path"])]
         return len(missing(Store(self.files.features), paths))
 
-    def prepare(self, trials: Sequence[Trial], track: Track[Any]) -> dict[str, str]:
-        """Work out and keep the features and label maps that these trainings need and that are missing.
+    def prepare(self, track: Track[Any]) -> dict[str, str]:
+        """Work out and keep the features and label maps that its trainings need and that are missing.
 
         Returns:
             The images that cannot be read, with the reason.
@@ -146,8 +147,8 @@ class ProxyPlan:
         Raises:
             DataError: an image or mask to measure on cannot be read.
         """
-        weak = self.weak(trials)
-        return prepare(self.files, weak["path"].to_list(), self.true.join(weak, on="image_id", how="semi"), track)
+        weak = self.weak(self.settings.trials())
+        return prepare(self.files, weak["path"].to_list(), self.true, track)
 
 
 def plan_of(line: str) -> ProxyPlan:
