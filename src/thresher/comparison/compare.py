@@ -134,19 +134,26 @@ def _read_and_written(comparison: Comparison, selections: Sequence[SelectionOf])
     }
 
 
-def _seconds_left(
+def _time_left(
     comparison: Comparison, engine: EngineSettings, done: Sequence[Trial], todo: Sequence[Trial]
-) -> tuple[float, int, str]:
-    """How long all that is left will take, how many trainings at once, and how that is known."""
+) -> dict[str, Any]:
+    """How many label sets are to be made, how long all that is left will take, and how that is known."""
     few_steps = "a few steps taken for it"
     if comparison.settings.proxy:
         with proxy_crew(comparison.proxies, engine) as workers:
             at_once = workers.size
-        return seconds_needed(comparison.proxies, todo, at_once) if todo else 0.0, at_once, few_steps
+        seconds = seconds_needed(comparison.proxies, todo, at_once) if todo else 0.0
+        return {"at_once": at_once, "seconds": round(seconds), "time_known_from": few_steps}
     with crew(engine) as trainers:
         estimate = time_estimate(comparison, done, todo, trainers)
         seconds = estimate.left(todo, trainers.at_once) if todo else 0.0
-        return seconds, trainers.at_once, "finished trainings" if done and not estimate.timed else few_steps
+        at_once = trainers.at_once
+    return {
+        "label_sets_to_make": len({each.labels for each in todo if each.labels} - estimate.made),
+        "at_once": at_once,
+        "seconds": round(seconds),
+        "time_known_from": "finished trainings" if done and not estimate.timed else few_steps,
+    }
 
 
 def _plan(comparison: Comparison, engine: EngineSettings, planned: dict[str, Any]) -> StageResult:
@@ -157,18 +164,15 @@ def _plan(comparison: Comparison, engine: EngineSettings, planned: dict[str, Any
     missing = [each for each in chosen if not run.selection_path(each.selection).is_file()]
     done = [trial for trial in trials if trial not in missing and comparison.is_done(trial)]
     todo = [trial for trial in trials if trial not in done]
-    seconds, at_once, known_from = _seconds_left(comparison, engine, done, todo)
+    left = _time_left(comparison, engine, done, todo)
     summary: dict[str, Any] = {
         "name": comparison.settings.name,
         "trainings": len(trials),
         "done": len(done),
         "selections_to_make": len({trial.selection for trial in missing}),
-        "label_sets_to_make": len({each.labels for each in todo if each.labels} - estimate.made),
         "steps_of_each": planned["steps"],
-        "at_once": at_once,
-        "seconds": round(seconds),
-        "time": f"about {in_words(seconds)} (rough)" if todo else "nothing to do",
-        "time_known_from": known_from,
+        **left,
+        "time": f"about {in_words(left['seconds'])} (rough)" if todo else "nothing to do",
         "to_do": [{"training": trial.training} for trial in todo],
     }
     return StageResult("compare", "planned", summary)

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import polars as pl
-from jaxtyping import Int64, UInt8
+from jaxtyping import Float64, Int64, UInt8
 
 from thresher.comparison.proxy.materials import Files, Materials
 from thresher.labelling.image_boxes import boxed_classes, boxes_of_mask, fill_rates, image_boxes
-from thresher.labelling.pixels import ImageBoxes
-from thresher.labelling.routes import ROUTES, Rules, Seen
+from thresher.labelling.pixels import ImageBoxes, confident, fill, gate
 from thresher.run.opened import OpenedRun
 from thresher.segmentation.tree import ClassTree, class_tree
 
@@ -88,12 +87,12 @@ class Bench:
         return [row for row in rows if not self.materials.problem_of(*row[1:])]
 
     @cached_property
-    def rules(self) -> Rules:
-        """What routes need beside an image; how much of a box is object, from the strong images' masks."""
+    def rates(self) -> Float64[np.ndarray, " nodes"]:
+        """How much of a box is object (`fill_rates`), from the strong images' masks."""
         rng = np.random.default_rng(0)
         masks = [self.materials.labels(mask, encoding) for _, _, mask, encoding in self._usable(self.files.strong)]
         boxed = ((each, boxes_of_mask(each, self.tree, self._boxed, rng)) for each in masks)
-        return Rules(self.tree, fill_rates(boxed, self.tree))
+        return fill_rates(boxed, self.tree)
 
     def true_labels(self, name: str) -> UInt8[np.ndarray, "rows columns"]:
         """The true mask of an image of the pool on its finest grid; void all over if there is none."""
@@ -171,15 +170,22 @@ class Seed:
 
     def _label_map(self, name: str, route: str) -> UInt8[np.ndarray, "rows columns"]:
         if (name, route) not in self._labels:
-            made = (
-                self._bench.true_labels(name) if route == GIVEN else ROUTES[route](self._seen(name), self._bench.rules)
-            )
+            made = self._bench.true_labels(name) if route == GIVEN else self._by_teacher(name, route)
             self._labels[name, route] = made
         return self._labels[name, route]
 
-    def _seen(self, name: str) -> Seen:
-        """The boxes of an image, and what the teacher believes of its pixels."""
+    def _by_teacher(self, name: str, route: str) -> UInt8[np.ndarray, "rows columns"]:
+        """What the teacher and the boxes of an image say."""
         from thresher.segmentation.frozen import class_probabilities
 
-        levels = self._bench.materials.levels(self._bench.paths[name])
-        return Seen(class_probabilities(self.teacher, levels, self._bench.tree), self._bench.boxes[name])
+        bench = self._bench
+        believed = class_probabilities(self.teacher, bench.materials.levels(bench.paths[name]), bench.tree)
+        return ROUTES[route](believed, bench.boxes[name], bench)
+
+
+#: The rules that need no pixels: from the teacher's belief and the boxes of an image to its labels.
+ROUTES: dict[str, Callable[[Any, ImageBoxes, Bench], np.ndarray]] = {
+    "unlabelled": lambda believed, boxes, bench: confident(believed),
+    "gate": lambda believed, boxes, bench: gate(believed, boxes, bench.tree),
+    "fill": lambda believed, boxes, bench: fill(believed, boxes, bench.tree, bench.rates),
+}
