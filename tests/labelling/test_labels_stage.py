@@ -113,7 +113,7 @@ def test_what_was_broken_off_goes_on_and_ends_with_the_same_bytes(
     run: Run, other: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("thresher.labelling.work.CHUNK", 4)
-    monkeypatch.setattr("thresher.labelling.stage.CHUNK", 4)
+    monkeypatch.setattr("thresher.labelling.one_set.CHUNK", 4)
     shutil.rmtree(other.label_set("filled"))
 
     def broken(items: Iterable[Any], total: int, what: str) -> Iterable[Any]:
@@ -199,6 +199,8 @@ def test_given_masks_become_labels(run: Run, tmp_path: Path) -> None:
         ({"held_out": 0.0}, "Name a route"),
         ({"sure": 0.0}, "a share above 0"),
         ({"selection": ()}, "one or more names"),
+        ({"rounds": 2, "selection": ("a", "b")}, "needs one selection"),
+        ({"segmenter": ("encoder.onnx",)}, "two ONNX files"),
     ],
 )
 def test_what_cannot_work_is_refused(settings: dict[str, Any], words: str) -> None:
@@ -212,3 +214,20 @@ def test_the_network_that_is_shown_boxes_labels_them(run: Run) -> None:
     boxes = tables.read(run.label_set("shown") / "boxes.parquet", LABELLED_BOXES)
     assert set(boxes["route"]) == {"shown"}
     assert (run.label_set("shown") / "shown.onnx").is_file()
+
+
+def test_rounds_stop_when_held_out_masks_say_so(run: Run) -> None:
+    result = labels(run, replace(FILL, name="again", rounds=3, shown_steps=0))
+    told = result.summary["rounds"]
+    ious = [each["held_out_iou"] for each in told]
+    # All but the last round raised it, and a round that did not is the last.
+    assert ious[:-1] == sorted(set(ious[:-1])) and (len(told) == 3 or ious[-1] <= ious[-2])
+    assert result.summary["name"] == told[ious.index(max(ious))]["labels"]
+    assert [each["teacher"] for each in told[:2]] == ["base", "again.student1"]
+    assert run.training("again.student1").is_dir()
+
+
+def test_rounds_need_masks_that_nothing_else_is_measured_on(run: Run, tmp_path: Path) -> None:
+    validation = OpenedRun(run).settings_of("index")["target"][0] + "#val"
+    with pytest.raises(SettingsError, match="validated outside the target"):
+        labels(run, LabelSettings(rounds=2), replace(SMALL, validation=validation))

@@ -101,6 +101,8 @@ class Plan:
     exhaustive: str
     by_sets: Mapping[str, Sequence[bool]]
     """`promised_by_sets`."""
+    segmenter: Sequence[str] = ()
+    """Paths of encoder and decoder of a promptable segmenter; empty if there is none."""
     output_of: Sequence[int] = ()
     """Of the network that is shown boxes: which output speaks for each node; empty if there is none."""
 

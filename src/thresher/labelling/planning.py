@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from thresher.labelling.of_masks import BoxesOfMasks
 from thresher.labelling.pixels import opened_classes
 from thresher.labelling.request import Request
 from thresher.labelling.routes import NONE, ROUTES, Rules
-from thresher.labelling.showing import Shown, new_shown, write_shown
+from thresher.labelling.showing import Shown, new_shown, read_segmenter, write_shown
 from thresher.labelling.teacher import Teacher, held_out
 from thresher.run.perform import Track
 from thresher.segmentation.tree import ClassTree, class_tree
@@ -41,7 +42,7 @@ def new_plan(request: Request, track: Track[Any]) -> Plan:
             choice = _measured(request, teacher, of_masks, track)
         elif settings.stuff == "never":
             choice = Choice(_without_stuff(choice.route_of, tree, boxed))
-        if "shown" in choice.route_of.values():
+        if "shown" in choice.route_of.values() and not settings.segmenter:
             learnt = choice.shown or _shown(request, teacher, strong, of_masks, track)
             write_shown(learnt[0], request.files.shown)
             output_of = learnt[1].tolist()
@@ -58,6 +59,7 @@ def new_plan(request: Request, track: Track[Any]) -> Plan:
         settings.sure,
         settings.exhaustive,
         {name: promised.tolist() for name, promised in by_sets.items()},
+        [str(Path(file).absolute()) for file in settings.segmenter],
         output_of,
     )
     plan.write(request.files.plan)
@@ -91,7 +93,9 @@ def _measured(request: Request, teacher: Teacher, of_masks: BoxesOfMasks, track:
     judged = held_out(teacher, request.files.folder / "judge", settings.held_out, track)
     rules, routes = Rules(tree, of_masks.rates(judged.learnt_from), settings.sure), [*ROUTES]
     found = None
-    if settings.route == "shown" or (settings.shows_boxes and boxed.any()):
+    if settings.segmenter and settings.shows_boxes:
+        rules = dataclasses.replace(rules, shown=read_segmenter(settings.segmenter))
+    elif settings.route == "shown" or (settings.shows_boxes and boxed.any()):
         found = _shown(request, teacher, judged.learnt_from, of_masks, track)
         rules = dataclasses.replace(rules, shown=box_shown(*found))
     else:

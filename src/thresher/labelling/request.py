@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -36,6 +37,11 @@ class Request:
     def opened(self) -> OpenedRun:
         """The run's tables."""
         return OpenedRun(self.run)
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """The first lines of what the stage tells."""
+        return {"name": self.settings.set_name, "images": self.images.height}
 
     @property
     def record(self) -> Record:
@@ -95,6 +101,8 @@ class Request:
         read |= {f"select:{name}": run.selection_path(name) for name in self.settings.selection if name != ALL}
         if self.teacher is not None:
             read["teacher"] = self.teacher.checkpoint
+        for part, file in zip(("encoder", "decoder"), self.settings.segmenter, strict=False):
+            read[part] = Path(file).absolute()
         if self.settings.masks:
             read["given"] = Listing(parsed_source(self.settings.masks).root)
         return read

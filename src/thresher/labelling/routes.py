@@ -14,6 +14,7 @@ from thresher.segmentation.tree import ClassTree
 
 if TYPE_CHECKING:
     from thresher.segmentation.box_shown import BoxShown
+    from thresher.segmentation.prompted import Prompted
 
 #: Of a class that gets no labels.
 NONE = ""
@@ -28,7 +29,7 @@ class Rules:
     """How much of a box is object (`fill_rates`)."""
     sure: float = SURE
     """Least probability at which a pixel is labelled."""
-    shown: BoxShown | None = None
+    shown: BoxShown | Prompted | None = None
     """The network that is shown boxes, for the route of that name."""
 
 
@@ -55,16 +56,11 @@ def _fill(seen: Seen, rules: Rules) -> np.ndarray:
 
 
 def _shown(seen: Seen, rules: Rules) -> np.ndarray:
-    from thresher.segmentation.box_shown import in_box
-
     if rules.shown is None:
         raise ValueError("the route 'shown' needs a network that is shown boxes")
-    size, image = seen.probabilities.shape[1:], seen.pixels.shape[:2]
-    crops = rules.shown.masks(seen.pixels, seen.boxes.corners, seen.boxes.nodes)
-    masks = [
-        in_box(mask, corners, window(corners, (size[0], size[1])), image, size)
-        for mask, corners in zip(crops, seen.boxes.corners, strict=True)
-    ]
+    size, boxes = seen.probabilities.shape[1:], seen.boxes
+    places = [window(corners, (size[0], size[1])) for corners in boxes.corners]
+    masks = rules.shown.in_boxes(seen.pixels, boxes.corners, boxes.nodes, places, size)
     return shown(seen.probabilities, masks, seen.boxes, rules.tree, rules.sure)
 
 

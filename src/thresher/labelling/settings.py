@@ -46,8 +46,14 @@ class LabelSettings:
     teacher was validated elsewhere. 0: routes are not measured (not with route = auto)."""
     shown_steps: int = 400
     """Steps of the small network of route shown; a second or less each on two processors. 0: auto does without it."""
+    segmenter: Texts = default(())
+    """For route shown, in place of the small network: encoder and decoder of a promptable segmenter such as SAM 2, two
+    ONNX files (docs/how-to/masks-from-boxes.md)."""
     jitter: float = 0.05
     """Boxes around held-out masks are moved at each side by a normal deviate of this share of their length."""
+    rounds: int = 1
+    """More: a student is trained on the labels as the teacher was on the masks, and labels anew; sets NAME.round1, …;
+    stops when the mean IoU on held-out masks does not rise."""
     seed: int = 0
     """Seed of the teacher made on the way, of those boxes and of the intervals."""
 
@@ -72,7 +78,15 @@ class LabelSettings:
                 "held_out = 0: route = auto takes the best on held-out masks. Name a route.",
             ),
             (
-                self.shown_steps or self.route != "shown",
+                self.rounds == 1 or (len(self.selection) == 1 and self.held_out and self.route != "given"),
+                f"rounds = {self.rounds}: needs one selection (or all), held-out masks and another route than given.",
+            ),
+            (
+                len(self.segmenter) in (0, 2),
+                f"segmenter = {', '.join(self.segmenter)}: expected two ONNX files, encoder and decoder.",
+            ),
+            (
+                self.shown_steps or self.segmenter or self.route != "shown",
                 "shown_steps = 0: route = shown trains a network that is shown boxes. Expected 1 or more.",
             ),
         ):
@@ -87,6 +101,8 @@ class LabelSettings:
                 raise SettingsError(f"{name} = {getattr(self, name)}: expected a share above 0 and up to 1.")
         if not 0 <= self.held_out < 1:
             raise SettingsError(f"held_out = {self.held_out}: expected a share of 0 or more and below 1.")
+        if self.rounds < 1:
+            raise SettingsError(f"rounds = {self.rounds}: expected 1 or more.")
         for name in ("jitter", "shown_steps"):
             if getattr(self, name) < 0:
                 raise SettingsError(f"{name} = {getattr(self, name)}: expected 0 or more.")
@@ -98,8 +114,8 @@ class LabelSettings:
 
     @property
     def shows_boxes(self) -> bool:
-        """Whether a network that is shown boxes is trained."""
-        return self.route in ("auto", "shown") and self.shown_steps > 0
+        """Whether route shown is among those measured or taken."""
+        return self.route in ("auto", "shown") and bool(self.shown_steps or self.segmenter)
 
     @property
     def measures(self) -> bool:

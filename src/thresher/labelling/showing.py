@@ -23,6 +23,7 @@ from thresher.training.settings import TrainSettings
 
 if TYPE_CHECKING:
     from thresher.segmentation.box_shown import BoxShown, Scene
+    from thresher.segmentation.prompted import Prompted
 
 #: The network as ONNX, and which of its outputs speaks for each node.
 Shown: TypeAlias = tuple[bytes, Int64[np.ndarray, " nodes"]]
@@ -89,6 +90,14 @@ def read_shown(path: Path, output_of: Sequence[int]) -> BoxShown:
     from thresher.segmentation.box_shown import box_shown
 
     return box_shown(path.read_bytes(), np.array(output_of, np.int64))
+
+
+def read_segmenter(files: Sequence[str]) -> Prompted:
+    """A promptable segmenter of the user's own: encoder and decoder."""
+    from thresher.segmentation.prompted import prompted
+
+    encoder, decoder = (Path(file) for file in files)
+    return prompted(encoder, decoder)
 
 
 def step_share(training: TrainSettings) -> float:

@@ -26,14 +26,16 @@ from thresher.labelling.image_boxes import image_boxes
 from thresher.labelling.label_set import LabelFiles, Plan, read_plan, write_part, write_whole
 from thresher.labelling.pixels import ImageBoxes, opened_classes, window
 from thresher.labelling.routes import NONE, Rules, Seen, by_classes
-from thresher.labelling.showing import read_shown
+from thresher.labelling.showing import read_segmenter, read_shown
 from thresher.run.folder import Run
 from thresher.run.opened import OpenedRun
 from thresher.run.perform import Track, untracked
 from thresher.segmentation.tree import ClassTree, class_tree
 
 if TYPE_CHECKING:
+    from thresher.segmentation.box_shown import BoxShown
     from thresher.segmentation.inference import Segmenter
+    from thresher.segmentation.prompted import Prompted
 
 #: Images of a chunk: what an interrupted run repeats at most.
 CHUNK = 256
@@ -77,7 +79,11 @@ class LabelJob:
     @cached_property
     def rules(self) -> Rules:
         """What the routes need."""
-        shown = read_shown(self.files.shown, self.plan.output_of) if self.plan.output_of else None
+        shown: BoxShown | Prompted | None = None
+        if self.plan.segmenter:
+            shown = read_segmenter(self.plan.segmenter)
+        elif self.plan.output_of:
+            shown = read_shown(self.files.shown, self.plan.output_of)
         return Rules(self.tree, np.array(self.plan.rates, np.float64), self.plan.sure, shown)
 
     def chunk(self, number: int) -> pl.DataFrame:

@@ -20,6 +20,7 @@ from thresher.report.tables import (
     findings,
     frequencies,
     held_out_target,
+    label_sets,
     map_places,
     redundant,
     reported_selection,
@@ -114,6 +115,7 @@ def _sections(opened: OpenedRun, settings: ReportSettings, name: str | None) -> 
         DistributionsInput,
         distributions_section,
     )
+    from thresher.report.sections.labelled import label_section
     from thresher.report.sections.mapped import map_section
     from thresher.report.sections.mixture import mixture_section
     from thresher.report.sections.problems import problems_section
@@ -121,7 +123,7 @@ def _sections(opened: OpenedRun, settings: ReportSettings, name: str | None) -> 
     scores = opened.scores if opened.has_scores else None
     found = reported_selection(opened, name) if name and scores is not None else None
     taken = found.taken.select("image_id") if found else None
-    run = opened.run
+    run, labelled = opened.run, label_sets(opened)
     given = DistributionsInput(
         opened.images, scores, taken, held_out_target(run), frequencies(opened, found), sizes(opened)
     )
@@ -136,6 +138,7 @@ def _sections(opened: OpenedRun, settings: ReportSettings, name: str | None) -> 
             opened.labels if run.labels.is_file() else None,
             redundant(opened, taken, settings.duplicate_cosine),
         ),
+        *([label_section(labelled)] if labelled else []),
         comparison_section(comparisons(opened)),
     ]
 

@@ -19,6 +19,8 @@ from thresher.comparison.statistics import differences
 from thresher.density.mixture import load_mixture, responsibilities
 from thresher.errors import DataError, SettingsError
 from thresher.features.shards import slices_of, with_slices
+from thresher.labelling.label_set import LabelFiles
+from thresher.labelling.label_tables import LABEL_ROUTES, LABELLED_BOXES
 from thresher.report.command_lines import command_lines
 from thresher.run.folder import Run
 from thresher.run.opened import OpenedRun
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from thresher.report.blocks import Block
     from thresher.report.sections.chosen import ReportedSelection
     from thresher.report.sections.compared import Compared
+    from thresher.report.sections.labelled import Labelled
     from thresher.report.sections.mixture import Findings
 
 #: Seed of all random samples in the report.
@@ -217,6 +220,25 @@ def findings(run: Run) -> Findings | None:
         tables.read(run.insight / "components_tried.parquet", tables.COMPONENTS_TRIED),
         sorted(heat.iter_rows()),
     )
+
+
+def label_sets(opened: OpenedRun) -> list[Labelled]:
+    """The finished label sets."""
+    from thresher.report.sections.labelled import Labelled
+
+    run, found = opened.run, []
+    for folder in sorted((run.folder / "labels").glob("*")):
+        files = LabelFiles(folder)
+        if not (files.images.is_file() and files.sheet.is_file()):
+            continue
+        state = RunState(run).of(f"labels:{folder.name}")
+        if state.word == "damaged":
+            raise DataError(f"{run.folder}: {state.name} is {state.in_words()}. Run `thresher labels` again.")
+        columns = tables.some(LABELLED_BOXES, "class", "share_labelled", "agreement", "warning")
+        routes, boxes = tables.read(files.routes, LABEL_ROUTES), tables.read(files.boxes, columns)
+        sheet = str(files.sheet.relative_to(run.folder))
+        found.append(Labelled(folder.name, routes, boxes, sheet, state.because))
+    return found
 
 
 def comparisons(opened: OpenedRun) -> list[Compared]:

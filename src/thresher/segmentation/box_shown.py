@@ -79,6 +79,25 @@ class BoxShown:
             found += [logits[n, self.output_of[node]].sigmoid().numpy() for n, node in enumerate(nodes[part])]
         return found
 
+    def in_boxes(
+        self,
+        pixels: UInt8[np.ndarray, "h w 3"],
+        corners: Float32[np.ndarray, "boxes 4"],
+        nodes: Int64[np.ndarray, " boxes"],
+        places: list[tuple[slice, slice]],
+        size: tuple[int, ...],
+    ) -> list[Float32[np.ndarray, "_ _"]]:
+        """For each box the probability, 0..1, that a pixel is of its object.
+
+        Args:
+            nodes: Of the boxes, as the tree numbers them.
+            places: Rows and columns of each box's pixels, in an image of another size.
+            size: Height and width of that image.
+        """
+        crops = self.masks(pixels, corners, nodes)
+        boxes = zip(crops, corners, places, strict=True)
+        return [in_box(mask, each, place, pixels.shape[:2], size) for mask, each, place in boxes]
+
 
 def outputs_of(tree: ClassTree) -> tuple[str, ...]:
     """What the network can be asked for: classes, groups, and any object."""
