@@ -90,7 +90,7 @@ def _measured(request: Request, teacher: Teacher, of_masks: BoxesOfMasks, track:
     from thresher.segmentation.trained import ready, trained_network
 
     settings, tree, boxed = request.settings, of_masks.tree, of_masks.boxed
-    judged = held_out(teacher, request.files.folder / "judge", settings.held_out, track)
+    judged = held_out(teacher, settings.held_out, track)
     rules, routes = Rules(tree, of_masks.rates(judged.learnt_from), settings.sure), [*ROUTES]
     found = None
     if settings.segmenter and settings.shows_boxes:

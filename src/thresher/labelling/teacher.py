@@ -89,19 +89,18 @@ class HeldOut:
     checkpoint: Path
 
 
-def held_out(teacher: Teacher, folder: Path, share: float, track: Track[Any]) -> HeldOut:
+def held_out(teacher: Teacher, share: float, track: Track[Any]) -> HeldOut:
     """The teacher's own validation set, if it is a part of the target.
 
     Else the last images that it learnt from, by their ids, and a judge: a network trained as it was, on the others.
 
     Args:
-        folder: Gets a small run with the judge.
         share: How many of its images, as a share, the teacher's judge does not learn from.
     """
     if teacher.has_held_out:
         images = teacher.images()
         return HeldOut(images.validation, images.strong, teacher.checkpoint)
-    run, settings = judges_run(teacher, folder), judges_settings(teacher, share)
+    run, settings = judges_run(teacher, share), judges_settings(teacher, share)
     train(run, settings, track=track)
     images = training_images(run, settings)
     return HeldOut(images.validation, images.strong, OpenedRun(run).checkpoint(settings.training_name))
@@ -120,8 +119,9 @@ def judges_settings(teacher: Teacher, share: float) -> TrainSettings:
     )
 
 
-def judges_run(teacher: Teacher, folder: Path) -> Run:
-    """A run of the teacher's images alone."""
+def judges_run(teacher: Teacher, share: float) -> Run:
+    """A run of the teacher's images alone, in RUN/labels/.judges; all label sets of a teacher share the judge."""
+    folder = teacher.run.folder / "labels" / ".judges" / f"{teacher.name}-{share:g}"
     run, opened = Run(folder), OpenedRun(teacher.run)
     strong = teacher.images().strong
     images = opened.images.join(strong, on="image_id", how="semi").sort("image_id")
