@@ -2,14 +2,15 @@
 the arms of two comparisons in the same order.
 
 Run:     python benchmarks/proxy.py RUN [--validation FORMAT:ROOT#SPLIT] [--strong-limit 100] [--side 192]
-         [--channels 128] [--epochs 20] [--rounds 3] [--agree FULL,PROXY]
+         [--channels 128] [--epochs 20] [--rounds 3] [--encode] [--agree FULL,PROXY]
          where RUN is a scored run whose target has masks.
 Needs:   a minute per round; an idle machine for the seconds, not for the ratio: both are timed in turn, each in a
          worker with one thread.
 Prints:  one line `name value` each: seconds of a full training (from a few of its own steps, validations and
          checkpoints, as `thresher train --dry-run` tells them) and of a head trained and validated to its end, medians
-         over the rounds, without weak images and on the whole pool; their ratios; seconds and kilobytes per image of
-         the features, which are made once. With --agree the rank agreement of two comparisons of the run.
+         over the rounds, without weak images and on the whole pool; their ratios. With --encode also seconds and
+         kilobytes per image of the features, which then are made anew; without it those of the run are taken, if there
+         are any. With --agree only the rank agreement of two comparisons of the run.
 """
 
 from __future__ import annotations
@@ -36,8 +37,11 @@ from thresher.workers.pool import pool
 from thresher.workers.settings import EngineSettings
 
 ONE = EngineSettings(workers=1)
-#: Linked into a run of their own, so that features are made anew and nothing is left behind.
-TABLES = ("images.parquet", "boxes.parquet", "masks.parquet", "taxonomy.toml", "manifest.json", "problems.parquet")
+#: Linked into a run of their own, so that nothing is left behind.
+TABLES = (
+    *("images.parquet", "boxes.parquet", "masks.parquet", "labels.parquet", "taxonomy.toml"),
+    *("problems.parquet", "manifest.json"),
+)
 
 
 def full_seconds(run: Run, training: TrainSettings, weak: bool) -> float:
@@ -74,6 +78,7 @@ def main() -> None:
     parser.add_argument("--channels", type=int, default=128)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--encode", action="store_true")
     parser.add_argument("--agree", default="")
     given = parser.parse_args()
     if given.agree:
@@ -95,7 +100,7 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as folder:
         run = Run(folder)
-        for name in TABLES:
+        for name in TABLES if given.encode else (*TABLES, "frozen"):
             if (given.run / name).exists():
                 (run.folder / name).symlink_to((given.run / name).absolute())
         times: dict[str, list[float]] = {"full none": [], "full all": [], "proxy none": [], "proxy all": []}
@@ -105,7 +110,7 @@ def main() -> None:
             plan = ProxyPlan(run, settings, training)
             started = time.monotonic()
             plan.prepare(untracked)
-            if turn == 0:
+            if turn == 0 and given.encode:
                 images = len(plan.weak(settings.trials())) + sum(
                     map(len, (plan.files.strong, *plan.files.sets.values()))
                 )

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from thresher.comparison import results
 from thresher.comparison.job import Outcome
 from thresher.comparison.proxy.job import head_settings
 from thresher.comparison.proxy.materials import feature_maker, levels_of
@@ -19,6 +20,7 @@ from thresher.comparison.settings import Trial
 from thresher.comparison.time_left import in_words
 from thresher.errors import SettingsError
 from thresher.run.perform import untracked
+from thresher.run.record import Record
 from thresher.workers.pool import Pool, pool
 from thresher.workers.settings import EngineSettings
 
@@ -80,6 +82,7 @@ def proxies_trained(
             rest = in_words((time.monotonic() - started) / (count - len(left)) * len(left))
             told = (ended, len(trials), trial.training, outcome.miou or 0.0, rest)
             log.info("compare: %d of %d, %s: mIoU %.4f, about %s left", *told)
+            results.write_numbers(plan.run, plan.settings, Record(plan.run.comparison(plan.settings.name)), done)
     return count - len(failed), failed, unreadable
 
 
