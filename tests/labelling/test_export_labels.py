@@ -14,6 +14,7 @@ from thresher import tables
 from thresher.data.run_lengths import from_text, mask_of
 from thresher.data.taxonomy import load_taxonomy
 from thresher.errors import DataError, SettingsError
+from thresher.labelling.coco_masks import CocoMasks, coco_label_map, read_coco_masks
 from thresher.labelling.export_labels import export_labels
 from thresher.labelling.label_tables import LABEL_FILES, LABELLED_BOXES
 from thresher.labelling.objects import labelled_objects
@@ -77,6 +78,11 @@ def test_coco_holds_the_masks(run: Run, tmp_path: Path) -> None:
         mask = mask_of(from_text(each["segmentation"]["counts"]), tuple(each["segmentation"]["size"]))
         assert (mask == (scene() == number)).all() and each["area"] == mask.sum()
     assert car["attributes"]["route"] == "fill"
+    # What is written is read as masks made elsewhere.
+    masks = read_coco_masks(tmp_path / "out" / "annotations.json")
+    assert masks.table()["bare"].to_list() == ["a"]
+    labels = coco_label_map(masks.table()["mask"][0], load_taxonomy("camvid"))
+    assert (labels == np.where(np.isin(scene(), [CAR, WALKER]), scene(), TREE.void)).all()
 
 
 def test_yolo_holds_outlines_as_shares(run: Run, tmp_path: Path) -> None:
@@ -114,3 +120,23 @@ def test_what_is_not_there_or_not_ours_is_refused(run: Run, tmp_path: Path) -> N
         export_labels(run, "first", "x", tmp_path / "out")  # type: ignore[arg-type]
     with pytest.raises(DataError, match="not written by an export"):
         export_labels(run, "first", "coco", run.folder)
+
+
+def test_polygons_and_runs_of_a_coco_file_are_drawn_the_smaller_over_the_larger() -> None:
+    runs = {"size": [2, 4], "counts": [0, 8]}
+    annotations = {
+        7: [
+            {"category_id": 2, "segmentation": [[2, 0, 3, 0, 3, 1, 2, 1]]},
+            {"category_id": 1, "segmentation": runs},
+            {"category_id": 3, "segmentation": runs},
+        ]
+    }
+    categories = {1: "Car", 2: "Person", 3: "piano"}
+    masks = CocoMasks(Path("x.json"), [{"id": 7, "height": 2, "width": 4}], annotations, categories)
+    assert masks.label_map(0, load_taxonomy("camvid")).tolist() == [[CAR, CAR, WALKER, WALKER]] * 2
+
+
+def test_a_file_that_is_no_coco_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text("{}", "utf-8")
+    with pytest.raises(DataError, match=r"x.json: not readable as COCO .*annotations with segmentation"):
+        read_coco_masks(tmp_path / "x.json")

@@ -12,6 +12,7 @@ import polars as pl
 
 from thresher.data.source_text import parsed_source, read_source
 from thresher.errors import DataError
+from thresher.labelling.coco_masks import COCO_MASKS, read_coco_masks
 from thresher.labelling.label_set import LabelFiles, mask_file
 from thresher.labelling.settings import LabelSettings
 from thresher.labelling.teacher import Teacher
@@ -76,12 +77,17 @@ class Request:
 
     def _with_masks(self, images: pl.DataFrame) -> pl.DataFrame:
         """Those of the images that have a mask: of the same id, whatever their data sets are called."""
-        masks = read_source(self.settings.masks).masks
         bare = pl.col("image_id").str.replace(r"^[^/]*/", "")
-        told = masks.select(mask="path", encoding="encoding", bare=bare).unique("bare", keep="none")
+        kind, _, place = self.settings.masks.partition(":")
+        if kind == COCO_MASKS:
+            masks = read_coco_masks(Path(place).absolute()).table()
+        else:
+            found = read_source(self.settings.masks).masks
+            masks = found.select(mask="path", encoding="encoding", bare=bare)
+        told = masks.unique("bare", keep="none")
         found = images.with_columns(bare=bare).join(told, on="bare").drop("bare").sort("image_id")
         if found.is_empty():
-            first, given = images["image_id"][0], masks["image_id"][0] if masks.height else "none"
+            first, given = images["image_id"][0], masks["bare"][0] if masks.height else "none"
             raise DataError(
                 f"masks = {self.settings.masks}: none of {masks.height} masks is of one of the {images.height} images. "
                 f"Ids must be the same behind the data set's name; found {given}, expected such as {first}."
@@ -104,7 +110,9 @@ class Request:
         for part, file in zip(("encoder", "decoder"), self.settings.segmenter, strict=False):
             read[part] = Path(file).absolute()
         if self.settings.masks:
-            read["given"] = Listing(parsed_source(self.settings.masks).root)
+            kind, _, place = self.settings.masks.partition(":")
+            is_coco = kind == COCO_MASKS
+            read["given"] = Path(place).absolute() if is_coco else Listing(parsed_source(self.settings.masks).root)
         return read
 
     @cached_property

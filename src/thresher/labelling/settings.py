@@ -30,7 +30,8 @@ class LabelSettings:
     teacher: str = ""
     """Name of a training whose network knows the classes. Default: one is trained on the target's masks alone."""
     masks: str = ""
-    """Masks from elsewhere (route = given) as FORMAT:ROOT[#SPLIT]; their images are found by their ids."""
+    """Masks from elsewhere (route = given) as FORMAT:ROOT[#SPLIT], or coco_masks:FILE.json (run lengths or polygons);
+    their images are found by their ids."""
     exhaustive: Literal["auto", "all", "none"] = "auto"
     """What the absence of a box says. auto: there is no such object, if the data set has boxes of the class; of Open
     Images only in images that have one. all: also of Open Images. none: nothing. The column `exhaustive` goes first."""

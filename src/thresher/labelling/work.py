@@ -22,6 +22,7 @@ from thresher.data.images import rgb_pixels
 from thresher.data.label_maps import class_numbers, ids_of_classes, label_map
 from thresher.data.taxonomy import VOID
 from thresher.errors import DataError
+from thresher.labelling.coco_masks import COCO_MASKS, coco_label_map
 from thresher.labelling.image_boxes import image_boxes
 from thresher.labelling.label_set import LabelFiles, Plan, read_plan, write_part, write_whole
 from thresher.labelling.pixels import ImageBoxes, opened_classes, window
@@ -163,11 +164,15 @@ def _given(
     track: Track[Any],
 ) -> list[tuple[Row, list[Row]]]:
     """What `use` makes of masks that were made elsewhere."""
-    numbers = {encoding: class_numbers(job.opened.taxonomy, encoding) for encoding in {row["encoding"] for row in rows}}
+    encodings = {row["encoding"] for row in rows} - {COCO_MASKS}
+    numbers = {encoding: class_numbers(job.opened.taxonomy, encoding) for encoding in encodings}
     found = []
     for place, row in enumerate(track(rows, len(rows), "reading masks")):
         try:
-            labels = label_map(Path(row["mask"]), numbers[row["encoding"]])
+            if row["encoding"] == COCO_MASKS:
+                labels = coco_label_map(row["mask"], job.opened.taxonomy)
+            else:
+                labels = label_map(Path(row["mask"]), numbers[row["encoding"]])
             height, width = rgb_pixels(Path(row["path"])).shape[:2]
         except DataError as error:
             unreadable(place, error)
