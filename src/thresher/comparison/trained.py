@@ -125,30 +125,33 @@ def trained(comparison: Comparison, engine: EngineSettings, done: list[Trial]) -
     label_sets = {trial.labels for trial in comparison.trials if trial.labels}
     if not todo and not label_sets:
         return 0, failed
-    trained_now, total = 0, len(comparison.trials)
+    first, *others = phases(comparison.trials)
     with crew(engine) as workers:
         estimate = time_estimate(comparison, done, todo, workers)
         if todo:
             about = in_words(estimate.left(todo, workers.at_once))
-            counts = f"{len(todo)} of {total} trainings to do, {workers.at_once} at once"
+            counts = f"{len(todo)} of {len(comparison.trials)} trainings to do, {workers.at_once} at once"
             log.info("compare: %s: about %s (rough)", counts, about)
-        for group in phases(comparison.trials):
-            _label(comparison, group, engine, done, failed)
-            estimate.made.update(trial.labels for trial in group)
-            left = [trial for trial in group if trial not in done and trial.training not in failed]
-            trained_now += _train(comparison, left, workers, estimate, done, failed)
+        trained_now = _train(comparison, first, workers, estimate, done, failed)
+    for group in others:
+        # While images are labelled there are no workers: on a cluster they would hold the room that labelling needs.
+        _label(comparison, group, engine, done, failed)
+        estimate.made.update(trial.labels for trial in group)
+        with crew(engine) as workers:
+            trained_now += _train(comparison, group, workers, estimate, done, failed)
     return trained_now, failed
 
 
 def _train(
     comparison: Comparison,
-    todo: Sequence[Trial],
+    group: Sequence[Trial],
     workers: Crew,
     estimate: TimeEstimate,
     done: list[Trial],
     failed: dict[str, str],
 ) -> int:
-    """Do the trainings of a group; adds to `done` and `failed`. Returns how many were trained."""
+    """Do the trainings of a group that are left; adds to `done` and `failed`. Returns how many were trained."""
+    todo = [trial for trial in group if trial not in done and trial.training not in failed]
     waiting = {trial.training: trial for trial in todo}
     total, trained_now = len(comparison.trials), 0
     for outcome in workers.outcomes([comparison.job_of(trial) for trial in todo]):
