@@ -32,6 +32,7 @@ SMALL = {
     "epochs": "1",
     "methods": '["similarity"]',
     "budgets": '["2"]',
+    "label_route": '"gate"',
     "baselines": '["none", "unlabelled"]',
     "seeds": "1",
     "run": '"run"',

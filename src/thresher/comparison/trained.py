@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import median_high
@@ -17,6 +17,8 @@ from thresher.comparison.proxy.plan import ProxyPlan
 from thresher.comparison.settings import ALL, LABELS, NONE, SAVED, TRUE, UNLABELLED, CompareSettings, Trial
 from thresher.comparison.time_left import TimeEstimate, in_words
 from thresher.errors import DataError, ThresherError
+from thresher.labelling.settings import LabelSettings
+from thresher.labelling.showing import step_share
 from thresher.run.folder import Run
 from thresher.run.opened import OpenedRun
 from thresher.run.record import Record
@@ -191,7 +193,6 @@ def _label(
 
 
 def _make_label_set(comparison: Comparison, trial: Trial, engine: EngineSettings, failed: dict[str, str]) -> None:
-    from thresher.labelling.settings import LabelSettings
     from thresher.labelling.stage import labels
 
     needing, settings = comparison.labelled_by(trial.labels), comparison.settings
@@ -227,16 +228,16 @@ def time_estimate(comparison: Comparison, done: Sequence[Trial], todo: Sequence[
     # Selections and label sets may not be made yet.
     kinds = {trial.training: (kind, trial) for kind, trial in estimate.unknown(todo).items()}
     jobs = [as_job(run, _timed_training(comparison, trial), kind="time") for _, trial in kinds.values()]
-    planned, seconds_per_image = comparison.planned_training(), 0.0
+    planned, times = comparison.planned_training(), {"image": 0.0, "step": 0.0}
     for outcome in workers.outcomes(jobs) if jobs else ():
         if outcome.failure:
             raise DataError(f"compare: no training can be started: {_reason(outcome)}")
         seconds = seconds_of(outcome.times, comparison.training, planned["steps"], planned["validation_images"])
         estimate.timed[kinds[outcome.training][0]] = seconds
-        seconds_per_image = outcome.times["image"]
+        times = outcome.times
     label_sets = {trial.labels for trial in todo if trial.labels}
     estimate.made |= {name for name in label_sets if (run.label_set(name) / "images.parquet").is_file()}
-    estimate.label_set = _label_seconds(comparison, estimate, seconds_per_image)
+    estimate.label_set = _label_seconds(comparison, estimate, times)
     return estimate
 
 
@@ -245,8 +246,8 @@ def _timed_training(comparison: Comparison, trial: Trial) -> TrainSettings:
     return dataclasses.replace(comparison.training_of(trial), selection=selection)
 
 
-def _label_seconds(comparison: Comparison, estimate: TimeEstimate, seconds_per_image: float) -> float:
-    """Seconds that a label set takes: as those that are made have taken, else from a validated image's."""
+def _label_seconds(comparison: Comparison, estimate: TimeEstimate, times: Mapping[str, float]) -> float:
+    """Seconds that a label set takes: as those that are made have taken, else from a step and a validated image."""
     run = comparison.run
     names = {trial.labels for trial in comparison.trials if trial.labels and trial.method != TRUE}
     recorded = [Record(run.label_set(name)).recorded().get("labels", {}).get("seconds") for name in sorted(names)]
@@ -254,8 +255,12 @@ def _label_seconds(comparison: Comparison, estimate: TimeEstimate, seconds_per_i
     if known or not names:
         return median_high(known) if known else 0.0
     teacher = next(trial for trial in comparison.trials if (trial.method, trial.mode) == (NONE, LABELS))
-    judge = _JUDGE * (estimate.seconds(teacher) or 0.0) if comparison.training.validation else 0.0
-    return judge + _labelled_images(comparison) * seconds_per_image * _TIMES_VALIDATION
+    training, elsewhere = comparison.training, bool(comparison.training.validation)
+    judge = _JUDGE * (estimate.seconds(teacher) or 0.0) if elsewhere else 0.0
+    shows_boxes = comparison.settings.label_route in ("auto", "shown")
+    shown = LabelSettings.shown_steps * (1 + elsewhere) * step_share(training) if shows_boxes else 0
+    step = times["step"] * training.strong_batch / (training.strong_batch + training.weak_batch)
+    return judge + shown * step + _labelled_images(comparison) * times["image"] * _TIMES_VALIDATION
 
 
 def _labelled_images(comparison: Comparison) -> int:
