@@ -102,6 +102,9 @@ def test_the_endpoint_has_a_figure_of_its_own() -> None:
     spec = comparison.miou_chart(results, summary(results), "test", 5, "mean of car, bus")
     titles = {layer["encoding"]["y"].get("title") for layer in spec["layer"] if "y" in layer["encoding"]}
     assert titles == {"mean of car, bus, IoU (%)"}
+    nowhere = summary(results.with_columns(iou=pl.lit(None, pl.Float64)))
+    assert comparison.is_measured(summary(results), "mean of car, bus")
+    assert not comparison.is_measured(summary(results)) and not comparison.is_measured(nowhere, "mean of car, bus")
     assert spec["title"]["text"].endswith("(mean of car, bus, test)")
 
 

@@ -110,7 +110,8 @@ def write(run: Run, settings: CompareSettings, record: Record, done: Sequence[Tr
     judged = pairs.filter(overall & (pl.col("set") == shown))
     told["power"] = power_words(judged)
     told["reduction"] = reduction_words(judged, settings.margin)
-    files = {"folder": str(record.folder), "figure": str(record.folder / "figure.png")}
+    figure = record.folder / "figure.png"
+    files = {"folder": str(record.folder)} | ({"figure": str(figure)} if figure.is_file() else {})
     return {name: words for name, words in told.items() if words} | files
 
 
@@ -124,12 +125,14 @@ def _draw(record: Record, measured: pl.DataFrame, means: pl.DataFrame, shown: st
     strong = int(frequencies.filter(of="target")["of_images"][0])
     # Without the times, so that the same comparison gives the same files.
     one_set, its_means = (each.filter(set=shown).drop("seconds") for each in (measured, means))
-    specs = {
-        "figure": comparison_charts.miou_chart(one_set, its_means, shown, strong),
-        "frequencies": comparison_charts.frequencies_chart(frequencies),
-    }
-    if endpoint is not None:
-        specs["endpoint"] = comparison_charts.miou_chart(one_set, its_means, shown, strong, endpoint)
+    specs = {"frequencies": comparison_charts.frequencies_chart(frequencies)}
+    for name, of in {"figure": None, **({"endpoint": endpoint} if endpoint else {})}.items():
+        if comparison_charts.is_measured(its_means, of):
+            specs[name] = comparison_charts.miou_chart(one_set, its_means, shown, strong, of)
+    for stale in (
+        path for name in ("figure", "endpoint") if name not in specs for path in record.folder.glob(f"{name}.*")
+    ):
+        stale.unlink()
     for name, spec in specs.items():
         for kind, content in (
             ("json", (json.dumps(spec, sort_keys=True) + "\n").encode()),

@@ -34,9 +34,9 @@ def power_words(pairs: pl.DataFrame) -> str:
     Args:
         pairs: Rows of table DIFFERENCES of one set, over all classes.
     """
-    if pairs.is_empty():
-        return ""
     seeds = int(pairs["seeds"].max() or 0)  # type: ignore[arg-type]
+    if seeds == 0:
+        return ""
     spread: float | None = pairs["sd"].median()  # type: ignore[assignment]
     warning = f"Warning: {seeds} seed{'s' * (seeds != 1)}, too few to judge by; from {FEW_SEEDS} on it is of use. "
     words = warning if seeds < FEW_SEEDS else ""

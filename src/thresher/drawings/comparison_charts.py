@@ -23,6 +23,11 @@ _TWINS = ("unlabelled", "true")
 _PERCENT = alt.Axis(format=".1f", tickCount=8)
 
 
+def is_measured(means: pl.DataFrame, of: str | None = None) -> bool:
+    """Whether table SUMMARY has an IoU to draw: no class of an endpoint need occur in a set of images."""
+    return bool(means.select((pl.col("class").eq_missing(of) & pl.col("iou").is_not_null()).any()).item())
+
+
 def miou_chart(
     results: pl.DataFrame, means: pl.DataFrame, measured_on: str, strong_images: int, of: str | None = None
 ) -> Spec:

@@ -86,12 +86,15 @@ def _one(one: Compared, measured_on: str) -> list[Block]:
     means = one.summary.filter(set=measured_on)
     results = one.results.filter(set=measured_on)
     name, where = f"{one.name}-{measured_on}", f"{one.name}, {measured_on} images"
-    spec = comparison.miou_chart(results, means, measured_on, one.strong_images)
     alt = f"mIoU over the number of selected images, {where}; the numbers stand in the table below."
-    blocks: list[Block] = [Chart(f"figure-{name}", alt, {"": spec})]
+    shown = {f"figure-{name}": (None, alt)}
     if one.endpoint:
-        spec = comparison.miou_chart(results, means, measured_on, one.strong_images, one.endpoint)
-        blocks.append(Chart(f"figure-{name}-endpoint", f"The same of the endpoint, {one.endpoint}.", {"": spec}))
+        shown[f"figure-{name}-endpoint"] = (one.endpoint, f"The same of the endpoint, {one.endpoint}.")
+    blocks: list[Block] = [
+        Chart(id_, words, {"": comparison.miou_chart(results, means, measured_on, one.strong_images, of)})
+        for id_, (of, words) in shown.items()
+        if comparison.is_measured(means, of)
+    ]
     pairs = one.differences.filter(set=measured_on)
     judged = pairs.filter(pl.col("class").eq_missing(one.endpoint))
     blocks += [Words(text) for text in (power_words(judged), *reduction_words(judged, one.margin)) if text]
