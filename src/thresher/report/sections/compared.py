@@ -87,7 +87,7 @@ def _one(one: Compared, measured_on: str) -> list[Block]:
     results = one.results.filter(set=measured_on)
     name, where = f"{one.name}-{measured_on}", f"{one.name}, {measured_on} images"
     alt = f"mIoU over the number of selected images, {where}; the numbers stand in the table below."
-    shown = {f"figure-{name}": (None, alt)}
+    shown: dict[str, tuple[str | None, str]] = {f"figure-{name}": (None, alt)}
     if one.endpoint:
         shown[f"figure-{name}-endpoint"] = (one.endpoint, f"The same of the endpoint, {one.endpoint}.")
     blocks: list[Block] = [
