@@ -30,7 +30,7 @@ class LabelledPicture:
 
 
 def label_sheet(groups: Sequence[tuple[str, Sequence[LabelledPicture]]]) -> Image.Image:
-    """Under each heading its pictures, three in a row: the image with its boxes, and its labels; black is none."""
+    """Under each heading its pictures, three in a row: the image with its boxes, and its labels."""
     groups = [(title, pictures) for title, pictures in groups if pictures]
     high, pair = _CELL_H + _CAPTION_H + _GAP, 2 * _CELL_W + 2 * _GAP
     rows = [-(-len(pictures) // _COLUMNS) for _, pictures in groups]

@@ -28,7 +28,7 @@ def draw_label_sheet(opened: OpenedRun, files: LabelFiles, seed: int) -> None:
     worst = agreement.sort("agreement", "image_id").head(_WORST).collect(engine="streaming")["image_id"].to_list()
     pictures = _pictures(opened, files, list(dict.fromkeys([*drawn, *worst])))
     groups = [
-        (f"{len(drawn)} random images: boxes, and labels (black: no label)", [pictures[name] for name in drawn]),
+        (f"{len(drawn)} random images: boxes, and labels (white: no label)", [pictures[name] for name in drawn]),
         (f"The {len(worst)} images whose boxes agree least with their labels", [pictures[name] for name in worst]),
     ]
     save_sheet(label_sheet(groups), files.sheet)
@@ -41,6 +41,8 @@ def _pictures(opened: OpenedRun, files: LabelFiles, ids: list[str]) -> dict[str,
     paths = opened.images.lazy().filter(wanted).select("image_id", "path").collect()
     numbers, found = class_numbers(opened.taxonomy, "class_index"), {}
     for row in images.join(paths, on="image_id").iter_rows(named=True):
+        colours = coloured(labels, opened.taxonomy)
+        colours[labels == len(opened.taxonomy.classes)] = 255  # black may be a class
         own = boxes.filter(image_id=row["image_id"])
         labels = label_map(files.folder / row["file"], numbers)
         kinds = own.group_by("class").len().sort("class").iter_rows()
@@ -50,7 +52,7 @@ def _pictures(opened: OpenedRun, files: LabelFiles, ids: list[str]) -> dict[str,
         found[row["image_id"]] = LabelledPicture(
             path=Path(row["path"]),
             boxes=[*own.select("x0", "y0", "x1", "y1").iter_rows()],
-            colours=coloured(labels, opened.taxonomy),
+            colours=colours,
             caption=row["image_id"],
             detail=f"{row['share_labelled']:.0%} labelled; {told}{agrees}",
         )

@@ -32,7 +32,7 @@ def label_section(found: Sequence[Labelled]) -> Section:
         if one.routes.height:
             blocks.append(_routes(one))
         blocks.append(_boxes(one))
-        caption = f"{one.name}: images with their boxes, and their labels; black is no label."
+        caption = f"{one.name}: images with their boxes, and their labels; white is no label."
         blocks.append(Drawing(one.sheet, caption, "Images beside their label maps; the tables above give the numbers."))
     return Section("labels", "Pixel labels from boxes", blocks)
 
