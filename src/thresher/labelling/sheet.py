@@ -41,10 +41,10 @@ def _pictures(opened: OpenedRun, files: LabelFiles, ids: list[str]) -> dict[str,
     paths = opened.images.lazy().filter(wanted).select("image_id", "path").collect()
     numbers, found = class_numbers(opened.taxonomy, "class_index"), {}
     for row in images.join(paths, on="image_id").iter_rows(named=True):
+        labels = label_map(files.folder / row["file"], numbers)
         colours = coloured(labels, opened.taxonomy)
         colours[labels == len(opened.taxonomy.classes)] = 255  # black may be a class
         own = boxes.filter(image_id=row["image_id"])
-        labels = label_map(files.folder / row["file"], numbers)
         kinds = own.group_by("class").len().sort("class").iter_rows()
         told = ", ".join(f"{count} {name}" for name, count in kinds) or "no box"
         agreements = own["agreement"].to_numpy()
