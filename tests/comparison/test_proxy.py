@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from PIL import Image
 
 from thresher import tables
 from thresher.comparison.compare import compare
 from thresher.comparison.proxy.store import Store, filled
 from thresher.comparison.settings import CompareSettings
+from thresher.data.images import image_size
 from thresher.errors import DataError, SettingsError
 from thresher.run.folder import Run
 from thresher.run.perform import StageResult, untracked
@@ -31,7 +33,8 @@ GRID = CompareSettings(
     methods=("random",),
     budgets=("6",),
     modes=("hierarchical", "labels"),
-    baselines=("none", "unlabelled", "all"),
+    baselines=("none", "unlabelled", "all", "true"),
+    true_masks="masks:TRUE",
     seeds=2,
     proxy=True,
     label_routes=("gate", "fill"),
@@ -51,8 +54,24 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 @pytest.fixture(scope="module")
-def ended(run: Run) -> StageResult:
-    return compare(run, GRID, SMALL, engine=ONE)
+def grid(run: Run, tmp_path_factory: pytest.TempPathFactory) -> CompareSettings:
+    """The grid with true masks of all images of the pool but the last, which becomes unreadable."""
+    root = tmp_path_factory.mktemp("true")
+    pool = tables.read(run.images, tables.INDEXED_IMAGES).filter(role="pool").sort("image_id")
+    *known, lost = pool.select("image_id", "path").iter_rows()
+    for image_id, path in known:
+        name = image_id.partition("/")[2]
+        for folder in ("images", "masks"):
+            (root / folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / "images" / f"{name}.jpg").symlink_to(path)
+        Image.new("L", image_size(Path(path))).save(root / "masks" / f"{name}.png")
+    Path(lost[1]).write_bytes(b"no image")
+    return dataclasses.replace(GRID, true_masks=f"masks:{root}")
+
+
+@pytest.fixture(scope="module")
+def ended(run: Run, grid: CompareSettings) -> StageResult:
+    return compare(run, grid, SMALL, engine=ONE)
 
 
 def results(run: Run) -> pl.DataFrame:
@@ -78,25 +97,41 @@ def test_every_arm_of_every_seed_is_trained_and_named_a_proxy(run: Run, ended: S
     assert not list((run.folder / "trainings").glob("*"))
 
 
-def test_a_second_time_nothing_is_trained_and_the_tables_are_the_same(run: Run, ended: StageResult) -> None:
+def test_an_image_that_cannot_be_read_is_listed_and_left_out(run: Run, ended: StageResult) -> None:
+    problems = tables.read(run.comparison("comparison-proxy") / "problems.parquet", tables.PROBLEMS)
+    assert problems["problem"].to_list() == ["image_unreadable"]
+    means = results(run).filter(pl.col("class").is_null())
+    assert means.filter(method="all", mode="labels-fill")["weak_images"].max() <= 11
+
+
+def test_true_masks_are_learnt_from_where_an_image_has_one(run: Run, ended: StageResult) -> None:
+    means = results(run).filter(pl.col("class").is_null() & (pl.col("method") == "true"))
+    assert means["weak_images"].is_between(5, 6).all()
+
+
+def test_a_second_time_nothing_is_trained_and_the_tables_are_the_same(
+    run: Run, grid: CompareSettings, ended: StageResult
+) -> None:
     before = results(run)
-    assert compare(run, GRID, SMALL, engine=ONE).summary["trained_now"] == 0
+    assert compare(run, grid, SMALL, engine=ONE).summary["trained_now"] == 0
     assert results(run).equals(before)
     features = sum(path.stat().st_size for path in run.folder.glob("frozen/*/*.npy"))
     assert features > 0
 
 
-def test_a_training_that_is_missing_is_done_again_with_the_same_numbers(run: Run, ended: StageResult) -> None:
+def test_a_training_that_is_missing_is_done_again_with_the_same_numbers(
+    run: Run, grid: CompareSettings, ended: StageResult
+) -> None:
     before = results(run)
     lost = next((run.comparison("comparison-proxy") / "proxy").glob("*random*labels-fill-seed1"))
     shutil.rmtree(lost)
-    again = compare(run, GRID, SMALL, engine=ONE)
+    again = compare(run, grid, SMALL, engine=ONE)
     assert again.summary["trained_now"] == 1
     assert results(run).drop("seconds").equals(before.drop("seconds"))
 
 
-def test_a_dry_run_says_how_long_it_takes(run: Run, ended: StageResult) -> None:
-    more = dataclasses.replace(GRID, seeds=4)
+def test_a_dry_run_says_how_long_it_takes(run: Run, grid: CompareSettings, ended: StageResult) -> None:
+    more = dataclasses.replace(grid, seeds=4)
     planned = compare(run, more, SMALL, engine=ONE, dry_run=True)
     assert planned.status == "planned"
     assert planned.summary["done"] == planned.summary["trainings"] / 2

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from thresher.cli.main import app
-from thresher.report.blocks import Missing
+from thresher.report.blocks import Missing, Words
 from thresher.report.command_lines import RECORDED, command_lines
 from thresher.report.sections.compared import comparison_section
 from thresher.report.tables import comparisons
@@ -55,6 +55,14 @@ def test_libraries_that_are_not_installed_come_before_the_command(run: Run) -> N
     ]
     assert len(words) == 1
     assert words[0].endswith("accelerate not installed: first run pip install 'thresher[train,report]'.")
+
+
+def test_of_a_comparison_by_proxy_the_report_says_so_and_misses_no_pictures(run: Run) -> None:
+    (one,) = comparisons(OpenedRun(run))
+    blocks = comparison_section([dataclasses.replace(one, proxy=True)]).blocks
+    assert isinstance(blocks[0], Words)
+    assert "no whole networks" in blocks[0].text
+    assert not [block for block in blocks if isinstance(block, Missing)]
 
 
 def test_the_command_lines_make_the_same_settings_again(run: Run) -> None:
