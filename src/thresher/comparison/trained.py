@@ -17,7 +17,7 @@ from thresher.comparison.proxy.plan import ProxyPlan
 from thresher.comparison.settings import ALL, LABELS, NONE, SAVED, TRUE, UNLABELLED, CompareSettings, Trial
 from thresher.comparison.time_left import TimeEstimate, in_words
 from thresher.errors import DataError, ThresherError
-from thresher.labelling.settings import LabelSettings
+from thresher.labelling.settings import TIMES_VALIDATION, LabelSettings
 from thresher.labelling.showing import step_share
 from thresher.run.folder import Run
 from thresher.run.opened import OpenedRun
@@ -29,8 +29,6 @@ from thresher.training.train import is_trained, planned_steps
 from thresher.workers.settings import EngineSettings
 
 log = logging.getLogger(__name__)
-#: Labelling an image takes about this many times as long as validating one.
-_TIMES_VALIDATION = 1.5
 #: Where validation images come from elsewhere, routes are judged by a network trained on this share of the strong ones.
 _JUDGE = 0.8
 
@@ -260,7 +258,7 @@ def _label_seconds(comparison: Comparison, estimate: TimeEstimate, times: Mappin
     shows_boxes = comparison.settings.label_route in ("auto", "shown")
     shown = LabelSettings.shown_steps * (1 + elsewhere) * step_share(training) if shows_boxes else 0
     step = times["step"] * training.strong_batch / (training.strong_batch + training.weak_batch)
-    return judge + shown * step + _labelled_images(comparison) * times["image"] * _TIMES_VALIDATION
+    return judge + shown * step + _labelled_images(comparison) * times["image"] * TIMES_VALIDATION
 
 
 def _labelled_images(comparison: Comparison) -> int:

@@ -31,6 +31,7 @@ from thresher.explorer.gallery_views import (
     within_bounds,
 )
 from thresher.explorer.map import places
+from thresher.explorer.pixel_labels import labelled_picture, newest_label_set
 from thresher.explorer.review import Review
 from thresher.explorer.rows import RANKED, RunRows, classes_shown
 from thresher.explorer.saving import save
@@ -221,13 +222,15 @@ class Answers:
         }
 
     def details(self, row: int) -> dict[str, Any]:
-        """A card, and those of the nearest target images."""
+        """A card, those of the nearest target images, and the label set that holds its newest pixel labels."""
         table = self._rows
         self._known(row)
         near = table.scores["nearest_ids"][row] if row < table.pool else None
         ids = [] if near is None else near.to_list()
         rows = table.rows_of(pl.DataFrame({"image_id": ids}, {"image_id": pl.String}))
-        return self._card(row, None) | {"nearest": [self._card(int(each), None) for each in rows]}
+        labels = newest_label_set(table.opened.run, table.images["image_id"][row])
+        more = {"nearest": [self._card(int(each), None) for each in rows], "labels": labels[0] if labels else ""}
+        return self._card(row, None) | more
 
     def _known(self, row: int) -> None:
         if not 0 <= row < self._rows.images.height:
@@ -255,6 +258,15 @@ class Answers:
             if self._heat_maps is None:
                 self._heat_maps = HeatMaps(self._rows.opened)
         return jpeg(self._heat_maps.heat(self._rows.images["image_id"][row], self._rows.path(row)))
+
+    def labels(self, row: int) -> bytes:
+        """The image of a row beside its pixel labels, as JPEG.
+
+        Raises:
+            DataError: no label set holds it, or a file cannot be read.
+        """
+        self._known(row)
+        return jpeg(labelled_picture(self._rows.opened, self._rows.images["image_id"][row], self._rows.path(row)))
 
     def mark(self, ask: Mapping[str, Any]) -> None:
         """Mark the image of a pool row."""

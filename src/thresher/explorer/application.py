@@ -62,6 +62,10 @@ def application(answers: Answers, hosts: Sequence[str]) -> Starlette:
         content = await run_in_threadpool(answers.heat, int(request.path_params["row"]))
         return Response(content, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
 
+    async def labels(request: Request) -> Response:
+        content = await run_in_threadpool(answers.labels, int(request.path_params["row"]))
+        return Response(content, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
+
     async def export(request: Request) -> Response:
         path, folder = await run_in_threadpool(answers.export, await _sent(request))
         return FileResponse(path, filename=path.name, background=BackgroundTask(shutil.rmtree, folder))
@@ -83,6 +87,7 @@ def application(answers: Answers, hosts: Sequence[str]) -> Starlette:
         Route("/api/details/{row:int}", details),
         Route("/picture/{row:int}/{side:int}", picture),
         Route("/heat/{row:int}", heat),
+        Route("/labels/{row:int}", labels),
         Route("/api/export", export, methods=["POST"]),
         *(Route(f"/api/{name}", _answered(answer), methods=["POST"]) for name, answer in asked.items()),
     ]

@@ -10,7 +10,7 @@ from thresher.errors import SettingsError
 from thresher.labelling.label_set import read_plan
 from thresher.labelling.one_set import made_set
 from thresher.labelling.request import Request
-from thresher.labelling.settings import LabelSettings
+from thresher.labelling.settings import TIMES_VALIDATION, LabelSettings
 from thresher.labelling.showing import step_share
 from thresher.labelling.teacher import Teacher, teacher_of
 from thresher.run.folder import AnyRun, Run, as_run
@@ -21,9 +21,6 @@ from thresher.training.train import is_trained, planned_steps, train, train_watc
 from thresher.workers.settings import EngineSettings
 
 __all__ = ["LabelSettings", "labels"]
-
-#: Labelling an image takes about this many times as long as validating one: rules and files come on top (measured).
-_TIMES_VALIDATION = 1.5
 
 
 def labels(
@@ -120,7 +117,7 @@ def _seconds(request: Request) -> dict[str, Any]:
         "teacher_seconds": whole if trains else 0.0,
         "judge_seconds": whole * (1 - settings.held_out) if judges else 0.0,
         "shown_seconds": shown * times["step"] * step_share(teacher.settings),
-        "label_seconds": request.images.height * times["image"] * _TIMES_VALIDATION,
+        "label_seconds": request.images.height * times["image"] * TIMES_VALIDATION,
     }
     if settings.rounds > 1:
         images = teacher.settings.strong_batch + teacher.settings.weak_batch

@@ -23,8 +23,8 @@ from thresher.segmentation.weak_labels import box_shares
 
 #: Channels in which the levels are summed.
 WIDTH = 64
-#: AdamW's learning rate at the first step, from where it falls to 0 along a cosine, and its weight decay. Chosen on the
-#: animals pair, on trainings without weakly labelled images.
+#: AdamW's learning rate at the first step, from where it falls to 0 along a cosine, and its weight decay. Chosen
+#: among three settings on the animals pair, on trainings without weakly labelled images.
 LEARNING_RATE, WEIGHT_DECAY = 0.004, 0.01
 #: Random streams of one seed: the order of the strong images, and that of the others. Their cuts are two above.
 _STRONG, _OTHERS = 0, 1

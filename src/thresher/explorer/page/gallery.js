@@ -158,14 +158,13 @@ export class Gallery {
       at('details-title').textContent = each.id;
       const rows = Object.entries(each.numbers).map(([name, value]) => make('div', {}, make('dt', { textContent: name.replaceAll('_', ' ') }), make('dd', { textContent: round(value) })));
       const near = each.nearest.map((other) => make('figure', {}, this.shot(other, 320, `Target image ${other.id}`), make('figcaption', { textContent: other.id })));
-      const heat = make('button', { type: 'button', textContent: 'Heat map: similarity to the target', ariaExpanded: 'false' });
-      const drawn = make('div', { className: 'heat' });
-      heat.addEventListener('click', () => this.heat(each, heat, drawn));
+      const drawn = [this.drawing(`heat/${each.row}`, 'Heat map: similarity to the target', `Image ${each.id}, and beside it the same in grey, each part coloured by its log p under the target; yellow is like the target, violet is not`)];
+      if (each.labels) drawn.push(this.drawing(`labels/${each.row}`, `Pixel labels: ${each.labels}`, `Image ${each.id}, and beside it its pixel labels in the colours of the classes; white is no label`));
       at('details-body').replaceChildren(
         this.shot(each, 1280, `Image ${each.id}; ${held ? `boxes: ${held}` : 'no boxes'}`),
         make('p', { textContent: `${each.dataset}. ${held || 'No boxes'}.` }),
         make('dl', { className: 'facts' }, ...rows),
-        heat, drawn,
+        ...drawn.flat(),
         make('h3', { textContent: near.length ? 'Most like it, of the target' : 'No nearest target images are known.' }),
         make('div', { className: 'near' }, ...near));
       at('details').showModal();
@@ -174,11 +173,15 @@ export class Gallery {
     }
   }
 
-  heat(each, button, place) {
-    const open = button.ariaExpanded !== 'true';
-    button.ariaExpanded = String(open);
-    const words = 'beside it the same in grey, each part coloured by its log p under the target; yellow is like the target, violet is not';
-    const image = make('img', { src: `heat/${each.row}`, alt: `Image ${each.id}, and ${words}` });
-    place.replaceChildren(...(open ? [make('span', { className: 'shot' }, image)] : []));
+  // A button, and the place below it where the picture appears while the button is on.
+  drawing(address, words, told) {
+    const button = make('button', { type: 'button', textContent: words, ariaExpanded: 'false' });
+    const place = make('div', { className: 'heat' });
+    button.addEventListener('click', () => {
+      const open = button.ariaExpanded !== 'true';
+      button.ariaExpanded = String(open);
+      place.replaceChildren(...(open ? [make('span', { className: 'shot' }, make('img', { src: address, alt: told }))] : []));
+    });
+    return [button, place];
   }
 }
