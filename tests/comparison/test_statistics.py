@@ -79,14 +79,14 @@ def test_the_grid_of_mode_labels_by_hand() -> None:
 
 def test_what_learns_from_labels_comes_after_the_teacher_of_its_seed() -> None:
     trials = CompareSettings(("layout",), ("9",), (), ("labels", "hierarchical"), 3, ("none",), name="c").trials()
-    groups = phases(trials)
+    groups = phases(trials, 1)
     assert sorted(each.training for group in groups for each in group) == sorted(each.training for each in trials)
     place = {trial.training: number for number, group in enumerate(groups) for trial in group}
     for seed in range(3):
         assert place[f"c.layout-9-labels-seed{seed}"] == place[f"c.none-labels-seed{seed}"] + 1
     assert [place[f"c.layout-9-hierarchical-seed{seed}"] for seed in range(3)] == [0, 1, 2]
     without = CompareSettings(("layout",), ("9",), seeds=3).trials()
-    assert phases(without) == [without]
+    assert phases(without, 2) == [without]
 
 
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=12))
@@ -232,3 +232,10 @@ def test_the_corrected_interval_leaves_out_nought_just_if_the_corrected_p_is_sma
     assert outside.to_list() == (found["p_holm"] < 0.05).to_list()
     assert 0 < outside.sum() < ((found["low"] > 0) | (found["high"] < 0)).sum()
     assert (found["low_holm"] <= found["low"]).all()
+
+
+def test_as_many_teachers_as_workers_start_together() -> None:
+    trials = CompareSettings(methods="random", budgets="5", modes="labels", baselines="none", seeds=3).trials()
+    groups = phases(trials, 2)
+    told = [[(trial.method, trial.seed) for trial in group] for group in groups]
+    assert told == [[("none", 0), ("none", 1)], [("random", 0), ("random", 1), ("none", 2)], [("random", 2)]]

@@ -100,16 +100,18 @@ class Comparison:
         return next(each for each in self.trials if (each.method, each.mode, each.seed) == (NONE, LABELS, trial.seed))
 
 
-def phases(trials: Sequence[Trial]) -> list[list[Trial]]:
+def phases(trials: Sequence[Trial], at_once: int) -> list[list[Trial]]:
     """The trials in groups that are done one after another: before a group, the label sets that it needs are made.
 
-    What learns from labels comes a group after the teacher of its seed, together with the teacher of the next seed.
+    What learns from labels comes a group after the teacher of its seed, together with the next seeds' teachers, of
+    which there are as many as workers.
     """
     if not any(trial.labels for trial in trials):
         return [[*trials]]
+    last = max(trial.seed for trial in trials) // at_once
     groups = [
-        [trial for trial in trials if trial.seed == (seed - 1 if trial.labels else seed)]
-        for seed in range(max(trial.seed for trial in trials) + 2)
+        [trial for trial in trials if trial.seed // at_once == (block - 1 if trial.labels else block)]
+        for block in range(last + 2)
     ]
     return [group for group in groups if group]
 
@@ -125,8 +127,8 @@ def trained(comparison: Comparison, engine: EngineSettings, done: list[Trial]) -
     label_sets = {trial.labels for trial in comparison.trials if trial.labels}
     if not todo and not label_sets:
         return 0, failed
-    first, *others = phases(comparison.trials)
     with crew(engine) as workers:
+        first, *others = phases(comparison.trials, workers.at_once)
         estimate = time_estimate(comparison, done, todo, workers)
         if todo:
             about = in_words(estimate.left(todo, workers.at_once))
