@@ -44,27 +44,32 @@ def onnx_network(network: SegmentationNetwork, tree: ClassTree, metadata: Mappin
             "this decoder pools to a grid of fixed size, which ONNX cannot express for images of any size. Train one "
             "that does not: decoder = fpn, deeplabv3plus or unet."
         )
-    names = [classifier.name for classifier in tree.classifiers]
+    content = as_onnx(network, [classifier.name for classifier in tree.classifiers])
+    if not metadata:
+        return content
+    model = onnx.load_from_string(content)
+    onnx.helper.set_model_props(model, dict(metadata))
+    return bytes(model.SerializeToString())
+
+
+def as_onnx(model: torch.nn.Module, names: Sequence[str]) -> bytes:
+    """A module as the bytes of an ONNX file: `image` (n 3 h w, 8-bit RGB) → its outputs under these names."""
     axes = {0: "batch", 2: "height", 3: "width"}
     content = io.BytesIO()
     with warnings.catch_warnings():
         # The newer exporter takes minutes where this one takes a second (docs/decisions/0003).
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            network,
+            model,
             (torch.zeros((1, 3, 64, 96), dtype=torch.uint8),),
             content,  # type: ignore[arg-type]
             input_names=["image"],
-            output_names=names,
+            output_names=[*names],
             dynamic_axes={name: axes for name in ("image", *names)},
             opset_version=_OPSET,
             dynamo=False,
         )
-    if not metadata:
-        return content.getvalue()
-    model = onnx.load_from_string(content.getvalue())
-    onnx.helper.set_model_props(model, dict(metadata))
-    return bytes(model.SerializeToString())
+    return content.getvalue()
 
 
 def onnx_logits(content: bytes) -> Logits:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,12 +15,12 @@ from thresher.data.images import MAX_ASPECT
 from thresher.errors import SettingsError
 from thresher.pretrained import PretrainedWeights, pad_statically
 from thresher.segmentation.devices import fastest_device
+from thresher.segmentation.exported import Logits, as_onnx, onnx_logits
 
 #: Strides of the levels that are kept. Finer ones cost four times as much and hold edges, not objects.
 STRIDES = (8, 16, 32)
 #: Sides of what the encoder sees are multiples of the coarsest stride.
 MULTIPLE = STRIDES[-1]
-_OPSET = 17
 
 #: An image's features: a grid of vectors for each stride, finest first.
 Levels = tuple[Float16[np.ndarray, "_ _ _"], ...]
@@ -32,7 +30,7 @@ Levels = tuple[Float16[np.ndarray, "_ _ _"], ...]
 class FrozenEncoder:
     """An encoder that does not learn."""
 
-    run: Callable[[UInt8[torch.Tensor, "1 3 h w"]], list[torch.Tensor]]
+    run: Logits
     """The maps of one image, finest first, channels first; several threads may call it."""
     channels: tuple[int, ...]
     """Of each level."""
@@ -113,7 +111,7 @@ def _model(name: str, weights: PretrainedWeights) -> tuple[torch.nn.Module, tupl
     return _Scaled(model, weights.mean, weights.std).eval(), tuple(model.feature_info.channels())
 
 
-def _by_torch(model: torch.nn.Module, device: torch.device) -> Callable[[torch.Tensor], list[torch.Tensor]]:
+def _by_torch(model: torch.nn.Module, device: torch.device) -> Logits:
     def run(images: torch.Tensor) -> list[torch.Tensor]:
         with torch.inference_mode():
             maps: list[torch.Tensor] = model(images.to(device))
@@ -122,32 +120,6 @@ def _by_torch(model: torch.nn.Module, device: torch.device) -> Callable[[torch.T
     return run
 
 
-def _by_onnxruntime(model: torch.nn.Module) -> Callable[[torch.Tensor], list[torch.Tensor]]:
+def _by_onnxruntime(model: torch.nn.Module) -> Logits:
     """It runs an encoder about three times as fast as torch does on a CPU (docs/decisions/0003)."""
-    import onnxruntime
-
-    names = [f"stride{stride}" for stride in STRIDES]
-    axes = {0: "batch", 2: "height", 3: "width"}
-    content = io.BytesIO()
-    with warnings.catch_warnings():
-        # The newer exporter takes minutes where this one takes a second (docs/decisions/0003).
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            model,
-            (torch.zeros((1, 3, 64, 96), dtype=torch.uint8),),
-            content,  # type: ignore[arg-type]
-            input_names=["image"],
-            output_names=names,
-            dynamic_axes={name: axes for name in ("image", *names)},
-            opset_version=_OPSET,
-            dynamo=False,
-        )
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    session: Any = onnxruntime.InferenceSession(content.getvalue(), options, providers=["CPUExecutionProvider"])
-
-    def run(images: torch.Tensor) -> list[torch.Tensor]:
-        return [torch.from_numpy(part) for part in session.run(None, {"image": images.contiguous().numpy()})]
-
-    return run
+    return onnx_logits(as_onnx(model, [f"stride{stride}" for stride in STRIDES]))
