@@ -17,6 +17,7 @@ from thresher.comparison.settings import CompareSettings
 from thresher.data.taxonomy import load_taxonomy
 from thresher.errors import SettingsError
 from thresher.explorer.explore import ExploreSettings
+from thresher.labelling.settings import LabelSettings
 from thresher.report.report import ReportSettings
 from thresher.run.folder import Run, as_run
 from thresher.run.perform import as_json, fingerprint
@@ -282,3 +283,15 @@ def test_words_about_a_taxonomy(tmp_path: Path, above: str, of_class: str, words
     with pytest.raises(SettingsError) as error:
         load_taxonomy(str(path))
     assert str(error.value).startswith(f"{path}: {words}")
+
+
+@pytest.mark.parametrize("kind", [SelectSettings, TrainSettings, LabelSettings], ids=lambda kind: kind.__name__)
+def test_no_settings_take_a_negative_seed(kind: type) -> None:
+    with pytest.raises(SettingsError, match="seed = -1: expected 0 or more"):
+        kind(seed=-1)
+
+
+def test_selections_to_label_are_separated_by_commas_and_counted_once() -> None:
+    assert LabelSettings(selection="first,second,first").selection == ("first", "second")
+    with pytest.raises(SettingsError, match="or all alone"):
+        LabelSettings(selection="all,first")

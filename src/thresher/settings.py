@@ -106,16 +106,19 @@ def converted(kind: type[_Made]) -> type[_Made]:
     signature, kinds = inspect.signature(plain), typing.get_type_hints(kind, include_extras=True)
 
     @functools.wraps(plain)
-    def init(self: Any, *values: Any, **named: Any) -> None:
+    def init(self: Any, *given: Any, **named: Any) -> None:
         known = [name for name in signature.parameters if name != "self"]
         for name in named:
             if name not in known:
                 raise TypeError(f"{kind.__name__}: unknown setting '{name}'.{did_you_mean(name, known)}")
         try:
-            written = signature.bind(self, *values, **named).arguments
+            written = signature.bind(self, *given, **named).arguments
         except TypeError as error:
             raise TypeError(f"{kind.__name__}: {error}. Known: {', '.join(known)}.") from None
-        plain(self, **{name: as_type(value, kinds[name], name) for name, value in written.items() if name != "self"})
+        values = {name: as_type(value, kinds[name], name) for name, value in written.items() if name != "self"}
+        if values.get("seed", 0) < 0:  # no generator takes it
+            raise SettingsError(f"seed = {values['seed']}: expected 0 or more.")
+        plain(self, **values)
 
     # Those of inherited fields are names in the modules of their own classes; here they are the types themselves.
     init.__annotations__ = {**kinds, "return": None}

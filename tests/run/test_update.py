@@ -30,7 +30,8 @@ from thresher import (
 )
 from thresher.cli.main import main
 from thresher.errors import DataError
-from thresher.run.state import UNFINISHED, RunState
+from thresher.run.record import Record
+from thresher.run.state import UNFINISHED, RunState, refuse_outdated
 
 
 @pytest.fixture
@@ -158,3 +159,11 @@ def test_the_commands(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_folder_without_a_run_says_so(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="index has not run. Run `thresher index"):
         done(Run(tmp_path))
+
+
+@pytest.mark.parametrize(("name", "command"), [("labels:mine", "labels"), ("train:mine", "train")])
+def test_the_remedy_is_the_command_that_makes_the_damaged_result_again(run: Run, name: str, command: str) -> None:
+    folder = run.label_set("mine") if command == "labels" else run.training("mine")
+    Record(folder).note(command, UNFINISHED)
+    with pytest.raises(DataError, match=rf"{name} is unfinished.*Run the same `thresher {command} .* again"):
+        refuse_outdated(run, [name])

@@ -7,7 +7,8 @@ from typing import Literal
 
 from thresher.errors import SettingsError
 from thresher.run.folder import check_name
-from thresher.settings import Texts, converted, default
+from thresher.selection.written import Names
+from thresher.settings import converted, default
 
 #: Routes that need no masks made elsewhere.
 #: Labelling an image takes about this many times as long as validating one: rules and files come on top (a guess).
@@ -22,8 +23,9 @@ class LabelSettings:
 
     name: str = ""
     """Name of the label set. Default: ROUTE-SELECTION, several selections joined by '+'."""
-    selection: Texts = default(("all",))
-    """Images to label: names of selections, whose images are labelled once each, or all of the pool."""
+    selection: Names = default(("all",))
+    """Images to label: names of selections, separated by commas, whose images are labelled once each; or all of the
+    pool."""
     route: Route = "auto"
     """auto: for each class the best of the others on held-out masks of the target. gate: the teacher
     decides among what the boxes allow. fill: as gate, and a box gets as many pixels as boxes of its class hold on the
@@ -49,9 +51,9 @@ class LabelSettings:
     teacher was validated elsewhere. 0: routes are not measured (not with route = auto)."""
     shown_steps: int = 400
     """Steps of the small network of route shown; a second or less each on two processors. 0: auto does without it."""
-    segmenter: Texts = default(())
+    segmenter: Names = default(())
     """For route shown, in place of the small network: encoder and decoder of a promptable segmenter such as SAM 2, two
-    ONNX files (docs/how-to/masks-from-boxes.md)."""
+    ONNX files, separated by a comma (docs/how-to/masks-from-boxes.md)."""
     jitter: float = 0.05
     """Boxes around held-out masks are moved at each side by a normal deviate of this share of their length."""
     rounds: int = 1
@@ -79,6 +81,10 @@ class LabelSettings:
             (
                 self.held_out or self.route != "auto",
                 "held_out = 0: route = auto takes the best on held-out masks. Name a route.",
+            ),
+            (
+                self.selection == ("all",) or "all" not in self.selection,
+                f"selection = {', '.join(self.selection)}: expected names of selections, or all alone.",
             ),
             (
                 self.rounds == 1 or (len(self.selection) == 1 and self.held_out and self.route != "given"),

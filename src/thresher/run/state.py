@@ -216,7 +216,12 @@ def refuse_outdated(run: Record, names: Iterable[str]) -> None:
         follows = any(first.because == f"{state.name} is {state.word}" for state in wrong_stages)
         root = wrong_stages[0] if follows else first
         reason = first.in_words() if root is first else f"{first.word}, as {root.name} is {root.in_words()}"
-        raise DataError(
-            f"{run.folder}: {first.name} is {reason}. Run `thresher run {run.folder}`, which brings the run "
-            "up to date, or add --update to this command."
-        )
+        raise DataError(f"{run.folder}: {first.name} is {reason}. {_remedy(run, root.name)}")
+
+
+def _remedy(run: Record, name: str) -> str:
+    """What brings a result up to date, as a sentence."""
+    stage = name.partition(":")[0]
+    if stage in _OWN_FOLDER:  # takes hours, or needs settings of its own: `thresher run` leaves it alone
+        return f"Run the same `thresher {stage} {run.folder} …` again, which mends it."
+    return f"Run `thresher run {run.folder}`, which brings the run up to date, or add --update to this command."
