@@ -121,7 +121,7 @@ def test_weak_first_is_weak_images_alone_and_then_masks_alone(run: Run) -> None:
 
 def test_a_training_with_labels_keeps_an_average_and_knows_its_label_set(run: Run, tmp_path: Path) -> None:
     assert train(run, LABELLED).status == "done"
-    folder = run.training("all-seed0")
+    folder = run.training("all-labels-seed0")
     saved = load_file(folder / "checkpoint.safetensors")
     averaged = {name.partition("/")[2] for name in saved if name.startswith("average/")}
     assert averaged == {name.partition("/")[2] for name in saved if name.startswith("network/")}

@@ -31,7 +31,7 @@ class TrainSettings(NetworkSettings):
     checkpoint_epochs: int = 5
     """Epochs between checkpoints; the network is validated at each."""
     name: str = ""
-    """Name of the training. Default: SELECTION[-strongN]-seedN."""
+    """Name of the training. Default: SELECTION[-strongN]-seedN, in mode labels SELECTION[-strongN]-labels-seedN."""
 
     def __post_init__(self) -> None:
         """Refuse values that cannot work.
@@ -66,6 +66,7 @@ class TrainSettings(NetworkSettings):
 
     @property
     def training_name(self) -> str:
-        """The name given, or SELECTION[-strongN]-seedN."""
+        """The name given, or SELECTION[-strongN][-labels]-seedN."""
         limited = "" if self.strong_limit is None else f"-strong{self.strong_limit}"
-        return self.name or f"{self.selection}{limited}-seed{self.seed}"
+        mode = "-labels" if self.mode == "labels" else ""
+        return self.name or f"{self.selection}{limited}{mode}-seed{self.seed}"
