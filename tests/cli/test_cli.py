@@ -80,7 +80,7 @@ def test_words_about_a_wrong_comparison(
     run = indexed(photos)
     capsys.readouterr()
     assert thresher("compare", run, "--methods", "layout,best") == 2
-    assert "method 'best': unknown. Known: random, both" in capsys.readouterr().err
+    assert "method 'best': unknown. Known: random, holds_class, both" in capsys.readouterr().err
     assert thresher("compare", run, "--seed", 3) == 2
     assert "Did you mean --seeds" in capsys.readouterr().err
     assert thresher("compare", run, "--budgets", "3%,10%", "--strong-limit", 4) == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,7 +57,7 @@ def mean_interval(values: Float64[np.ndarray, " seeds"], confidence: float = CON
     if seeds < 2:
         return Interval(seeds, float(values[0]) if seeds else None)
     mean, sd = float(values.mean()), float(values.std(ddof=1))
-    error = sd / np.sqrt(seeds)
+    error = sd / math.sqrt(seeds)
     half = float(stdtrit(seeds - 1, (1 + confidence) / 2)) * error
     if error == 0:
         return Interval(seeds, mean, sd, mean, mean, float(mean == 0))
