@@ -1,7 +1,7 @@
 """For the experiments on animals: the pool's true masks as a folder, and 300 images of the pool that have one.
 
-Run:      python experiments/animals.py   (from the repository, once runs/animals is scored: docs/experiments/animals.md;
-          needs ../shared/data: docs/data.md)
+Run:      python experiments/animals.py   (from the repository; needs ../shared/data, docs/data.md, and a scored
+          runs/animals, docs/experiments/animals.md)
 Takes:    a second
 Expects:  runs/animals_true with 654 linked images and masks; in runs/animals the reviews `wanted` (1,256 images that
           show a cow, horse or sheep) and `wanted_with_masks` (654)
