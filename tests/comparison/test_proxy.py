@@ -19,8 +19,6 @@ from thresher.data.images import image_size
 from thresher.errors import DataError, SettingsError
 from thresher.run.folder import Run
 from thresher.run.perform import StageResult, untracked
-from thresher.stages.index import IndexSettings, index
-from thresher.synthetic.dataset import SyntheticSettings, write_dataset
 from thresher.training.settings import TrainSettings
 from thresher.workers.settings import EngineSettings
 
@@ -40,17 +38,6 @@ GRID = CompareSettings(
     label_routes=("gate", "fill"),
 )
 ONE = EngineSettings(workers=1)
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    root = tmp_path_factory.mktemp("scenes") / "made_up"
-    write_dataset(root, SyntheticSettings(target_images=4, val_images=2, pool_images=12, street_share=0.6))
-    run = Run(tmp_path_factory.mktemp("run"))
-    index(run, IndexSettings((f"cityscapes:{root / 'cityscapes'}",), (f"open_images:{root / 'open_images'}",)))
-    pool = tables.read(run.images, tables.INDEXED_IMAGES).filter(role="pool")["image_id"]
-    tables.write(tables.from_rows([{"image_id": name} for name in pool], tables.SCORES), run.scores_path)
-    return run
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ _GAP = 4
 
 def newest_label_set(run: Run, image_id: str) -> tuple[str, Path] | None:
     """Name of the newest label set that holds an image, and the image's label map; None if no set does."""
-    listed = sorted(run.label_set("*").parent.glob("*/images.parquet"), key=lambda path: path.stat().st_mtime)
+    listed = sorted((run.folder / "labels").glob("*/images.parquet"), key=lambda path: path.stat().st_mtime)
     for path in reversed(listed):
         mine = tables.scan(path, tables.LABELLED_IMAGES).filter(image_id=image_id).select("file").collect()
         if mine.height:
