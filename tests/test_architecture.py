@@ -19,7 +19,7 @@ FLOORS = [
     {"report"},
     {"comparison"},
     {"explorer", "labelling"},
-    {"training"},
+    {"training", "reasons"},
     {"stages"},
     {"features", "drawings", "segmentation"},
     {"run"},

@@ -35,6 +35,7 @@ _HOMES = {
     "choose": "thresher.selection.on_frames",
     "read_source": "thresher.data.source_text",
     "selected": "thresher.run.opened",
+    "audit": "thresher.reasons.audit",
     "status": "thresher.run.update",
     "update": "thresher.run.update",
     "SelectionDataset": "thresher.training.dataset",
@@ -59,6 +60,7 @@ if TYPE_CHECKING:  # the same names, where type checkers and editors look for th
     from thresher.labelling.export_labels import export_labels as export_labels
     from thresher.labelling.settings import LabelSettings as LabelSettings
     from thresher.labelling.stage import labels as labels
+    from thresher.reasons.audit import audit as audit
     from thresher.report.report import ReportSettings as ReportSettings
     from thresher.report.report import write_report as write_report
     from thresher.run.folder import Run as Run

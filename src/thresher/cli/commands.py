@@ -28,6 +28,10 @@ def __getattr__(name: str) -> Callable[..., int]:
         from thresher.cli.status_command import status_command
 
         return status_command
+    if name in ("audit_command", "budget_command", "why_command"):
+        from thresher.cli import reasons_commands
+
+        return getattr(reasons_commands, name)  # type: ignore[no-any-return]
     for stage in STAGES:
         if name == f"{stage.name.replace('-', '_')}_command":
             return command_of(stage)

@@ -27,14 +27,17 @@ app = App(
 _OTHERS = {
     "demo": ("Run the whole pipeline on synthetic street scenes, with a small comparison and a report.", "index"),
     "run": ("Run every stage with the settings of one TOML file, or bring a run up to date.", "index"),
+    "audit": ("Compare a selection with pool and target, and warn of what is wrong with it.", "sheet"),
     "status": ("Show what has been done in a run, and what is out of date.", ""),
     "doctor": ("Show versions, weights, threads and disk.", ""),
 }
 
 
 def _commands() -> dict[str, str]:
-    found = {name: words for name, (words, before) in _OTHERS.items() if before}
-    found |= {stage.name: stage.words for stage in STAGES}
+    found: dict[str, str] = {}
+    for stage in STAGES:
+        found |= {name: words for name, (words, before) in _OTHERS.items() if before == stage.name}
+        found[stage.name] = stage.words
     return found | {name: words for name, (words, before) in _OTHERS.items() if not before}
 
 

@@ -76,13 +76,20 @@ def _print_words(result: StageResult) -> None:
             if len(value) > _MOST_ROWS:
                 print(f"    … and {len(value) - _MOST_ROWS} more (--json shows all)")
         elif isinstance(value, list):
-            print(on_terminal(f"  {name}: {', '.join(map(str, value)) or '–'}"))
+            _print_list(name, value)
         elif isinstance(value, dict):
             print(on_terminal(f"  {name}: {', '.join(f'{k} {v}' for k, v in value.items()) or '–'}"))
         elif key.endswith("bytes"):
             print(f"  {name.removesuffix(' bytes')}: {value / 1e6:,.1f} MB")
         else:
             print(on_terminal(f"  {name}: {f'{value:,}' if type(value) is int else value}"))
+
+
+def _print_list(name: str, values: list[Any]) -> None:
+    """Sentences on a line each, words on one line."""
+    sentences = any(str(each).endswith(".") for each in values)
+    for line in values if sentences else [", ".join(map(str, values)) or "–"]:
+        print(on_terminal(f"  {name}: {line}"))
 
 
 def progress_bars() -> Track[Any]:

@@ -7,13 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from thresher import tables
-from thresher.data.label_maps import class_numbers, label_map
+from thresher.data.label_maps import class_pixels
 from thresher.data.taxonomy import Taxonomy
-from thresher.errors import DataError
 from thresher.run.folder import Run
 from thresher.run.opened import OpenedRun
 from thresher.run.perform import StageResult, perform
@@ -88,16 +86,9 @@ def strong_frequencies(strong: pl.DataFrame, taxonomy: Taxonomy) -> pl.DataFrame
     Args:
         strong: mask and encoding of each image.
     """
+    masks = [(Path(mask), encoding) for mask, encoding in strong.select("mask", "encoding").iter_rows()]
+    pixels, images, read = class_pixels(masks, taxonomy)
     names = [each.name for each in taxonomy.classes]
-    numbers = {encoding: class_numbers(taxonomy, encoding) for encoding in strong["encoding"].unique()}
-    pixels, images, read = np.zeros(len(names), np.int64), np.zeros(len(names), np.int64), 0
-    for mask, encoding in strong.select("mask", "encoding").iter_rows():
-        try:
-            labels = label_map(Path(mask), numbers[encoding])
-        except DataError:
-            continue
-        found = np.bincount(labels.ravel(), minlength=len(names) + 1)[: len(names)]
-        pixels, images, read = pixels + found, images + (found > 0), read + 1
     shares = pixels / max(1, pixels.sum())
     columns = {"class": names, "strong_px": pixels, "strong_share": shares, "images": images}
     return pl.DataFrame(columns).with_columns(of=pl.lit("target"), of_images=pl.lit(read, pl.Int64))

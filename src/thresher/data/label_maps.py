@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int16, UInt8
+from jaxtyping import Int16, Int64, UInt8
 from PIL import Image, ImageFile
 
 from thresher.data.image_files import decoding, opened_image
@@ -57,6 +58,29 @@ def label_map(path: Path, numbers: Int16[np.ndarray, " 256"]) -> UInt8[np.ndarra
         )
     labels: UInt8[np.ndarray, "h w"] = found.astype(np.uint8)
     return labels
+
+
+def class_pixels(
+    masks: Sequence[tuple[Path, str]], taxonomy: Taxonomy
+) -> tuple[Int64[np.ndarray, " classes"], Int64[np.ndarray, " classes"], int]:
+    """Of each class its labelled pixels and the masks that have it; and how many masks could be read.
+
+    A mask that cannot be read is left out, as it is in training, where it is listed.
+
+    Args:
+        masks: Path and encoding of each.
+    """
+    count = len(taxonomy.classes)
+    numbers = {encoding: class_numbers(taxonomy, encoding) for _, encoding in masks}
+    pixels, images, read = np.zeros(count, np.int64), np.zeros(count, np.int64), 0
+    for path, encoding in masks:
+        try:
+            labels = label_map(path, numbers[encoding])
+        except DataError:
+            continue
+        found = np.bincount(labels.ravel(), minlength=count + 1)[:count]
+        pixels, images, read = pixels + found, images + (found > 0), read + 1
+    return pixels, images, read
 
 
 def _step(image: Image.Image) -> int:

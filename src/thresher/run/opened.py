@@ -127,6 +127,11 @@ class OpenedRun:
         return with_objects(self._boxed).join(self.pool, on="image_id", how="semi")
 
     @cached_property
+    def target_counts(self) -> pl.DataFrame:
+        """As `counts`, of the target's images; empty where it has no boxes."""
+        return with_objects(self._boxed).join(self.target, on="image_id", how="semi")
+
+    @cached_property
     def labelled(self) -> pl.DataFrame:
         """image_id of the pool's labelled images.
 

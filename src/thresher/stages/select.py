@@ -13,6 +13,8 @@ from thresher.errors import SettingsError
 from thresher.run.folder import AnyRun, Run, as_run, check_name
 from thresher.run.opened import OpenedRun
 from thresher.run.perform import StageResult, perform
+from thresher.selection.audit import Side, audit_rows, chosen_side
+from thresher.selection.audit_words import audit_warnings
 from thresher.selection.choose import Selection, Wishes, chosen_from, refuse_unknown
 from thresher.selection.constraints import parsed_quotas
 from thresher.selection.explain import with_reasons
@@ -184,6 +186,9 @@ def select(run: AnyRun, settings: SelectSettings | None = None, *, dry_run: bool
             "datasets": dict(sets.sort(["count", "dataset"], descending=[True, False]).iter_rows()),
             "rare_classes": sorted(candidates.frequencies.rare),
         }
+        pool = Side(candidates.datasets, candidates.counts)
+        rows = audit_rows(chosen_side(pool, taken["image_id"]), pool)
+        summary["audit"] = audit_warnings(rows, taken.height, pool.images.height, candidates.frequencies.rare)
         if settings.duplicate_cosine:
             summary["near_duplicates_left_out"] = made.duplicates
         if made.unmet:
