@@ -118,7 +118,7 @@ def rank_biserial(values: Float[np.ndarray, " n"], others: Float[np.ndarray, " m
     Source: Kerby 2014, Comprehensive Psychology 3; standard error of AUC: Hanley & McNeil 1982, Radiology 143.
 
     >>> [round(each, 2) for each in rank_biserial(np.array([2.0, 3.0]), np.array([1.0, 2.0]))]
-    [0.75, 0.1, 1.0]
+    [0.75, -0.06, 1.0]
     """
     n, m, ordered = len(values), len(others), np.sort(others)
     below = np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")
