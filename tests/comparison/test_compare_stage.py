@@ -15,20 +15,23 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
 
 from thresher import tables
-from thresher.comparison.compare import compare
+from thresher.comparison.compare import compare, made_selections
 from thresher.comparison.crew import crew
 from thresher.comparison.job import Job, as_job
 from thresher.comparison.pictures import pictures, shown_trials
 from thresher.comparison.settings import CompareSettings, Trial
 from thresher.comparison.time_left import TimeEstimate
+from thresher.comparison.trained import Comparison
 from thresher.data.taxonomy import load_taxonomy
 from thresher.errors import DataError, SettingsError
 from thresher.run.folder import Run
+from thresher.run.opened import selected
 from thresher.run.perform import StageResult
 from thresher.run.record import Record
 from thresher.settings import restored
@@ -318,3 +321,20 @@ def test_none_random_and_the_best_other_method_are_shown() -> None:
     # layout's mean over two seeds is above that of both; 0.8 is of a smaller selection.
     assert [each.training for each in shown] == ["none-None-0", "random-9-0", "layout-9-0"]
     assert shown_trials(trials[1:2], results) == []
+
+
+def test_a_method_with_coverage_has_selections_of_its_own(run: Run) -> None:
+    settings = dataclasses.replace(GRID, methods=("random+clusters", "random"), name="covered")
+    images = tables.read(run.images, tables.INDEXED_IMAGES)
+    vectors = np.random.default_rng(0).normal(size=(images.height, 8)).astype(np.float16)
+    sizes = images.select("image_id", "width_px", "height_px", grid_h=pl.lit(1), grid_w=pl.lit(1))
+    looks = sizes.with_columns(vector=pl.Series(vectors, dtype=pl.Array(pl.Float16, 8)))
+    tables.write(tables.checked(looks, tables.POOLED, "pooled"), run.pooled)
+    made = made_selections(Comparison(run, settings, SMALL))
+    assert [(each.selection, each.method, each.seed) for each in made] == [
+        ("random+clusters-4-seed0", "random+clusters", 0),
+        ("random-4-seed0", "random", 0),
+        ("random+clusters-4-seed1", "random+clusters", 1),
+        ("random-4-seed1", "random", 1),
+    ]
+    assert all(selected(run, each.selection).height == 4 for each in made)

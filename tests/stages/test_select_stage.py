@@ -100,3 +100,19 @@ def test_a_dry_run_counts_what_could_be_chosen(run: Run) -> None:
         SettingsError, match="method 'yield_area': no image has this score. Run .thresher score RUN --network"
     ):
         select(run, SelectSettings("yield_area", "3"), dry_run=True)
+
+
+def test_a_method_with_coverage_says_so_in_name_and_summary(run: Run) -> None:
+    """0, 1 and 2 look the same: of the first eight by layout, the five to choose are others."""
+    settings = SelectSettings(method="layout+images", budget="5", shortlist="8")
+    assert (settings.method, settings.coverage, settings.selection_name) == ("layout", "images", "layout+images-5")
+    assert settings == SelectSettings(method="layout", coverage="images", budget="5", shortlist="8")
+    select(run, settings)
+    chosen = [int(each[5:8]) for each in selected(run, "layout+images-5")["image_id"]]
+    assert len(set(chosen) & {0, 1, 2}) == 1 and set(chosen) <= set(range(8))
+    assert run.recorded()["select:layout+images-5"]["summary"]["coverage"] == "images"
+    drawn = SelectSettings(method="random+clusters", budget="4", seed=2)
+    assert drawn.selection_name == "random+clusters-4-seed2"
+    assert select(run, drawn).summary["images"] == 4
+    with pytest.raises(SettingsError, match=r"method = layout\+images, coverage = modes: expected one coverage"):
+        SelectSettings(method="layout+images", coverage="modes")

@@ -17,6 +17,7 @@ from thresher.errors import SettingsError
 from thresher.report.report import ReportSettings, write_report
 from thresher.run.folder import Run
 from thresher.run.perform import StageResult, Track, untracked
+from thresher.selection.coverage import parted
 from thresher.selection.methods import check_method
 from thresher.settings import did_you_mean
 from thresher.stages.embed import EmbedSettings, embed
@@ -138,7 +139,7 @@ def _check_methods(settings: RunFile, run: Run) -> None:
     """Refuse an unknown method before the first stage, not after hours of embedding."""
     compared = settings.compare.methods if settings.compare is not None else ()
     for method in (*(each.method for each in settings.select), *compared):
-        check_method(method, known_methods(run))
+        check_method(parted(method)[0], known_methods(run))
 
 
 def run_all(

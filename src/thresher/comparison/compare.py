@@ -22,6 +22,7 @@ from thresher.run.opened import OpenedRun
 from thresher.run.perform import StageResult, as_json, places_read, seals_of
 from thresher.run.stages import stage_named
 from thresher.run.state import UNFINISHED
+from thresher.selection.coverage import parted
 from thresher.selection.methods import SEEDED, check_method
 from thresher.settings import did_you_mean
 from thresher.stages.score import known_methods
@@ -57,7 +58,7 @@ def compare(
     settings, training, engine = settings or CompareSettings(), training or TrainSettings(), engine or EngineSettings()
     refuse_grid_of(training)
     for method in settings.methods:
-        check_method(method, known_methods(run))
+        check_method(parted(method)[0], known_methods(run))
     comparison = Comparison(run, settings, training)
     planned = comparison.planned_training()  # refuses what no training could work with
     _refuse_unknown_classes(run, settings.endpoint)
@@ -66,7 +67,7 @@ def compare(
     extras.require("train,report", "compare")
     started = time.monotonic()
     record = comparison.record
-    selections = _made_selections(comparison)
+    selections = made_selections(comparison)
     write_frequencies(run, record, selections, training, record.folder / "frequencies.parquet")
     with record.locked():
         asked = {"settings": as_json(settings), "training": as_json(training)}
@@ -99,7 +100,7 @@ def _refuse_unknown_classes(run: Run, endpoint: Sequence[str]) -> None:
             raise SettingsError(f"endpoint: '{name}' is no class of the taxonomy.{did_you_mean(name, classes)}")
 
 
-def _made_selections(comparison: Comparison) -> list[SelectionOf]:
+def made_selections(comparison: Comparison) -> list[SelectionOf]:
     """Every selection of the comparison; one that a method makes is made unless it is there and current.
 
     Raises:
@@ -114,9 +115,9 @@ def _made_selections(comparison: Comparison) -> list[SelectionOf]:
             opened.selection(trial.selection)
             made[trial.selection] = SelectionOf(trial.selection, trial.method, SAVED, 0)
             continue
-        wanted = SelectSettings(trial.method, trial.budget, trial.seed if trial.method in SEEDED else 0)
+        wanted = SelectSettings(trial.method, trial.budget, trial.seed if parted(trial.method)[0] in SEEDED else 0)
         select(comparison.run, wanted)
-        made[trial.selection] = SelectionOf(trial.selection, wanted.method, wanted.budget, wanted.seed)
+        made[trial.selection] = SelectionOf(trial.selection, trial.method, wanted.budget, wanted.seed)
     return list(made.values())
 
 

@@ -37,7 +37,7 @@ class CompareSettings:
     """Which selections are compared, and how often each."""
 
     methods: Names = default(("layout_and_diversity", "random"))
-    """Methods of `select`, separated by commas."""
+    """Methods of `select`, separated by commas; METHOD+COVERAGE for one with coverage, such as holds_class+images."""
     budgets: Budgets = default(("10%",))
     """How many images each method chooses: numbers (500) or shares of the pool (3%), separated by commas."""
     selections: Names = default(())

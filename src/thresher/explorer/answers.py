@@ -115,7 +115,7 @@ class Answers:
 
     def choose(self, ask: Mapping[str, Any]) -> dict[str, Any]:
         """The selection of the settings: counts by class and data set, and its rows as bits (lowest first)."""
-        settings = settings_of(ask, self._start.duplicate_cosine)
+        settings = settings_of(ask, self._start)
         shown = self._selection(settings)
         self._review.settings({name: value for name, value in as_json(settings).items() if name != "name"})
         table, marks = self._rows, self._review.marks()
@@ -178,7 +178,7 @@ class Answers:
         view = str(ask.get("view"))
         if view not in VIEWS:
             raise SettingsError(f"view '{view}': expected {', '.join(VIEWS)}.")
-        shown = self._selection(settings_of(ask, self._start.duplicate_cosine))
+        shown = self._selection(settings_of(ask, self._start))
         rows = self._viewed(view, shown, ask)
         start = max(0, as_type(ask.get("from", 0), int, "from"))
         page = rows[start : start + min(PAGE, max(1, as_type(ask.get("most", 60), int, "most")))]
@@ -283,7 +283,7 @@ class Answers:
         """
         run, name = self._rows.opened.run, str(ask.get("name", "")).strip()
         check_name(name)
-        settings = dataclasses.replace(settings_of(ask, self._start.duplicate_cosine), name=name, review=name)
+        settings = dataclasses.replace(settings_of(ask, self._start), name=name, review=name)
         self._selection(dataclasses.replace(settings, name="", review=""))
         with self._saving:
             done = save(run, settings, self._review.table(), ask.get("replace") is True)
@@ -320,15 +320,16 @@ class Answers:
         return out, folder
 
 
-def settings_of(ask: Mapping[str, Any], duplicate_cosine: float = 0.0) -> SelectSettings:
+def settings_of(ask: Mapping[str, Any], start: SelectSettings | None = None) -> SelectSettings:
     """The settings of select in a request, converted to their types.
 
     Args:
-        duplicate_cosine: Fixed when the explorer starts, since clustering is slow.
+        start: Has what is fixed when the explorer starts: near-duplicates, since clustering is slow, and coverage.
 
     Raises:
         SettingsError: a value has the wrong type or is out of range.
     """
+    start = start or SelectSettings()
     quotas = ask.get("quotas") or {}
     if not isinstance(quotas, dict):
         raise SettingsError(f"quotas = {quotas!r}: expected an object with a number for each class.")
@@ -341,5 +342,7 @@ def settings_of(ask: Mapping[str, Any], duplicate_cosine: float = 0.0) -> Select
         diversity_weight=weight if method in MEAN_RANKS else SelectSettings.diversity_weight,
         quotas={name: as_type(number, int, f"quota of {name}") for name, number in sorted(quotas.items())},
         datasets=sorted(as_type(ask.get("datasets") or (), tuple[str, ...], "datasets")),
-        duplicate_cosine=duplicate_cosine,
+        duplicate_cosine=start.duplicate_cosine,
+        coverage=start.coverage,
+        shortlist=start.shortlist,
     )

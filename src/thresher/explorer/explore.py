@@ -90,7 +90,7 @@ def explorer(run: Run, settings: ExploreSettings) -> Any:
     refuse_outdated(run, ["index", "embed", "fit", "score"])
     opened = OpenedRun(run)
     start, before = _start(opened, settings.selection)
-    rows = run_rows(opened, settings.roots, start.duplicate_cosine)
+    rows = run_rows(opened, settings.roots, start)
     review = Review(settings.person or getpass.getuser(), before)
     gone = review.marks().join(rows.candidates.datasets, on="image_id", how="anti")
     for image_id in gone["image_id"]:  # no longer in the pool, so the page cannot unmark them

@@ -15,6 +15,7 @@ from thresher.data.sources import split_address
 from thresher.errors import DataError
 from thresher.run.opened import OpenedRun, source_roots
 from thresher.stages.candidates import Candidates, candidates_of
+from thresher.stages.select import SelectSettings
 
 #: Ranks in the pool, in `why` and the explorer, and the score of each.
 RANKED = {"layout_rank": "layout", "similarity_rank": "similarity", "diversity_rank": "diversity"}
@@ -78,17 +79,18 @@ class RunRows:
         return Path(path)
 
 
-def run_rows(opened: OpenedRun, roots: Sequence[Path] = (), duplicate_cosine: float = 0.0) -> RunRows:
+def run_rows(opened: OpenedRun, roots: Sequence[Path] = (), start: SelectSettings | None = None) -> RunRows:
     """Read the explorer's data from a run.
 
     Args:
         roots: Further folders whose images may be shown, besides those given to index.
-        duplicate_cosine: As in the settings of select.
+        start: Settings of select; near-duplicates and coverage are as here from then on.
 
     Raises:
         DataError: score has not run.
     """
-    candidates = candidates_of(opened, duplicate_cosine)
+    start = start or SelectSettings()
+    candidates = candidates_of(opened, start.duplicate_cosine, start.coverage)
     images = _images(opened)
     pool = images.filter(role="pool")
     classes = list(candidates.classes)

@@ -81,7 +81,7 @@ def _made_again(opened: OpenedRun, settings: dict[str, Any]) -> Selection | None
         return None
     try:
         wished = restored(SelectSettings, settings)
-        candidates = candidates_of(opened, wished.duplicate_cosine)
+        candidates = candidates_of(opened, wished.duplicate_cosine, wished.coverage)
         return choose(candidates, wished, review_marks(opened.run, review))[0]
     except (DataError, SettingsError):  # the pool has changed since, and no longer allows this choice
         return None

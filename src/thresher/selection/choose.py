@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,7 +41,11 @@ class Selection(Constrained):
 
 
 def chosen_from(
-    order: pl.DataFrame, wishes: Wishes, counts: pl.DataFrame, clusters: pl.DataFrame | None = None
+    order: pl.DataFrame,
+    wishes: Wishes,
+    counts: pl.DataFrame,
+    clusters: pl.DataFrame | None = None,
+    covering: Callable[[pl.DataFrame, int], pl.DataFrame] | None = None,
 ) -> Selection:
     """The images chosen from a ranking under constraints; ties and row order follow the ranking.
 
@@ -50,6 +54,7 @@ def chosen_from(
         counts: Objects per class (`class_counts`), for the quotas.
         clusters: image_id and cluster of near-duplicates; only the best of each cluster is kept, and none of cluster
             −1 (near-duplicates of the target). Images in no cluster are kept.
+        covering: Puts those of the candidates in front that together cover the most, for this number of images.
 
     Raises:
         SettingsError: fewer candidates than the budget, or quotas and pins that exceed the budget.
@@ -61,6 +66,8 @@ def chosen_from(
     order = order.with_columns(rank=pl.int_range(1, order.height + 1, dtype=pl.Int64))
     unranked = len(set(wishes.pinned) - set(order["image_id"]))
     count = budget_count(wishes.budget, order.height + unranked)
+    if covering is not None:
+        order = covering(order, count)
     made = constrained(order, count, _holders(order, counts, wishes.quotas), wishes.quotas, wishes.pinned)
     return Selection(made.chosen, made.unmet, order, before - order.height)
 

@@ -9,6 +9,7 @@ import polars as pl
 
 from thresher.run.opened import OpenedRun
 from thresher.selection.choose import LIKE_TARGET
+from thresher.selection.coverage import Looks
 from thresher.selection.diversity import ClassFrequencies
 from thresher.selection.redundancy import like_any, near_duplicates
 
@@ -17,7 +18,7 @@ from thresher.selection.redundancy import like_any, near_duplicates
 class Candidates:
     """Everything `select` needs to choose.
 
-    Depends only on `duplicate_cosine`, so it can be cached across other settings.
+    Depends only on `duplicate_cosine` and on whether there is a coverage, so it can be cached across other settings.
     """
 
     scores: pl.DataFrame
@@ -31,13 +32,15 @@ class Candidates:
     """The classes of interest."""
     clusters: pl.DataFrame | None = None
     """image_id and cluster of near-duplicates in the pool (`clusters_of`); None if they are not dropped."""
+    looks: Looks | None = None
+    """Pooled vectors of pool and target; None without coverage."""
 
 
-def candidates_of(opened: OpenedRun, duplicate_cosine: float = 0.0) -> Candidates:
+def candidates_of(opened: OpenedRun, duplicate_cosine: float = 0.0, coverage: str = "off") -> Candidates:
     """Everything `select` needs to choose.
 
     Raises:
-        DataError: score has not run, or, if near-duplicates are dropped, embed has not.
+        DataError: score has not run, or, if near-duplicates are dropped or with coverage, embed has not.
         SettingsError: as `clusters_of`.
     """
     return Candidates(
@@ -47,7 +50,17 @@ def candidates_of(opened: OpenedRun, duplicate_cosine: float = 0.0) -> Candidate
         opened.frequencies,
         opened.classes,
         clusters_of(opened, duplicate_cosine) if duplicate_cosine else None,
+        None if coverage == "off" else looks_of(opened),
     )
+
+
+def looks_of(opened: OpenedRun) -> Looks:
+    """Pooled vectors of pool and target.
+
+    Raises:
+        DataError: embed has not run.
+    """
+    return Looks(*opened.vectors(opened.pool), opened.vectors(opened.target)[1])
 
 
 def clusters_of(opened: OpenedRun, cosine: float) -> pl.DataFrame:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -17,6 +19,7 @@ from thresher.selection.audit import Side, audit_rows, chosen_side
 from thresher.selection.audit_words import audit_warnings
 from thresher.selection.choose import Selection, Wishes, chosen_from, refuse_unknown
 from thresher.selection.constraints import parsed_quotas
+from thresher.selection.coverage import Coverage, covered, parted, shortlist_count
 from thresher.selection.explain import with_reasons
 from thresher.selection.methods import (
     DIVERSITY_WEIGHT,
@@ -26,7 +29,7 @@ from thresher.selection.methods import (
     ranking,
 )
 from thresher.selection.written import Budget, Quotas
-from thresher.settings import Texts, converted, default
+from thresher.settings import Texts, converted, default, younger
 from thresher.stages.candidates import Candidates, candidates_of
 from thresher.stages.plan import select_plan
 
@@ -40,7 +43,8 @@ class SelectSettings:
     """Which images are chosen, and how many."""
 
     method: str = "layout_and_diversity"
-    """How the pool is ranked: layout_and_diversity, both (similarity and diversity), random, or any score by name."""
+    """How the pool is ranked: layout_and_diversity, both (similarity and diversity), random, or any score by name.
+    METHOD+COVERAGE, such as layout+images, sets coverage too."""
     budget: Budget = default("10%")
     """How many images to choose: a number (500), or a share of the images that can be ranked (10%)."""
     seed: int = 0
@@ -58,6 +62,12 @@ class SelectSettings:
     near-duplicate a target image. 0 = off, 0.95 = same photo re-encoded or re-cropped."""
     review: str = ""
     """Name of a review saved in the explorer: its rejected images are left out, its pinned ones always chosen."""
+    coverage: Coverage = younger("off")
+    """Choose from the shortlist those that differ most and together cover it: by their vectors (images; cheaper:
+    clusters), class by class (by_class), or with the shares that looks have in the target (modes)."""
+    shortlist: str = younger("5x")
+    """Coverage: how many of the best ranked to choose from: a multiple of the budget (5x), a number (2000) or a share
+    of the candidates (20%)."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work.
@@ -65,6 +75,13 @@ class SelectSettings:
         Raises:
             SettingsError: a value out of range, a weight that the method does not have, or a name that is no file name.
         """
+        method, coverage = parted(self.method)
+        if coverage:
+            if self.coverage not in ("off", coverage):
+                raise SettingsError(f"method = {self.method}, coverage = {self.coverage}: expected one coverage.")
+            object.__setattr__(self, "method", method)
+            object.__setattr__(self, "coverage", coverage)
+        shortlist_count(self.shortlist, 1, 1)
         if not 0 <= self.diversity_weight <= 1:
             raise SettingsError(f"diversity_weight = {self.diversity_weight}: expected 0 to 1.")
         if self.method not in MEAN_RANKS and self.diversity_weight != DIVERSITY_WEIGHT:
@@ -76,9 +93,10 @@ class SelectSettings:
 
     @property
     def selection_name(self) -> str:
-        """The name given, or METHOD-BUDGET, with the seed where it matters."""
+        """The name given, or METHOD+COVERAGE-BUDGET, with the seed where it matters."""
         seed = f"-seed{self.seed}" if self.method in SEEDED else ""
-        return self.name or f"{self.method}-{self.budget.replace('%', 'pct')}{seed}"
+        coverage = "" if self.coverage == "off" else f"+{self.coverage}"
+        return self.name or f"{self.method}{coverage}-{self.budget.replace('%', 'pct')}{seed}"
 
 
 @dataclass(frozen=True)
@@ -102,7 +120,18 @@ def choose(candidates: Candidates, settings: SelectSettings, marks: pl.DataFrame
     quotas = parsed_quotas(settings.quotas, candidates.classes)
     found = _ranked(candidates.scores, candidates.datasets, settings, marks)
     wishes = Wishes(settings.budget, quotas, marks.filter(mark="pinned")["image_id"].to_list())
-    return chosen_from(found.order, wishes, candidates.counts, candidates.clusters), found.not_ranked
+    covering = None
+    if settings.coverage != "off" and candidates.looks is not None:
+        covering = partial(_covered, candidates=candidates, settings=settings, pinned=wishes.pinned)
+    return chosen_from(found.order, wishes, candidates.counts, candidates.clusters, covering), found.not_ranked
+
+
+def _covered(
+    order: pl.DataFrame, count: int, candidates: Candidates, settings: SelectSettings, pinned: Collection[str]
+) -> pl.DataFrame:
+    assert candidates.looks is not None
+    shortlist = shortlist_count(settings.shortlist, count, order.height)
+    return covered(order, settings.coverage, count, shortlist, candidates.looks, candidates.counts, pinned)
 
 
 def _ranked(scores: pl.DataFrame, datasets: pl.DataFrame, settings: SelectSettings, marks: pl.DataFrame) -> _Ranked:
@@ -167,11 +196,11 @@ def select(run: AnyRun, settings: SelectSettings | None = None, *, dry_run: bool
     read = {"scores": run.scores_path, "images": run.images, "boxes": run.boxes, "taxonomy": run.taxonomy}
     if settings.review:
         read["review"] = run.review(settings.review)
-    if settings.duplicate_cosine:
+    if settings.duplicate_cosine or settings.coverage != "off":
         read["pooled"] = run.pooled
 
     def work() -> tuple[dict[str, Any], int]:
-        candidates = candidates_of(opened, settings.duplicate_cosine)
+        candidates = candidates_of(opened, settings.duplicate_cosine, settings.coverage)
         made, not_ranked = choose(candidates, settings, review_marks(run, settings.review))
         taken = with_reasons(made.chosen, candidates.scores, candidates.counts, candidates.frequencies)
         checked = tables.checked(taken, tables.SELECTION, f"selection {name}", key="image_id")
@@ -189,6 +218,8 @@ def select(run: AnyRun, settings: SelectSettings | None = None, *, dry_run: bool
         pool = Side(candidates.datasets, candidates.counts)
         rows = audit_rows(chosen_side(pool, taken["image_id"]), pool)
         summary["audit"] = audit_warnings(rows, taken.height, pool.images.height, candidates.frequencies.rare)
+        if settings.coverage != "off":
+            summary["coverage"] = settings.coverage
         if settings.duplicate_cosine:
             summary["near_duplicates_left_out"] = made.duplicates
         if made.unmet:
