@@ -12,6 +12,7 @@ import polars as pl
 from thresher import __version__, extras
 from thresher.errors import SettingsError
 from thresher.files import replacing
+from thresher.reasons.audit import audit_of
 from thresher.report.command_lines import command_lines, in_order
 from thresher.report.pictures import boxes_of, heat_of, pictures_of
 from thresher.report.places import below_roots, shown_folder, without_parents
@@ -110,6 +111,7 @@ def _selection(opened: OpenedRun, asked: str) -> str | None:
 
 
 def _sections(opened: OpenedRun, settings: ReportSettings, name: str | None) -> list[Section]:
+    from thresher.report.sections.audited import audit_section
     from thresher.report.sections.compared import comparison_section
     from thresher.report.sections.distributions import (
         DistributionsInput,
@@ -130,6 +132,7 @@ def _sections(opened: OpenedRun, settings: ReportSettings, name: str | None) -> 
     return [
         _done(opened, name),
         _chosen(opened, found),
+        *([audit_section(audit_of(opened, found.name, found.taken, settings.duplicate_cosine))] if found else []),
         distributions_section(given),
         map_section(map_places(opened, taken, settings.map_images), scores, settings.map_images == 0),
         mixture_section(findings(run)),
