@@ -20,6 +20,7 @@ from thresher.data.exports import FORMATS
 from thresher.data.readers import READERS
 from thresher.density.scorers import Score
 from thresher.labelling.label_tables import LABEL_FILES, LABEL_ROUTES, LABELLED_BOXES
+from thresher.reasons.budget import BudgetSettings
 from thresher.run.stages import STAGES
 from thresher.selection.methods import COMBINED_WORDS
 from thresher.stages.score import DEFAULT_SCORES, SCORES
@@ -27,7 +28,7 @@ from thresher.workers.settings import EngineSettings
 
 PAGE = Path(__file__).parent / "reference.md"
 SETTINGS = {stage.name: stage.settings for stage in STAGES if stage.settings_name and stage.name != "merge"}
-SETTINGS |= {"export": ExportSettings, "demo": DemoSettings, "workers (embed, labels, compare, run)": EngineSettings}
+SETTINGS |= {"export": ExportSettings, "budget": BudgetSettings, "demo": DemoSettings, "workers (embed, labels, compare, run)": EngineSettings}
 TABLES = {
     "images": tables.INDEXED_IMAGES,
     "boxes": tables.BOXES,

@@ -36,6 +36,8 @@ _HOMES = {
     "read_source": "thresher.data.source_text",
     "selected": "thresher.run.opened",
     "audit": "thresher.reasons.audit",
+    "budget": "thresher.reasons.budget",
+    "BudgetSettings": "thresher.reasons.budget",
     "status": "thresher.run.update",
     "update": "thresher.run.update",
     "SelectionDataset": "thresher.training.dataset",
@@ -61,6 +63,8 @@ if TYPE_CHECKING:  # the same names, where type checkers and editors look for th
     from thresher.labelling.settings import LabelSettings as LabelSettings
     from thresher.labelling.stage import labels as labels
     from thresher.reasons.audit import audit as audit
+    from thresher.reasons.budget import BudgetSettings as BudgetSettings
+    from thresher.reasons.budget import budget as budget
     from thresher.report.report import ReportSettings as ReportSettings
     from thresher.report.report import write_report as write_report
     from thresher.run.folder import Run as Run

@@ -12,13 +12,15 @@ from cyclopts import Parameter
 
 from thresher.cli.main import EXIT_OK
 from thresher.cli.output import SCHEMA_VERSION, JsonOutput, print_results, progress_bars
-from thresher.cli.stage_command import RunFolder, Update
+from thresher.cli.stage_command import FLAT, RunFolder, Update
 from thresher.cli.terminal import on_terminal
 from thresher.reasons.audit import DUPLICATE_COSINE, Audit, audit
+from thresher.reasons.budget import BudgetSettings, budget
 from thresher.run.update import update as brought_up_to_date
 
 #: Rows of each part of a table that are printed; --json has them all.
 _MOST_ROWS, _MOST_FOLDERS = 40, 8
+_BUDGET = BudgetSettings()
 _SelectionName = Annotated[str, Parameter(help="Name of the selection.")]
 
 
@@ -79,6 +81,40 @@ def _print_aspect(found: Audit, aspect: str, words: str) -> None:
     if rows.height > most:
         print(f"… and {rows.height - most:,} more (--json shows all)")
     print()
+
+
+def budget_command(
+    run: RunFolder,
+    *,
+    settings: Annotated[BudgetSettings, FLAT] = _BUDGET,
+    update: Update = False,
+    output: JsonOutput = JsonOutput(),
+) -> int:
+    """How many images are worth taking: what the first N add to the target, and what trainings on N have reached.
+
+    nearness: mean cosine of the target's images to the nearest of the N. covered: share of them with one of the N as
+    near as their own kind. near: images of the N as near to the target as its own are to each other. repeated: share of
+    the images since the last N that near-duplicate an earlier one.
+    """
+    _first(run, update)
+    found = budget(run, settings)
+    if output.json:
+        told = {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
+        trained = [dataclasses.asdict(each) for each in found.trained]
+        print_json(told | {"table": found.table.to_dicts(), "trained": trained})
+        return EXIT_OK
+    print(on_terminal(f"{found.candidates:,} candidates by {found.method}"))
+    lines = []
+    for row in found.table.iter_rows(named=True):
+        counts = [f"{row[name]:,}" for name in ("near", "objects", "classes")]
+        shares = [_share(row[name]) for name in ("covered", "repeated")]
+        lines.append([f"{row['images']:,}", f"{row['nearness']:.3f}", shares[0], *counts, shares[1]])
+    print_columns([["images", "nearness", "covered", "near", "objects", "classes", "repeated"], *lines])
+    for each in found.trained:
+        means = ", ".join(f"{n:,}: {100 * mean:.1f}" for n, mean in zip(each.images, each.means, strict=True))
+        print(on_terminal(f"mIoU in {each.comparison} ({each.method}, {each.mode}, {each.seeds} seeds): {means}"))
+    print(on_terminal(found.answer))
+    return EXIT_OK
 
 
 def _share(share: float | None) -> str:

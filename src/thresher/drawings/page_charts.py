@@ -164,3 +164,35 @@ def datasets_chart(shares: pl.DataFrame) -> Spec:
     )
     words = ["A longer lower bar: the selection has more of this data set than a random draw would."]
     return finished(bars, "Data sets of the pool and of the selection", words, height=max(90, 30 * len(order)))
+
+
+def worth_chart(rows: pl.DataFrame, knee: int, words: list[str]) -> Spec:
+    """What share of the target the first N images cover, over N, with a line at the knee.
+
+    Args:
+        rows: images and covered (0..1).
+    """
+    line = (
+        alt.Chart(held(rows.to_dicts()))
+        .mark_line(point=True, color=SELECTION)
+        .encode(x=_taken(), y=alt.Y("covered:Q", title="share of the target covered", axis=alt.Axis(format="%")))
+    )
+    rule = alt.Chart(held([{"images": knee}])).mark_rule(strokeDash=[4, 4], color=_GREY).encode(x="images:Q")
+    return finished(line + rule, "What the first images of the ranking cover of the target", words, height=260)
+
+
+def trained_chart(tried: pl.DataFrame, curves: pl.DataFrame, words: list[str]) -> Spec:
+    """IoU of trainings over the number of images, and the saturating curves through them.
+
+    Args:
+        tried, curves: images, iou (0..1) and the name of the method and mode.
+    """
+    iou = alt.Y("iou:Q", title="mIoU", axis=alt.Axis(format="%"), scale=alt.Scale(zero=False))
+    colour = alt.Color("name:N", title=None, legend=legend(), scale=alt.Scale(range=list(KINDS)))
+    points = alt.Chart(held(tried.to_dicts())).mark_point(filled=True, size=70).encode(x=_taken(), y=iou, color=colour)
+    lines = alt.Chart(held(curves.to_dicts())).mark_line().encode(x=_taken(), y=iou, color=colour)
+    return finished(points + lines, "What trainings on more and more images have reached", words, height=260)
+
+
+def _taken() -> alt.X:
+    return alt.X("images:Q", title="images taken", scale=alt.Scale(type="log"), axis=alt.Axis(grid=False, tickCount=8))

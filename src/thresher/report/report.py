@@ -13,6 +13,7 @@ from thresher import __version__, extras
 from thresher.errors import SettingsError
 from thresher.files import replacing
 from thresher.reasons.audit import audit_of
+from thresher.reasons.budget import BudgetSettings, how_many
 from thresher.report.command_lines import command_lines, in_order
 from thresher.report.pictures import boxes_of, heat_of, pictures_of
 from thresher.report.places import below_roots, shown_folder, without_parents
@@ -117,6 +118,7 @@ def _sections(opened: OpenedRun, settings: ReportSettings, name: str | None) -> 
         DistributionsInput,
         distributions_section,
     )
+    from thresher.report.sections.enough import enough_section
     from thresher.report.sections.labelled import label_section
     from thresher.report.sections.mapped import map_section
     from thresher.report.sections.mixture import mixture_section
@@ -133,6 +135,7 @@ def _sections(opened: OpenedRun, settings: ReportSettings, name: str | None) -> 
         _done(opened, name),
         _chosen(opened, found),
         *([audit_section(audit_of(opened, found.name, found.taken, settings.duplicate_cosine))] if found else []),
+        *([enough_section(how_many(opened, BudgetSettings()))] if scores is not None and opened.has_vectors else []),
         distributions_section(given),
         map_section(map_places(opened, taken, settings.map_images), scores, settings.map_images == 0),
         mixture_section(findings(run)),
