@@ -129,6 +129,13 @@ def test_a_random_draw_is_seldom_warned_of_and_the_whole_pool_never() -> None:
     assert warned(POOL["image_id"]) == []
 
 
+def test_random_names_make_no_sequences() -> None:
+    rng = np.random.default_rng(0)
+    ids = [f"open/{number:016x}" for number in rng.integers(0, 2**63, 500).tolist()]
+    side = Side(pl.DataFrame({"image_id": ids, "dataset": "open"}), pl.DataFrame(schema={"image_id": pl.String}))
+    assert set(audit_rows(chosen_side(side, ids[:50]), side)["aspect"]) == {"data set"}
+
+
 def test_a_pool_without_boxes_is_audited_too() -> None:
     none = Side(POOL, pl.DataFrame(schema={"image_id": pl.String}))
     rows = audit_rows(chosen_side(none, POOL["image_id"][:10]), none)

@@ -195,4 +195,4 @@ def trained_chart(tried: pl.DataFrame, curves: pl.DataFrame, words: list[str]) -
 
 
 def _taken() -> alt.X:
-    return alt.X("images:Q", title="images taken", scale=alt.Scale(type="log"), axis=alt.Axis(grid=False, tickCount=8))
+    return alt.X("images:Q", title="images taken", scale=alt.Scale(type="log", nice=False), axis=alt.Axis(grid=False))

@@ -9,7 +9,6 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float64, Int64
 
-from thresher import tables
 from thresher.run.opened import OpenedRun
 from thresher.selection.saturation import (
     FEWEST,
@@ -58,7 +57,7 @@ def trained_numbers(opened: OpenedRun) -> Iterator[Trained]:
     """Of each comparison, method and mode that was trained with two or more budgets; mIoU on the validation set."""
     methods = known_methods(opened.run)
     for path in sorted((opened.run.folder / "comparisons").glob("*/results.parquet")):
-        results = tables.read(path, tables.RESULTS).filter(
+        results = opened.results(path.parent.name).filter(
             pl.col("class").is_null() & pl.col("budget").is_not_null() & pl.col("iou").is_not_null()
         )
         own = results.filter(pl.col("method").is_in(methods) & (pl.col("set") == "validation"))

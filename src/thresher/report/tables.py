@@ -250,8 +250,7 @@ def comparisons(opened: OpenedRun) -> list[Compared]:
     for folder in sorted((run.folder / "comparisons").glob("*")):
         if not (folder / "summary.parquet").is_file():
             continue
-        schemas = {"results": tables.RESULTS, "summary": tables.SUMMARY}
-        results, summary = (tables.read(folder / f"{name}.parquet", each) for name, each in schemas.items())
+        results, summary = opened.results(folder.name), tables.read(folder / "summary.parquet", tables.SUMMARY)
         pairs = differences(results)  # releases before this one kept fewer columns of it
         counted = opened.counted_target(folder.name)
         if summary.height:

@@ -38,6 +38,7 @@ class OpenedRun:
         self.run = as_run(run)
         self._selections: dict[str, pl.DataFrame] = {}
         self._counted: dict[str, pl.DataFrame] = {}
+        self._results: dict[str, pl.DataFrame] = {}
 
     @cached_property
     def recorded(self) -> dict[str, Any]:
@@ -169,6 +170,12 @@ class OpenedRun:
             path = self.run.comparison(comparison) / "frequencies.parquet"
             self._counted[comparison] = tables.read(path, tables.FREQUENCIES).filter(of="target")
         return self._counted[comparison]
+
+    def results(self, comparison: str) -> pl.DataFrame:
+        """Table RESULTS of a comparison: what its finished trainings have reached."""
+        if comparison not in self._results:
+            self._results[comparison] = tables.read(self.run.comparison(comparison) / "results.parquet", tables.RESULTS)
+        return self._results[comparison]
 
     @cached_property
     def scores(self) -> pl.DataFrame:

@@ -203,8 +203,9 @@ def _groups(aspect: str, key: pl.Expr, chosen: pl.DataFrame, pool: pl.DataFrame,
     )
     if aspect != "data set":
         everything = everything.filter(pl.len().over("dataset") > 1)
-    if aspect == "sequence":  # an id that only ends like the number of a frame makes no sequence
-        everything = everything.filter(pl.col("count") >= _FRAMES)
+    if aspect == "sequence":  # ids that only end like the numbers of frames, as random ones do, make no sequences
+        long = pl.col("count").filter(pl.col("count") >= _FRAMES).sum().over("dataset")
+        everything = everything.filter(2 * long >= pl.col("count").sum().over("dataset"), pl.col("count") >= _FRAMES)
     ordered = mine.join(everything, on=["dataset", "name"], suffix="_pool").sort(
         "count", "name", descending=[True, False]
     )
