@@ -167,3 +167,16 @@ def test_the_remedy_is_the_command_that_makes_the_damaged_result_again(run: Run,
     Record(folder).note(command, UNFINISHED)
     with pytest.raises(DataError, match=rf"{name} is unfinished.*Run the same `thresher {command} .* again"):
         refuse_outdated(run, [name])
+
+
+def test_a_selection_is_done_again_after_the_one_that_it_reads(run: Run) -> None:
+    select(run, SelectSettings(method="cosine", budget=3, name="a", exclude="first"))
+    select(run, SelectSettings(method="cosine", budget=5, name="0", keep="a"))
+    select(run, SelectSettings(method="cosine", budget=2, name="first"))
+    assert words(run)["select:a"] == "outdated"
+    with pytest.raises(DataError, match="select:a is outdated: first.parquet has changed"):
+        select(run, SelectSettings(method="cosine", budget=5, name="b", keep="a"))
+    assert list(done(run))[-3:] == ["select:first", "select:a", "select:0"]
+    assert set(words(run).values()) == {"done"}
+    chosen = {name: set(run.selection(name)["image_id"]) for name in ("first", "a", "0")}
+    assert not chosen["first"] & chosen["a"] and chosen["a"] < chosen["0"]

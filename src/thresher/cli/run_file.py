@@ -13,6 +13,7 @@ from thresher.cli.run_plan import planned
 from thresher.cli.run_settings import ExportSettings, RunFile
 from thresher.comparison.compare import compare
 from thresher.comparison.settings import CompareSettings, refuse_grid_of
+from thresher.data.image_lists import LIST_SUFFIXES
 from thresher.errors import SettingsError
 from thresher.report.report import ReportSettings, write_report
 from thresher.run.folder import Run
@@ -70,6 +71,7 @@ def load_run_file(path: Path | str) -> RunFile:
         if str(table.get(key, "")).endswith(suffix):
             table[key] = str(base / table[key])
     selects, exports = _tables(content, "select", path, [{}]), _tables(content, "export", path, [])
+    selects = [_with_lists(each, base) for each in selects]
     settings = RunFile(
         base / content.get("run", path.stem),
         _settings(IndexSettings, index_table, f"{path}: [index]", base),
@@ -91,6 +93,19 @@ def load_run_file(path: Path | str) -> RunFile:
 def _anchored(source: str, base: Path) -> str:
     head, colon, place = source.partition(":")
     return f"{head}:{base / Path(place).expanduser()}" if colon else source
+
+
+def _with_lists(table: Mapping[str, Any], base: Path) -> dict[str, Any]:
+    """The table with the lists of `keep` and `exclude` that are files relative to `base`; others name selections."""
+    lists = {
+        key: [
+            str(base / Path(each).expanduser()) if isinstance(each, str) and each.endswith(LIST_SUFFIXES) else each
+            for each in (table[key] if isinstance(table[key], list) else [table[key]])
+        ]
+        for key in ("keep", "exclude")
+        if key in table
+    }
+    return {**table, **lists}
 
 
 def _refuse_unknown(found: Mapping[str, Any], known: Collection[str], where: str) -> None:

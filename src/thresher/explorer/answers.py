@@ -122,7 +122,7 @@ class Answers:
         answer = self._contents(shown.within) | {
             "count": len(shown.rows),
             "candidates": shown.made.candidates.height,
-            "not_ranked": shown.not_ranked,
+            "not_ranked": shown.made.removed_by("not ranked"),
             "unmet": {name: list(each) for name, each in shown.made.unmet.items()},
             "marks": dict(marks["mark"].value_counts().iter_rows()),
             "marked": [[int(row), mark] for row, mark in zip(table.rows_of(marks), marks["mark"], strict=True)],
@@ -151,12 +151,12 @@ class Answers:
             if self._last is not None and self._last[:2] == (settings, version):
                 return self._last[2]
             table = self._rows
-            made, not_ranked = choose(table.candidates, settings, self._review.marks())
+            made = choose(table.candidates, settings, self._review.marks())
             rows = table.rows_of(made.chosen)
             within = np.zeros(table.pool, bool)
             within[rows] = True
             ordered = table.rows_of(made.candidates)
-            shown = GallerySelection(settings, made, not_ranked, rows, ordered[~within[ordered]], within)
+            shown = GallerySelection(settings, made, rows, ordered[~within[ordered]], within)
             self._last = (settings, version, shown)
             return shown
 
@@ -320,29 +320,28 @@ class Answers:
         return out, folder
 
 
-def settings_of(ask: Mapping[str, Any], start: SelectSettings | None = None) -> SelectSettings:
+def settings_of(ask: Mapping[str, Any], start: SelectSettings) -> SelectSettings:
     """The settings of select in a request, converted to their types.
 
     Args:
-        start: Has what is fixed when the explorer starts: near-duplicates, since clustering is slow, and coverage.
+        start: Where those that the page cannot change, such as lists and near-duplicates, come from.
 
     Raises:
         SettingsError: a value has the wrong type or is out of range.
     """
-    start = start or SelectSettings()
     quotas = ask.get("quotas") or {}
     if not isinstance(quotas, dict):
         raise SettingsError(f"quotas = {quotas!r}: expected an object with a number for each class.")
     method = as_type(ask.get("method", SelectSettings.method), str, "method")
     weight = as_type(ask.get("diversity_weight", 0.5), float, "diversity_weight")
-    return SelectSettings(
-        method,
-        ask.get("budget", SelectSettings.budget),
-        ask.get("seed", 0),
+    return dataclasses.replace(
+        start,
+        method=method,
+        budget=ask.get("budget", SelectSettings.budget),
+        seed=ask.get("seed", 0),
+        name="",
+        review="",
         diversity_weight=weight if method in MEAN_RANKS else SelectSettings.diversity_weight,
         quotas={name: as_type(number, int, f"quota of {name}") for name, number in sorted(quotas.items())},
         datasets=sorted(as_type(ask.get("datasets") or (), tuple[str, ...], "datasets")),
-        duplicate_cosine=start.duplicate_cosine,
-        coverage=start.coverage,
-        shortlist=start.shortlist,
     )

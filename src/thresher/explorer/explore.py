@@ -92,7 +92,7 @@ def explorer(run: Run, settings: ExploreSettings) -> Any:
     start, before = _start(opened, settings.selection)
     rows = run_rows(opened, settings.roots, start)
     review = Review(settings.person or getpass.getuser(), before)
-    gone = review.marks().join(rows.candidates.datasets, on="image_id", how="anti")
+    gone = review.marks().join(rows.candidates.images, on="image_id", how="anti")
     for image_id in gone["image_id"]:  # no longer in the pool, so the page cannot unmark them
         review.mark(image_id, UNMARKED)
     return application(Answers(rows, review, start), _hosts(settings.host))

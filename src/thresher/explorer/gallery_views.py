@@ -29,7 +29,6 @@ class GallerySelection:
 
     settings: SelectSettings
     made: Selection
-    not_ranked: int
     rows: Rows
     """The chosen, best first."""
     next: Rows

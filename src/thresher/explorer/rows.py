@@ -14,8 +14,8 @@ from jaxtyping import Float32, Int16, Int32, Int64
 from thresher.data.sources import split_address
 from thresher.errors import DataError
 from thresher.run.opened import OpenedRun, source_roots
-from thresher.stages.candidates import Candidates, candidates_of
-from thresher.stages.select import SelectSettings
+from thresher.stages.candidates import Candidates
+from thresher.stages.select import SelectSettings, candidates_for
 
 #: Ranks in the pool, in `why` and the explorer, and the score of each.
 RANKED = {"layout_rank": "layout", "similarity_rank": "similarity", "diversity_rank": "diversity"}
@@ -84,13 +84,13 @@ def run_rows(opened: OpenedRun, roots: Sequence[Path] = (), start: SelectSetting
 
     Args:
         roots: Further folders whose images may be shown, besides those given to index.
-        start: Settings of select; near-duplicates and coverage are as here from then on.
+        start: Settings of select; near-duplicates, coverage and lists are as here from then on.
 
     Raises:
-        DataError: score has not run.
+        DataError: score has not run, or a list cannot be read.
     """
     start = start or SelectSettings()
-    candidates = candidates_of(opened, start.duplicate_cosine, start.coverage)
+    candidates = candidates_for(opened, start)
     images = _images(opened)
     pool = images.filter(role="pool")
     classes = list(candidates.classes)

@@ -26,12 +26,13 @@ from thresher.run.folder import Run
 from thresher.run.opened import OpenedRun
 from thresher.run.record import Record
 from thresher.run.state import RunState
-from thresher.selection.choose import LIKE_TARGET, Selection
+from thresher.selection.choose import Selection
 from thresher.selection.diversity import class_counts
 from thresher.selection.explain import with_reasons
+from thresher.selection.filters import LIKE_TARGET
 from thresher.settings import restored
-from thresher.stages.candidates import candidates_of, clusters_of
-from thresher.stages.select import SelectSettings, choose, review_marks
+from thresher.stages.candidates import clusters_of
+from thresher.stages.select import SelectSettings, candidates_for, choose, review_marks
 from thresher.vectors import nearest_rows
 
 if TYPE_CHECKING:
@@ -81,8 +82,7 @@ def _made_again(opened: OpenedRun, settings: dict[str, Any]) -> Selection | None
         return None
     try:
         wished = restored(SelectSettings, settings)
-        candidates = candidates_of(opened, wished.duplicate_cosine, wished.coverage)
-        return choose(candidates, wished, review_marks(opened.run, review))[0]
+        return choose(candidates_for(opened, wished), wished, review_marks(opened.run, review))
     except (DataError, SettingsError):  # the pool has changed since, and no longer allows this choice
         return None
 

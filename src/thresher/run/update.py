@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,23 @@ def _in_order(recorded: Mapping[str, Any], before: str) -> list[str]:
     places = [stage.name for stage in STAGES]
     last = places.index(before) if before else len(places)
     known = [name for name in recorded if name.partition(":")[0] in _DONE_AGAIN]
-    return sorted(
+    wanted = sorted(
         (name for name in known if places.index(name.partition(":")[0]) < last),
         key=lambda name: (places.index(name.partition(":")[0]), name),
     )
+    ordered: dict[str, None] = {}
+    for name in wanted:
+        _put(name, recorded, wanted, ordered, ())
+    return list(ordered)
+
+
+def _put(
+    name: str, recorded: Mapping[str, Any], wanted: Sequence[str], ordered: dict[str, None], way: tuple[str, ...]
+) -> None:
+    """Put a record behind those of the selections that it reads (`keep` and `exclude`)."""
+    for place in recorded[name].get("read", {}).values():
+        folder, _, file = str(place.get("file", "")).rpartition("/")
+        other = f"select:{file.removesuffix('.parquet')}"
+        if folder == "selections" and other in wanted and other not in (*ordered, *way):
+            _put(other, recorded, wanted, ordered, (*way, name))
+    ordered[name] = None

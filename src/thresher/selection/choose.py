@@ -1,75 +1,91 @@
-"""From a ranking, a budget, quotas and pins to the chosen images."""
+"""From the candidates, a budget, quotas and pins to the chosen images."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
 
 from thresher.errors import DataError
-from thresher.selection.constraints import Constrained, constrained
-from thresher.selection.methods import budget_count
-
-#: The cluster of images that are nearly the same as one of the target.
-LIKE_TARGET = -1
+from thresher.selection.constraints import constrained
+from thresher.selection.filters import Line
 
 
 @dataclass(frozen=True)
 class Wishes:
     """Constraints on a selection in addition to its ranking."""
 
-    budget: str
-    """How many images to choose: a number ("500"), or a share of the candidates ("10%")."""
+    count: int
+    """How many images to choose (`budget_count`)."""
     quotas: Mapping[str, int]
     """Minimum number of chosen images with each class."""
-    pinned: Collection[str] = ()
-    """Ids of images that are always chosen."""
-    excluded: Collection[str] = ()
-    """Ids of images that are never chosen."""
+    always: Mapping[str, Collection[str]] = field(default_factory=dict)
+    """Ids of images that are always chosen, by the word for it: "pinned" and "kept"."""
+    by: str = "rank"
+    """The word for what decides for the other images: "rank", or "coverage" where that has changed the order."""
 
 
 @dataclass(frozen=True)
-class Selection(Constrained):
-    """The chosen images, and the candidates that they were chosen from."""
+class Selection:
+    """The chosen images, what they were chosen from, and what became of all others."""
 
+    chosen: pl.DataFrame
+    """image_id, rank (1 first, in the ranking's order; images that it does not rank come last), score."""
+    unmet: Mapping[str, tuple[int, int]]
+    """By class, if there were fewer images than its quota: the number chosen, and the quota."""
     candidates: pl.DataFrame
     """Candidates, best first: image_id, rank, score."""
-    duplicates: int = 0
-    """Number of images left out as near-duplicates of a better one or of a target image."""
+    steps: pl.DataFrame
+    """One row per image that a step removed: image_id, step ("not ranked", "rejected", "datasets", "where", "exclude",
+    "near-duplicate"), reason (a short sentence)."""
+    decided: pl.DataFrame
+    """What decided for each chosen image: image_id, decision ("pinned", "kept", "quota CLASS", "rank", "coverage")."""
+
+    def removed_by(self, step: str) -> int:
+        """How many images a step removed."""
+        return self.steps.filter(step=step).height
 
 
-def chosen_from(
-    order: pl.DataFrame,
-    wishes: Wishes,
-    counts: pl.DataFrame,
-    clusters: pl.DataFrame | None = None,
-    covering: Callable[[pl.DataFrame, int], pl.DataFrame] | None = None,
-) -> Selection:
-    """The images chosen from a ranking under constraints; ties and row order follow the ranking.
+def chosen_from(line: Line, wishes: Wishes, counts: pl.DataFrame) -> Selection:
+    """The images chosen from the candidates under constraints; ties and row order follow the ranking.
 
     Args:
-        order: The ranking, best first: image_id, rank, score.
         counts: Objects per class (`class_counts`), for the quotas.
-        clusters: image_id and cluster of near-duplicates; only the best of each cluster is kept, and none of cluster
-            −1 (near-duplicates of the target). Images in no cluster are kept.
-        covering: Puts those of the candidates in front that together cover the most, for this number of images.
 
     Raises:
-        SettingsError: fewer candidates than the budget, or quotas and pins that exceed the budget.
+        SettingsError: quotas and images always chosen that exceed the budget.
     """
-    order = order.filter(~pl.col("image_id").is_in(list(wishes.excluded)))
-    before = order.height
-    if clusters is not None:
-        order = _once(order, clusters, wishes.pinned)
-    order = order.with_columns(rank=pl.int_range(1, order.height + 1, dtype=pl.Int64))
-    unranked = len(set(wishes.pinned) - set(order["image_id"]))
-    count = budget_count(wishes.budget, order.height + unranked)
-    if covering is not None:
-        order = covering(order, count)
-    made = constrained(order, count, _holders(order, counts, wishes.quotas), wishes.quotas, wishes.pinned)
-    return Selection(made.chosen, made.unmet, order, before - order.height)
+    order = line.order
+    always = frozenset().union(*wishes.always.values())
+    holders = _holders(order, counts, wishes.quotas)
+    made = constrained(order, wishes.count, holders, wishes.quotas, always)
+    decided = _decided(made.chosen, order, holders, wishes)
+    return Selection(made.chosen, made.unmet, order, line.steps, decided)
+
+
+def _decided(
+    chosen: pl.DataFrame, order: pl.DataFrame, holders: Mapping[str, np.ndarray], wishes: Wishes
+) -> pl.DataFrame:
+    """What decided for each chosen image: image_id and decision.
+
+    Those who would have been among the first anyway are there by their rank, the others for a quota's sake.
+    """
+    rows = chosen.select("image_id").join(
+        order.select("image_id", "rank", *(pl.Series(name, held) for name, held in holders.items())),
+        on="image_id",
+        how="left",
+        maintain_order="left",
+    )
+    first = pl.col("rank") <= wishes.count - sum(map(len, wishes.always.values()))
+    decision = [
+        *(pl.when(pl.col("image_id").is_in(list(ids))).then(pl.lit(word)) for word, ids in wishes.always.items()),
+        pl.when(first).then(pl.lit(wishes.by)),
+        *(pl.when(name).then(pl.lit(f"quota {name}")) for name in holders),
+        pl.lit(wishes.by),
+    ]
+    return rows.select("image_id", decision=pl.coalesce(decision))
 
 
 def refuse_unknown(ids: Collection[str], known: pl.Series, what: str, remedy: str) -> None:
@@ -81,16 +97,6 @@ def refuse_unknown(ids: Collection[str], known: pl.Series, what: str, remedy: st
     gone = sorted(set(ids) - set(known))
     if gone:
         raise DataError(f"{len(gone)} {what} images are not in the pool (first: {gone[0]}). {remedy}")
-
-
-def _once(order: pl.DataFrame, clusters: pl.DataFrame, pinned: Collection[str]) -> pl.DataFrame:
-    """The order with the best image of each cluster, or its pinned ones; none of near-duplicates of the target."""
-    own = order.join(clusters, on="image_id", how="left", maintain_order="left")
-    is_pinned = pl.col("image_id").is_in(list(pinned))
-    first = is_pinned | (~is_pinned.any().over("cluster") & (pl.col("rank") == pl.col("rank").min().over("cluster")))
-    # An image that embed could not read is in no cluster.
-    kept = pl.when(pl.col("cluster") == LIKE_TARGET).then(is_pinned).otherwise(pl.col("cluster").is_null() | first)
-    return own.filter(kept).drop("cluster")
 
 
 def _holders(order: pl.DataFrame, counts: pl.DataFrame, quotas: Mapping[str, int]) -> dict[str, np.ndarray]:

@@ -96,11 +96,17 @@ def check_method(method: str, known: Collection[str]) -> None:
 
 @dataclass(frozen=True)
 class Ranking:
-    """The candidates, best first, and how many images have no score to be ranked by."""
+    """The candidates, best first, and the images that have no score to be ranked by."""
 
     order: pl.DataFrame
     """Columns image_id, rank (1 first), score."""
-    not_ranked: int
+    unranked: pl.DataFrame
+    """Column image_id."""
+
+    @property
+    def not_ranked(self) -> int:
+        """How many images have no score to be ranked by."""
+        return self.unranked.height
 
 
 def ranking(scores: pl.DataFrame, method: str, seed: int, diversity_weight: float = DIVERSITY_WEIGHT) -> Ranking:
@@ -132,8 +138,23 @@ def ranking(scores: pl.DataFrame, method: str, seed: int, diversity_weight: floa
     order = frame.drop_nulls("score").sort("score", "image_id", descending=[True, False])
     return Ranking(
         order.with_columns(rank=pl.int_range(1, order.height + 1, dtype=pl.Int64)).select("image_id", "rank", "score"),
-        frame.height - order.height,
+        frame.filter(pl.col("score").is_null()).select("image_id"),
     )
+
+
+def why_unranked(method: str) -> str:
+    """Why a method cannot rank an image, in words.
+
+    >>> why_unranked("both"), why_unranked("nearest")
+    ('no similarity or no diversity', 'no value of nearest')
+    """
+    if method in MEAN_RANKS:
+        return f"no {MEAN_RANKS[method]} or no diversity"
+    words = {
+        "holds_class": "no box of a class of interest",
+        "similar_among_diverse": "no similarity, or less diverse than the median",
+    }
+    return words.get(method, f"no value of {method}")
 
 
 def budget_count(budget: str, candidates: int) -> int:

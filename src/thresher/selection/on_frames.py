@@ -22,7 +22,8 @@ from thresher.selection.diversity import (
     diversity_scores,
     with_objects,
 )
-from thresher.selection.methods import weighted_ranks
+from thresher.selection.filters import Line, named
+from thresher.selection.methods import budget_count, weighted_ranks
 from thresher.selection.written import BUDGET, QUOTAS
 from thresher.settings import as_type, items_of
 
@@ -124,11 +125,12 @@ def choose(
     if both := sorted(set(pinned) & set(excluded)):
         raise SettingsError(f"'{both[0]}' is both pinned and excluded.")
     counts = _counts(boxes, table)
-    wishes = Wishes(as_type(budget, BUDGET, "budget"), _quotas(quotas, boxes, counts), pinned, excluded)
     used = [name for name in names if worth[name]]
     values = weighted_ranks({name: table[name] for name in used}, worth)
     order = _ranked(table.select("image_id", values.alias("score")))
-    made = chosen_from(order, wishes, counts)
+    line = Line(order, always=frozenset(pinned)).without(named(excluded, "excluded"), "exclude")
+    count = budget_count(as_type(budget, BUDGET, "budget"), line.height)
+    made = chosen_from(line, Wishes(count, _quotas(quotas, boxes, counts), {"pinned": pinned}), counts)
     for name, (there, asked_for) in made.unmet.items():
         warnings.warn(f"quotas: only {there} of {asked_for} images with '{name}' can be chosen.", stacklevel=2)
     return Table.of(_with_why(made.chosen, table, names, counts))

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+from thresher import tables
+from thresher.data.image_lists import LIST_SUFFIXES, Matched, listed_images, matched
+from thresher.errors import DataError, SettingsError
 from thresher.run.opened import OpenedRun
-from thresher.selection.choose import LIKE_TARGET
+from thresher.run.reading import existing_selection
 from thresher.selection.coverage import Looks
 from thresher.selection.diversity import ClassFrequencies
+from thresher.selection.filters import LIKE_TARGET
 from thresher.selection.redundancy import like_any, near_duplicates
 
 
@@ -18,13 +24,14 @@ from thresher.selection.redundancy import like_any, near_duplicates
 class Candidates:
     """Everything `select` needs to choose.
 
-    Depends only on `duplicate_cosine` and on whether there is a coverage, so it can be cached across other settings.
+    Depends only on `duplicate_cosine`, the lists, and on whether there is a coverage, so it can be cached across other
+    settings.
     """
 
     scores: pl.DataFrame
     """Table SCORES."""
-    datasets: pl.DataFrame
-    """image_id and dataset of the pool's images."""
+    images: pl.DataFrame
+    """The pool's rows of table INDEXED_IMAGES."""
     counts: pl.DataFrame
     """Objects per class of each image (`class_counts`)."""
     frequencies: ClassFrequencies
@@ -34,23 +41,32 @@ class Candidates:
     """image_id and cluster of near-duplicates in the pool (`clusters_of`); None if they are not dropped."""
     looks: Looks | None = None
     """Pooled vectors of pool and target; None without coverage."""
+    lists: Mapping[str, Matched] = field(default_factory=dict)
+    """The images that each list of `keep` and `exclude` names, by the list as written."""
 
 
-def candidates_of(opened: OpenedRun, duplicate_cosine: float = 0.0, coverage: str = "off") -> Candidates:
+def candidates_of(
+    opened: OpenedRun, duplicate_cosine: float = 0.0, coverage: str = "off", lists: Iterable[str] = ()
+) -> Candidates:
     """Everything `select` needs to choose.
 
+    Args:
+        lists: Those of settings `keep` and `exclude`.
+
     Raises:
-        DataError: score has not run, or, if near-duplicates are dropped or with coverage, embed has not.
-        SettingsError: as `clusters_of`.
+        DataError: score has not run, a list cannot be read, or, if near-duplicates are dropped or with coverage, embed
+            has not run.
+        SettingsError: as `clusters_of`, or no selection has the name of a list.
     """
     return Candidates(
         opened.scores,
-        opened.pool.select("image_id", "dataset"),
+        opened.pool,
         opened.counts,
         opened.frequencies,
         opened.classes,
         clusters_of(opened, duplicate_cosine) if duplicate_cosine else None,
         None if coverage == "off" else looks_of(opened),
+        {text: read_list(opened, text) for text in lists},
     )
 
 
@@ -61,6 +77,41 @@ def looks_of(opened: OpenedRun) -> Looks:
         DataError: embed has not run.
     """
     return Looks(*opened.vectors(opened.pool), opened.vectors(opened.target)[1])
+
+
+def list_path(opened: OpenedRun, text: str) -> Path:
+    """The file of a list: the file named, or that of the selection of this name.
+
+    Raises:
+        SettingsError: neither a file that is read as a list nor a selection.
+    """
+    if text.endswith(LIST_SUFFIXES):
+        return Path(text).expanduser()
+    try:
+        return existing_selection(opened.run.folder, text)
+    except SettingsError as error:
+        raise SettingsError(f"{error} Or give a file: {', '.join(LIST_SUFFIXES)}.") from None
+
+
+def read_list(opened: OpenedRun, text: str) -> Matched:
+    """The pool's images that a list names.
+
+    Raises:
+        DataError: the file cannot be read, or names no image of the pool.
+        SettingsError: as `list_path`.
+    """
+    path = list_path(opened, text)
+    if text.endswith(LIST_SUFFIXES):
+        entries = listed_images(path)
+    else:
+        entries = [(each,) for each in tables.read(path, tables.some(tables.SELECTION, "image_id"))["image_id"]]
+    found = matched(entries, opened.pool.select("image_id", "path", "dataset"), text)
+    if found.unknown and not found.image_ids:
+        raise DataError(
+            f"{path}: none of its {len(entries)} images is in the pool (first: {found.unknown[0]}). Expected an "
+            f"image_id such as {opened.pool['image_id'][0]}, or the end of a path."
+        )
+    return found
 
 
 def clusters_of(opened: OpenedRun, cosine: float) -> pl.DataFrame:

@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import polars as pl
 
 from thresher import tables
+from thresher.data.image_lists import LIST_SUFFIXES
 from thresher.density.scorers import SCORERS
 from thresher.errors import SettingsError
 from thresher.run.folder import AnyRun, Run, as_run, check_name
 from thresher.run.opened import OpenedRun
 from thresher.run.perform import StageResult, perform
+from thresher.run.stages import stage_named
 from thresher.selection.audit import Side, audit_rows, chosen_side
 from thresher.selection.audit_words import audit_warnings
 from thresher.selection.choose import Selection, Wishes, chosen_from, refuse_unknown
 from thresher.selection.constraints import parsed_quotas
 from thresher.selection.coverage import Coverage, covered, parted, shortlist_count
 from thresher.selection.explain import with_reasons
+from thresher.selection.filters import Line, named, near_duplicates_of_better, of_other_datasets, ranked
 from thresher.selection.methods import (
     DIVERSITY_WEIGHT,
     MEAN_RANKS,
     SEEDED,
     budget_count,
     ranking,
+    why_unranked,
 )
 from thresher.selection.written import Budget, Quotas
-from thresher.settings import Texts, converted, default, younger
-from thresher.stages.candidates import Candidates, candidates_of
+from thresher.settings import Texts, converted, default, did_you_mean, younger
+from thresher.stages.candidates import Candidates, candidates_of, list_path, read_list
 from thresher.stages.plan import select_plan
 
 #: Marks of a review: accepted (good), rejected (never choose), pinned (always choose).
@@ -68,6 +71,11 @@ class SelectSettings:
     shortlist: str = younger("5x")
     """Coverage: how many of the best ranked to choose from: a multiple of the budget (5x), a number (2000) or a share
     of the candidates (20%)."""
+    keep: Texts = younger(())
+    """Lists of images that are always chosen and count towards budget and quotas: names of selections, or files
+    (.txt with an id per line, .csv or .parquet with column image_id or the first, a COCO .json)."""
+    exclude: Texts = younger(())
+    """Lists of images that are never chosen, such as those used already: as for `keep`."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work.
@@ -99,52 +107,75 @@ class SelectSettings:
         return self.name or f"{self.method}{coverage}-{self.budget.replace('%', 'pct')}{seed}"
 
 
-@dataclass(frozen=True)
-class _Ranked:
-    """The candidates, best first by the method, and how many images have no score to be ranked by."""
-
-    order: pl.DataFrame
-    not_ranked: int
-
-
-def choose(candidates: Candidates, settings: SelectSettings, marks: pl.DataFrame) -> tuple[Selection, int]:
-    """The selection that the settings make, and how many images have no score to be ranked by.
+def choose(candidates: Candidates, settings: SelectSettings, marks: pl.DataFrame) -> Selection:
+    """The selection that the settings make: the ranking, what each step leaves of it, and the choice.
 
     Args:
+        candidates: With the lists of the settings (`lists_in`).
         marks: image_id and mark, from `marks_of`.
 
     Raises:
-        SettingsError: an unknown method, data set or class, or fewer candidates than the budget.
+        SettingsError: an unknown method, data set or class, fewer candidates than the budget, or images both kept and
+            excluded.
         DataError: a pinned image is not in the pool.
     """
     quotas = parsed_quotas(settings.quotas, candidates.classes)
-    found = _ranked(candidates.scores, candidates.datasets, settings, marks)
-    wishes = Wishes(settings.budget, quotas, marks.filter(mark="pinned")["image_id"].to_list())
-    covering = None
+    lists = {text: found.image_ids for text, found in candidates.lists.items()}
+    line = _filtered(candidates.scores, candidates.images, lists, settings, marks)
+    if candidates.clusters is not None:
+        line = line.without(near_duplicates_of_better(line, candidates.clusters), "near-duplicate")
+    count = budget_count(settings.budget, line.height)
     if settings.coverage != "off" and candidates.looks is not None:
-        covering = partial(_covered, candidates=candidates, settings=settings, pinned=wishes.pinned)
-    return chosen_from(found.order, wishes, candidates.counts, candidates.clusters, covering), found.not_ranked
+        shortlist = shortlist_count(settings.shortlist, count, line.order.height)
+        looks, counts = candidates.looks, candidates.counts
+        line = line.reordered(covered(line.order, settings.coverage, count, shortlist, looks, counts, line.always))
+    wishes = Wishes(
+        count, quotas, _always(lists, settings, marks), "rank" if settings.coverage == "off" else "coverage"
+    )
+    return chosen_from(line, wishes, candidates.counts)
 
 
-def _covered(
-    order: pl.DataFrame, count: int, candidates: Candidates, settings: SelectSettings, pinned: Collection[str]
-) -> pl.DataFrame:
-    assert candidates.looks is not None
-    shortlist = shortlist_count(settings.shortlist, count, order.height)
-    return covered(order, settings.coverage, count, shortlist, candidates.looks, candidates.counts, pinned)
-
-
-def _ranked(scores: pl.DataFrame, datasets: pl.DataFrame, settings: SelectSettings, marks: pl.DataFrame) -> _Ranked:
-    """The ranking without rejected images and other data sets; it still contains near-duplicates."""
-    pinned, rejected = (marks.filter(mark=mark)["image_id"].to_list() for mark in ("pinned", "rejected"))
-    refuse_unknown(pinned, datasets["image_id"], "pinned", "Review the selection again in `thresher explore`.")
+def _filtered(
+    scores: pl.DataFrame,
+    images: pl.DataFrame,
+    lists: Mapping[str, Sequence[str]],
+    settings: SelectSettings,
+    marks: pl.DataFrame,
+) -> Line:
+    """The ranking without all that is not wanted; it still contains near-duplicates."""
+    always = _always(lists, settings, marks)
+    refuse_unknown(always["pinned"], images["image_id"], "pinned", "Review the selection again in `thresher explore`.")
     found = ranking(scores, settings.method, settings.seed, settings.diversity_weight)
     if found.order.is_empty():
         raise SettingsError(f"method '{settings.method}': no image has this score.{_remedy(settings.method)}")
-    order = found.order.filter(~pl.col("image_id").is_in(rejected))
+    line = ranked(found, why_unranked(settings.method), {*always["pinned"], *always["kept"]})
+    line = line.without(named(_marked(marks, "rejected"), f"rejected in review {settings.review}"), "rejected")
     if settings.datasets:
-        order = _of_datasets(order, datasets, settings.datasets)
-    return _Ranked(order, found.not_ranked)
+        _refuse_unknown_datasets(images, settings.datasets)
+        line = line.without(of_other_datasets(images, settings.datasets), "datasets")
+    for text in settings.exclude:
+        _refuse_both(lists[text], line.always, text)
+        line = line.without(named(lists[text], f"listed in {text}"), "exclude")
+    return line
+
+
+def _marked(marks: pl.DataFrame, mark: str) -> list[str]:
+    return marks.filter(mark=mark)["image_id"].to_list()
+
+
+def _always(lists: Mapping[str, Sequence[str]], settings: SelectSettings, marks: pl.DataFrame) -> dict[str, set[str]]:
+    """Ids of the images that are always chosen: those pinned, and those kept that are neither pinned nor rejected."""
+    pinned, kept = set(_marked(marks, "pinned")), {each for text in settings.keep for each in lists[text]}
+    return {"pinned": pinned, "kept": kept - pinned - set(_marked(marks, "rejected"))}
+
+
+def _refuse_both(excluded: Sequence[str], always: Collection[str], text: str) -> None:
+    both = sorted(set(excluded) & set(always))
+    if both:
+        raise SettingsError(
+            f"exclude '{text}': {len(both)} of its images are kept or pinned as well (first: {both[0]}). "
+            "Take them out of one of the two."
+        )
 
 
 def _remedy(method: str) -> str:
@@ -153,13 +184,11 @@ def _remedy(method: str) -> str:
     return f" Run `thresher score RUN --scores {method}` first." if method in (*SCORERS, "covered_area") else ""
 
 
-def _of_datasets(order: pl.DataFrame, owners: pl.DataFrame, datasets: tuple[str, ...]) -> pl.DataFrame:
-    known = sorted(owners["dataset"].unique())
+def _refuse_unknown_datasets(images: pl.DataFrame, datasets: Sequence[str]) -> None:
+    known = sorted(images["dataset"].unique())
     for name in datasets:
         if name not in known:
-            raise SettingsError(f"datasets '{name}': no such data set in the pool. Known: {', '.join(known)}.")
-    own = owners.filter(pl.col("dataset").is_in(list(datasets)))
-    return order.join(own, on="image_id", how="semi", maintain_order="left")
+            raise SettingsError(f"datasets '{name}': no such data set in the pool.{did_you_mean(name, known)}")
 
 
 def marks_of(review: pl.DataFrame) -> pl.DataFrame:
@@ -190,40 +219,70 @@ def select(run: AnyRun, settings: SelectSettings | None = None, *, dry_run: bool
     opened = OpenedRun(run)
     if dry_run:
         marks = review_marks(run, settings.review)
-        candidates = _ranked(opened.scores, opened.pool, settings, marks).order.height
+        lists = {text: read_list(opened, text).image_ids for text in lists_in(settings)}
+        candidates = _filtered(opened.scores, opened.pool, lists, settings, marks).order.height
         plan = select_plan(run, opened.scores.height, budget_count(settings.budget, candidates))
         return StageResult("select", "planned", {"name": name, "candidates": candidates} | plan.summary(run))
     read = {"scores": run.scores_path, "images": run.images, "boxes": run.boxes, "taxonomy": run.taxonomy}
+    read |= {f"list {text}": list_path(opened, text) for text in lists_in(settings)}
     if settings.review:
         read["review"] = run.review(settings.review)
     if settings.duplicate_cosine or settings.coverage != "off":
         read["pooled"] = run.pooled
 
     def work() -> tuple[dict[str, Any], int]:
-        candidates = candidates_of(opened, settings.duplicate_cosine, settings.coverage)
-        made, not_ranked = choose(candidates, settings, review_marks(run, settings.review))
+        candidates = candidates_for(opened, settings)
+        made = choose(candidates, settings, review_marks(run, settings.review))
         taken = with_reasons(made.chosen, candidates.scores, candidates.counts, candidates.frequencies)
         checked = tables.checked(taken, tables.SELECTION, f"selection {name}", key="image_id")
         tables.write(checked, run.selection_path(name))
-        sets = candidates.datasets.join(taken, on="image_id", how="semi")["dataset"].value_counts(sort=True)
-        summary = {
-            "name": name,
-            "method": settings.method,
-            "images": taken.height,
-            "candidates": made.candidates.height,
-            "not_ranked": not_ranked,
-            "datasets": dict(sets.sort(["count", "dataset"], descending=[True, False]).iter_rows()),
-            "rare_classes": sorted(candidates.frequencies.rare),
-        }
-        pool = Side(candidates.datasets, candidates.counts)
-        rows = audit_rows(chosen_side(pool, taken["image_id"]), pool)
-        summary["audit"] = audit_warnings(rows, taken.height, pool.images.height, candidates.frequencies.rare)
-        if settings.coverage != "off":
-            summary["coverage"] = settings.coverage
-        if settings.duplicate_cosine:
-            summary["near_duplicates_left_out"] = made.duplicates
-        if made.unmet:
-            summary["quotas_not_met"] = {each: f"{there} of {asked}" for each, (there, asked) in made.unmet.items()}
-        return summary, 0
+        return {"name": name, "method": settings.method} | _told(made, candidates, settings), 0
 
-    return perform(run, f"select:{name}", settings, read, [run.selection_path(name)], work)
+    others = [f"select:{text}" for text in lists_in(settings) if not text.endswith(LIST_SUFFIXES)]
+    reads = [*stage_named("select").reads, *others]
+    return perform(run, f"select:{name}", settings, read, [run.selection_path(name)], work, reads=reads)
+
+
+def lists_in(settings: SelectSettings) -> tuple[str, ...]:
+    """The lists of `keep` and `exclude`, each once."""
+    return tuple(dict.fromkeys((*settings.keep, *settings.exclude)))
+
+
+def candidates_for(opened: OpenedRun, settings: SelectSettings) -> Candidates:
+    """Everything that `choose` needs for these settings.
+
+    Raises:
+        DataError: a stage has not run, or a list cannot be read.
+        SettingsError: as `candidates_of`.
+    """
+    return candidates_of(opened, settings.duplicate_cosine, settings.coverage, lists_in(settings))
+
+
+def _told(made: Selection, candidates: Candidates, settings: SelectSettings) -> dict[str, Any]:
+    """The summary of a selection."""
+    sets = candidates.images.join(made.chosen, on="image_id", how="semi")["dataset"].value_counts(sort=True)
+    told: dict[str, Any] = {
+        "images": made.chosen.height,
+        "candidates": made.candidates.height,
+        "not_ranked": made.removed_by("not ranked"),
+        "datasets": dict(sets.sort(["count", "dataset"], descending=[True, False]).iter_rows()),
+        "rare_classes": sorted(candidates.frequencies.rare),
+    }
+    pool = Side(candidates.images, candidates.counts)
+    rows = audit_rows(chosen_side(pool, made.chosen["image_id"]), pool)
+    told["audit"] = audit_warnings(rows, made.chosen.height, pool.images.height, candidates.frequencies.rare)
+    if settings.coverage != "off":
+        told["coverage"] = settings.coverage
+    if settings.keep:
+        told["kept"] = made.decided.filter(decision="kept").height
+    if settings.exclude:
+        told["excluded"] = made.removed_by("exclude")
+    for text, found in candidates.lists.items():
+        if found.unknown:
+            some = f"{len(found.unknown)} of {len(found.unknown) + len(found.image_ids)} (first: {found.unknown[0]})"
+            told[f"not_in_the_pool: {text}"] = some
+    if settings.duplicate_cosine:
+        told["near_duplicates_left_out"] = made.removed_by("near-duplicate")
+    if made.unmet:
+        told["quotas_not_met"] = {each: f"{there} of {asked}" for each, (there, asked) in made.unmet.items()}
+    return told

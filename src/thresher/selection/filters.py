@@ -1,0 +1,114 @@
+"""From the ranking to the candidates: each step removes images and says of each why."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+import polars as pl
+
+from thresher.selection.methods import Ranking
+
+#: The cluster of images that are nearly the same as one of the target.
+LIKE_TARGET = -1
+#: One row per image that a step removed: the step, and a short sentence with the facts.
+STEPS = {"image_id": pl.String, "step": pl.String, "reason": pl.String}
+
+
+@dataclass(frozen=True)
+class Line:
+    """The candidates on their way through the steps, and who was removed by which step, and why."""
+
+    order: pl.DataFrame
+    """Candidates, best first: image_id, rank (1 first among those that are left), score."""
+    removed: tuple[pl.DataFrame, ...] = ()
+    """image_id, step, reason; a frame per step."""
+    always: frozenset[str] = frozenset()
+    """Ids that no step removes: pinned and kept images."""
+
+    @property
+    def steps(self) -> pl.DataFrame:
+        """The rows of all steps, in the order of the steps: image_id, step, reason."""
+        return pl.concat([pl.DataFrame(schema=STEPS), *self.removed])
+
+    @property
+    def height(self) -> int:
+        """How many images can be chosen: the candidates, and those of `always` that are not ranked."""
+        return self.order.height + len(self.always - set(self.order["image_id"]) if self.always else ())
+
+    def reordered(self, order: pl.DataFrame) -> Line:
+        """With the same candidates in another order."""
+        return replace(self, order=renumbered(order))
+
+    def without(self, gone: pl.DataFrame, step: str) -> Line:
+        """Without these candidates; those of `always` stay.
+
+        Args:
+            gone: image_id and reason; images that are no candidates (any more) do not matter.
+
+        >>> order = pl.DataFrame({"image_id": ["a", "b"], "rank": [1, 2], "score": [2.0, 1.0]})
+        >>> line = Line(order).without(pl.DataFrame({"image_id": ["a"], "reason": ["too dark"]}), "where")
+        >>> line.order.rows(), line.steps.rows()
+        ([('b', 1, 1.0)], [('a', 'where', 'too dark')])
+        """
+        if self.always:
+            gone = gone.filter(~pl.col("image_id").is_in(list(self.always)))
+        found = gone.join(self.order, on="image_id", how="semi", maintain_order="left")
+        if found.is_empty():
+            return self
+        order = self.order.join(found, on="image_id", how="anti", maintain_order="left")
+        rows = found.select("image_id", step=pl.lit(step), reason="reason")
+        return replace(self, order=renumbered(order), removed=(*self.removed, rows))
+
+
+def renumbered(order: pl.DataFrame) -> pl.DataFrame:
+    """The rows with ranks 1, 2, 3, … in their order: image_id, rank, score."""
+    return order.with_columns(rank=pl.int_range(1, order.height + 1, dtype=pl.Int64)).select(
+        "image_id", "rank", "score"
+    )
+
+
+def ranked(found: Ranking, why_not: str, always: Collection[str] = ()) -> Line:
+    """The start of the line: a ranking, without the images that it cannot rank.
+
+    Args:
+        why_not: The reason given for each of these.
+        always: Ids of pinned and kept images; one of them that is not ranked comes last, without a score.
+    """
+    unranked = found.unranked.filter(~pl.col("image_id").is_in(list(always)))
+    rows = unranked.select("image_id", step=pl.lit("not ranked"), reason=pl.lit(why_not))
+    return Line(found.order, (rows,) if rows.height else (), frozenset(always))
+
+
+def named(ids: Collection[str], reason: str) -> pl.DataFrame:
+    """Rows for `Line.without`: the same reason for each of these ids."""
+    return pl.DataFrame({"image_id": list(ids)}, schema={"image_id": pl.String}).with_columns(reason=pl.lit(reason))
+
+
+def of_other_datasets(datasets: pl.DataFrame, wanted: Sequence[str]) -> pl.DataFrame:
+    """Rows for `Line.without`: the images of other data sets than these.
+
+    Args:
+        datasets: image_id and dataset.
+    """
+    others = datasets.filter(~pl.col("dataset").is_in(list(wanted)))
+    return others.select("image_id", reason=pl.format("of data set {}", "dataset"))
+
+
+def near_duplicates_of_better(line: Line, clusters: pl.DataFrame) -> pl.DataFrame:
+    """Rows for `Line.without`: all but the best of each cluster, and all near-duplicates of the target.
+
+    Pinned and kept images (`line.always`) stand for their cluster.
+
+    Args:
+        clusters: image_id and cluster; an image in no cluster has no near-duplicate.
+    """
+    own = line.order.join(clusters, on="image_id", how="left", maintain_order="left").drop_nulls("cluster")
+    held = pl.col("image_id").is_in(list(line.always))
+    rank = pl.when(held).then(pl.col("rank") - line.order.height).otherwise(pl.col("rank"))
+    best = pl.col("image_id").sort_by(rank).first().over("cluster")
+    found = own.with_columns(best=best, is_target=pl.col("cluster") == LIKE_TARGET).filter(
+        pl.col("is_target") | (pl.col("image_id") != pl.col("best"))
+    )
+    of = pl.when("is_target").then(pl.lit("an image of the target")).otherwise("best")
+    return found.select("image_id", reason=pl.format("near-duplicate of {}", of))
