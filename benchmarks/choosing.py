@@ -58,6 +58,7 @@ def best_baseline(pair: Pair, rows: np.ndarray) -> list[float]:
 def over_the_grid(data: Embedded, pairs: list[Pair]) -> np.ndarray:
     """AUCs: a row per setting, a column per pair and truth."""
     images, slices = data.images, uncentred(data.images.slices, data.origin)
+    whole = images.pooled.shape[1]
     found = np.empty((len(GRID), sum(len(pair.truths) for pair in pairs)))
     for share in sorted({given[0] for given in GRID}):
         vectors = layouts(slices, images.starts, images.grids, images.pooled, share)
@@ -65,7 +66,7 @@ def over_the_grid(data: Embedded, pairs: list[Pair]) -> np.ndarray:
         for row, given in enumerate(GRID):
             if given[0] == share:
                 settings = QuerySettings(*given)
-                queries = [layout_query(target, pool, settings) for target, pool in ours]
+                queries = [layout_query(target, pool, settings, whole).direction for target, pool in ours]
                 scores = [dots(pool, query) for (_, pool), query in zip(ours, queries, strict=True)]
                 found[row] = np.concatenate([aucs(pair, score) for pair, score in zip(pairs, scores, strict=True)])
     return found

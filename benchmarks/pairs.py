@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from PIL import Image, ImageOps
 
 from thresher import IndexSettings, Run, embed, index, tables
 from thresher.density.layout import origin_of
@@ -19,6 +20,9 @@ from thresher.synthetic.dataset import SyntheticSettings, write_dataset
 
 DRIVING = ("camvid", "kitti", "dashcam_cn_voc", "adas_peru_coco", "idd")
 STREET = (*DRIVING, "traffic_vn_coco", "traffic_lights_cn_voc", "cctv_yolo", "pennfudan")
+#: Labels of the mixed set (Open Images' MIDs): sheep, cattle, horse, bird, cat, dog; bottle, plant, TV, couch, chair, table.
+ANIMALS = ("/m/07bgp", "/m/01xq0k1", "/m/03k3r", "/m/015p6", "/m/01yrx", "/m/0bt9lr")
+ROOMS = ("/m/04dr76w", "/m/03fp41", "/m/07c52", "/m/02crq1", "/m/01mzpv", "/m/0h8n5zk")
 SEQUENCES = ("0001TP", "0006R0", "0016E5")
 
 
@@ -30,6 +34,10 @@ class Embedded:
     dataset: np.ndarray
     images: SliceBlock
     origin: np.ndarray
+    facts: pl.DataFrame
+    """Table IMAGES."""
+    boxes: pl.DataFrame
+    """Table BOXES."""
 
     def subset(self, mask: np.ndarray) -> SliceBlock:
         """The images where the mask is true."""
@@ -61,7 +69,14 @@ def embedded(run: Run) -> Embedded:
     projection = load_projection(run.projection)
     images = SliceBlock(block.slices, block.starts, block.grids, block.pooled)
     origin = origin_of(projection.mean, projection.axes)
-    return Embedded(np.array(ids), np.array([names[name] for name in ids]), images, origin)
+    return Embedded(
+        np.array(ids),
+        np.array([names[name] for name in ids]),
+        images,
+        origin,
+        facts,
+        tables.read(run.boxes, tables.BOXES),
+    )
 
 
 def camvid(data: Embedded) -> Iterator[Pair]:
@@ -91,6 +106,70 @@ def street(data: Embedded) -> Iterator[Pair]:
     for name in STREET[len(DRIVING) :]:
         target = data.dataset == name
         yield Pair(name, data, target, ~target, {"street": _truths(data)["street"]})
+
+
+def narrow(data: Embedded) -> Iterator[Pair]:
+    """Half of one set is the target, all else the pool: its other half is to be found. Nothing of it is driving.
+
+    Halves of neighbouring ids; of the traffic lights also random halves. Then wide targets whose pool holds five images
+    alike. Animals and rooms of the mixed set are told by their boxes.
+    """
+    for name, members, at_random in _kinds(data):
+        rows = np.flatnonzero(members)
+        rows = np.random.default_rng(0).permutation(rows) if at_random else rows[np.argsort(data.ids[rows])]
+        target = np.zeros(len(members), bool)
+        target[rows[: len(rows) // 2]] = True
+        yield Pair(name, data, target, ~target, {"own": members & ~target})
+    street_like, ours = _truths(data)["street"], np.isin(data.dataset, ("camvid", "idd"))
+    target = np.zeros(len(ours), bool)
+    target[np.random.default_rng(0).permutation(np.flatnonzero(ours))[:786]] = True
+    abroad = np.flatnonzero(np.isin(data.dataset, ("kitti", "dashcam_cn_voc", "adas_peru_coco")))
+    for seed in range(3):
+        five = np.zeros(len(ours), bool)
+        five[np.random.default_rng(seed).permutation(abroad)[:5]] = True
+        yield Pair(f"five of driving {seed}", data, target, five | ~street_like, {"own": five})
+
+
+def _kinds(data: Embedded) -> Iterator[tuple[str, np.ndarray, bool]]:
+    sets = ("amenity_indoor_coco", "portraits_voc", "car_photos_coco", "raccoon_voc", "monkeys_voc", "pennfudan")
+    for name in (*sets, "traffic_lights_cn_voc", "traffic_vn_coco", "cctv_yolo"):
+        yield f"half of {name}", data.dataset == name, False
+    yield "random half of traffic_lights_cn_voc", data.dataset == "traffic_lights_cn_voc", True
+    boxes = data.boxes.filter(pl.col("image_id").is_in(data.ids[data.dataset == "voc"].tolist()))
+    for name, labels in (("animals", ANIMALS), ("rooms", ROOMS)):
+        holders = boxes.filter(pl.col("label").is_in(labels))["image_id"].unique().to_list()
+        yield f"half of VOC {name}", np.isin(data.ids, holders), False
+
+
+def turned(data: Embedded) -> Iterator[Pair]:
+    """CamVid upright against every fourth image of the other sets, turned by a quarter, or cut to its middle."""
+    for way in ("turned", "cropped"):
+        with tempfile.TemporaryDirectory() as folder:
+            yield _altered(data, way, Path(folder))
+
+
+def _altered(data: Embedded, way: str, folder: Path) -> Pair:
+    pool = data.facts.filter(pl.col("dataset") != "camvid").sort("image_id").gather_every(4)
+    names = dict(zip(data.ids.tolist(), data.dataset.tolist(), strict=True))
+    for place, (image_id, path) in enumerate(pool.select("image_id", "path").iter_rows()):
+        with Image.open(path) as opened:
+            picture = ImageOps.exif_transpose(opened).convert("RGB")
+        if way == "turned":
+            picture = picture.transpose(Image.Transpose.ROTATE_90)
+        else:
+            wide, high = picture.size
+            picture = picture.crop((wide // 4, high // 4, wide - wide // 4, high - high // 4))
+        (folder / "images" / names[image_id]).mkdir(parents=True, exist_ok=True)
+        picture.save(folder / "images" / names[image_id] / f"{place:05d}.jpg", quality=92)
+    run = Run(folder / "run")
+    camvid_root = Path(data.facts.filter(dataset="camvid")["path"][0]).parents[1]
+    index(run, IndexSettings((f"masks:{camvid_root}#train",), (f"images:{folder}/images",), taxonomy="camvid"))
+    embed(run)
+    made = embedded(run)
+    target = made.dataset == "camvid"
+    folders = np.array([each.split("/")[-2] for each in made.ids])
+    truths = {"driving": np.isin(folders, DRIVING), "street": np.isin(folders, STREET)}
+    return Pair(f"camvid, pool {way}", made, target, ~target, truths)
 
 
 def synthetic(cache: Path | None) -> Iterator[Pair]:
@@ -127,4 +206,6 @@ PAIRS: dict[str, Callable[[Embedded], Iterator[Pair]]] = {
     "sequences": sequences,
     "weak": weak,
     "street": street,
+    "narrow": narrow,
+    "turned": turned,
 }

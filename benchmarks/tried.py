@@ -149,7 +149,7 @@ def on_layouts(pair: Pair, target: SliceBlock, pool: SliceBlock) -> Iterator[tup
 
     def scored(settings: QuerySettings, sides: bool = True) -> np.ndarray:
         ours, theirs = (described(each, settings.pooled_share, sides) for each in (target, pool))
-        return dots(theirs, layout_query(ours, theirs, settings))
+        return dots(theirs, layout_query(ours, theirs, settings).direction)
 
     kept = scored(CHOSEN)
     yield "kept: layout", kept

@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.mixture import GaussianMixture
 
-from thresher.density.em import MixtureSettings, choose_components, fit_mixture
+from thresher.density.em import MixtureSettings, choose_mixture, fit_mixture
 from thresher.density.mixture import (
     Mixture,
     load_mixture,
@@ -124,10 +124,23 @@ def test_the_planted_number_of_clouds_wins_on_held_out_slices() -> None:
     rng = np.random.default_rng(5)
     centres = np.array([[0.0, 0], [20, 0], [0, 20], [20, 20]])
     train, held = (np.concatenate([c + rng.normal(size=(150, 2)) for c in centres]) for _ in range(2))
-    tried = choose_components([(train, held)], MixtureSettings(), rng)
+    tried = choose_mixture([(train, held)], MixtureSettings(), rng)
     best = max(tried, key=lambda choice: choice.held_out)
     assert best.components == 4
     assert tried[0].held_out < best.held_out - 1
+
+
+def test_the_floor_is_chosen_beside_k_where_few_slices_would_be_fitted_too_closely() -> None:
+    rng = np.random.default_rng(0)
+    train, held = (0.05 * rng.normal(size=(40, 16)) for _ in range(2))
+    tried = choose_mixture([(train, held)], MixtureSettings(), rng, [1, 2])
+    assert {one.variance_floor for one in tried} >= {1e-6, 1e-3, 1e-2}
+    by_floor = {one.variance_floor: one.held_out for one in tried if one.components == 1}
+    assert by_floor[1e-3] > by_floor[1e-6] + 0.5
+    fixed = choose_mixture([(train, held)], MixtureSettings(variance_floor=1e-5), rng, [1, 2])
+    assert {one.variance_floor for one in fixed} == {1e-5}
+    with pytest.raises(SettingsError, match=r"variance_floor = -1.0: expected 'auto' or more than 0"):
+        MixtureSettings(variance_floor=-1)
 
 
 def test_equal_slices_neither_crash_nor_give_nan(caplog: pytest.LogCaptureFixture) -> None:

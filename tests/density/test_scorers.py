@@ -27,6 +27,7 @@ from thresher.density.scorers import (
 )
 from thresher.density.sphere import Sphere
 from thresher.errors import DataError, SettingsError
+from thresher.vectors import unit_length
 
 NO_SHARE = QuerySettings(pooled_share=0.0)
 WIDTH = 3  # of slices; one more once they are uncentred
@@ -60,7 +61,7 @@ def evidence_for(target: SliceBlock, **changes: object) -> FittedScorers:
         "pooled": target.pooled,
         "origin": origin,
         "rows_query": rows_query,
-        "query": query,
+        "query": query.direction,
         "held_out_nats": np.array([-4.0, -3.0, -2.0]),
         "query_settings": NO_SHARE,
     }
@@ -173,16 +174,37 @@ def test_uncentring_undoes_a_projection() -> None:
 
 
 def test_the_query_by_hand() -> None:
-    target = np.array([[1.0, 0, 0]])
+    target = np.array([[0.8, 0.6, 0], [0.8, -0.6, 0]])  # each is at 0.28 of the other; their mean is axis 0
     pool = np.concatenate([np.tile([0.8, 0.6, 0], (10, 1)), np.tile([0, 0, 1.0], (10, 1))])
-    query = layout_query(
-        target, pool, QuerySettings(towards_top=1.0, from_bottom=0.5, top_of_target=1.0, top_of_pool=0.5)
-    )
+    settings = QuerySettings(towards_top=1.0, from_bottom=0.5, top_of_target=1.0, top_of_pool=0.5)
+    found = layout_query(target, pool, settings)
     expected = np.array([1.8, 0.6, -0.5])
-    np.testing.assert_allclose(query, expected / np.linalg.norm(expected), atol=1e-6)
+    np.testing.assert_allclose(found.direction, expected / np.linalg.norm(expected), atol=1e-6)
+    assert found.alike == 10
+    wholly = layout_query(target, pool, settings, whole=2).direction  # its last two dimensions are (0, 0)
+    np.testing.assert_allclose(wholly, found.direction, atol=1e-6)
     still = layout_query(target, pool, QuerySettings(towards_top=0.0, from_bottom=0.0))
-    np.testing.assert_allclose(still, target[0], atol=1e-6)
-    np.testing.assert_allclose(layout_query(target, pool[:0], QuerySettings()), target[0], atol=1e-6)
+    np.testing.assert_allclose(still.direction, [1, 0, 0], atol=1e-6)
+    alone = layout_query(target, pool[:0], QuerySettings())
+    np.testing.assert_allclose(alone.direction, [1, 0, 0], atol=1e-6)
+
+
+def test_the_whole_of_the_target_pulls_the_query_back() -> None:
+    target = np.array([[0.8, 0.6], [0.8, 0.6]])
+    query = layout_query(target, np.array([[1.0, 0.0]] * 4), QuerySettings(), whole=1).direction
+    np.testing.assert_allclose(query, np.array([0.8, 1.6]) / np.hypot(0.8, 1.6), atol=1e-6)
+
+
+def test_a_pool_without_anything_alike_leaves_the_query_where_it_is() -> None:
+    """The nearest of the pool are nearer than the rest of it, yet far from how near the target is to itself."""
+    rng = np.random.default_rng(0)
+    target = unit_length(np.array([1.0, 0, 0]) + 0.1 * rng.normal(size=(30, 3)))
+    pool = unit_length(np.array([0.3, 1.0, 0]) + 0.1 * rng.normal(size=(200, 3)))
+    found = layout_query(target, pool, QuerySettings())
+    assert found.alike == 0
+    np.testing.assert_allclose(found.direction, mean_direction(target), atol=1e-6)
+    with_some = layout_query(target, np.concatenate([pool, target[:5]]), QuerySettings())
+    assert 1 <= with_some.alike <= 5
 
 
 def test_learning_from_the_pool_sees_past_the_target_s_camera() -> None:
@@ -199,7 +221,8 @@ def test_learning_from_the_pool_sees_past_the_target_s_camera() -> None:
     def streets_found(query: np.ndarray) -> float:
         return float((np.argsort(-dots(pool, query))[:100] < 100).mean())
 
-    plain, refined = mean_direction(target), layout_query(target, pool, QuerySettings())
+    # The camera keeps the streets away from the target, so they are not as near as the target is to itself.
+    plain, refined = mean_direction(target), layout_query(target, pool, QuerySettings()).direction
     assert streets_found(refined) > streets_found(plain) + 0.3, (streets_found(plain), streets_found(refined))
     assert streets_found(refined) > 0.9
 

@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 
 #: The K that "auto" tries, smallest first.
 CANDIDATES = (1, 2, 4, 8, 16, 32, 64)
+#: The variance floor that "auto" starts with (directions of unit length, cut to 64 axes, vary by about that much along
+#: each), and the others that it tries.
+_USUAL_FLOOR, FLOORS = 1e-3, (1e-6, 1e-5, 1e-4, 1e-2)
 
 
 @converted
@@ -41,8 +44,9 @@ class MixtureSettings:
     """Stop when an iteration raises the mean log-likelihood by less than this, in nats per slice."""
     max_iterations: int = 100
     """Maximum number of iterations."""
-    variance_floor: float = 1e-6
-    """Added to every variance, so that no component collapses to a point."""
+    variance_floor: Literal["auto"] | float = "auto"
+    """Added to every variance, so that no component collapses to a point; auto: 1e-3, or where components is auto too
+    the one of 1e-6, 1e-5, … 1e-2 with the highest held-out log-likelihood."""
     data: Literal["sample", "shards", "stepwise"] = "sample"
     """sample: fit to a random sample in memory. shards: to every slice, read from disk once per iteration. stepwise: to
     every slice in a single pass (approximate)."""
@@ -61,9 +65,16 @@ class MixtureSettings:
         """
         if self.components != "auto" and not (self.components.isdigit() and int(self.components) > 0):
             raise SettingsError(f"components = {self.components!r}: expected 'auto' or a number, 1 or more.")
-        for name in ("tolerance", "max_iterations", "variance_floor", "max_slices"):
+        for name in ("tolerance", "max_iterations", "max_slices"):
             if getattr(self, name) <= 0:
                 raise SettingsError(f"{name} = {getattr(self, name)}: expected more than 0.")
+        if self.variance_floor != "auto" and self.variance_floor <= 0:
+            raise SettingsError(f"variance_floor = {self.variance_floor}: expected 'auto' or more than 0.")
+
+    @property
+    def floor(self) -> float:
+        """The variance floor as a number."""
+        return _USUAL_FLOOR if self.variance_floor == "auto" else self.variance_floor
 
 
 @dataclass(frozen=True)
@@ -165,7 +176,7 @@ def _maximisation(mixture: Mixture, moments: Moments, settings: MixtureSettings)
         log.warning("mixture: %d components owned no slices and were dropped", lost)
     shape = (-1, 1, 1) if own.second.ndim == 3 else (-1, 1)
     covariances = own.second / own.counts.reshape(shape)
-    return Mixture(own.counts / own.counts.sum(), own.centres, _factors(covariances, settings.variance_floor))
+    return Mixture(own.counts / own.counts.sum(), own.centres, _factors(covariances, settings.floor))
 
 
 def _factors(covariances: Float64[np.ndarray, "k ..."], floor: float) -> Float64[np.ndarray, "k ..."]:
@@ -191,35 +202,61 @@ def _start(blocks: Blocks, components: int, settings: MixtureSettings, rng: np.r
 
 
 @dataclass(frozen=True)
-class TriedK:
-    """What each number of components reached on slices it was not fitted on; nats per slice."""
+class Tried:
+    """What a number of components and a variance floor reached on slices not fitted on; nats per slice."""
 
     components: int
     held_out: float
     fitted: float
+    variance_floor: float
 
 
-def choose_components(
+def choose_mixture(
     folds: Sequence[tuple[Float[np.ndarray, "_n d"], Float[np.ndarray, "_m d"]]],
     settings: MixtureSettings,
     rng: np.random.Generator,
     candidates: Iterable[int] = CANDIDATES,
-) -> list[TriedK]:
-    """Held-out log-likelihood for growing K, until it has fallen twice in a row.
+) -> list[Tried]:
+    """Held-out log-likelihood for growing K, until it has fallen twice in a row; then for other variance floors.
+
+    With floor "auto", the best K of the usual floor is tried with the others, and where one of them is better, K grows
+    on from there. The best is the one with the highest `held_out`.
 
     Args:
         folds: (fitted on, held out) pairs; hold out whole images, since slices of one image are alike.
+
+    Source: Stone 1974, cross-validatory choice; the order of the search is ours.
     """
+    ks = list(candidates)
+    tried = _growing(folds, settings, rng, ks, settings.floor)
+    if settings.variance_floor != "auto" or not tried:
+        return tried
+    best = max(tried, key=lambda one: one.held_out)
+    others = [one for floor in FLOORS for one in _growing(folds, settings, rng, [best.components], floor)]
+    better = max(others, key=lambda one: one.held_out)
+    larger = [k for k in ks if k > best.components]
+    if better.held_out > best.held_out and larger:
+        others += _growing(folds, settings, rng, larger, better.variance_floor)
+    return tried + others
+
+
+def _growing(
+    folds: Sequence[tuple[Float[np.ndarray, "_n d"], Float[np.ndarray, "_m d"]]],
+    settings: MixtureSettings,
+    rng: np.random.Generator,
+    candidates: Iterable[int],
+    floor: float,
+) -> list[Tried]:
     # The last small gains do not change which K is best.
-    coarse = dataclasses.replace(settings, tolerance=settings.tolerance * 10)
-    tried: list[TriedK] = []
+    coarse = dataclasses.replace(settings, tolerance=settings.tolerance * 10, variance_floor=floor)
+    tried: list[Tried] = []
     for components in candidates:
         large = [(train, held) for train, held in folds if len(train) >= components]
         fits = [(fit_mixture(train, components, coarse, rng), held) for train, held in large]
         if not fits:
             break
         held_out = float(np.mean([log_density(fit.mixture, held).mean() for fit, held in fits]))
-        tried.append(TriedK(components, held_out, float(np.mean([fit.log_likelihood for fit, _ in fits]))))
+        tried.append(Tried(components, held_out, float(np.mean([fit.log_likelihood for fit, _ in fits])), floor))
         if len(tried) >= 3 and tried[-1].held_out < tried[-2].held_out < tried[-3].held_out:
             break
     return tried

@@ -18,11 +18,16 @@ from thresher.vectors import unit_length
 _RUN_OF_IDS = 10
 
 
-def components_tried(tried: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
-    """Held-out and fitted log-likelihood for each K that fit tried, from mixture.json; smallest K first."""
+def components_tried(tried: Sequence[Mapping[str, Any]], variance_floor: float | None = None) -> pl.DataFrame:
+    """Held-out and fitted log-likelihood for each K that fit tried, from mixture.json; smallest K first.
+
+    Args:
+        variance_floor: Only what was tried with this floor; None for all.
+    """
     rows: list[dict[str, object]] = [
         {"components": one["components"], "held_out_nats": one["held_out"], "fitted_nats": one["fitted"]}
         for one in tried
+        if variance_floor in (None, one.get("variance_floor"))
     ]
     return tables.from_rows(rows, tables.COMPONENTS_TRIED).sort("components")
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Float16, Float32, Float64, Int64
 
+from thresher.density.held_out import contiguous_folds
 from thresher.errors import DataError, SettingsError
 from thresher.settings import converted
 from thresher.vectors import unit_length
@@ -17,6 +19,8 @@ BANDS = 7
 #: Each band's middle third and its two sides.
 _PARTS = 2
 BLOCK_IMAGES = 4096
+#: Runs of neighbouring images of the target; each is compared with the others.
+_FOLDS = 3
 
 
 @converted
@@ -38,6 +42,11 @@ class QuerySettings:
     """Number of nearest pool images, as a share of the number of target images, 0 to 1."""
     top_of_pool: float = 0.075
     """Upper limit on the number of nearest pool images, as a share of the pool, 0 to 1."""
+    as_near_as: float = 0.05
+    """Pool images count as nearest only if they are as near as this share of the target's own unseen images is at
+    most, 0 to 1. 0 = as near as the farthest of them."""
+    whole_of_target: float = 1.0
+    """Weight with which the target's mean over whole images is added to the finished query. 0 = off."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work.
@@ -45,10 +54,10 @@ class QuerySettings:
         Raises:
             SettingsError: names the setting, its value and what is expected.
         """
-        for name in ("pooled_share", "top_of_target", "top_of_pool"):
+        for name in ("pooled_share", "top_of_target", "top_of_pool", "as_near_as"):
             if not 0 <= getattr(self, name) <= 1:
                 raise SettingsError(f"{name} = {getattr(self, name)}: expected a share, 0 to 1.")
-        for name in ("towards_top", "from_bottom"):
+        for name in ("towards_top", "from_bottom", "whole_of_target"):
             if getattr(self, name) < 0:
                 raise SettingsError(f"{name} = {getattr(self, name)}: expected 0 or more.")
 
@@ -208,35 +217,67 @@ def mean_direction(vectors: Float[np.ndarray, "n c"]) -> Float64[np.ndarray, " c
     return mean
 
 
+@dataclass(frozen=True)
+class LayoutQuery:
+    """What `layout_query` finds."""
+
+    direction: Float64[np.ndarray, " c"]
+    """The unit direction along which pool images resemble the target."""
+    alike: int
+    """How many of these pool images are as near as the target's own unseen images; it is refined on them, or on the
+    nearest of them."""
+
+
 def layout_query(
-    target: Float[np.ndarray, "m c"], pool: Float[np.ndarray, "n pool_c"], settings: QuerySettings
-) -> Float64[np.ndarray, " c"]:
+    target: Float[np.ndarray, "m c"], pool: Float[np.ndarray, "n pool_c"], settings: QuerySettings, whole: int = 0
+) -> LayoutQuery:
     """The unit direction along which pool images resemble the target: the default way to score.
 
     It starts as the target's mean, orders the pool by it, then moves once towards the mean of the pool's nearest
     images and away from that of the farther half. No label is used. The nearest images separate
     traits of the scene from those of the target's camera; the farther half shows what all photographs share.
+    A pool image counts as nearest only if it is about as near as the target's own images are to the mean of the others.
+    Where there is none, the query stays the target's mean. At last it moves back towards the target's mean over whole
+    images, which is what the cosine compares with: it misses no target by much.
 
     Args:
+        target: Layouts (`layouts`) of the target's images, in the order of recording, so that frames of a drive are
+            neighbours.
         pool: Layouts of the pool, or of a random sample of it; 100,000 images are enough.
+        whole: How many of the last dimensions hold the whole image.
 
     Raises:
         DataError: no target image, or target and pool layouts of different dimensions.
 
-    Fails where less than `top_of_pool` of a small pool is like the target (the query then moves towards the wrong
-    images), and where most of the pool is (the far half is then like the target too): set both weights to 0.
+    Fails where the pool holds images that are near but not alike (the query moves towards them), and where most of the
+    pool is alike (the far half is then like the target too): set `towards_top` and `from_bottom` to 0.
 
-    Source: Rocchio 1971, relevance feedback; taken without a person's judgement, Manning et al. 2008, §9.1.6.
+    Source: Rocchio 1971, relevance feedback; taken without a person's judgement, Manning et al. 2008, §9.1.6. The bound
+    on the nearest and the step back are ours (docs/experiments/ranking-narrow-targets.md).
     """
     if not len(target):
         raise DataError("layout: the target has no images. Run `thresher index RUN --target FORMAT:ROOT`.")
     if target.shape[1] != pool.shape[1]:
         raise DataError(f"layout: target vectors have {target.shape[1]} dimensions, pool vectors {pool.shape[1]}.")
     query = mean_direction(target)
-    if not len(pool):
-        return query
-    order = np.argsort(-dots(pool, query), kind="stable")
-    nearest = max(1, int(min(settings.top_of_target * len(target), settings.top_of_pool * len(pool))))
-    query = query + settings.towards_top * mean_direction(pool[order[:nearest]])
-    query = query - settings.from_bottom * mean_direction(pool[order[(len(order) + 1) // 2 :]])
-    return query / (np.linalg.norm(query) or 1.0)
+    near = dots(pool, query)
+    most = min(settings.top_of_target * len(target), settings.top_of_pool * len(pool))
+    alike = int((near >= np.quantile(_unseen_nearness(target), settings.as_near_as)).sum())
+    nearest = min(max(1, int(most)), alike)
+    if nearest:
+        order = np.argsort(-near, kind="stable")
+        query = query + settings.towards_top * mean_direction(pool[order[:nearest]])
+        query = query - settings.from_bottom * mean_direction(pool[order[(len(order) + 1) // 2 :]])
+    if whole and settings.whole_of_target:
+        query[-whole:] += settings.whole_of_target * np.linalg.norm(query) * mean_direction(target[:, -whole:])
+    return LayoutQuery(query / (np.linalg.norm(query) or 1.0), alike)
+
+
+def _unseen_nearness(target: Float[np.ndarray, "m c"]) -> Float64[np.ndarray, " m"]:
+    """How near each image is to the mean of those of the other thirds; of a lone image, 1."""
+    if len(target) < 2:
+        return np.ones(len(target))
+    near = np.empty(len(target))
+    for first, last in itertools.pairwise(contiguous_folds(len(target), _FOLDS)):
+        near[first:last] = dots(target[first:last], mean_direction(np.delete(target, slice(first, last), axis=0)))
+    return near

@@ -12,6 +12,7 @@ from jaxtyping import Float, Float16, Float32, Float64
 
 from thresher.density import sphere as spherical
 from thresher.density.layout import (
+    LayoutQuery,
     QuerySettings,
     bands,
     bands_of_parts,
@@ -51,7 +52,7 @@ class FittedScorers:
     rows_query: Float64[np.ndarray, " narrow"]
     """The mean direction of the target's `layout.bands`."""
     query: Float64[np.ndarray, " wide"]
-    """`layout.layout_query` of target and pool."""
+    """Direction of `layout.layout_query` of target and pool."""
     held_out_nats: Float64[np.ndarray, " h"]
     """Similarity of target images under mixtures that were not fitted to them."""
     query_settings: QuerySettings
@@ -249,13 +250,14 @@ def queries(
     pool_layouts: Float[np.ndarray, "n wide"],
     origin: Float64[np.ndarray, " d_plus_1"],
     settings: QuerySettings,
-) -> tuple[Float64[np.ndarray, " narrow"], Float64[np.ndarray, " wide"]]:
-    """`rows_query` and `query` of the evidence, from the target's images and the pool's layouts.
+) -> tuple[Float64[np.ndarray, " narrow"], LayoutQuery]:
+    """`rows_query` of the evidence and the layout query, from the target's images and the pool's layouts.
 
     Args:
         pool_layouts: `layouts_of` the pool's images with the settings' share of the whole.
     """
-    query = layout_query(layouts_of(target, origin, settings.pooled_share), pool_layouts, settings)
+    ours = layouts_of(target, origin, settings.pooled_share)
+    query = layout_query(ours, pool_layouts, settings, target.pooled.shape[1])
     return mean_direction(_bands_of(target, origin)), query
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Float64
 
 from thresher.density import sphere as spherical
-from thresher.density.em import CANDIDATES, MixtureSettings, choose_components, fit_mixture
+from thresher.density.em import CANDIDATES, MixtureSettings, choose_mixture, fit_mixture
 from thresher.density.held_out import component_folds, held_out_similarity
 from thresher.density.layout import (
     QuerySettings,
@@ -118,13 +119,13 @@ class _Pair:
 
     def __init__(self, pool: np.ndarray, target: np.ndarray, components: str, seed: int) -> None:
         self._pool, self._target = pool, target
-        self.settings = MixtureSettings(components=components, seed=seed)
+        self.asked = MixtureSettings(components=components, seed=seed)
         self.query_settings = QuerySettings()
 
     @property
     def rng(self) -> np.random.Generator:
         """A new generator for each step, so that none depends on which other steps ran."""
-        return np.random.default_rng(self.settings.seed)
+        return np.random.default_rng(self.asked.seed)
 
     @cached_property
     def units(self) -> tuple[Float32[np.ndarray, ...], Float32[np.ndarray, ...]]:
@@ -164,15 +165,20 @@ class _Pair:
         return found[0], found[1], origin_of(projection.mean, projection.axes)
 
     @cached_property
+    def settings(self) -> MixtureSettings:
+        """Those of the mixtures, with the K and the variance floor that held-out likelihood chooses."""
+        if self.asked.components != "auto":
+            return self.asked
+        target, rng = self.blocks[1], self.rng
+        folds = component_folds(target, _FOLDS, self.asked.max_slices, rng)
+        enough = [each for each in CANDIDATES if each <= min(len(train) for train, _ in folds)] or [1]
+        best = max(choose_mixture(folds, self.asked, rng, enough), key=lambda each: each.held_out)
+        return replace(self.asked, components=str(best.components), variance_floor=best.variance_floor)
+
+    @property
     def components(self) -> int:
         """K of the mixtures."""
-        if self.settings.components != "auto":
-            return int(self.settings.components)
-        target, rng = self.blocks[1], self.rng
-        folds = component_folds(target, _FOLDS, self.settings.max_slices, rng)
-        enough = [each for each in CANDIDATES if each <= min(len(train) for train, _ in folds)] or [1]
-        tried = choose_components(folds, self.settings, rng, enough)
-        return max(tried, key=lambda each: each.held_out).components
+        return int(self.settings.components)
 
     def mixture(self, block: SliceBlock) -> Mixture:
         """Fitted to a sample of the slices of some images.
@@ -242,7 +248,8 @@ def _layout(pair: _Pair) -> Any:
     pool, target = (
         layouts(pair.uncentred(each), each.starts, each.grids, each.pooled, share) for each in pair.blocks[:2]
     )
-    return dots(pool, layout_query(target, pool, pair.query_settings))
+    query = layout_query(target, pool, pair.query_settings, pair.blocks[1].pooled.shape[1])
+    return dots(pool, query.direction)
 
 
 #: Each takes a `_Pair` and gives one number per image of the pool.

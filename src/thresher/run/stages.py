@@ -89,7 +89,7 @@ STAGES = (
         "fit",
         "thresher.stages.fit",
         "Fit the models of the target that the scores need.",
-        version=4,
+        version=5,
         reads=("index", "embed"),
         settings_name="FitSettings",
     ),

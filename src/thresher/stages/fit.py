@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,8 @@ from thresher.density.em import (
     CANDIDATES,
     Fit,
     MixtureSettings,
-    TriedK,
-    choose_components,
+    Tried,
+    choose_mixture,
     fit_blocks,
     fit_mixture,
     fit_stepwise,
@@ -48,6 +48,8 @@ _BLOCK_IMAGES = 512
 _SLICES_OF_A_COMPONENT = 1200
 #: Nats per slice by which the target's unseen images may be less likely than those that a mixture was fitted to.
 _MOST_OVERFITTING = 1000.0
+#: Fewer pool images than this as near as the target's own: the pool holds hardly anything alike.
+_FEWEST_ALIKE = 10
 
 
 @converted
@@ -114,33 +116,39 @@ def fit(
         rng = np.random.default_rng(settings.seed)
         wanted = set(target["image_id"].to_list())
         block = slices_of(run.slices, wanted)
-        tried: list[TriedK] = []
+        tried: list[Tried] = []
         if settings.components == "auto":
             candidates = track(CANDIDATES, len(CANDIDATES), "choosing the number of components")
-            tried = choose_components(
-                component_folds(block, _FOLDS, settings.max_slices, rng), settings, rng, candidates
-            )
-            components = max(tried, key=lambda choice: choice.held_out).components
+            tried = choose_mixture(component_folds(block, _FOLDS, settings.max_slices, rng), settings, rng, candidates)
+            best = max(tried, key=lambda choice: choice.held_out)
+            components = best.components
+            settings_used = replace(settings, variance_floor=best.variance_floor)
         else:
-            components = int(settings.components)
+            components, settings_used = int(settings.components), settings
         for chosen in track([components], 1, "fitting the mixture"):
-            fitted, slices = _fitted(block, chosen, settings, rng)
+            fitted, slices = _fitted(block, chosen, settings_used, rng)
         save_mixture(fitted.mixture, run.mixture)
-        _write_description(fitted, tried, run)
+        _write_description(fitted, tried, settings_used.floor, run)
         pool = opened.pool["image_id"].sort()
         drawn = pool.gather(np.sort(rng.permutation(len(pool))[: settings.pool_images]))
         for ids in track([drawn.to_list()], 1, "learning from the pool"):
-            scorers = _fitted_scorers(run, block, ids, fitted, settings, rng)
+            scorers, alike = _fitted_scorers(run, block, ids, fitted, settings_used, rng)
             save_fitted_scorers(scorers, run.evidence, pool_keys(run.folder))
-        return _warning(fitted, scorers, slices) | {
+        return _warnings(fitted, scorers, slices, alike, len(drawn)) | {
             "slices": slices,
             "data": settings.data,
             "components": len(fitted.mixture.weights),
             "covariance": settings.covariance,
+            "variance_floor": settings_used.floor,
             "log_likelihood_nats": round(fitted.log_likelihood, 3),
             "iterations": fitted.iterations,
             "converged": fitted.converged,
-            "held_out_nats": {str(choice.components): round(choice.held_out, 3) for choice in tried},
+            "held_out_nats": {
+                str(choice.components): round(choice.held_out, 3)
+                for choice in tried
+                if choice.variance_floor == settings_used.floor
+            },
+            "pool_as_near_as_the_target": f"{alike} of {len(drawn)}",
         }, 0
 
     outputs = [run.mixture, run.mixture.with_suffix(".json"), run.evidence]
@@ -153,13 +161,20 @@ def _recorded_pool(run: Run) -> str | None:
     return inputs.get("embedded_pool")
 
 
-def _warning(fitted: Fit, scorers: FittedScorers, slices: int) -> dict[str, Any]:
-    """Whether the mixture fits single images of the target rather than what they have in common."""
+def _warnings(fitted: Fit, scorers: FittedScorers, slices: int, alike: int, pool: int) -> dict[str, Any]:
+    """Whether the mixture fits single images of the target rather than what they have in common; and a foreign pool."""
+    warnings = {}
+    if pool and alike < _FEWEST_ALIKE:
+        warnings["foreign_pool"] = (
+            f"{alike} of {pool} pool images are as near to the target as its own images are to each other. Scores "
+            "still rank the pool, but look at the first of them before you label or train: `thresher sheet RUN "
+            "--selection NAME`. Where you can, give a pool that holds scenes like the target's."
+        )
     unseen = float(np.median(scorers.held_out_nats)) if len(scorers.held_out_nats) else -np.inf
     if fitted.log_likelihood - unseen <= _MOST_OVERFITTING:
-        return {}
+        return warnings
     width = fitted.mixture.means.shape[1]
-    return {
+    return warnings | {
         "warning": f"the mixture overfits: {slices} slices of {width} numbers are too few, and images of the target "
         "that it has not seen are far less likely than those it was fitted to. Do not rank by similarity: give more "
         "images of the target, embed with a smaller --width, or use --method cosine."
@@ -196,8 +211,11 @@ def _fitted(block: SliceBlock, components: int, settings: MixtureSettings, rng: 
 
 def _fitted_scorers(
     run: Run, target: SliceBlock, pool: list[str], fitted: Fit, settings: FitSettings, rng: np.random.Generator
-) -> FittedScorers:
-    """The other models of the scorers: mixtures of the pool and on the sphere, layout query, held-out similarity."""
+) -> tuple[FittedScorers, int]:
+    """The other models of the scorers: mixtures of the pool and on the sphere, layout query, held-out similarity.
+
+    And how many images of the pool are as near as the target's own.
+    """
     projection = load_projection(run.projection)
     origin = origin_of(projection.mean, projection.axes)
     slices = random_rows(target.slices, settings.max_slices, rng).astype(np.float32)
@@ -209,7 +227,7 @@ def _fitted_scorers(
     held_out = np.empty(0)
     if len(target.image_ids) > 1:
         held_out = held_out_similarity(target.slices, target.starts, components, settings, rng, _FOLDS).similarities
-    return FittedScorers(
+    scorers = FittedScorers(
         mixture=fitted.mixture,
         pool_mixture=(pool_fit or fitted).mixture,
         sphere=fit_sphere(uncentred(slices, origin), enough, rng).sphere,
@@ -217,10 +235,11 @@ def _fitted_scorers(
         pooled=target.pooled,
         origin=origin,
         rows_query=rows_query,
-        query=query,
+        query=query.direction,
         held_out_nats=held_out,
         query_settings=settings,
     )
+    return scorers, query.alike
 
 
 def _pool_sample(
@@ -249,11 +268,12 @@ def _pool_sample(
     return slices, found
 
 
-def _write_description(fitted: Fit, tried: list[TriedK], run: Run) -> None:
-    """Write mixture.json: how the mixture was fitted, and each K tried."""
+def _write_description(fitted: Fit, tried: list[Tried], floor: float, run: Run) -> None:
+    """Write mixture.json: how the mixture was fitted, and each K and variance floor tried."""
     description = {
         "components": len(fitted.mixture.weights),
         "covariance": fitted.mixture.covariance,
+        "variance_floor": floor,
         "log_likelihood_nats": fitted.log_likelihood,
         "iterations": fitted.iterations,
         "converged": fitted.converged,

@@ -99,7 +99,8 @@ def insight(
     existing(run.images)
     description = existing(run.mixture.with_suffix(".json"))
     read["mixture_json"] = description
-    tried = findings.components_tried(json.loads(description.read_text("utf-8"))["tried"])
+    described = json.loads(description.read_text("utf-8"))
+    tried = findings.components_tried(described["tried"], described["variance_floor"])
     drawn = _drawn(opened, settings)
     if dry_run:
         count = {role: len(ids) for role, ids in (("target_images", drawn.target), ("pool_images", drawn.pool))}
