@@ -20,8 +20,9 @@ from thresher.synthetic.dataset import SyntheticSettings, write_dataset
 
 DRIVING = ("camvid", "kitti", "dashcam_cn_voc", "adas_peru_coco", "idd")
 STREET = (*DRIVING, "traffic_vn_coco", "traffic_lights_cn_voc", "cctv_yolo", "pennfudan")
-#: Labels of the mixed set (Open Images' MIDs): sheep, cattle, horse, bird, cat, dog; bottle, plant, TV, couch, chair, table.
+#: Labels of the mixed set (Open Images' MIDs): sheep, cattle, horse, bird, cat, dog.
 ANIMALS = ("/m/07bgp", "/m/01xq0k1", "/m/03k3r", "/m/015p6", "/m/01yrx", "/m/0bt9lr")
+#: Bottle, houseplant, television, couch, chair, table.
 ROOMS = ("/m/04dr76w", "/m/03fp41", "/m/07c52", "/m/02crq1", "/m/01mzpv", "/m/0h8n5zk")
 SEQUENCES = ("0001TP", "0006R0", "0016E5")
 

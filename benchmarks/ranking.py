@@ -1,10 +1,12 @@
 """How well each scorer finds what is like the target, over many pairs of target and pool.
 
-Run:     python benchmarks/ranking.py runs/camvid [--pairs camvid,sequences,weak,street,narrow,turned,synthetic] [--cache FOLDER]
+Run:     python benchmarks/ranking.py runs/camvid [--pairs camvid,sequences,weak,street,narrow,turned,synthetic]
+         [--cache FOLDER]
          (after: thresher run experiments/camvid.toml). No scorer sees a label; the truth is only for measuring.
 Prints:  a line `pair/scorer name value name value …` each: AUC with its 95 % bootstrap interval over runs of ten,
-         precision at 50, 100, 500, 1,000 and at all positives, the sets among the first 500; then per scorer in how many of all AUCs it
-         is at least as good (within 0.0005) as the best simple baseline, and its worst shortfall; JSON beside the run.
+         precision at 50, 100, 500, 1,000 and at the number of positives, the sets among the first 500; then per scorer
+         in how many of all AUCs it is at least as good (within 0.0005) as the best simple baseline, in how many it is
+         below by more than 0.005 (precision: 0.03), and the worst shortfalls; JSON beside the run.
 Cost:    about 6 minutes on 2 cores; --cache keeps the made-up scenes.
 """
 
