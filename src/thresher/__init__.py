@@ -36,6 +36,7 @@ _HOMES = {
     "read_source": "thresher.data.source_text",
     "selected": "thresher.run.opened",
     "audit": "thresher.reasons.audit",
+    "why": "thresher.reasons.why",
     "budget": "thresher.reasons.budget",
     "BudgetSettings": "thresher.reasons.budget",
     "status": "thresher.run.update",
@@ -65,6 +66,7 @@ if TYPE_CHECKING:  # the same names, where type checkers and editors look for th
     from thresher.reasons.audit import audit as audit
     from thresher.reasons.budget import BudgetSettings as BudgetSettings
     from thresher.reasons.budget import budget as budget
+    from thresher.reasons.why import why as why
     from thresher.report.report import ReportSettings as ReportSettings
     from thresher.report.report import write_report as write_report
     from thresher.run.folder import Run as Run

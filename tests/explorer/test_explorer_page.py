@@ -258,6 +258,30 @@ def test_nobody_is_kept_out(page: Any, barriers: Callable[[Any], list[str]], sch
     kept(page, f"explorer-{scheme}")
 
 
+def test_an_opened_image_says_why_it_was_taken_or_not(page: Any, barriers: Callable[[Any], list[str]]) -> None:
+    start(page)
+    for view, asked_for, words in (
+        ("chosen", "Why?", "Taken, rank 1 of 6: by its rank."),
+        ("left out", "Why not?", "Not taken: place 7 of 60 candidates by layout_and_diversity"),
+    ):
+        if view != "chosen":  # it is there from the start, and asked for again the cards would be new under the focus
+            page.select_option("#view", view)
+            shows(page, list(range(6, 60)))
+        page.locator(".card").nth(0).focus()
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#details[open]")
+        assert page.inner_text("#why") == asked_for
+        page.click("#why")
+        page.wait_for_selector("#details .reasons li")
+        assert words in page.inner_text("#details .reasons")
+        assert page.locator("#details .reasons figure").count() == (view == "left out")
+        assert barriers(page) == []
+        kept(page, f"explorer-why-{view.replace(' ', '-')}")
+        page.click("#why")
+        assert page.locator("#details .reasons li").count() == 0
+        page.keyboard.press("Escape")
+
+
 def test_a_planted_barrier_is_found(chromium: Any, barriers: Callable[[Any], list[str]]) -> None:
     shown = chromium.new_page()
     shown.set_content(

@@ -28,6 +28,7 @@ _OTHERS = {
     "demo": ("Run the whole pipeline on synthetic street scenes, with a small comparison and a report.", "index"),
     "run": ("Run every stage with the settings of one TOML file, or bring a run up to date.", "index"),
     "audit": ("Compare a selection with pool and target, and warn of what is wrong with it.", "sheet"),
+    "why": ("Say why images were taken by a selection, or why not.", "sheet"),
     "budget": ("Say how many images are worth taking, by what they add and by what trainings have reached.", "select"),
     "status": ("Show what has been done in a run, and what is out of date.", ""),
     "doctor": ("Show versions, weights, threads and disk.", ""),

@@ -16,6 +16,7 @@ from thresher.cli.stage_command import FLAT, RunFolder, Update
 from thresher.cli.terminal import on_terminal
 from thresher.reasons.audit import DUPLICATE_COSINE, Audit, audit
 from thresher.reasons.budget import BudgetSettings, budget
+from thresher.reasons.why import why
 from thresher.run.update import update as brought_up_to_date
 
 #: Rows of each part of a table that are printed; --json has them all.
@@ -114,6 +115,27 @@ def budget_command(
         means = ", ".join(f"{n:,}: {100 * mean:.1f}" for n, mean in zip(each.images, each.means, strict=True))
         print(on_terminal(f"mIoU in {each.comparison} ({each.method}, {each.mode}, {each.seeds} seeds): {means}"))
     print(on_terminal(found.answer))
+    return EXIT_OK
+
+
+def why_command(
+    run: RunFolder,
+    name: _SelectionName,
+    ids: Annotated[
+        list[str], Parameter(help="Ids of images, or ends of their paths.", negative="", consume_multiple=True)
+    ],
+    /,
+    *,
+    update: Update = False,
+    output: JsonOutput = JsonOutput(),
+) -> int:
+    """Say why images were taken, or why not: what decided, the bar missed and by how much, what was taken instead."""
+    _first(run, update)
+    found = why(run, name, ids)
+    if output.json:
+        print_json(dataclasses.asdict(found))
+        return EXIT_OK
+    print(on_terminal(found))
     return EXIT_OK
 
 

@@ -21,6 +21,7 @@ from thresher.data.exports import FORMATS, Format
 from thresher.data.images import rgb_image
 from thresher.drawings.thumbnails import jpeg, thumbnail
 from thresher.errors import DataError, SettingsError
+from thresher.explorer.asked import settings_of
 from thresher.explorer.gallery_views import (
     COMPARED,
     VIEWS,
@@ -35,6 +36,8 @@ from thresher.explorer.pixel_labels import labelled_picture, newest_label_set
 from thresher.explorer.review import Review
 from thresher.explorer.rows import RANKED, RunRows, classes_shown
 from thresher.explorer.saving import save
+from thresher.reasons.remade import choice_of
+from thresher.reasons.why import why_in
 from thresher.run.folder import check_name
 from thresher.run.perform import as_json
 from thresher.selection.methods import MEAN_RANKS
@@ -232,6 +235,19 @@ class Answers:
         more = {"nearest": [self._card(int(each), None) for each in rows], "labels": labels[0] if labels else ""}
         return self._card(row, None) | more
 
+    def why(self, ask: Mapping[str, Any]) -> dict[str, Any]:
+        """Why the image of a row is chosen by the current settings, or why not; `instead` is a card with its rank."""
+        table, row = self._rows, as_type(ask.get("row", -1), int, "row")
+        self._known(row)
+        shown = self._selection(settings_of(ask, self._start))
+        choice = choice_of(table.opened, shown.made, shown.settings)
+        found = why_in(table.opened, choice, table.images["image_id"][row])
+        told = dataclasses.asdict(found)
+        if found.instead is not None:
+            (near,) = table.rows_of(pl.DataFrame({"image_id": [found.instead.image_id]}))
+            told["instead"] |= self._card(int(near), found.instead.rank)
+        return told
+
     def _known(self, row: int) -> None:
         if not 0 <= row < self._rows.images.height:
             raise DataError(f"image {row}: expected 0 to {self._rows.images.height - 1}.")
@@ -318,30 +334,3 @@ class Answers:
             shutil.rmtree(folder)
             raise
         return out, folder
-
-
-def settings_of(ask: Mapping[str, Any], start: SelectSettings) -> SelectSettings:
-    """The settings of select in a request, converted to their types.
-
-    Args:
-        start: Where those that the page cannot change, such as lists and near-duplicates, come from.
-
-    Raises:
-        SettingsError: a value has the wrong type or is out of range.
-    """
-    quotas = ask.get("quotas") or {}
-    if not isinstance(quotas, dict):
-        raise SettingsError(f"quotas = {quotas!r}: expected an object with a number for each class.")
-    method = as_type(ask.get("method", SelectSettings.method), str, "method")
-    weight = as_type(ask.get("diversity_weight", 0.5), float, "diversity_weight")
-    return dataclasses.replace(
-        start,
-        method=method,
-        budget=ask.get("budget", SelectSettings.budget),
-        seed=ask.get("seed", 0),
-        name="",
-        review="",
-        diversity_weight=weight if method in MEAN_RANKS else SelectSettings.diversity_weight,
-        quotas={name: as_type(number, int, f"quota of {name}") for name, number in sorted(quotas.items())},
-        datasets=sorted(as_type(ask.get("datasets") or (), tuple[str, ...], "datasets")),
-    )

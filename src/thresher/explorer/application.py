@@ -51,6 +51,7 @@ def application(answers: Answers, hosts: Sequence[str]) -> Starlette:
         "gallery": answers.gallery,
         "mark": answers.mark,
         "save": answers.save,
+        "why": answers.why,
     }
 
     async def picture(request: Request) -> Response:

@@ -21,6 +21,7 @@ from thresher.errors import DataError, SettingsError
 from thresher.features.shards import slices_of, with_slices
 from thresher.labelling.label_set import LabelFiles
 from thresher.labelling.label_tables import LABEL_ROUTES, LABELLED_BOXES
+from thresher.reasons.remade import made_again
 from thresher.report.command_lines import command_lines
 from thresher.run.folder import Run
 from thresher.run.opened import OpenedRun
@@ -30,9 +31,7 @@ from thresher.selection.choose import Selection
 from thresher.selection.diversity import class_counts
 from thresher.selection.explain import with_reasons
 from thresher.selection.filters import LIKE_TARGET
-from thresher.settings import restored
 from thresher.stages.candidates import clusters_of
-from thresher.stages.select import SelectSettings, candidates_for, choose, review_marks
 from thresher.vectors import nearest_rows
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ def reported_selection(opened: OpenedRun, name: str) -> ReportedSelection:
     numbers = scores.drop("nearest_ids")
     taken = opened.selection(name).select("image_id", "rank", "score", "why", "dataset")
     settings = opened.settings_of(f"select:{name}")
-    made = _made_again(opened, settings)
+    made = _made_again(opened, name)
     same = made is not None and made.chosen["image_id"].to_list() == taken["image_id"].to_list()
     order = made.candidates if same and made is not None else None
     drawn = scores.sort("image_id")[np.sort(np.random.default_rng(SEED).permutation(scores.height)[:DRAWN])]
@@ -75,14 +74,10 @@ def reported_selection(opened: OpenedRun, name: str) -> ReportedSelection:
     )
 
 
-def _made_again(opened: OpenedRun, settings: dict[str, Any]) -> Selection | None:
+def _made_again(opened: OpenedRun, name: str) -> Selection | None:
     """The selection that its recorded settings make now; None if manifest, scores or review are missing."""
-    review = settings.get("review", "")
-    if "method" not in settings or (review and not opened.run.review(review).is_file()):
-        return None
     try:
-        wished = restored(SelectSettings, settings)
-        return choose(candidates_for(opened, wished), wished, review_marks(opened.run, review))
+        return made_again(opened, name).made
     except (DataError, SettingsError):  # the pool has changed since, and no longer allows this choice
         return None
 

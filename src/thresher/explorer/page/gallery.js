@@ -94,6 +94,7 @@ export class Gallery {
       make('dl', { className: 'numbers' }, ...numbers),
       make('p', { className: 'id', textContent: each.id }));
     card.dataset.mark = each.mark || 'none';
+    card.dataset.chosen = String(Boolean(each.rank));
     return card;
   }
 
@@ -164,6 +165,7 @@ export class Gallery {
         this.shot(each, 1280, `Image ${each.id}; ${held ? `boxes: ${held}` : 'no boxes'}`),
         make('p', { textContent: `${each.dataset}. ${held || 'No boxes'}.` }),
         make('dl', { className: 'facts' }, ...rows),
+        ...this.reasons(each.row, card.dataset.chosen === 'true'),
         ...drawn.flat(),
         make('h3', { textContent: near.length ? 'Most like it, of the target' : 'No nearest target images are known.' }),
         make('div', { className: 'near' }, ...near));
@@ -171,6 +173,30 @@ export class Gallery {
     } catch (error) {
       complain(error);
     }
+  }
+
+  // A button, and the place below it for the reasons, which are those of the settings of the moment.
+  reasons(row, chosen) {
+    const button = make('button', { type: 'button', textContent: chosen ? 'Why?' : 'Why not?', ariaExpanded: 'false', id: 'why' });
+    const place = make('div', { className: 'reasons' });
+    button.addEventListener('click', async () => {
+      const open = button.ariaExpanded !== 'true';
+      button.ariaExpanded = String(open);
+      place.replaceChildren();
+      if (!open) return;
+      try {
+        const told = await (await post('api/why', { ...this.ask(), row })).json();
+        const near = told.instead ? [make('figure', {}, this.shot(told.instead, 320, `Chosen image ${told.instead.id}`), make('figcaption', { textContent: `${told.instead.id}, rank ${told.instead.rank.toLocaleString()}` }))] : [];
+        place.replaceChildren(
+          make('ul', {}, ...told.words.map((words) => make('li', { textContent: words }))),
+          make('dl', { className: 'facts' }, ...told.places.map((each) => make('div', {},
+            make('dt', { textContent: each.score.replaceAll('_', ' ') }), make('dd', { textContent: `place ${each.place.toLocaleString()} of ${each.of.toLocaleString()}` })))),
+          make('div', { className: 'near' }, ...near));
+      } catch (error) {
+        place.textContent = error.message;
+      }
+    });
+    return [button, place];
   }
 
   // A button, and the place below it where the picture appears while the button is on.

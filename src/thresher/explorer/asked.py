@@ -1,0 +1,39 @@
+"""What the explorer's page asks for, as settings of `select`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from thresher.errors import SettingsError
+from thresher.selection.methods import MEAN_RANKS
+from thresher.settings import as_type
+from thresher.stages.select import SelectSettings
+
+
+def settings_of(ask: Mapping[str, Any], start: SelectSettings) -> SelectSettings:
+    """The settings of select in a request, converted to their types.
+
+    Args:
+        start: Where those that the page cannot change, such as lists and near-duplicates, come from.
+
+    Raises:
+        SettingsError: a value has the wrong type or is out of range.
+    """
+    quotas = ask.get("quotas") or {}
+    if not isinstance(quotas, dict):
+        raise SettingsError(f"quotas = {quotas!r}: expected an object with a number for each class.")
+    method = as_type(ask.get("method", SelectSettings.method), str, "method")
+    weight = as_type(ask.get("diversity_weight", 0.5), float, "diversity_weight")
+    return dataclasses.replace(
+        start,
+        method=method,
+        budget=ask.get("budget", SelectSettings.budget),
+        seed=ask.get("seed", 0),
+        name="",
+        review="",
+        diversity_weight=weight if method in MEAN_RANKS else SelectSettings.diversity_weight,
+        quotas={name: as_type(number, int, f"quota of {name}") for name, number in sorted(quotas.items())},
+        datasets=sorted(as_type(ask.get("datasets") or (), tuple[str, ...], "datasets")),
+    )

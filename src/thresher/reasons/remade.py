@@ -1,0 +1,48 @@
+"""A selection made again from its recorded settings, by the functions of `select`."""
+
+from __future__ import annotations
+
+from thresher.errors import DataError
+from thresher.run.opened import OpenedRun
+from thresher.selection.choose import Selection
+from thresher.selection.coverage import shortlist_count
+from thresher.selection.methods import ranking
+from thresher.selection.why import Choice
+from thresher.settings import restored
+from thresher.stages.select import SelectSettings, candidates_for, choose, review_marks
+
+
+def settings_of_selection(opened: OpenedRun, name: str) -> SelectSettings:
+    """The settings that a selection was made with.
+
+    Raises:
+        DataError: the manifest has no record of it.
+    """
+    recorded = opened.settings_of(f"select:{name}")
+    if "method" not in recorded:
+        raise DataError(
+            f"{opened.run.folder}: manifest.json does not say how selection '{name}' was made. Make it again: "
+            f"`thresher select {opened.run.folder} --name {name} …`."
+        )
+    return restored(SelectSettings, recorded)
+
+
+def made_again(opened: OpenedRun, name: str) -> Choice:
+    """The selection that the recorded settings of this name make now.
+
+    Raises:
+        DataError: as `settings_of_selection`, or the review or a list is gone.
+        SettingsError: the tables have changed since, and no longer allow this choice.
+    """
+    settings = settings_of_selection(opened, name)
+    made = choose(candidates_for(opened, settings), settings, review_marks(opened.run, settings.review))
+    return choice_of(opened, made, settings)
+
+
+def choice_of(opened: OpenedRun, made: Selection, settings: SelectSettings) -> Choice:
+    """A selection and what it was made by."""
+    ranked = ranking(opened.scores, settings.method, settings.seed, settings.diversity_weight).order
+    shortlist = None
+    if settings.coverage != "off":
+        shortlist = shortlist_count(settings.shortlist, made.chosen.height, made.candidates.height)
+    return Choice(made, settings.method, ranked, opened.scores, shortlist)
