@@ -15,6 +15,7 @@ from thresher import tables
 from thresher.cli.main import app
 from thresher.errors import DataError, SettingsError
 from thresher.run.folder import Run
+from thresher.stages.select import SelectSettings, select
 
 
 @pytest.fixture
@@ -70,6 +71,17 @@ def test_an_order_that_takes_the_best_last_has_no_early_knee(run: Run) -> None:
     assert found.table["covered"].to_list() == [0.0] * 5 + [1.0]
 
 
+def test_the_order_of_a_selection_has_its_filters_and_its_coverage(run: Run) -> None:
+    odd = tables.read(run.images, tables.INDEXED_IMAGES).filter(role="pool").sort("image_id")["dataset"][1]
+    select(run, SelectSettings("layout", "3", name="odd", datasets=(odd,)))
+    found = thresher.budget(run, thresher.BudgetSettings(selection="odd"))
+    assert (found.method, found.candidates) == ("selection odd", 30)
+    assert found.table["near"].to_list()[-1] == 3, "1, 3 and 5"
+    assert found.table["objects"].to_list()[-1] == 0
+    with pytest.raises(SettingsError, match="No selection named 'even'"):
+        thresher.budget(run, thresher.BudgetSettings(selection="even"))
+
+
 def test_only_the_first_of_a_long_order_are_looked_at(run: Run) -> None:
     found = thresher.budget(run, thresher.BudgetSettings("layout", most=12))
     assert found.table["images"].to_list() == [10, 12]
@@ -111,7 +123,7 @@ def test_the_command_prints_table_and_answer_and_json_has_them(run: Run, capsys:
 def test_what_cannot_be_said_has_words(run: Run) -> None:
     with pytest.raises(SettingsError, match="method 'layuot': unknown. Did you mean 'layout'"):
         thresher.budget(run, thresher.BudgetSettings("layuot"))
-    with pytest.raises(SettingsError, match="method 'ratio': 0 images have this score"):
+    with pytest.raises(SettingsError, match="method 'ratio': 0 images with a vector have this score"):
         thresher.budget(run, thresher.BudgetSettings("ratio"))
     with pytest.raises(SettingsError, match="duplicate_cosine = 0.0: expected above 0, to 1"):
         thresher.BudgetSettings(duplicate_cosine=0)

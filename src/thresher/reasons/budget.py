@@ -11,6 +11,7 @@ from jaxtyping import Float16
 from thresher.errors import DataError, SettingsError
 from thresher.frames import Table
 from thresher.reasons.audit import DUPLICATE_COSINE
+from thresher.reasons.remade import made_again
 from thresher.reasons.trained import Trained, trained_numbers
 from thresher.run.folder import AnyRun, as_run
 from thresher.run.opened import OpenedRun
@@ -39,6 +40,9 @@ class BudgetSettings:
 
     method: str = SelectSettings.method
     """How the pool is ranked, as for `select`."""
+    selection: str = ""
+    """Follow the candidates of this selection instead, in its order: without what its filters leave out, with its
+    coverage."""
     seed: int = 0
     """Seed of methods random and holds_class."""
     duplicate_cosine: float = DUPLICATE_COSINE
@@ -63,6 +67,7 @@ class HowMany:
     """What the first N images of an order are worth."""
 
     method: str
+    """The method, or "selection NAME", whose order was followed."""
     candidates: int
     """Images that are ranked and embedded."""
     table: Table
@@ -81,12 +86,14 @@ def budget(run: AnyRun, settings: BudgetSettings | None = None) -> HowMany:
     """How many images are worth taking: what the first N of a method's order add, and what trainings on N have reached.
 
     Raises:
-        SettingsError: an unknown method, or no image has its score.
+        SettingsError: an unknown method or selection, or no image has its score.
         DataError: embed or score has not run or is outdated, or the target has fewer than two readable images.
     """
     run = as_run(run)
-    refuse_outdated(run, ["index", "embed", "score"])
-    return how_many(OpenedRun(run), settings or BudgetSettings())
+    settings = settings or BudgetSettings()
+    own = [f"select:{settings.selection}"] if settings.selection else []
+    refuse_outdated(run, ["index", "embed", "score", *own])
+    return how_many(OpenedRun(run), settings)
 
 
 def how_many(opened: OpenedRun, settings: BudgetSettings) -> HowMany:
@@ -102,7 +109,7 @@ def how_many(opened: OpenedRun, settings: BudgetSettings) -> HowMany:
     held = _held(opened, order, found)
     trained = tuple(trained_numbers(opened))
     return HowMany(
-        settings.method,
+        f"selection {settings.selection}" if settings.selection else settings.method,
         candidates,
         Table.of(held),
         found.knee,
@@ -114,12 +121,16 @@ def how_many(opened: OpenedRun, settings: BudgetSettings) -> HowMany:
 
 def _ordered(opened: OpenedRun, settings: BudgetSettings) -> tuple[pl.DataFrame, Float16[np.ndarray, "n c"], int]:
     """image_id and pooled vectors of the best, best first, and how many could have been."""
-    order = ranking(opened.scores, settings.method, settings.seed).order
+    if settings.selection:
+        opened.selection(settings.selection)  # refuses a name that is not there
+        order = made_again(opened, settings.selection).made.candidates
+    else:
+        order = ranking(opened.scores, settings.method, settings.seed).order
     pooled = opened.pooled.select("image_id", "vector")
     ranked = order.select("image_id", "rank").join(pooled, on="image_id", maintain_order="left").sort("rank")
     if ranked.height < 2:
         raise SettingsError(
-            f"method '{settings.method}': {ranked.height} images have this score; 2 or more are needed."
+            f"method '{settings.method}': {ranked.height} images with a vector have this score; 2 or more are needed."
         )
     best = ranked.head(settings.most)
     return best.select("image_id"), best["vector"].rechunk().to_numpy(allow_copy=False), ranked.height

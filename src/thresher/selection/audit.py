@@ -33,7 +33,7 @@ _WIDE = 1.959964
 #: Fewest frames of a sequence in the pool.
 _FRAMES = 5
 #: The number of a frame, and all behind it in the name of a file.
-_FRAME = r"^(.+?)[-_. ]?\d{3,}(?:[^/\d]+\d{0,2})*$"
+_FRAME = r"[-_. ]?\d{3,}(?:[^/\d]+\d{0,2})*$"
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,8 @@ def audit_rows(selection: Side, pool: Side, target: Target | None = None) -> pl.
 
 def folder_of() -> pl.Expr:
     """The folder of an image, from its id; its data set if it lies in none."""
-    return pl.col("image_id").str.extract(r"^(.*)/[^/]*$").fill_null(pl.col("dataset"))
+    ids = pl.col("image_id")
+    return pl.when(ids.str.contains("/", literal=True)).then(ids.str.replace(r"/[^/]*$", "")).otherwise("dataset")
 
 
 def sequence_of() -> pl.Expr:
@@ -95,7 +96,9 @@ def sequence_of() -> pl.Expr:
     >>> ids.select(sequence_of())["image_id"].to_list()
     ['v/0001', 'c/ulm/ulm_0001', 'k']
     """
-    return pl.col("image_id").str.extract(_FRAME).str.strip_suffix("/").fill_null(folder_of())
+    ids = pl.col("image_id")
+    start = ids.str.replace(_FRAME, "")
+    return pl.when(start == ids).then(folder_of()).otherwise(start.str.strip_suffix("/")).alias("image_id")
 
 
 def cohens_h(share: Float64[np.ndarray, " n"], other: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:

@@ -268,7 +268,7 @@ def _told(made: Selection, candidates: Candidates, settings: SelectSettings) -> 
         "datasets": dict(sets.sort(["count", "dataset"], descending=[True, False]).iter_rows()),
         "rare_classes": sorted(candidates.frequencies.rare),
     }
-    pool = Side(candidates.images, candidates.counts)
+    pool = Side(candidates.images.select("image_id", "dataset"), candidates.counts)
     rows = audit_rows(chosen_side(pool, made.chosen["image_id"]), pool)
     told["audit"] = audit_warnings(rows, made.chosen.height, pool.images.height, candidates.frequencies.rare)
     if settings.coverage != "off":
