@@ -26,7 +26,7 @@ _HOOK = install_import_hook(
         f"thresher.{package}.{module.stem}"
         for package in ("density", "features", "labelling", "segmentation", "selection")
         for module in (SOURCE / package).glob("*.py")
-        if module.stem not in ("__init__", "kernels_compiled", "areas_compiled")
+        if module.stem not in ("__init__", "kernels_compiled", "areas_compiled", "facility_compiled")
         and (package, module.stem) not in [("labelling", name) for name in ("settings", "stage", "export_labels")]
     ],
     "beartype.beartype",

@@ -40,7 +40,7 @@ KEPT_IN = {
     "tensorboard": ("segmentation/board.py",),
     "torchvision": ("segmentation/", "training/dataset.py"),
     "segmentation_models_pytorch": ("segmentation/",),
-    "numba": ("density/kernels_compiled.py", "selection/areas_compiled.py"),
+    "numba": ("density/kernels_compiled.py", "selection/areas_compiled.py", "selection/facility_compiled.py"),
     "ray": ("workers/",),
     "starlette": ("explorer/application.py",),
     "uvicorn": ("explorer/explore.py",),

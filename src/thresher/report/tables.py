@@ -30,8 +30,8 @@ from thresher.run.state import RunState
 from thresher.selection.choose import Selection
 from thresher.selection.diversity import class_counts
 from thresher.selection.explain import with_reasons
-from thresher.selection.filters import LIKE_TARGET
-from thresher.stages.candidates import clusters_of
+from thresher.selection.redundancy import LIKE_TARGET
+from thresher.stages.candidates import near_of
 from thresher.vectors import nearest_rows
 
 if TYPE_CHECKING:
@@ -177,11 +177,13 @@ def redundant(opened: OpenedRun, taken: pl.DataFrame | None, cosine: float) -> l
         return [
             Words(
                 f"Near-duplicates were not computed: the pool has {opened.pool.height:,} images, the limit is "
-                f"{MOST_COMPARED:,} (time grows with the square)."
+                f"{MOST_COMPARED:,}, since it would take minutes."
             )
         ]
-    clusters = clusters_of(opened, cosine)
-    shared = clusters.filter((pl.col("cluster") == LIKE_TARGET) | (pl.len().over("cluster") > 1))
+    rest = opened.pool.select("image_id").join(taken, on="image_id", how="anti").sort("image_id")
+    clusters = near_of(opened, cosine).clusters(pl.concat([taken.select("image_id"), rest]))
+    in_one = (pl.col("cluster") == LIKE_TARGET) | (pl.len().over("cluster") > 1)
+    shared = clusters.filter(in_one).select("image_id", "cluster")
     alike = _most_alike(opened, shared, taken)
     return redundancy_blocks(Redundancy(cosine, shared, LIKE_TARGET, alike), taken["image_id"].to_list())
 

@@ -105,7 +105,7 @@ STAGES = (
         "select",
         "thresher.stages.select",
         "Choose images from the pool, with the reasons for each.",
-        version=1,
+        version=2,
         reads=("index", "score"),
         settings_name="SelectSettings",
         named=True,

@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from thresher.selection.methods import Ranking
+from thresher.selection.redundancy import Near
 
-#: The cluster of images that are nearly the same as one of the target.
-LIKE_TARGET = -1
 #: One row per image that a step removed: the step, and a short sentence with the facts.
 STEPS = {"image_id": pl.String, "step": pl.String, "reason": pl.String}
 
@@ -95,20 +94,14 @@ def of_other_datasets(datasets: pl.DataFrame, wanted: Sequence[str]) -> pl.DataF
     return others.select("image_id", reason=pl.format("of data set {}", "dataset"))
 
 
-def near_duplicates_of_better(line: Line, clusters: pl.DataFrame) -> pl.DataFrame:
-    """Rows for `Line.without`: all but the best of each cluster, and all near-duplicates of the target.
+def near_duplicates_of_better(line: Line, near: Near) -> pl.DataFrame:
+    """Rows for `Line.without`: what is a near-duplicate of a better image that stays, or of the target.
 
-    Pinned and kept images (`line.always`) stand for their cluster.
-
-    Args:
-        clusters: image_id and cluster; an image in no cluster has no near-duplicate.
+    Pinned and kept images (`line.always`) come before all others.
     """
-    own = line.order.join(clusters, on="image_id", how="left", maintain_order="left").drop_nulls("cluster")
-    held = pl.col("image_id").is_in(list(line.always))
-    rank = pl.when(held).then(pl.col("rank") - line.order.height).otherwise(pl.col("rank"))
-    best = pl.col("image_id").sort_by(rank).first().over("cluster")
-    found = own.with_columns(best=best, is_target=pl.col("cluster") == LIKE_TARGET).filter(
-        pl.col("is_target") | (pl.col("image_id") != pl.col("best"))
-    )
-    of = pl.when("is_target").then(pl.lit("an image of the target")).otherwise("best")
-    return found.select("image_id", reason=pl.format("near-duplicate of {}", of))
+    unranked = sorted(line.always - set(line.order["image_id"])) if line.always else []
+    order = pl.concat([line.order.select("image_id"), pl.DataFrame({"image_id": unranked}, {"image_id": pl.String})])
+    found = near.clusters(order, line.always).filter(pl.col("of").is_null() | (pl.col("of") != pl.col("image_id")))
+    like = pl.format("near-duplicate of {} (cosine {})", "of", pl.col("cosine").round(3))
+    target = pl.lit("near-duplicate of an image of the target")
+    return found.select("image_id", reason=pl.when(pl.col("of").is_null()).then(target).otherwise(like))

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
 from thresher import tables
@@ -16,8 +15,7 @@ from thresher.run.opened import OpenedRun
 from thresher.run.reading import existing_selection
 from thresher.selection.coverage import Looks
 from thresher.selection.diversity import ClassFrequencies
-from thresher.selection.filters import LIKE_TARGET
-from thresher.selection.redundancy import like_any, near_duplicates
+from thresher.selection.redundancy import Near, like_any
 
 
 @dataclass(frozen=True)
@@ -37,8 +35,8 @@ class Candidates:
     frequencies: ClassFrequencies
     classes: tuple[str, ...]
     """The classes of interest."""
-    clusters: pl.DataFrame | None = None
-    """image_id and cluster of near-duplicates in the pool (`clusters_of`); None if they are not dropped."""
+    near: Near | None = None
+    """What near-duplicates are found from; None if they are not dropped."""
     looks: Looks | None = None
     """Pooled vectors of pool and target; None without coverage."""
     lists: Mapping[str, Matched] = field(default_factory=dict)
@@ -56,7 +54,7 @@ def candidates_of(
     Raises:
         DataError: score has not run, a list cannot be read, or, if near-duplicates are dropped or with coverage, embed
             has not run.
-        SettingsError: as `clusters_of`, or no selection has the name of a list.
+        SettingsError: no selection has the name of a list.
     """
     return Candidates(
         opened.scores,
@@ -64,7 +62,7 @@ def candidates_of(
         opened.counts,
         opened.frequencies,
         opened.classes,
-        clusters_of(opened, duplicate_cosine) if duplicate_cosine else None,
+        near_of(opened, duplicate_cosine) if duplicate_cosine else None,
         None if coverage == "off" else looks_of(opened),
         {text: read_list(opened, text) for text in lists},
     )
@@ -114,14 +112,11 @@ def read_list(opened: OpenedRun, text: str) -> Matched:
     return found
 
 
-def clusters_of(opened: OpenedRun, cosine: float) -> pl.DataFrame:
-    """image_id and cluster of the embedded pool images; near-duplicates of a target image have `LIKE_TARGET`.
+def near_of(opened: OpenedRun, cosine: float) -> Near:
+    """What near-duplicates among the pool's images, and of the target's, are found from.
 
     Raises:
         DataError: embed has not run.
-        SettingsError: the cosine is too low and joins too many images.
     """
     ids, vectors = opened.vectors(opened.pool)
-    _, target = opened.vectors(opened.target)
-    labels = np.where(like_any(vectors, target, cosine), LIKE_TARGET, near_duplicates(vectors, cosine))
-    return ids.with_columns(cluster=pl.Series(labels, dtype=pl.Int64))
+    return Near(ids, vectors, cosine, like_any(vectors, opened.vectors(opened.target)[1], cosine))

@@ -61,8 +61,8 @@ class SelectSettings:
     datasets: Texts = default(())
     """Choose only from these data sets of the pool. Default: all."""
     duplicate_cosine: float = 0.0
-    """Drop near-duplicates: keep the best image of each cluster with cosine >= this, and drop images that
-    near-duplicate a target image. 0 = off, 0.95 = same photo re-encoded or re-cropped."""
+    """Drop near-duplicates: from the best ranked down, each image with cosine >= this to one that stays, and images
+    that near-duplicate a target image. 0 = off, 0.95 = same photo re-encoded or re-cropped."""
     review: str = ""
     """Name of a review saved in the explorer: its rejected images are left out, its pinned ones always chosen."""
     coverage: Coverage = younger("off")
@@ -122,8 +122,8 @@ def choose(candidates: Candidates, settings: SelectSettings, marks: pl.DataFrame
     quotas = parsed_quotas(settings.quotas, candidates.classes)
     lists = {text: found.image_ids for text, found in candidates.lists.items()}
     line = _filtered(candidates.scores, candidates.images, lists, settings, marks)
-    if candidates.clusters is not None:
-        line = line.without(near_duplicates_of_better(line, candidates.clusters), "near-duplicate")
+    if candidates.near is not None:
+        line = line.without(near_duplicates_of_better(line, candidates.near), "near-duplicate")
     count = budget_count(settings.budget, line.height)
     if settings.coverage != "off" and candidates.looks is not None:
         shortlist = shortlist_count(settings.shortlist, count, line.order.height)

@@ -45,7 +45,7 @@ def redundancy_blocks(found: Redundancy, taken: Collection[str]) -> list[Block]:
     blocks: list[Block] = [
         Facts(
             [
-                ("Near-duplicates", f"cosine of the pooled vectors {found.cosine} or more (single linkage)"),
+                ("Near-duplicates", f"cosine of the pooled vectors {found.cosine} or more"),
                 ("Clusters in the pool", number(sizes.height, column="clusters")),
                 ("Images in them", number(own.height, column="images")),
                 ("Clusters in the selection", number(touched.height, column="touched")),
