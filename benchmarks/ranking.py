@@ -130,13 +130,14 @@ def measured(pair: Pair, scorer: str, score: np.ndarray) -> dict[str, Any]:
     return row
 
 
-def measured_pair(pair: Pair, settings: QuerySettings) -> list[dict[str, Any]]:
+def measured_pair(pair: Pair, settings: QuerySettings, classifier: bool) -> list[dict[str, Any]]:
     """Every scorer on one pair."""
     target, pool = pair.data.subset(pair.target), pair.data.subset(pair.pool)
     evidence = evidence_of(target, pool, pair.data.origin, settings)
     view = ScorerInput(evidence, pool)
     scores = {name: scorer(view) for name, scorer in SCORERS.items()}
-    scores["classifier"] = domain_classifier(target, pool, pair.data.origin)
+    if classifier:
+        scores["classifier"] = domain_classifier(target, pool, pair.data.origin)
     scores["random"] = np.random.default_rng(SEED).random(len(pool.grids))
     return [measured(pair, name, score) for name, score in scores.items()]
 
@@ -189,12 +190,13 @@ def main() -> None:
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--out", type=Path, help="JSON file; ranking.json in the run's folder by default")
     parser.add_argument("--pooled-share", type=float, default=QuerySettings().pooled_share)
+    parser.add_argument("--no-classifier", action="store_true", help="leave out the slow domain classifier")
     given = parser.parse_args()
     settings = QuerySettings(pooled_share=given.pooled_share)
     data, rows = embedded(Run(given.folder)), []
     for choice in given.pairs.split(","):
         for pair in synthetic(given.cache) if choice == "synthetic" else PAIRS[choice](data):
-            for row in measured_pair(pair, settings):
+            for row in measured_pair(pair, settings, not given.no_classifier):
                 rows.append(row)
                 print(f"{row['pair'].replace(' ', '_')}/{row['scorer']} {shown(row)}", flush=True)
     summary = against_the_best_baseline(rows)

@@ -69,9 +69,14 @@ def test_em_from_one_start_ends_where_scikit_learn_ends(covariance: str) -> None
     rng = np.random.default_rng(2)
     data = clouds(rng)
     steps = 12
-    same = MixtureSettings(covariance=covariance, max_iterations=steps, tolerance=1e-300, double=True)
+    same = MixtureSettings(
+        covariance=covariance, max_iterations=steps, tolerance=1e-300, variance_floor=1e-6, double=True
+    )
     first = fit_mixture(
-        data, 4, MixtureSettings(covariance=covariance, max_iterations=1, double=True), np.random.default_rng(3)
+        data,
+        4,
+        MixtureSettings(covariance=covariance, max_iterations=1, variance_floor=1e-6, double=True),
+        np.random.default_rng(3),
     )
     fit = fit_mixture(data, 4, same, np.random.default_rng(3))
     start = first.mixture
