@@ -76,11 +76,13 @@ def _range(seeds: pl.DataFrame, rows: pl.DataFrame) -> tuple[float, float]:
 
 
 def _title(rows: pl.DataFrame, measured_on: str, of: str | None) -> str:
-    """The title: the selection with the highest mean, or that none beats training without weak data."""
+    """The title: the selection with the highest mean, or that none beats training without weak data; or too few seeds."""
     chosen = rows.filter(pl.col("budget").is_not_null() & ~pl.col("method").is_in(list(_TWINS)))
     where = measured_on if of is None else f"{of}, {measured_on}"
     if chosen.is_empty():
         return f"{of or 'mIoU'} on the {measured_on} images"
+    if (most := rows["seeds"].max()) < _FEW_SEEDS:  # type: ignore[operator]
+        return f"{most} seed{'s are' if most != 1 else ' is'} not enough to tell which selection is best ({where})"
     best = chosen.sort("iou", descending=True).row(0, named=True)
     none = rows.filter(method="none")
     # Without weak data there is one loss in mode labels and one in the others.
