@@ -76,12 +76,12 @@ def _range(seeds: pl.DataFrame, rows: pl.DataFrame) -> tuple[float, float]:
 
 
 def _title(rows: pl.DataFrame, measured_on: str, of: str | None) -> str:
-    """The title: the selection with the highest mean, or that none beats training without weak data; or too few seeds."""
+    """The title: the selection with the highest mean, or that none beats no weak data, or that seeds are too few."""
     chosen = rows.filter(pl.col("budget").is_not_null() & ~pl.col("method").is_in(list(_TWINS)))
     where = measured_on if of is None else f"{of}, {measured_on}"
     if chosen.is_empty():
         return f"{of or 'mIoU'} on the {measured_on} images"
-    if (most := rows["seeds"].max()) < _FEW_SEEDS:  # type: ignore[operator]
+    if (most := max(rows["seeds"].to_list())) < _FEW_SEEDS:
         return f"{most} seed{'s are' if most != 1 else ' is'} not enough to tell which selection is best ({where})"
     best = chosen.sort("iou", descending=True).row(0, named=True)
     none = rows.filter(method="none")
