@@ -7,7 +7,7 @@ Prints:  a line `pair/scorer name value name value …` each: AUC with its 95 % 
          precision at 50, 100, 500, 1,000 and at the number of positives, the sets among the first 500; then per scorer
          in how many of all AUCs it is at least as good (within 0.0005) as the best simple baseline, in how many it is
          below by more than 0.005 (precision: 0.03), and the worst shortfalls; JSON beside the run.
-Cost:    about 6 minutes on 2 cores; --cache keeps the made-up scenes.
+Cost:    about 15 minutes on 2 cores, --quick (layout and the simple baselines alone) two; --cache keeps made-up scenes.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ from pairs import PAIRS, Pair, embedded, synthetic
 from thresher import Run
 from thresher.density.em import MixtureSettings, fit_mixture
 from thresher.density.held_out import held_out_similarity
-from thresher.density.layout import QuerySettings, uncentred
+from thresher.density.layout import QuerySettings, bands, dots, uncentred
 from thresher.density.scorers import (
+    NEIGHBOURS,
     SCORERS,
     FittedScorers,
     ScorerInput,
@@ -37,8 +38,9 @@ from thresher.density.scorers import (
     layouts_of,
     queries,
 )
+from thresher.density.similarity import cosine_to_mean
 from thresher.density.sphere import fit_sphere
-from thresher.vectors import random_rows
+from thresher.vectors import nearest_rows, random_rows
 
 BUDGETS = (50, 100, 500, 1000)
 SIMPLE = ("cosine", "nearest", "rows")
@@ -68,6 +70,22 @@ def evidence_of(target: SliceBlock, pool: SliceBlock, origin: np.ndarray, settin
         held_out_nats=held.similarities,
         query_settings=settings,
     )
+
+
+def quick_scores(
+    target: SliceBlock, pool: SliceBlock, origin: np.ndarray, settings: QuerySettings
+) -> dict[str, np.ndarray]:
+    """Layout and the simple baselines, which need no mixture."""
+    share = settings.pooled_share
+    theirs = layouts_of(pool, origin, share)
+    rows_query, query = queries(target, theirs, origin, settings)
+    banded = bands(uncentred(pool.slices, origin), pool.starts, pool.grids)
+    return {
+        "layout": dots(theirs, query.direction),
+        "cosine": cosine_to_mean(pool.pooled, target.pooled),
+        "nearest": nearest_rows(pool.pooled, target.pooled, NEIGHBOURS)[1].mean(axis=1),
+        "rows": dots(banded, rows_query),
+    }
 
 
 def domain_classifier(target: SliceBlock, pool: SliceBlock, origin: np.ndarray) -> np.ndarray:
@@ -130,13 +148,14 @@ def measured(pair: Pair, scorer: str, score: np.ndarray) -> dict[str, Any]:
     return row
 
 
-def measured_pair(pair: Pair, settings: QuerySettings, classifier: bool) -> list[dict[str, Any]]:
+def measured_pair(pair: Pair, settings: QuerySettings, quick: bool) -> list[dict[str, Any]]:
     """Every scorer on one pair."""
     target, pool = pair.data.subset(pair.target), pair.data.subset(pair.pool)
-    evidence = evidence_of(target, pool, pair.data.origin, settings)
-    view = ScorerInput(evidence, pool)
-    scores = {name: scorer(view) for name, scorer in SCORERS.items()}
-    if classifier:
+    if quick:
+        scores = quick_scores(target, pool, pair.data.origin, settings)
+    else:
+        view = ScorerInput(evidence_of(target, pool, pair.data.origin, settings), pool)
+        scores = {name: scorer(view) for name, scorer in SCORERS.items()}
         scores["classifier"] = domain_classifier(target, pool, pair.data.origin)
     scores["random"] = np.random.default_rng(SEED).random(len(pool.grids))
     return [measured(pair, name, score) for name, score in scores.items()]
@@ -190,13 +209,13 @@ def main() -> None:
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--out", type=Path, help="JSON file; ranking.json in the run's folder by default")
     parser.add_argument("--pooled-share", type=float, default=QuerySettings().pooled_share)
-    parser.add_argument("--no-classifier", action="store_true", help="leave out the slow domain classifier")
+    parser.add_argument("--quick", action="store_true", help="only layout and the simple baselines")
     given = parser.parse_args()
     settings = QuerySettings(pooled_share=given.pooled_share)
     data, rows = embedded(Run(given.folder)), []
     for choice in given.pairs.split(","):
         for pair in synthetic(given.cache) if choice == "synthetic" else PAIRS[choice](data):
-            for row in measured_pair(pair, settings, not given.no_classifier):
+            for row in measured_pair(pair, settings, given.quick):
                 rows.append(row)
                 print(f"{row['pair'].replace(' ', '_')}/{row['scorer']} {shown(row)}", flush=True)
     summary = against_the_best_baseline(rows)
