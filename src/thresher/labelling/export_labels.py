@@ -66,7 +66,9 @@ def export_labels(
     if dry_run:
         return StageResult("export-labels", "planned", summary)
     with replaced_folder(out, labelled.images) as folder:
-        summary["objects"] = FORMATS[format](labelled, folder)
+        objects = FORMATS[format](labelled, folder)
+    if format != "png":  # those are of pixels, not of objects
+        summary["objects"] = objects
     return StageResult("export-labels", "done", summary)
 
 

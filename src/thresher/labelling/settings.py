@@ -10,7 +10,6 @@ from thresher.run.folder import check_name
 from thresher.selection.written import Names
 from thresher.settings import converted, default
 
-#: Routes that need no masks made elsewhere.
 #: Labelling an image takes about this many times as long as validating one: rules and files come on top (a guess).
 TIMES_VALIDATION = 1.5
 Route = Literal["auto", "unlabelled", "gate", "fill", "shown", "given"]
@@ -112,9 +111,10 @@ class LabelSettings:
             raise SettingsError(f"held_out = {self.held_out}: expected a share of 0 or more and below 1.")
         if self.rounds < 1:
             raise SettingsError(f"rounds = {self.rounds}: expected 1 or more.")
-        for name in ("jitter", "shown_steps"):
-            if getattr(self, name) < 0:
-                raise SettingsError(f"{name} = {getattr(self, name)}: expected 0 or more.")
+        if not 0 <= self.jitter <= 0.5:
+            raise SettingsError(f"jitter = {self.jitter}: expected a share of a box's side, 0 to 0.5.")
+        if self.shown_steps < 0:
+            raise SettingsError(f"shown_steps = {self.shown_steps}: expected 0 or more.")
 
     @property
     def set_name(self) -> str:
