@@ -67,7 +67,7 @@ def export_labels(
         return StageResult("export-labels", "planned", summary)
     with replaced_folder(out, labelled.images) as folder:
         objects = FORMATS[format](labelled, folder)
-    if format != "png":  # those are of pixels, not of objects
+    if format != "masks":  # those are of pixels, not of objects
         summary["objects"] = objects
     return StageResult("export-labels", "done", summary)
 
