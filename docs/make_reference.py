@@ -22,7 +22,7 @@ from thresher.density.scorers import Score
 from thresher.labelling.label_tables import LABEL_FILES, LABEL_ROUTES, LABELLED_BOXES
 from thresher.reasons.budget import BudgetSettings
 from thresher.run.stages import STAGES
-from thresher.selection.methods import COMBINED_WORDS
+from thresher.selection.methods import COMBINED_WORDS, WRITTEN_WORDS
 from thresher.stages.score import DEFAULT_SCORES, SCORES
 from thresher.workers.settings import EngineSettings
 
@@ -112,7 +112,7 @@ def page() -> str:
     lines += [f"by default {', '.join(DEFAULT_SCORES)}.", "", "| score | unit | needs | |", "|---|---|---|---|"]
     lines += [f"| `{each.name}` | {each.unit or '–'} | {', '.join(each.needs)} | {words_of(each)} |" for each in SCORES]
     lines += ["", "| method | ranks by |", "|---|---|"]
-    lines += [f"| `{name}` | {words} |" for name, words in COMBINED_WORDS.items()]
+    lines += [f"| `{name}` | {words} |" for name, words in (COMBINED_WORDS | WRITTEN_WORDS).items()]
     lines += ["", "## Formats", "", f"Read: {', '.join(f'`{name}`' for name in READERS)}."]
     lines += [f"Written: {', '.join(f'`{name}`' for name in FORMATS)}.", "", "## Tables", ""]
     for name, schema in TABLES.items():

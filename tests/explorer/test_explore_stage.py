@@ -243,7 +243,7 @@ def test_nonsense_has_words(client: TestClient) -> None:
         ({"method": "best"}, "method 'best': unknown"),
         ({"budget": "70"}, "only 60 images can be chosen"),
         ({"quotas": {"tram": 3}}, "no class of interest is called 'tram'"),
-        ({"quotas": {"sign": 8}, "budget": "3"}, "ask for 8 images; the budget is 3"),
+        ({"quotas": {"sign": 8}, "budget": "3"}, "at best at_least sign=8 is missed by 5"),
         ({"datasets": ["nowhere"]}, "datasets 'nowhere': no such data set"),
         ({"quotas": {"sign": "many"}}, "quota of sign = 'many': expected a whole number"),
     ):

@@ -1,4 +1,4 @@
-"""The commands that the pages on why and how many show are commands that there are."""
+"""The commands that the pages on why, how many and wishes show are commands that there are."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from thresher.cli.main import app
 PAGES = Path(__file__).parents[2] / "docs" / "how-to"
 LINES = [
     line
-    for name in ("why.md", "how-many.md")
+    for name in ("why.md", "how-many.md", "wishes.md")
     for block in re.findall(r"```bash\n(.*?)```", (PAGES / name).read_text("utf-8"), re.DOTALL)
     for line in block.splitlines()
+    if not line.startswith("#")
 ]
 
 

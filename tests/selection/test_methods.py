@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given
@@ -9,6 +10,7 @@ from thresher.errors import SettingsError
 from thresher.selection.methods import (
     COMBINED,
     budget_count,
+    pareto_fronts,
     rankable,
     ranking,
     weighted_ranks,
@@ -106,3 +108,41 @@ def test_weighted_ranks_of_one_column_are_its_ranks_and_weights_need_not_sum_to_
     assert weighted_ranks({"a": values["a"]}, {"a": 7.0}).to_list() == [-1.0, -3.0, -2.0]
     # b is null for the third, which then ranks nowhere and moves nobody: a ranks 1, 2 and b 2, 1.
     assert weighted_ranks(values, {"a": 3.0, "b": 1.0}).to_list() == [-1.25, -1.75, None]
+
+
+def test_columns_together_are_a_mean_of_ranks_or_fronts() -> None:
+    assert order(SCORED, "0.5*similarity + 0.5*diversity") == order(SCORED, "both")
+    assert order(SCORED, "similarity+diversity") == order(SCORED, "both")
+    assert order(SCORED, "0.9*similarity + 0.1*diversity") == ["i00", "i01", "i02"]
+    # (5, 0) and (4, 2) are beaten by none, (3, 1) only by (4, 2); among the first two the mean ranks are 2 and 1.5.
+    assert order(SCORED, "pareto(similarity, diversity)") == ["i01", "i00", "i02"]
+    assert ranking(SCORED, "pareto(similarity, diversity)", 0).not_ranked == 1
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=30))
+def test_fronts_are_those_of_peeling(pairs: list[tuple[int, int]]) -> None:
+    left, expected, number = set(range(len(pairs))), {}, 0
+    while left:
+        number += 1
+        beaten = {
+            n for n in left for m in left
+            if pairs[m] != pairs[n] and pairs[m][0] >= pairs[n][0] and pairs[m][1] >= pairs[n][1]
+        }  # fmt: skip
+        expected |= dict.fromkeys(left - beaten, number)
+        left = beaten
+    first, second = (np.array(each, np.float64) for each in zip(*pairs, strict=True))
+    assert pareto_fronts(first, second).tolist() == [expected[n] for n in range(len(pairs))]
+
+
+def test_words_for_combinations_that_are_none() -> None:
+    for method in (
+        "2*similarity +",
+        "pareto(similarity)",
+        "pareto(2*layout, cosine)",
+        "cosine + cosine",
+        "0*cosine + 0*layout",
+    ):
+        with pytest.raises(SettingsError, match="expected WEIGHT.COLUMN . WEIGHT.COLUMN, such as 0.7.layout"):
+            ranking(SCORED, method, 0)
+    with pytest.raises(SettingsError, match="no column is called 'layuot'. Did you mean 'layout'"):
+        ranking(SCORED, "0.7*layuot + 0.3*diversity", 0)

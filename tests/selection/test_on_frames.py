@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from thresher import choose, diversity
 from thresher.errors import DataError, SettingsError
-from thresher.selection.methods import mean_rank
+from thresher.selection.methods import combination_of
 
 BOXES = pl.DataFrame(
     {
@@ -107,7 +107,7 @@ def test_equal_weights_are_the_method_layout_and_diversity(values: list[tuple[fl
         layout=pl.Series([a for a, _ in values]), diversity=pl.Series([b for _, b in values])
     )
     found = choose(table, "100%")
-    expected = table.with_columns(score=mean_rank(table, "layout", 0.5)).sort(
+    expected = table.with_columns(score=combination_of("layout_and_diversity").values(table)).sort(
         "score", "image_id", descending=[True, False]
     )
     assert found["image_id"].to_list() == expected["image_id"].to_list()
@@ -169,7 +169,7 @@ def test_columns_without_numbers_rank_nothing() -> None:
 
 def test_quotas_that_cannot_be_met_are_a_warning() -> None:
     boxes = {"image_id": ["0", "1"], "class": ["bus", "car"]}
-    with pytest.warns(UserWarning, match="quotas: only 1 of 3 images with 'bus' can be chosen"):
+    with pytest.warns(UserWarning, match="only 1 of 3 for 'bus' can be chosen"):
         assert choose({"near": [1.0, 2.0, 3.0, 4.0]}, 4, boxes=boxes, quotas={"bus": 3}).height == 4
 
 

@@ -90,5 +90,37 @@ def test_lists_that_cannot_be_meant_have_words(run: Run, ids: list[str], tmp_pat
         numbers(run, "new", budget=2, exclude=tmp_path / "none.txt")
     with pytest.raises(SettingsError, match="exclude 'first': 1 of its images are kept or pinned as well"):
         numbers(run, "new", budget=2, exclude="first", keep=tmp_path / "one.txt")
-    with pytest.raises(SettingsError, match="ask for 2 images; the budget is 1"):
+    with pytest.raises(SettingsError, match="2 images are pinned or kept; the budget is 1"):
         numbers(run, "new", budget=1, keep="first")
+
+
+def test_tests_of_columns_of_ones_own_and_of_how_often_an_image_was_chosen(
+    run: Run, ids: list[str], tmp_path: Path
+) -> None:
+    own = pl.DataFrame(
+        {"image_id": ids[:20], "unsure": [float(n) for n in range(20)], "used": [n < 5 for n in range(20)]}
+    )
+    own.write_parquet(tmp_path / "own.parquet")
+    mine = {"columns": tmp_path / "own.parquet"}
+    assert numbers(run, "tested", budget=2, where="unsure >= 7", **mine) == [7, 8]
+    assert run.recorded()["select:tested"]["summary"]["left_out_by_where"] == 47
+    assert numbers(run, "unused", budget=2, exclude="used = true", **mine) == [5, 6]
+    select(run, SelectSettings(method="unsure", budget=2, name="doubtful", **mine))  # type: ignore[arg-type]
+    assert selected(run, "doubtful")["image_id"].to_list() == [ids[19], ids[18]]
+    fresh = {"budget": 2, "where": "chosen_before = 0"}
+    assert numbers(run, "fresh", **fresh) == [0, 1]
+    assert numbers(run, "later", **fresh) == [2, 3]
+    assert run.recorded()["select:later"]["summary"]["chosen_before"] == ["doubtful", "fresh", "tested", "unused"]
+    # What came later does not count: it stays as it is.
+    assert numbers(run, "fresh", **fresh) == [0, 1]
+    assert choice(run, budget=2, where="chosen_before < 1").candidates.height == 60
+
+
+def test_what_is_wished_and_what_was_used_together(run: Run) -> None:
+    numbers(run, "used", budget=10)
+    chosen = numbers(run, "next", budget=6, exclude="used", at_least={"objects:sign": 4}, at_most="dataset:*=4")
+    assert chosen == [11, 13, 16, 24, 32, 40]
+    signs = [number for number in chosen if number % 8 == 0]
+    assert len(signs) == 4 and min(chosen) > 9 and sum(number % 2 for number in chosen) == 2
+    summary = run.recorded()["select:next"]["summary"]
+    assert summary["excluded"] == 10 and "quotas_not_met" not in summary

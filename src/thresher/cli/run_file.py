@@ -13,7 +13,7 @@ from thresher.cli.run_plan import planned
 from thresher.cli.run_settings import ExportSettings, RunFile
 from thresher.comparison.compare import compare
 from thresher.comparison.settings import CompareSettings, refuse_grid_of
-from thresher.data.image_lists import LIST_SUFFIXES
+from thresher.data.image_lists import LIST_SUFFIXES, read_columns
 from thresher.errors import SettingsError
 from thresher.report.report import ReportSettings, write_report
 from thresher.run.folder import Run
@@ -152,9 +152,12 @@ def _is_path(kind: Any) -> bool:
 
 def _check_methods(settings: RunFile, run: Run) -> None:
     """Refuse an unknown method before the first stage, not after hours of embedding."""
-    compared = settings.compare.methods if settings.compare is not None else ()
-    for method in (*(each.method for each in settings.select), *compared):
-        check_method(parted(method)[0], known_methods(run))
+    known = known_methods(run)
+    for method in settings.compare.methods if settings.compare is not None else ():
+        check_method(parted(method)[0], known)
+    for each in settings.select:
+        own = read_columns(each.columns).columns if each.columns is not None else []
+        check_method(each.method, [*known, *own])
 
 
 def run_all(

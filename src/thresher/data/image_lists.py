@@ -114,3 +114,25 @@ def matched(entries: Sequence[tuple[str, ...]], images: pl.DataFrame, where: str
     named = set(first["row"])
     unknown = [entry[0] for number, entry in enumerate(entries) if number not in named]
     return Matched(first["image_id"].unique().sort().to_list(), unknown)
+
+
+def read_columns(path: Path) -> pl.DataFrame:
+    """A table of the user's own: image_id, once each, and further columns.
+
+    Raises:
+        DataError: no such file, not a .csv or .parquet table, no column image_id, or an id that is missing or repeated.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such file. Expected a .csv or .parquet table with image_id and columns of yours.")
+    try:
+        table = pl.read_csv(path, infer_schema_length=None) if path.suffix == ".csv" else pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        reason = str(error).partition("\n")[0]
+        raise DataError(f"{path}: cannot be read ({reason}). Expected a .csv or .parquet table.") from error
+    if "image_id" not in table.columns or table.width < 2:
+        raise DataError(f"{path}: expected image_id and at least one more column. Found {', '.join(table.columns)}.")
+    table = table.with_columns(pl.col("image_id").cast(pl.String))
+    repeated = table.filter(pl.col("image_id").is_duplicated() | pl.col("image_id").is_null())
+    if repeated.height:
+        raise DataError(f"{path}: {repeated.height} ids are null or repeated (first: {repeated['image_id'][0]}).")
+    return table

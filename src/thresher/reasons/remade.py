@@ -9,6 +9,7 @@ from thresher.selection.coverage import shortlist_count
 from thresher.selection.methods import ranking
 from thresher.selection.why import Choice
 from thresher.settings import restored
+from thresher.stages.candidates import scores_with
 from thresher.stages.select import SelectSettings, candidates_for, choose, review_marks
 
 
@@ -41,8 +42,9 @@ def made_again(opened: OpenedRun, name: str) -> Choice:
 
 def choice_of(opened: OpenedRun, made: Selection, settings: SelectSettings) -> Choice:
     """A selection and what it was made by."""
-    ranked = ranking(opened.scores, settings.method, settings.seed, settings.diversity_weight).order
+    scores = scores_with(opened, settings.columns)
+    ranked = ranking(scores, settings.method, settings.seed, settings.diversity_weight).order
     shortlist = None
     if settings.coverage != "off":
         shortlist = shortlist_count(settings.shortlist, made.chosen.height, made.candidates.height)
-    return Choice(made, settings.method, ranked, opened.scores, shortlist)
+    return Choice(made, settings.method, ranked, scores, shortlist)

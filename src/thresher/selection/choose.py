@@ -1,30 +1,47 @@
-"""From the candidates, a budget, quotas and pins to the chosen images."""
+"""From the candidates, a budget and wishes to the chosen images."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
+from jaxtyping import Bool
 
-from thresher.errors import DataError
-from thresher.selection.constraints import constrained
-from thresher.selection.filters import Line
+from thresher.errors import DataError, SettingsError
+from thresher.selection.bounds import Bound
+from thresher.selection.facts import Facts
+from thresher.selection.filters import STEPS, Line
+from thresher.selection.programme import best_choice
+from thresher.selection.wishes import Places, Wish, bounds_of
+
+
+def no_target(wish: Wish) -> Mapping[str, float]:
+    """For `Wishes.target_share` where there is no target.
+
+    Raises:
+        SettingsError: always.
+    """
+    raise SettingsError(f"{wish.text(wish.value)}: there is no target here. Give the share: 30%.")
 
 
 @dataclass(frozen=True)
 class Wishes:
-    """Constraints on a selection in addition to its ranking."""
+    """What a selection must hold, in addition to its ranking."""
 
     count: int
     """How many images to choose (`budget_count`)."""
-    quotas: Mapping[str, int]
-    """Minimum number of chosen images with each class."""
+    facts: Facts
+    """What the wishes are counted on."""
+    wishes: Sequence[Wish] = ()
     always: Mapping[str, Collection[str]] = field(default_factory=dict)
     """Ids of images that are always chosen, by the word for it: "pinned" and "kept"."""
     by: str = "rank"
     """The word for what decides for the other images: "rank", or "coverage" where that has changed the order."""
+    target_share: Callable[[Wish], Mapping[str, float]] = no_target
+    """For shares as in the target: by value, its share of the target's images or objects, 0..1."""
 
 
 @dataclass(frozen=True)
@@ -33,59 +50,107 @@ class Selection:
 
     chosen: pl.DataFrame
     """image_id, rank (1 first, in the ranking's order; images that it does not rank come last), score."""
-    unmet: Mapping[str, tuple[int, int]]
-    """By class, if there were fewer images than its quota: the number chosen, and the quota."""
+    unmet: Mapping[str, tuple[float, float]]
+    """Wishes met in part, as written (of quotas the class): how much there is, and how much was wished."""
     candidates: pl.DataFrame
     """Candidates, best first: image_id, rank, score."""
     steps: pl.DataFrame
-    """One row per image that a step removed: image_id, step ("not ranked", "rejected", "datasets", "where", "exclude",
-    "near-duplicate"), reason (a short sentence)."""
+    """One row per image that a step removed or passed over: image_id, step ("not ranked", "rejected", "datasets",
+    "where", "exclude", "near-duplicate", "cap"), reason (a short sentence)."""
     decided: pl.DataFrame
-    """What decided for each chosen image: image_id, decision ("pinned", "kept", "quota CLASS", "rank", "coverage")."""
+    """What decided for each chosen image: image_id, decision ("pinned", "kept", "quota CLASS", a wish as written,
+    "rank", "coverage")."""
+    exact: bool = True
+    """Whether no other selection that meets the wishes has a better mean rank."""
 
     def removed_by(self, step: str) -> int:
         """How many images a step removed."""
         return self.steps.filter(step=step).height
 
 
-def chosen_from(line: Line, wishes: Wishes, counts: pl.DataFrame) -> Selection:
+def chosen_from(line: Line, wishes: Wishes) -> Selection:
     """The images chosen from the candidates under constraints; ties and row order follow the ranking.
 
-    Args:
-        counts: Objects per class (`class_counts`), for the quotas.
-
     Raises:
-        SettingsError: quotas and images always chosen that exceed the budget.
+        SettingsError: the wishes cannot all be met; says which, and by how much.
     """
-    order = line.order
-    always = frozenset().union(*wishes.always.values())
-    holders = _holders(order, counts, wishes.quotas)
-    made = constrained(order, wishes.count, holders, wishes.quotas, always)
-    decided = _decided(made.chosen, order, holders, wishes)
-    return Selection(made.chosen, made.unmet, order, line.steps, decided)
+    always = sorted(set().union(*wishes.always.values()))
+    unranked = pl.DataFrame({"image_id": always}, schema={"image_id": pl.String}).join(
+        line.order, on="image_id", how="anti", maintain_order="left"
+    )
+    rows = pl.concat([line.order.select("image_id", "score"), unranked.with_columns(score=pl.lit(None, pl.Float64))])
+    fixed = rows["image_id"].is_in(always).to_numpy()
+    places = Places(rows.select("image_id"), wishes.facts, wishes.count, wishes.target_share)
+    bounds = bounds_of(wishes.wishes, places)
+    # What quotas alone ask for stays as it was chosen before there were other wishes.
+    patient = not all(each.if_there for each in wishes.wishes)
+    made = best_choice(rows.height, wishes.count, fixed, bounds, patient)
+    chosen = rows.filter(pl.Series(made.taken))
+    chosen = chosen.with_columns(rank=pl.int_range(1, chosen.height + 1, dtype=pl.Int64))
+    full = [each for each in bounds if each.most < math.inf and each.total(made.taken) > each.most - 1]
+    passed = _passed_over(rows["image_id"], made.taken, full, line.order.height)
+    return Selection(
+        chosen.select("image_id", "rank", "score"),
+        _unmet(wishes.wishes, bounds, made.taken),
+        line.order,
+        pl.concat([line.steps, passed]),
+        _decided(rows["image_id"], made.taken, fixed, bounds, wishes),
+        made.exact,
+    )
+
+
+def _unmet(
+    wishes: Sequence[Wish], bounds: Sequence[Bound], taken: Bool[np.ndarray, " rows"]
+) -> dict[str, tuple[float, float]]:
+    found = {}
+    for each in bounds:
+        total = each.total(taken)
+        if total < each.asked - 1e-6 or total > each.most + 1e-6:
+            found[each.text] = (total, float(each.asked if total < each.asked else each.most))
+    names = _quotas(wishes)
+    return {names.get(text, text): there for text, there in found.items()}
+
+
+def _quotas(wishes: Sequence[Wish]) -> dict[str, str]:
+    """The class of each quota, by its text as a wish."""
+    return {wish.text(wish.value): wish.value for wish in wishes if wish.if_there}
 
 
 def _decided(
-    chosen: pl.DataFrame, order: pl.DataFrame, holders: Mapping[str, np.ndarray], wishes: Wishes
+    ids: pl.Series,
+    taken: Bool[np.ndarray, " rows"],
+    fixed: Bool[np.ndarray, " rows"],
+    bounds: Sequence[Bound],
+    wishes: Wishes,
 ) -> pl.DataFrame:
     """What decided for each chosen image: image_id and decision.
 
-    Those who would have been among the first anyway are there by their rank, the others for a quota's sake.
+    Those who would have been among the first anyway are there by their rank, the others for a wish's sake.
     """
-    rows = chosen.select("image_id").join(
-        order.select("image_id", "rank", *(pl.Series(name, held) for name, held in holders.items())),
-        on="image_id",
-        how="left",
-        maintain_order="left",
-    )
-    first = pl.col("rank") <= wishes.count - sum(map(len, wishes.always.values()))
-    decision = [
-        *(pl.when(pl.col("image_id").is_in(list(ids))).then(pl.lit(word)) for word, ids in wishes.always.items()),
-        pl.when(first).then(pl.lit(wishes.by)),
-        *(pl.when(name).then(pl.lit(f"quota {name}")) for name in holders),
-        pl.lit(wishes.by),
-    ]
-    return rows.select("image_id", decision=pl.coalesce(decision))
+    free, names = np.cumsum(~fixed), _quotas(wishes.wishes)
+    words = np.full(len(taken), wishes.by, dtype=object)
+    late = taken & ~fixed & (free > wishes.count - fixed.sum())
+    for each in bounds:
+        if each.least > 0:
+            rows = each.rows[late[each.rows]]
+            words[rows[words[rows] == wishes.by]] = f"quota {names[each.text]}" if each.text in names else each.text
+    for word, always in wishes.always.items():
+        words[ids.is_in(list(always)).to_numpy()] = word
+    return pl.DataFrame({"image_id": ids.filter(pl.Series(taken)), "decision": words[taken].tolist()})
+
+
+def _passed_over(ids: pl.Series, taken: Bool[np.ndarray, " rows"], full: Sequence[Bound], ranked: int) -> pl.DataFrame:
+    """Rows of STEPS: images before the last chosen one that an upper bound has no room for."""
+    last = int(np.flatnonzero(taken[:ranked]).max(initial=-1))
+    frames = [pl.DataFrame(schema=STEPS)]
+    seen = taken.copy()
+    for each in full:
+        rows = each.rows[(each.rows < last) & ~seen[each.rows]]
+        seen[rows] = True
+        reason = f"{each.text} is reached by others"
+        found = pl.DataFrame({"image_id": ids.gather(rows.tolist())}, schema={"image_id": pl.String})
+        frames.append(found.with_columns(step=pl.lit("cap"), reason=pl.lit(reason)))
+    return pl.concat(frames)
 
 
 def refuse_unknown(ids: Collection[str], known: pl.Series, what: str, remedy: str) -> None:
@@ -97,11 +162,3 @@ def refuse_unknown(ids: Collection[str], known: pl.Series, what: str, remedy: st
     gone = sorted(set(ids) - set(known))
     if gone:
         raise DataError(f"{len(gone)} {what} images are not in the pool (first: {gone[0]}). {remedy}")
-
-
-def _holders(order: pl.DataFrame, counts: pl.DataFrame, quotas: Mapping[str, int]) -> dict[str, np.ndarray]:
-    """Of each class with a quota, which rows of the order hold an object of it."""
-    if not quotas:
-        return {}
-    held = order.select("image_id").join(counts, on="image_id", how="left", maintain_order="left")
-    return {name: (held[name].fill_null(0) > 0).to_numpy() for name in quotas}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import polars as pl
 
+from thresher.errors import SettingsError
 from thresher.selection.methods import Ranking
 from thresher.selection.redundancy import Near
+from thresher.settings import did_you_mean
 
 #: One row per image that a step removed: the step, and a short sentence with the facts.
 STEPS = {"image_id": pl.String, "step": pl.String, "reason": pl.String}
@@ -89,9 +91,51 @@ def of_other_datasets(datasets: pl.DataFrame, wanted: Sequence[str]) -> pl.DataF
 
     Args:
         datasets: image_id and dataset.
+
+    Raises:
+        SettingsError: one of them is no data set of the pool.
     """
+    known = sorted(datasets["dataset"].unique())
+    for name in wanted:
+        if name not in known:
+            raise SettingsError(f"datasets '{name}': no such data set in the pool.{did_you_mean(name, known)}")
     others = datasets.filter(~pl.col("dataset").is_in(list(wanted)))
     return others.select("image_id", reason=pl.format("of data set {}", "dataset"))
+
+
+def marked(marks: pl.DataFrame, mark: str) -> list[str]:
+    """Ids of the images with this mark."""
+    return marks.filter(mark=mark)["image_id"].to_list()
+
+
+def always_chosen(keep: Sequence[str], lists: Mapping[str, Sequence[str]], marks: pl.DataFrame) -> dict[str, set[str]]:
+    """Ids of the images that are always chosen: those pinned, and those kept that are neither pinned nor rejected.
+
+    Args:
+        keep: Names of lists.
+        lists: By name, the ids in it.
+        marks: image_id and mark.
+    """
+    pinned, kept = set(marked(marks, "pinned")), {each for text in keep for each in lists[text]}
+    return {"pinned": pinned, "kept": kept - pinned - set(marked(marks, "rejected"))}
+
+
+def excluded(text: str, ids: Sequence[str], always: Collection[str]) -> pl.DataFrame:
+    """Rows for `Line.without`: the images of a list.
+
+    Args:
+        text: The list as written.
+
+    Raises:
+        SettingsError: some of them are always chosen.
+    """
+    both = sorted(set(ids) & set(always))
+    if both:
+        raise SettingsError(
+            f"exclude '{text}': {len(both)} of its images are kept or pinned as well (first: {both[0]}). "
+            "Take them out of one of the two."
+        )
+    return named(ids, f"listed in {text}")
 
 
 def near_duplicates_of_better(line: Line, near: Near) -> pl.DataFrame:

@@ -14,7 +14,7 @@ import polars as pl
 from thresher.errors import DataError, SettingsError
 from thresher.frames import Table, as_table
 from thresher.selection.choose import Wishes, chosen_from, refuse_unknown
-from thresher.selection.constraints import parsed_quotas
+from thresher.selection.conditions import parsed_conditions
 from thresher.selection.diversity import (
     boxed_counts,
     class_frequencies,
@@ -22,9 +22,11 @@ from thresher.selection.diversity import (
     diversity_scores,
     with_objects,
 )
+from thresher.selection.facts import Facts
 from thresher.selection.filters import Line, named
 from thresher.selection.methods import budget_count, weighted_ranks
-from thresher.selection.written import BUDGET, QUOTAS
+from thresher.selection.wishes import Kind, all_wishes
+from thresher.selection.written import BUDGET, QUOTAS, WISHES
 from thresher.settings import as_type, items_of
 
 _CORNERS = ("x0", "y0", "x1", "y1")
@@ -85,6 +87,11 @@ def choose(
     weights: Mapping[str, int | float] | None = None,
     boxes: Any = None,
     quotas: Mapping[str, int] | None = None,
+    columns: Any = None,
+    where: str | Iterable[str] = (),
+    at_least: Mapping[str, int | str] | str | Iterable[str] = (),
+    at_most: Mapping[str, int | str] | str | Iterable[str] = (),
+    share: Mapping[str, int | str] | str | Iterable[str] = (),
     pinned: str | int | Iterable[str | int] = (),
     excluded: str | int | Iterable[str | int] = (),
 ) -> Table:
@@ -100,9 +107,16 @@ def choose(
         budget: How many images to choose: a number (500), or a share of the candidates ("10%" or 0.1).
         ids: Image ids in the order of the arrays. Default: "0", "1", ….
         weights: Weight of each score, 0 or more. Default: equal weights.
-        boxes: As for `diversity`; needed for quotas, and adds the rare classes of each image to `why`.
-        quotas: {"bus": 20}: choose at least 20 images with this class, if there are as many.
-        pinned: Ids that are always chosen.
+        boxes: As for `diversity`; needed for wishes on classes, and adds the rare classes of each image to `why`.
+        quotas: {"bus": 20}: the older spelling of at_least, but asks for no more images than there are.
+        columns: A table with image_id and columns that where, at_least, at_most and share can name, as they can scores.
+        where: Tests that an image must pass: "width_px >= 1280 and dataset in kitti, camvid". Null never passes.
+        at_least: {"bus": 20}: at least 20 images with this class; "objects:bus": objects; "dataset:kitti": images with
+            this value in a column, "dataset:*" with each. "30%" is a share of the budget; with a ? at the end, as
+            "20?", as far as it goes.
+        at_most: Likewise: {"sequence:*": 20}; folder and sequence are read from the ids.
+        share: {"dataset:*": "uniform", "bus": "30%"}: exactly this share of the images.
+        pinned: Ids that are always chosen; they count for all wishes.
         excluded: Ids that are never chosen.
 
     Returns:
@@ -110,7 +124,7 @@ def choose(
         null for pinned images without scores), why (its rank by each score, and its rare classes).
 
     Raises:
-        SettingsError: fewer images than the budget, or quotas and pins that exceed it.
+        SettingsError: fewer images than the budget, or wishes that cannot all be met: says which, and by how much.
         DataError: arrays and ids of different lengths, repeated ids, or pinned ids without a row.
 
     >>> near, rich = np.array([0.9, 0.8, 0.1]), np.array([1.0, 3.0, 2.0])
@@ -125,14 +139,20 @@ def choose(
     if both := sorted(set(pinned) & set(excluded)):
         raise SettingsError(f"'{both[0]}' is both pinned and excluded.")
     counts = _counts(boxes, table)
+    facts = Facts(_known(table, columns), tuple(counts.drop("image_id").columns), lambda: counts)
+    given: dict[Kind, Any] = {"at_least": at_least, "at_most": at_most, "share": share}
+    texts = {kind: as_type(each, WISHES, kind) for kind, each in given.items()}
+    wishes = all_wishes(texts, _quotas(quotas, boxes), facts)
     used = [name for name in names if worth[name]]
     values = weighted_ranks({name: table[name] for name in used}, worth)
     order = _ranked(table.select("image_id", values.alias("score")))
     line = Line(order, always=frozenset(pinned)).without(named(excluded, "excluded"), "exclude")
+    if tests := parsed_conditions(_names(where)):
+        line = line.without(facts.failing(line.order, tests), "where")
     count = budget_count(as_type(budget, BUDGET, "budget"), line.height)
-    made = chosen_from(line, Wishes(count, _quotas(quotas, boxes, counts), {"pinned": pinned}), counts)
+    made = chosen_from(line, Wishes(count, facts, wishes, {"pinned": pinned}))
     for name, (there, asked_for) in made.unmet.items():
-        warnings.warn(f"quotas: only {there} of {asked_for} images with '{name}' can be chosen.", stacklevel=2)
+        warnings.warn(f"only {there:.4g} of {asked_for:.4g} for '{name}' can be chosen.", stacklevel=2)
     return Table.of(_with_why(made.chosen, table, names, counts))
 
 
@@ -287,10 +307,24 @@ def _counts(boxes: Any, images: pl.DataFrame) -> pl.DataFrame:
     return with_objects(boxed_counts(table.lazy(), classes)).join(images, on="image_id", how="semi")
 
 
-def _quotas(quotas: Mapping[str, int] | None, boxes: Any, counts: pl.DataFrame) -> dict[str, int]:
+def _quotas(quotas: Mapping[str, int] | None, boxes: Any) -> tuple[str, ...]:
     if quotas and boxes is None:
         raise SettingsError("quotas need boxes, which show the classes in each image. Give boxes = TABLE.")
-    return parsed_quotas(as_type(quotas or {}, QUOTAS, "quotas"), counts.drop("image_id").columns)
+    found: tuple[str, ...] = as_type(quotas or {}, QUOTAS, "quotas")
+    return found
+
+
+def _known(scores: pl.DataFrame, columns: Any) -> tuple[pl.DataFrame, ...]:
+    """The tables whose columns tests and wishes can name."""
+    if columns is None:
+        return (scores,)
+    own = as_table(columns, "columns")
+    if "image_id" not in own.columns:
+        raise DataError(f"columns: column 'image_id' is missing. Found {', '.join(own.columns)}.")
+    own = own.with_columns(pl.col("image_id").cast(pl.String))
+    if own["image_id"].is_duplicated().any():
+        raise DataError("columns: column 'image_id' holds an id twice. Keep one row per image.")
+    return scores, own
 
 
 def _with_why(chosen: pl.DataFrame, scores: pl.DataFrame, names: list[str], counts: pl.DataFrame) -> pl.DataFrame:

@@ -54,6 +54,22 @@ def quota_texts(written: Any) -> tuple[str, ...]:
     return _texts(written)
 
 
+def wish_texts(written: Any) -> tuple[str, ...]:
+    """Wishes as stored in the manifest: "bus=20", "dataset:kitti=30%".
+
+    Raises:
+        ValueError: neither texts nor a mapping of subjects to numbers or texts.
+
+    >>> wish_texts({"bus": 20, "objects:car": "50?"}), wish_texts("dataset:*=200")
+    (('bus=20', 'objects:car=50?'), ('dataset:*=200',))
+    """
+    if isinstance(written, Mapping):
+        return tuple(
+            f"{name}={amount if isinstance(amount, str) else _count(amount)}" for name, amount in written.items()
+        )
+    return _texts(written)
+
+
 def _count(written: Any) -> int:
     if not isinstance(written, numbers.Integral) or written is True or written is False or int(written) < 0:
         raise ValueError(written)
@@ -104,6 +120,10 @@ Budgets = Given[
     str | int | float | Iterable[str | int | float],
 ]
 Quotas = Given[QUOTAS, str | Iterable[str] | Mapping[str, int]]
+WISHES = Annotated[
+    tuple[str, ...], Reading(wish_texts, 'CLASS=AMOUNT or COLUMN:VALUE=AMOUNT, such as bus=20, or {"bus": 20}')
+]
+WishTexts = Given[WISHES, str | Iterable[str] | Mapping[str, int | str]]
 Names = Given[
     Annotated[tuple[str, ...], Reading(comma_separated, "names separated by commas, or a list of names")],
     str | Iterable[str],

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
 
 from thresher import tables
-from thresher.data.image_lists import LIST_SUFFIXES, Matched, listed_images, matched
+from thresher.data.image_lists import LIST_SUFFIXES, Matched, listed_images, matched, read_columns
+from thresher.data.label_maps import class_pixels
 from thresher.errors import DataError, SettingsError
 from thresher.run.opened import OpenedRun
 from thresher.run.reading import existing_selection
+from thresher.selection.choose import no_target
+from thresher.selection.conditions import is_condition, parsed_conditions
 from thresher.selection.coverage import Looks
 from thresher.selection.diversity import ClassFrequencies
+from thresher.selection.facts import Facts
 from thresher.selection.redundancy import Near, like_any
+from thresher.selection.wishes import Wish
 
 
 @dataclass(frozen=True)
@@ -41,31 +46,113 @@ class Candidates:
     """Pooled vectors of pool and target; None without coverage."""
     lists: Mapping[str, Matched] = field(default_factory=dict)
     """The images that each list of `keep` and `exclude` names, by the list as written."""
+    facts: Facts = field(default_factory=lambda: Facts(()))
+    """All columns that `where`, lists and wishes can name."""
+    target_share: Callable[[Wish], Mapping[str, float]] = no_target
+    """For shares as in the target."""
 
 
 def candidates_of(
-    opened: OpenedRun, duplicate_cosine: float = 0.0, coverage: str = "off", lists: Iterable[str] = ()
+    opened: OpenedRun,
+    duplicate_cosine: float = 0.0,
+    coverage: str = "off",
+    lists: Iterable[str] = (),
+    columns: Path | None = None,
+    before: Sequence[str] = (),
 ) -> Candidates:
     """Everything `select` needs to choose.
 
     Args:
         lists: Those of settings `keep` and `exclude`.
+        columns: A table of the user's own with image_id, whose columns are added to the scores.
+        before: Names of the selections of which column `chosen_before` counts the images.
 
     Raises:
         DataError: score has not run, a list cannot be read, or, if near-duplicates are dropped or with coverage, embed
             has not run.
         SettingsError: no selection has the name of a list.
     """
+    scores = scores_with(opened, columns)
+    facts = facts_of(opened, scores, before)
     return Candidates(
-        opened.scores,
+        scores,
         opened.pool,
         opened.counts,
         opened.frequencies,
         opened.classes,
         near_of(opened, duplicate_cosine) if duplicate_cosine else None,
         None if coverage == "off" else looks_of(opened),
-        {text: read_list(opened, text) for text in lists},
+        {text: read_list(opened, text, facts) for text in lists},
+        facts,
+        lambda wish: target_share(opened, wish),
     )
+
+
+def facts_of(opened: OpenedRun, scores: pl.DataFrame, before: Sequence[str] = ()) -> Facts:
+    """All columns that can be named of the pool's images.
+
+    Args:
+        scores: From `scores_with`.
+        before: Names of the selections of which column chosen_before counts the images.
+    """
+    further = {"chosen_before": lambda: chosen_before(opened, before)}
+    return Facts((opened.pool, scores), opened.classes, lambda: opened.counts, further)
+
+
+def scores_with(opened: OpenedRun, columns: Path | None) -> pl.DataFrame:
+    """Table SCORES with the columns of a table of the user's own.
+
+    Raises:
+        DataError: score has not run, the file cannot be read, or names no image of the pool.
+    """
+    if columns is None:
+        return opened.scores
+    own = read_columns(columns)
+    taken = [name for name in own.columns if name in (*opened.scores.columns, *opened.pool.columns)]
+    if others := [name for name in taken if name != "image_id"]:
+        raise DataError(f"{columns}: column '{others[0]}' is a column of the run already. Give it another name.")
+    if opened.pool.join(own, on="image_id", how="semi").is_empty():
+        raise DataError(f"{columns}: none of its image_ids is in the pool (first: {own['image_id'][0]}).")
+    return opened.scores.join(own, on="image_id", how="left", maintain_order="left")
+
+
+def chosen_before(opened: OpenedRun, names: Iterable[str]) -> pl.DataFrame:
+    """image_id and in how many of these selections each image of the pool is."""
+    frames = [tables.read(opened.run.selection_path(name), tables.some(tables.SELECTION, "image_id")) for name in names]
+    counted = pl.concat([pl.DataFrame(schema={"image_id": pl.String}), *frames]).group_by("image_id").len()
+    found = opened.pool.select("image_id").join(counted, on="image_id", how="left", maintain_order="left")
+    return found.select("image_id", chosen_before=pl.col("len").fill_null(0).cast(pl.Int64))
+
+
+def target_share(opened: OpenedRun, wish: Wish) -> dict[str, float]:
+    """By class or value of a column, its share of the target's images, or of its objects, 0..1.
+
+    Raises:
+        SettingsError: the target has no such column, or neither boxes nor masks.
+    """
+    target = opened.target
+    if wish.column != "class":
+        known = Facts((target,))
+        if wish.objects or wish.column not in known.columns:
+            raise SettingsError(
+                f"{wish.text(wish.value)}: the target's share is known of classes and of {', '.join(known.columns)}."
+            )
+        values = known.of(target, [wish.column])[wish.column].drop_nulls().cast(pl.String)
+        return {value: count / len(values) for value, count in values.value_counts().iter_rows()}
+    counts, classes = opened.target_counts, opened.classes
+    if counts.height:
+        held = counts.select(pl.col(list(classes)).cast(pl.Float64))
+        objects = {name: float(held[name].sum()) for name in classes}
+        if wish.objects:
+            return {name: number / max(1.0, sum(objects.values())) for name, number in objects.items()}
+        return {name: float((held[name] > 0).sum()) / target.height for name in classes}
+    masks = opened.masks.join(target, on="image_id", how="semi").sort("image_id")
+    if wish.objects or masks.is_empty():
+        raise SettingsError(f"{wish.text(wish.value)}: the target has no boxes to count. Give the share: 30%.")
+    paths = [(Path(path), encoding) for path, encoding in masks.select("path", "encoding").iter_rows()]
+    _, images, read = class_pixels(paths, opened.taxonomy)
+    names = [each.name for each in opened.taxonomy.classes]
+    return {name: int(number) / max(1, read) for name, number in zip(names, images, strict=True) if name in classes}
 
 
 def looks_of(opened: OpenedRun) -> Looks:
@@ -75,6 +162,11 @@ def looks_of(opened: OpenedRun) -> Looks:
         DataError: embed has not run.
     """
     return Looks(*opened.vectors(opened.pool), opened.vectors(opened.target)[1])
+
+
+def is_test(text: str) -> bool:
+    """Whether a list is a test of a column ("used = true"), not a file or a selection."""
+    return not text.endswith(LIST_SUFFIXES) and is_condition(text)
 
 
 def list_path(opened: OpenedRun, text: str) -> Path:
@@ -91,13 +183,17 @@ def list_path(opened: OpenedRun, text: str) -> Path:
         raise SettingsError(f"{error} Or give a file: {', '.join(LIST_SUFFIXES)}.") from None
 
 
-def read_list(opened: OpenedRun, text: str) -> Matched:
-    """The pool's images that a list names.
+def read_list(opened: OpenedRun, text: str, facts: Facts) -> Matched:
+    """The pool's images that a list names, or that pass a test of a column.
 
     Raises:
         DataError: the file cannot be read, or names no image of the pool.
         SettingsError: as `list_path`.
     """
+    if is_test(text):
+        conditions = parsed_conditions([text])
+        failed = facts.failing(opened.pool, conditions, "keep or exclude")
+        return Matched(opened.pool.join(failed, on="image_id", how="anti")["image_id"].sort().to_list(), [])
     path = list_path(opened, text)
     if text.endswith(LIST_SUFFIXES):
         entries = listed_images(path)

@@ -2,38 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
 from thresher import tables
-from thresher.data.image_lists import LIST_SUFFIXES
 from thresher.density.scorers import SCORERS
 from thresher.errors import SettingsError
 from thresher.run.folder import AnyRun, Run, as_run, check_name
 from thresher.run.opened import OpenedRun
-from thresher.run.perform import StageResult, perform
+from thresher.run.perform import StageResult, as_json, perform
 from thresher.run.stages import stage_named
 from thresher.selection.audit import Side, audit_rows, chosen_side
 from thresher.selection.audit_words import audit_warnings
 from thresher.selection.choose import Selection, Wishes, chosen_from, refuse_unknown
-from thresher.selection.constraints import parsed_quotas
+from thresher.selection.conditions import parsed_conditions
 from thresher.selection.coverage import Coverage, covered, parted, shortlist_count
 from thresher.selection.explain import with_reasons
-from thresher.selection.filters import Line, named, near_duplicates_of_better, of_other_datasets, ranked
+from thresher.selection.facts import Facts
+from thresher.selection.filters import (
+    Line,
+    always_chosen,
+    excluded,
+    marked,
+    named,
+    near_duplicates_of_better,
+    of_other_datasets,
+    ranked,
+)
 from thresher.selection.methods import (
     DIVERSITY_WEIGHT,
     MEAN_RANKS,
     SEEDED,
     budget_count,
+    combination_of,
     ranking,
     why_unranked,
 )
-from thresher.selection.written import Budget, Quotas
-from thresher.settings import Texts, converted, default, did_you_mean, younger
-from thresher.stages.candidates import Candidates, candidates_of, list_path, read_list
+from thresher.selection.wishes import Kind, all_wishes
+from thresher.selection.written import Budget, Quotas, WishTexts
+from thresher.settings import OptionalPath, Texts, converted, default, younger
+from thresher.stages.candidates import Candidates, candidates_of, facts_of, is_test, list_path, read_list, scores_with
 from thresher.stages.plan import select_plan
 
 #: Marks of a review: accepted (good), rejected (never choose), pinned (always choose).
@@ -46,8 +58,9 @@ class SelectSettings:
     """Which images are chosen, and how many."""
 
     method: str = "layout_and_diversity"
-    """How the pool is ranked: layout_and_diversity, both (similarity and diversity), random, or any score by name.
-    METHOD+COVERAGE, such as layout+images, sets coverage too."""
+    """How the pool is ranked: layout_and_diversity, both (similarity and diversity), random, any column by name, a mean
+    of ranks (0.7*layout + 0.3*diversity) or fronts (pareto(layout, diversity)). METHOD+COVERAGE, such as layout+images,
+    sets coverage too."""
     budget: Budget = default("10%")
     """How many images to choose: a number (500), or a share of the images that can be ranked (10%)."""
     seed: int = 0
@@ -57,7 +70,7 @@ class SelectSettings:
     diversity_weight: float = DIVERSITY_WEIGHT
     """Weight of the diversity rank, 0 to 1; similarity has the rest. Only for layout_and_diversity and both."""
     quotas: Quotas = default(())
-    """CLASS=NUMBER: choose at least this many images with this class, if the pool has them; the best ranked first."""
+    """CLASS=NUMBER: the older spelling of at_least, but asks for no more images than the candidates have."""
     datasets: Texts = default(())
     """Choose only from these data sets of the pool. Default: all."""
     duplicate_cosine: float = 0.0
@@ -65,6 +78,21 @@ class SelectSettings:
     that near-duplicate a target image. 0 = off, 0.95 = same photo re-encoded or re-cropped."""
     review: str = ""
     """Name of a review saved in the explorer: its rejected images are left out, its pinned ones always chosen."""
+    where: Texts = younger(())
+    """Choose only images that pass these tests of columns: width_px >= 1280, dataset in kitti, camvid, path ~ night,
+    joined by and. Null never passes."""
+    columns: OptionalPath = younger(None)
+    """Table of your own (.csv or .parquet with image_id), whose columns can be used like those of the run: in where and
+    wishes, and as a method."""
+    at_least: WishTexts = younger(())
+    """CLASS=AMOUNT: at least this many images (20) or this share of the selection (10%) with the class; objects:CLASS
+    counts its objects. COLUMN:VALUE=AMOUNT is of images with a value, such as dataset:kitti=30%, VALUE * of each. With
+    a ? at the end: as far as it goes."""
+    at_most: WishTexts = younger(())
+    """As at_least, at most: sequence:*=20, folder:*=50, dataset:kitti=200."""
+    share: WishTexts = younger(())
+    """CLASS=SHARE or COLUMN:VALUE=SHARE: exactly this share: dataset:kitti=30%, dataset:*=uniform, class:*=target (as
+    in the target)."""
     coverage: Coverage = younger("off")
     """Choose from the shortlist those that differ most and together cover it: by their vectors (images; cheaper:
     clusters), class by class (by_class), or with the shares that looks have in the target (modes)."""
@@ -73,7 +101,8 @@ class SelectSettings:
     of the candidates (20%)."""
     keep: Texts = younger(())
     """Lists of images that are always chosen and count towards budget and quotas: names of selections, or files
-    (.txt with an id per line, .csv or .parquet with column image_id or the first, a COCO .json)."""
+    (.txt with an id per line, .csv or .parquet with column image_id or the first, a COCO .json), or a test of a
+    column."""
     exclude: Texts = younger(())
     """Lists of images that are never chosen, such as those used already: as for `keep`."""
 
@@ -92,6 +121,7 @@ class SelectSettings:
         shortlist_count(self.shortlist, 1, 1)
         if not 0 <= self.diversity_weight <= 1:
             raise SettingsError(f"diversity_weight = {self.diversity_weight}: expected 0 to 1.")
+        combination_of(self.method)
         if self.method not in MEAN_RANKS and self.diversity_weight != DIVERSITY_WEIGHT:
             raise SettingsError(f"diversity_weight: method '{self.method}' has none. Use {' or '.join(MEAN_RANKS)}.")
         if not 0 <= self.duplicate_cosine <= 1:
@@ -104,7 +134,8 @@ class SelectSettings:
         """The name given, or METHOD+COVERAGE-BUDGET, with the seed where it matters."""
         seed = f"-seed{self.seed}" if self.method in SEEDED else ""
         coverage = "" if self.coverage == "off" else f"+{self.coverage}"
-        return self.name or f"{self.method}{coverage}-{self.budget.replace('%', 'pct')}{seed}"
+        method = re.sub(r"[^\w.+-]+", "-", self.method.replace(" ", "")).strip("-")
+        return self.name or f"{method}{coverage}-{self.budget.replace('%', 'pct')}{seed}"
 
 
 def choose(candidates: Candidates, settings: SelectSettings, marks: pl.DataFrame) -> Selection:
@@ -119,9 +150,14 @@ def choose(candidates: Candidates, settings: SelectSettings, marks: pl.DataFrame
             excluded.
         DataError: a pinned image is not in the pool.
     """
-    quotas = parsed_quotas(settings.quotas, candidates.classes)
+    asked: Mapping[Kind, Sequence[str]] = {
+        "at_least": settings.at_least,
+        "at_most": settings.at_most,
+        "share": settings.share,
+    }
+    wishes = all_wishes(asked, settings.quotas, candidates.facts)
     lists = {text: found.image_ids for text, found in candidates.lists.items()}
-    line = _filtered(candidates.scores, candidates.images, lists, settings, marks)
+    line = _filtered(candidates.scores, candidates.images, candidates.facts, lists, settings, marks)
     if candidates.near is not None:
         line = line.without(near_duplicates_of_better(line, candidates.near), "near-duplicate")
     count = budget_count(settings.budget, line.height)
@@ -129,66 +165,42 @@ def choose(candidates: Candidates, settings: SelectSettings, marks: pl.DataFrame
         shortlist = shortlist_count(settings.shortlist, count, line.order.height)
         looks, counts = candidates.looks, candidates.counts
         line = line.reordered(covered(line.order, settings.coverage, count, shortlist, looks, counts, line.always))
-    wishes = Wishes(
-        count, quotas, _always(lists, settings, marks), "rank" if settings.coverage == "off" else "coverage"
-    )
-    return chosen_from(line, wishes, candidates.counts)
+    by, always = "rank" if settings.coverage == "off" else "coverage", always_chosen(settings.keep, lists, marks)
+    return chosen_from(line, Wishes(count, candidates.facts, wishes, always, by, candidates.target_share))
 
 
 def _filtered(
     scores: pl.DataFrame,
     images: pl.DataFrame,
+    facts: Facts,
     lists: Mapping[str, Sequence[str]],
     settings: SelectSettings,
     marks: pl.DataFrame,
 ) -> Line:
     """The ranking without all that is not wanted; it still contains near-duplicates."""
-    always = _always(lists, settings, marks)
+    always = always_chosen(settings.keep, lists, marks)
     refuse_unknown(always["pinned"], images["image_id"], "pinned", "Review the selection again in `thresher explore`.")
     found = ranking(scores, settings.method, settings.seed, settings.diversity_weight)
     if found.order.is_empty():
         raise SettingsError(f"method '{settings.method}': no image has this score.{_remedy(settings.method)}")
     line = ranked(found, why_unranked(settings.method), {*always["pinned"], *always["kept"]})
-    line = line.without(named(_marked(marks, "rejected"), f"rejected in review {settings.review}"), "rejected")
+    line = line.without(named(marked(marks, "rejected"), f"rejected in review {settings.review}"), "rejected")
     if settings.datasets:
-        _refuse_unknown_datasets(images, settings.datasets)
         line = line.without(of_other_datasets(images, settings.datasets), "datasets")
+    if settings.where:
+        line = line.without(facts.failing(line.order, parsed_conditions(settings.where)), "where")
     for text in settings.exclude:
-        _refuse_both(lists[text], line.always, text)
-        line = line.without(named(lists[text], f"listed in {text}"), "exclude")
+        line = line.without(excluded(text, lists[text], line.always), "exclude")
     return line
 
 
-def _marked(marks: pl.DataFrame, mark: str) -> list[str]:
-    return marks.filter(mark=mark)["image_id"].to_list()
-
-
-def _always(lists: Mapping[str, Sequence[str]], settings: SelectSettings, marks: pl.DataFrame) -> dict[str, set[str]]:
-    """Ids of the images that are always chosen: those pinned, and those kept that are neither pinned nor rejected."""
-    pinned, kept = set(_marked(marks, "pinned")), {each for text in settings.keep for each in lists[text]}
-    return {"pinned": pinned, "kept": kept - pinned - set(_marked(marks, "rejected"))}
-
-
-def _refuse_both(excluded: Sequence[str], always: Collection[str], text: str) -> None:
-    both = sorted(set(excluded) & set(always))
-    if both:
-        raise SettingsError(
-            f"exclude '{text}': {len(both)} of its images are kept or pinned as well (first: {both[0]}). "
-            "Take them out of one of the two."
-        )
-
-
 def _remedy(method: str) -> str:
-    if method == "yield_area":
+    combination = combination_of(method)
+    names = list(combination.weights) if combination else [method]
+    if "yield_area" in names:
         return " Run `thresher score RUN --network TRAINING` first."
-    return f" Run `thresher score RUN --scores {method}` first." if method in (*SCORERS, "covered_area") else ""
-
-
-def _refuse_unknown_datasets(images: pl.DataFrame, datasets: Sequence[str]) -> None:
-    known = sorted(images["dataset"].unique())
-    for name in datasets:
-        if name not in known:
-            raise SettingsError(f"datasets '{name}': no such data set in the pool.{did_you_mean(name, known)}")
+    asked = [name for name in names if name in (*SCORERS, "covered_area")]
+    return f" Run `thresher score RUN --scores {','.join(asked)}` first." if asked else ""
 
 
 def marks_of(review: pl.DataFrame) -> pl.DataFrame:
@@ -219,26 +231,33 @@ def select(run: AnyRun, settings: SelectSettings | None = None, *, dry_run: bool
     opened = OpenedRun(run)
     if dry_run:
         marks = review_marks(run, settings.review)
-        lists = {text: read_list(opened, text).image_ids for text in lists_in(settings)}
-        candidates = _filtered(opened.scores, opened.pool, lists, settings, marks).order.height
+        scores = scores_with(opened, settings.columns)
+        facts = facts_of(opened, scores, counted_before(opened, settings))
+        lists = {text: read_list(opened, text, facts).image_ids for text in lists_in(settings)}
+        candidates = _filtered(scores, opened.pool, facts, lists, settings, marks).height
         plan = select_plan(run, opened.scores.height, budget_count(settings.budget, candidates))
         return StageResult("select", "planned", {"name": name, "candidates": candidates} | plan.summary(run))
     read = {"scores": run.scores_path, "images": run.images, "boxes": run.boxes, "taxonomy": run.taxonomy}
-    read |= {f"list {text}": list_path(opened, text) for text in lists_in(settings)}
+    read |= {f"list {text}": list_path(opened, text) for text in lists_in(settings) if not is_test(text)}
+    before = counted_before(opened, settings)
+    read |= {f"chosen before: {each}": run.selection_path(each) for each in before}
+    if settings.columns is not None:
+        read["columns"] = settings.columns
     if settings.review:
         read["review"] = run.review(settings.review)
     if settings.duplicate_cosine or settings.coverage != "off":
         read["pooled"] = run.pooled
 
     def work() -> tuple[dict[str, Any], int]:
-        candidates = candidates_for(opened, settings)
+        candidates = candidates_for(opened, settings, before)
         made = choose(candidates, settings, review_marks(run, settings.review))
         taken = with_reasons(made.chosen, candidates.scores, candidates.counts, candidates.frequencies)
         checked = tables.checked(taken, tables.SELECTION, f"selection {name}", key="image_id")
         tables.write(checked, run.selection_path(name))
-        return {"name": name, "method": settings.method} | _told(made, candidates, settings), 0
+        told = {"name": name, "method": settings.method} | _told(made, candidates, settings)
+        return told | ({"chosen_before": list(before)} if before else {}), 0
 
-    others = [f"select:{text}" for text in lists_in(settings) if not text.endswith(LIST_SUFFIXES)]
+    others = [f"select:{path.stem}" for path in read.values() if path.parent == run.selection_path(name).parent]
     reads = [*stage_named("select").reads, *others]
     return perform(run, f"select:{name}", settings, read, [run.selection_path(name)], work, reads=reads)
 
@@ -248,14 +267,41 @@ def lists_in(settings: SelectSettings) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*settings.keep, *settings.exclude)))
 
 
-def candidates_for(opened: OpenedRun, settings: SelectSettings) -> Candidates:
+def candidates_for(opened: OpenedRun, settings: SelectSettings, before: Sequence[str] | None = None) -> Candidates:
     """Everything that `choose` needs for these settings.
+
+    Args:
+        before: From `counted_before`; by default worked out here.
 
     Raises:
         DataError: a stage has not run, or a list cannot be read.
         SettingsError: as `candidates_of`.
     """
-    return candidates_of(opened, settings.duplicate_cosine, settings.coverage, lists_in(settings))
+    return candidates_of(
+        opened,
+        settings.duplicate_cosine,
+        settings.coverage,
+        lists_in(settings),
+        settings.columns,
+        counted_before(opened, settings) if before is None else before,
+    )
+
+
+def counted_before(opened: OpenedRun, settings: SelectSettings) -> tuple[str, ...]:
+    """The selections of which column chosen_before counts the images; none where no setting names it.
+
+    Those that there were when this selection was first made with these settings, so that later ones do not change it.
+    """
+    named = (*settings.where, *settings.keep, *settings.exclude, *settings.at_least, *settings.at_most, *settings.share)
+    if not any("chosen_before" in text for text in (*named, settings.method)):
+        return ()
+    name = settings.selection_name
+    last = opened.run.recorded().get(f"select:{name}", {})
+    if last.get("settings") == as_json(settings):
+        return tuple(
+            each for each in last.get("summary", {}).get("chosen_before", ()) if each in opened.selection_names
+        )
+    return tuple(each for each in opened.selection_names if each != name)
 
 
 def _told(made: Selection, candidates: Candidates, settings: SelectSettings) -> dict[str, Any]:
@@ -283,6 +329,10 @@ def _told(made: Selection, candidates: Candidates, settings: SelectSettings) -> 
             told[f"not_in_the_pool: {text}"] = some
     if settings.duplicate_cosine:
         told["near_duplicates_left_out"] = made.removed_by("near-duplicate")
+    if settings.where:
+        told["left_out_by_where"] = made.removed_by("where")
     if made.unmet:
-        told["quotas_not_met"] = {each: f"{there} of {asked}" for each, (there, asked) in made.unmet.items()}
+        told["quotas_not_met"] = {each: f"{there:.4g} of {asked:.4g}" for each, (there, asked) in made.unmet.items()}
+    if not made.exact:
+        told["note"] = "the wishes are met; another selection that meets them may have better ranks"
     return told
