@@ -129,6 +129,14 @@ def test_what_was_broken_off_goes_on_and_ends_with_the_same_bytes(
     assert files(other) == files(run)
 
 
+def test_a_set_without_any_label_says_so(run: Run) -> None:
+    bare = LabelSettings(route="unlabelled", name="bare", teacher="base", sure=1.0, stuff="never", held_out=0)
+    summary = labels(run, bare).summary
+    assert summary["images_without_labels"] == summary["labelled"] > 0
+    assert summary["warning"].startswith("no pixel has a label")
+    assert "images_without_labels" not in labels(run, FILL).summary
+
+
 def test_a_label_set_is_outdated_when_its_teacher_changes(other: Run) -> None:
     assert state(other) == "done"
     train(other, replace(SMALL, name="base", epochs=7, checkpoint_epochs=7))
