@@ -164,7 +164,7 @@ def _altered(data: Embedded, way: str, folder: Path) -> Pair:
         picture.save(folder / "images" / names[image_id] / f"{place:05d}.jpg", quality=92)
     run = Run(folder / "run")
     camvid_root = Path(data.facts.filter(dataset="camvid")["path"][0]).parents[1]
-    index(run, IndexSettings((f"masks:{camvid_root}#train",), (f"images:{folder}/images",), taxonomy="camvid"))
+    index(run, IndexSettings((f"masks:{camvid_root}#train",), (f"folder:{folder}/images",), taxonomy="camvid"))
     embed(run)
     made = embedded(run)
     target = made.dataset == "camvid"

@@ -93,8 +93,8 @@ def _told(request: Request, plan: Plan, labelled_now: int) -> tuple[dict[str, An
         summary["images_without_labels"] = bare
         if bare == images.height:
             summary["warning"] = (
-                "no pixel has a label: the teacher is nowhere as sure as `sure` asks. Train it longer (--teacher), lower "
-                "--sure, or take --route fill. A training on this set learns from the masks alone."
+                "no pixel has a label: the teacher is nowhere as sure as `sure` asks. Train it longer (--teacher), "
+                "lower --sure, or take --route fill. A training on this set learns from the masks alone."
             )
     without = [name for name, route in plan.route_of.items() if route == NONE]
     if without:
