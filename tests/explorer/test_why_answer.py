@@ -26,7 +26,7 @@ def run(hostile_run: Callable[[Path], Run], tmp_path: Path) -> Run:
 
 @pytest.fixture
 def answers(run: Run) -> Answers:
-    return Answers(run_rows(OpenedRun(run)), Review("ada"), SelectSettings())
+    return Answers(run_rows(OpenedRun(run)), Review("ada"), SelectSettings(coverage="off"))
 
 
 def test_it_is_what_the_command_says_of_the_same_settings(run: Run, answers: Answers) -> None:

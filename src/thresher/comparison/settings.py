@@ -9,7 +9,7 @@ from typing import get_args, get_type_hints
 from thresher.errors import SettingsError
 from thresher.labelling.settings import Route
 from thresher.run.folder import Run, check_name
-from thresher.selection.methods import SEEDED
+from thresher.selection.methods import DEFAULT_METHOD, SEEDED
 from thresher.selection.written import Budgets, Names
 from thresher.settings import converted, default, did_you_mean, younger
 from thresher.stages.select import SelectSettings
@@ -36,7 +36,7 @@ GRID = ("selection", "mode", "seed", "name", "labels", "fill_batch")
 class CompareSettings:
     """Which selections are compared, and how often each."""
 
-    methods: Names = default(("layout_and_diversity", "random"))
+    methods: Names = default((DEFAULT_METHOD, "random"))
     """Methods of `select`, separated by commas; METHOD+COVERAGE for one with coverage, such as holds_class+images."""
     budgets: Budgets = default(("10%",))
     """How many images each method chooses: numbers (500) or shares of the pool (3%), separated by commas."""

@@ -101,7 +101,7 @@ def explorer(run: Run, settings: ExploreSettings) -> Any:
 def _start(opened: OpenedRun, name: str) -> tuple[SelectSettings, pl.DataFrame | None]:
     """The settings of a selection, and its review if it has one."""
     if not name:
-        return SelectSettings(), None
+        return SelectSettings(coverage="off"), None  # which takes too long for a page that answers at once
     run, recorded = opened.run, opened.settings_of(f"select:{name}")
     if not recorded:
         raise SettingsError(

@@ -89,7 +89,7 @@ def run_rows(opened: OpenedRun, roots: Sequence[Path] = (), start: SelectSetting
     Raises:
         DataError: score has not run, or a list cannot be read.
     """
-    start = start or SelectSettings()
+    start = start or SelectSettings(coverage="off")
     candidates = candidates_for(opened, start)
     images = _images(opened)
     pool = images.filter(role="pool")

@@ -17,6 +17,9 @@ from jaxtyping import Float64, Int64
 from thresher.errors import SettingsError
 from thresher.settings import did_you_mean
 
+#: What `select` does unless told otherwise: the best ranked, and of these those that together cover the most. Chosen by
+#: trainings (docs/experiments/choice-of-the-default.md).
+DEFAULT_METHOD = "layout_and_diversity+images"
 #: Default weight of the diversity rank in a mean of ranks.
 DIVERSITY_WEIGHT = 0.5
 #: Methods that average the diversity rank with that of a similarity, and which. The mean of ranks is ours; `both` is
@@ -27,7 +30,7 @@ COMBINED_WORDS = {
     "random": "Uniformly random order by seed: the baseline for every other method.",
     "holds_class": "Random order by seed of the images with a box of a class of interest: the baseline to beat.",
     "both": "Mean of the ranks by diversity and by similarity: the paper's heuristics + GMM (mean of ranks: ours).",
-    "layout_and_diversity": "As `both`, with score layout instead of similarity. Default.",
+    "layout_and_diversity": "As `both`, with score layout instead of similarity. Default, with coverage images.",
     "similar_among_diverse": "Similarity, among the images of at least median diversity.",
 }
 #: Ways to combine columns of one's own choice, as they are written, and what each ranks by.

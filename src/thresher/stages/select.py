@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 
@@ -34,6 +34,7 @@ from thresher.selection.filters import (
     ranked,
 )
 from thresher.selection.methods import (
+    DEFAULT_METHOD,
     DIVERSITY_WEIGHT,
     MEAN_RANKS,
     SEEDED,
@@ -57,10 +58,10 @@ MARKS = ("accepted", "rejected", "pinned")
 class SelectSettings:
     """Which images are chosen, and how many."""
 
-    method: str = "layout_and_diversity"
+    method: str = DEFAULT_METHOD
     """How the pool is ranked: layout_and_diversity, both (similarity and diversity), random, any column by name, a mean
     of ranks (0.7*layout + 0.3*diversity) or fronts (pareto(layout, diversity)). METHOD+COVERAGE, such as layout+images,
-    sets coverage too."""
+    then chooses of the best ranked those that together cover the most."""
     budget: Budget = default("10%")
     """How many images to choose: a number (500), or a share of the images that can be ranked (10%)."""
     seed: int = 0
@@ -93,9 +94,10 @@ class SelectSettings:
     share: WishTexts = younger(())
     """CLASS=SHARE or COLUMN:VALUE=SHARE: exactly this share: dataset:kitti=30%, dataset:*=uniform, class:*=target (as
     in the target)."""
-    coverage: Coverage = younger("off")
+    coverage: Literal["auto"] | Coverage = younger("auto")
     """Choose from the shortlist those that differ most and together cover it: by their vectors (images; cheaper:
-    clusters), class by class (by_class), or with the shares that looks have in the target (modes)."""
+    clusters), class by class (by_class), or with the shares that looks have in the target (modes). auto: as the
+    method's name says, else off."""
     shortlist: str = younger("5x")
     """Coverage: how many of the best ranked to choose from: a multiple of the budget (5x), a number (2000) or a share
     of the candidates (20%)."""
@@ -113,11 +115,11 @@ class SelectSettings:
             SettingsError: a value out of range, a weight that the method does not have, or a name that is no file name.
         """
         method, coverage = parted(self.method)
-        if coverage:
-            if self.coverage not in ("off", coverage):
-                raise SettingsError(f"method = {self.method}, coverage = {self.coverage}: expected one coverage.")
-            object.__setattr__(self, "method", method)
-            object.__setattr__(self, "coverage", coverage)
+        if coverage and self.method != DEFAULT_METHOD and self.coverage not in ("auto", coverage):
+            raise SettingsError(f"method = {self.method}, coverage = {self.coverage}: expected one coverage.")
+        object.__setattr__(self, "method", method)
+        if self.coverage == "auto":
+            object.__setattr__(self, "coverage", coverage or "off")
         shortlist_count(self.shortlist, 1, 1)
         if not 0 <= self.diversity_weight <= 1:
             raise SettingsError(f"diversity_weight = {self.diversity_weight}: expected 0 to 1.")
