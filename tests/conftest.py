@@ -14,9 +14,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import settings as hypothesis_settings
 from jaxtyping import install_import_hook
 from PIL import Image
 
+# A busy machine is no fault of the code: no example of a property test has a time limit.
+hypothesis_settings.register_profile("untimed", deadline=None)
+hypothesis_settings.load_profile("untimed")
 #: How a test file says that it is slow.
 SLOW = re.compile(r"^pytestmark = \[?\s*pytest\.mark\.slow", re.MULTILINE)
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "thresher"
