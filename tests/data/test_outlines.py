@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from thresher.data.outlines import filled as filled_polygons
 from thresher.data.outlines import loop_area, outlines, simplified
 
 MASKS = arrays.arrays(np.bool_, st.tuples(st.integers(1, 9), st.integers(1, 9)))
@@ -64,3 +66,39 @@ def test_a_staircase_becomes_a_slope() -> None:
     stairs = np.tril(np.ones((16, 16), np.bool_))
     (loop,) = outlines(stairs)
     assert len(loop) > 30 and len(simplified(loop, 1.0)) <= 5
+
+
+CORNER = st.tuples(st.floats(-4, 14), st.floats(-4, 14))
+
+
+@given(st.lists(CORNER, min_size=3, max_size=9), st.integers(1, 10), st.integers(1, 10))
+def test_filled_pixels_are_those_whose_centres_lie_in_the_polygon(
+    corners: list[tuple[float, float]], height: int, width: int
+) -> None:
+    """Against a ray to the left of each centre, one pixel after the other."""
+    expected = np.zeros((height, width), np.bool_)
+    for row in range(height):
+        for column in range(width):
+            inside = False
+            for (x0, y0), (x1, y1) in zip(corners, corners[1:] + corners[:1], strict=True):
+                if (y0 <= row + 0.5) != (y1 <= row + 0.5):
+                    inside ^= x0 + (row + 0.5 - y0) / (y1 - y0) * (x1 - x0) <= column + 0.5
+            expected[row, column] = inside
+    found = filled_polygons([[value for corner in corners for value in corner]], (height, width))
+    # Centres within a rounding error of an edge may fall to either side of it.
+    assert (found != expected).sum() <= (0 if all(x == round(x) and y == round(y) for x, y in corners) else 1)
+
+
+@given(MASKS)
+def test_outer_outlines_of_a_mask_are_filled_to_its_pixels_and_holes(mask: np.ndarray) -> None:
+    loops = outlines(mask)
+    if loops and all(loop_area(loop) > 0 for loop in loops):
+        assert (filled_polygons([loop.ravel().tolist() for loop in loops], mask.shape) == mask).all()
+
+
+@pytest.mark.parametrize(
+    "polygon", [[0, 0, 1, 1], [0, 0, 1, 1, 2], [0, 0, 1, float("nan"), 2, 2], [0, 0, 1e300, 1, 2, 2], [[0], [1]]]
+)
+def test_what_is_no_polygon_is_refused(polygon: list[float]) -> None:
+    with pytest.raises(ValueError, match="a polygon"):
+        filled_polygons([polygon], (4, 4))

@@ -73,6 +73,7 @@ COCO = {
             "category_id": 1,
             "bbox": [1, 2, 11, 22],
             "iscrowd": 0,
+            "segmentation": ([[1, 2, 12, 2, 12, 24]], {"size": [48, 64], "counts": [99, 9, 2964]}, [])[n % 3],
             "attributes": {"occluded": 1},
         }
         for n in range(6)
@@ -93,7 +94,13 @@ SOURCES: Mapping[str, Mapping[str, Any]] = {
         **{f"image_2/{n}.png": PHOTO for n in "ab"},
         **{f"label_2/{n}.txt": "Car 0 1 0 2 3 20 30 1 1 1 1 1 1 0\nVan 0.5 0 0 9 9 40 40\n" for n in "ab"},
     },
-    "masks": {**{f"images/{n}.jpg": PHOTO for n in "ab"}, **{f"masks/{n}.png": MASK for n in "ab"}},
+    "masks": {
+        **{f"images/{n}.jpg": PHOTO for n in "ab"},
+        **{f"masks/{n}_mask.png": MASK for n in "ab"},
+        "labelmap.txt": "# label:color_rgb:parts:actions\nbackground:0,0,0::\ncar:3,3,3:door:\n",
+        "masks/_classes.csv": "Pixel Value, Class\n0, background\n3, car\n",
+        "config_v1.2.json": {"labels": [{"name": "object--car", "readable": "Car"}] * 4},
+    },
     "open_images": {
         **{f"images/{n}.jpg": PHOTO for n in "ab"},
         "train-annotations-bbox.csv": CSV
@@ -111,6 +118,7 @@ SOURCES: Mapping[str, Mapping[str, Any]] = {
         **{f"Annotations/{n}.xml": VOC for n in "ab"},
         "Annotations/c.txt": PASCAL,
         "ImageSets/Main/train.txt": "a\nb 1\n",
+        "SegmentationClass/a.png": MASK,
     },
     "webdataset": {
         "0.tar": [

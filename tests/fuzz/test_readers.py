@@ -10,13 +10,16 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import polars as pl
 import pytest
 
 from thresher.data.dataset import Dataset
+from thresher.data.drawn_masks import Meanings, with_drawn_masks
 from thresher.data.readers import READERS
+from thresher.data.taxonomy import LabelMap, load_taxonomy
 from thresher.errors import DataError, SettingsError
 
 pytestmark = pytest.mark.slow
@@ -27,6 +30,7 @@ KNOWN = {"parquet": (2055, 2719)}
 #: A mutant is of some kilobytes; most take milliseconds.
 MOST_SECONDS = 10.0
 LONGEST_ERROR = 3_000
+MEANINGS = Meanings(load_taxonomy("cityscapes"), LabelMap({}, {}))
 
 Source = Mapping[str, Any]
 
@@ -74,6 +78,8 @@ def fault_of(form: str, root: Path, whole: Dataset, split: str | None) -> str | 
     started = time.perf_counter()
     try:
         read = READERS[form](root, split, "d")
+        with TemporaryDirectory() as folder:
+            read = with_drawn_masks(read, MEANINGS, Path(folder))
     except (DataError, SettingsError) as error:
         text = str(error)
         return None if "\n" not in text and len(text) <= LONGEST_ERROR else f"an error of other than one line: {text}"

@@ -126,7 +126,7 @@ def test_polygons_and_runs_of_a_coco_file_are_drawn_the_smaller_over_the_larger(
     runs = {"size": [2, 4], "counts": [0, 8]}
     annotations = {
         7: [
-            {"category_id": 2, "segmentation": [[2, 0, 3, 0, 3, 1, 2, 1]]},
+            {"category_id": 2, "segmentation": [[2, 0, 4, 0, 4, 2, 2, 2]]},
             {"category_id": 1, "segmentation": runs},
             {"category_id": 3, "segmentation": runs},
         ]

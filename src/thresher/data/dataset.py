@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 from PIL import Image
@@ -51,6 +52,37 @@ QUARTER_TURNS = frozenset({5, 6, 7, 8})
 
 
 @dataclass(frozen=True)
+class Outlined:
+    """A mask to be drawn from outlined objects."""
+
+    image_id: str
+    path: str
+    """The image, whose size counts where none is stated."""
+    size: tuple[int, int] | None
+    """Width and height in pixels."""
+    things: Sequence[tuple[str | None, Any]]
+    """Label and COCO `segmentation` (polygons, or run lengths) of each; None where only its box is known."""
+    in_shares: bool = False
+    """Whether polygons are in shares of the image, not in pixels."""
+
+
+@dataclass(frozen=True)
+class Coded:
+    """A mask to be drawn from a label image whose values have names."""
+
+    image_id: str
+    path: str
+    """The label image."""
+    labels: Mapping[int, str]
+    """The label of each value, or of each colour (red · 65,536 + green · 256 + blue); empty: the taxonomy's colours."""
+    by_colour: bool = False
+    divisor: int = 1
+    """Values are divided by it first: 256 where the lower byte counts instances."""
+    named_by: str = ""
+    """Where the labels stand, for errors."""
+
+
+@dataclass(frozen=True)
 class Dataset:
     """The tables of one source; no pixels.
 
@@ -65,6 +97,8 @@ class Dataset:
     vocabulary: pl.DataFrame = field(default_factory=lambda: empty(VOCABULARY))
     unlisted: Mapping[str, int] = field(default_factory=dict)
     """Problems of each kind beyond those that have a row: of a million bad lines the first thousands are enough."""
+    drawings: Sequence[Outlined | Coded] = ()
+    """Masks that are not yet in the taxonomy's classes; `data.drawn_masks` writes them."""
 
     def checked(self, where: str) -> Dataset:
         """The same dataset, after checking its tables against their schemas.
@@ -79,6 +113,7 @@ class Dataset:
             problems=checked(self.problems, PROBLEMS, f"{where}: problems"),
             vocabulary=checked(self.vocabulary, VOCABULARY, f"{where}: vocabulary", key="label"),
             unlisted=self.unlisted,
+            drawings=self.drawings,
         )
 
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import polars as pl
 
 from thresher.data.boxes import BOX_PROBLEMS, clean_boxes
-from thresher.data.dataset import Dataset, Entry, images_table, problem, qualified_id, size_px
+from thresher.data.dataset import Coded, Dataset, Entry, Outlined, images_table, problem, qualified_id, size_px
 from thresher.data.faults import FAULTS, reason, shown
 from thresher.errors import DataError
 from thresher.tables import BOXES, MASKS, PROBLEMS, VOCABULARY, empty, from_rows
@@ -141,12 +141,14 @@ class Findings:
         masks: list[Row] | None = None,
         vocabulary: pl.DataFrame | None = None,
         unit: str = "pixels of the image",
+        drawings: Sequence[Outlined | Coded] = (),
     ) -> Dataset:
         """The data set of these tables.
 
         Args:
             boxes: As `clean_boxes` takes them.
             unit: What the corners of a box are expected to be, for the error if most are not.
+            drawings: Masks that are yet to be drawn.
 
         Raises:
             DataError: too large a share of a kind of item failed, or of the boxes lies where no box can lie.
@@ -169,6 +171,7 @@ class Findings:
             problems,
             empty(VOCABULARY) if vocabulary is None else vocabulary,
             {word: count - MOST_ROWS - 1 for word, count in more.items()},
+            drawings,
         ).checked(str(self.root))
 
     def _table(self, rows: list[Row]) -> pl.DataFrame:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int16, Int64, UInt8
+from jaxtyping import Int16, Int64, Integer, UInt8
 from PIL import Image, ImageFile
 
 from thresher.data.image_files import decoding, opened_image
@@ -47,8 +47,7 @@ def label_map(path: Path, numbers: Int16[np.ndarray, " 256"]) -> UInt8[np.ndarra
     with decoding(path, "mask"), opened(path) as file, opened_image(file) as image:
         if image.mode not in ("1", "L", "P"):
             raise DataError(f"{path}: mode {image.mode}; expected a mask of one channel of at most 8 bits (L or P).")
-        step = _step(image)
-        values = np.asarray(image).astype(np.uint8) // step
+        values = stored_values(image, path)
     found: Int16[np.ndarray, "h w"] = numbers[values]
     if (found == UNKNOWN).any():
         strange = np.unique(values[found == UNKNOWN]).tolist()
@@ -81,6 +80,22 @@ def class_pixels(
         found = np.bincount(labels.ravel(), minlength=count + 1)[:count]
         pixels, images, read = pixels + found, images + (found > 0), read + 1
     return pixels, images, read
+
+
+def stored_values(image: Image.Image, path: Path) -> Integer[np.ndarray, "h w"]:
+    """The values of a mask as they are stored, whatever their bits; of equal channels the first.
+
+    Raises:
+        DataError: its channels differ, or its values are no whole numbers of at least 0.
+    """
+    step = _step(image)
+    values = np.asarray(image)
+    if values.ndim == 3 and (values[..., :3] == values[..., :1]).all():
+        values = values[..., 0]
+    if values.ndim != 2 or values.dtype.kind == "f" or (values.dtype.kind == "i" and values.min(initial=0) < 0):
+        raise DataError(f"{path}: mode {image.mode}; expected a mask of one channel of whole numbers.")
+    stored: Integer[np.ndarray, "h w"] = values.astype(np.uint8 if values.dtype.kind == "b" else values.dtype) // step
+    return stored
 
 
 def _step(image: Image.Image) -> int:

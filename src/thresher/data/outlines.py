@@ -1,11 +1,17 @@
-"""Outlines of masks as polygons along the edges of pixels."""
+"""Masks as polygons and back: outlines along the edges of pixels, and the pixels that polygons cover."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 Loop = Int64[np.ndarray, "corners 2"]
+#: Corners further away than this, in pixels, are a mistake.
+_FURTHEST_PX = 1e7
+#: More crossings of edges and rows would take gigabytes.
+_MOST_CROSSINGS = 50_000_000
 
 
 def outlines(mask: Bool[np.ndarray, "h w"]) -> list[Loop]:
@@ -108,3 +114,50 @@ def _kept(points: np.ndarray, first: int, last: int, tolerance: float) -> set[in
             kept.add(middle)
             waiting += [(low, middle), (middle, high)]
     return kept
+
+
+def filled(polygons: Sequence[Sequence[float]], size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
+    """The pixels whose centres lie in one of some polygons; within one polygon what it goes round twice is a hole.
+
+    Args:
+        polygons: Corners of each as [x, y, x, y, …] in pixels; the first pixel reaches from 0 to 1.
+        size: Height and width in pixels.
+
+    Raises:
+        ValueError: a polygon of fewer than three corners, or with a corner that is no place near an image.
+
+    >>> filled([[0, 0, 2, 0, 2, 2, 0, 2]], (2, 3)).astype(int).tolist()
+    [[1, 1, 0], [1, 1, 0]]
+    """
+    mask = np.zeros(size, np.bool_)
+    for polygon in polygons:
+        corners = np.asarray(polygon, np.float64)
+        if corners.ndim != 1 or len(corners) < 6 or len(corners) % 2:
+            raise ValueError(f"a polygon of {corners.size} numbers; expected x and y of at least three corners")
+        if not (np.abs(corners) < _FURTHEST_PX).all():  # not a number is not below it either
+            raise ValueError("a polygon with a corner that is no number of pixels")
+        _fill(mask, corners.reshape(-1, 2))
+    return mask
+
+
+def _fill(mask: np.ndarray, corners: np.ndarray) -> None:
+    """Add the pixels of one polygon: each edge swaps inside and outside for all pixels to its right (even-odd rule)."""
+    limits = np.array(mask.shape[::-1])
+    left, top = np.clip(np.floor(corners.min(0)), 0, limits).astype(np.int64).tolist()
+    right, bottom = np.clip(np.ceil(corners.max(0)), 0, limits).astype(np.int64).tolist()
+    height, width = bottom - top, right - left
+    if height <= 0 or width <= 0:
+        return
+    x, y = (corners - (left, top)).T
+    next_x, next_y = np.roll(x, -1), np.roll(y, -1)
+    # A row counts where its middle lies between an edge's ends, the upper of which belongs to it.
+    first = np.clip(np.ceil(np.minimum(y, next_y) - 0.5), 0, height).astype(np.int64)
+    rows_of = np.clip(np.ceil(np.maximum(y, next_y) - 0.5), 0, height).astype(np.int64) - first
+    if rows_of.sum() > _MOST_CROSSINGS:
+        raise ValueError(f"a polygon of {len(corners)} corners, whose edges cross {rows_of.sum():,} rows")
+    edge = np.repeat(np.arange(len(x)), rows_of)
+    row = np.arange(len(edge)) - np.repeat(np.cumsum(rows_of) - rows_of, rows_of) + first[edge]
+    crossing = x[edge] + (row + 0.5 - y[edge]) / (next_y - y)[edge] * (next_x - x)[edge]
+    column = np.clip(np.ceil(crossing - 0.5), 0, width).astype(np.int64)
+    swaps = np.bincount(row * (width + 1) + column, minlength=height * (width + 1)).reshape(height, width + 1)
+    mask[top:bottom, left:right] |= np.cumsum(swaps, 1)[:, :width] % 2 == 1

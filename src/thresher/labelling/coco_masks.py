@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from jaxtyping import Bool, UInt8
-from PIL import Image, ImageDraw
+from jaxtyping import UInt8
 
+from thresher.data.drawn_masks import mask_of_shape
 from thresher.data.faults import refusing
-from thresher.data.run_lengths import from_text, mask_of
 from thresher.data.taxonomy import Taxonomy
 
 #: How such masks are asked for, and their encoding among masks of other kinds.
@@ -55,20 +54,10 @@ class CocoMasks:
         for each in self.annotations.get(image["id"], []):
             name = taxonomy.understood(self.categories.get(each["category_id"], ""))
             if name in numbers and each.get("segmentation"):
-                masks.append((numbers[name], _mask(each["segmentation"], size)))
+                masks.append((numbers[name], mask_of_shape(each["segmentation"], size)))
         for number, mask in sorted(masks, key=lambda pair: -int(pair[1].sum())):
             labels[mask] = number
         return labels
-
-
-def _mask(segmentation: Any, size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
-    if isinstance(segmentation, dict):
-        counts = segmentation["counts"]
-        return mask_of(from_text(counts) if isinstance(counts, str) else counts, size)
-    drawn = Image.new("1", (size[1], size[0]))
-    for polygon in segmentation:
-        ImageDraw.Draw(drawn).polygon([float(each) for each in polygon], fill=1)
-    return np.array(drawn)
 
 
 @functools.lru_cache(maxsize=1)

@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from thresher.data.source_text import parsed_source, read_source
+from thresher.data.source_text import parsed_source
 from thresher.errors import DataError
 from thresher.labelling.coco_masks import COCO_MASKS, read_coco_masks
 from thresher.labelling.label_set import LabelFiles, mask_file
@@ -18,6 +18,7 @@ from thresher.labelling.settings import LabelSettings
 from thresher.labelling.teacher import Teacher
 from thresher.run.digests import Input, Listing
 from thresher.run.folder import Run
+from thresher.run.masked import read_with_masks
 from thresher.run.opened import OpenedRun
 from thresher.run.perform import StageResult, fingerprint, perform
 from thresher.run.record import Record
@@ -82,7 +83,7 @@ class Request:
         if kind == COCO_MASKS:
             masks = read_coco_masks(Path(place).absolute()).table()
         else:
-            found = read_source(self.settings.masks).masks
+            found = read_with_masks(self.run, self.settings.masks, self.opened.taxonomy).masks
             masks = found.select(mask="path", encoding="encoding", bare=bare)
         told = masks.unique("bare", keep="none")
         found = images.with_columns(bare=bare).join(told, on="bare").drop("bare").sort("image_id")

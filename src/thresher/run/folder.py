@@ -38,6 +38,7 @@ class Run(Record):
         self.images = self.folder / "images.parquet"
         self.boxes = self.folder / "boxes.parquet"
         self.masks = self.folder / "masks.parquet"
+        self.drawn_masks = self.folder / "masks"
         self.labels = self.folder / "labels.parquet"
         self.taxonomy = self.folder / "taxonomy.toml"
         self.slices = self.folder / "slices"

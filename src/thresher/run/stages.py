@@ -67,7 +67,7 @@ STAGES = (
         "index",
         "thresher.stages.index",
         "Read annotations and image files of target and pool into tables.",
-        version=2,
+        version=3,
         settings_name="IndexSettings",
     ),
     Stage(

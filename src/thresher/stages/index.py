@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import polars as pl
 
 from thresher import tables
 from thresher.data.dataset import Dataset
+from thresher.data.drawn_masks import Meanings, with_drawn_masks
 from thresher.data.findings import IMAGE_PROBLEMS
 from thresher.data.readers import READERS
 from thresher.data.source_text import Source, parsed_sources
@@ -89,8 +90,10 @@ def index(run: AnyRun, settings: IndexSettings, *, dry_run: bool = False, track:
         inputs["label_map"] = settings.label_map
 
     def work() -> tuple[dict[str, Any], int]:
+        meanings = Meanings(taxonomy, label_map)
         found = [
-            _limited(_read(source), settings.limit) for source in track(sources, len(sources), "reading annotations")
+            _masked(source, _limited(_read(source), settings.limit), meanings, run)
+            for source in track(sources, len(sources), "reading annotations")
         ]
         return _write(run, sources, found, taxonomy, label_map, taxonomy_file)
 
@@ -107,6 +110,13 @@ def _read(source: Source) -> Dataset:
     return READERS[source.format](source.root, source.split, source.name)
 
 
+def _masked(source: Source, dataset: Dataset, meanings: Meanings, run: Run) -> Dataset:
+    """The dataset with its masks drawn. The pool is chosen from by its boxes, so its masks are not drawn."""
+    if source.role == "pool":
+        return replace(dataset, drawings=())
+    return with_drawn_masks(dataset, meanings, run.drawn_masks)
+
+
 def _limited(dataset: Dataset, limit: int | None) -> Dataset:
     if limit is None or dataset.images.height <= limit:
         return dataset
@@ -114,6 +124,7 @@ def _limited(dataset: Dataset, limit: int | None) -> Dataset:
     rows = [number * ordered.height // limit for number in range(limit)]
     images = ordered[rows]
     kept = images["image_id"].implode()
+    ids = set(images["image_id"])
     return Dataset(
         images,
         dataset.boxes.filter(pl.col("image_id").is_in(kept)),
@@ -121,6 +132,7 @@ def _limited(dataset: Dataset, limit: int | None) -> Dataset:
         dataset.problems.filter(pl.col("image_id").is_in(kept)),
         dataset.vocabulary,
         dataset.unlisted,
+        [drawing for drawing in dataset.drawings if drawing.image_id in ids],
     )
 
 

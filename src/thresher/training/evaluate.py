@@ -13,12 +13,13 @@ from PIL import Image
 
 from thresher import tables
 from thresher.data.label_maps import coloured
-from thresher.data.source_text import parsed_source, read_source
+from thresher.data.source_text import parsed_source
 from thresher.data.taxonomy import Taxonomy
 from thresher.errors import DataError, SettingsError
 from thresher.files import replacing
 from thresher.run.digests import Input, Listing
 from thresher.run.folder import AnyRun, Run, as_run, check_name
+from thresher.run.masked import read_with_masks
 from thresher.run.opened import OpenedRun
 from thresher.run.perform import StageResult, Track, fingerprint, is_current, perform, untracked
 from thresher.run.record import Record
@@ -151,7 +152,7 @@ def _images(run: Run, settings: EvaluateSettings, trained: TrainedNetwork) -> pl
     if not settings.images:
         given = {key: value for key, value in trained.metadata["settings"].items() if key != "weights"}
         return validation_images(run, TrainSettings(**given))
-    read = read_source(settings.images)
+    read = read_with_masks(run, settings.images, trained.taxonomy)
     images = read.images.join(read.masks.rename({"path": "mask"}), on="image_id").sort("image_id")
     if images.is_empty():
         raise DataError(f"{settings.images}: {read.images.height} images, and none of them has a mask.")

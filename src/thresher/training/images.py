@@ -10,10 +10,10 @@ import polars as pl
 
 from thresher import tables
 from thresher.data.label_maps import class_numbers
-from thresher.data.source_text import read_source
 from thresher.data.taxonomy import Taxonomy
 from thresher.errors import DataError, SettingsError
 from thresher.run.folder import Run
+from thresher.run.masked import read_with_masks
 from thresher.run.opened import OpenedRun
 from thresher.segmentation.tree import ClassTree, class_tree
 from thresher.selection.diversity import shows_a_real_object
@@ -48,7 +48,7 @@ def training_images(run: Run, settings: TrainSettings) -> TrainingImages:
     opened = OpenedRun(run)
     taxonomy = opened.taxonomy
     target = _labelled_target(opened)
-    strong, validation = _split(target, settings)
+    strong, validation = _split(opened, target, settings)
     if settings.strong_limit is not None and strong.height > settings.strong_limit:
         strong = strong[[n * strong.height // settings.strong_limit for n in range(settings.strong_limit)]]
     if strong.is_empty() or validation.is_empty():
@@ -85,17 +85,18 @@ def validation_images(run: Run, settings: TrainSettings) -> pl.DataFrame:
     Raises:
         DataError: the target has no masks.
     """
-    return _split(_labelled_target(OpenedRun(run)), settings)[1]
+    opened = OpenedRun(run)
+    return _split(opened, _labelled_target(opened), settings)[1]
 
 
-def _split(target: pl.DataFrame, settings: TrainSettings) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _split(opened: OpenedRun, target: pl.DataFrame, settings: TrainSettings) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Images to train on, and the validation set.
 
     Neighbouring frames of a video are nearly alike and have neighbouring ids. So one block at the end of their order is
     held out, not a random draw (our choice).
     """
     if settings.validation:
-        read = read_source(settings.validation)
+        read = read_with_masks(opened.run, settings.validation, opened.taxonomy)
         masks = read.masks.rename({"path": "mask"})
         validation = read.images.join(masks, on="image_id").sort("image_id")
         return target.join(validation, on="path", how="anti").sort("image_id"), validation

@@ -190,24 +190,34 @@ def test_images_by_every_ending_that_is_decoded(tmp_path, photo, text, words, su
         ("images/{}.jpg", "masks/{}_mask.png"),
         ("images/10k/train/{}.jpg", "labels/sem_seg/masks/train/{}.png"),
         ("train/{}.jpg", "trainannot/{}_L.png"),
+        ("train/{}.jpg", "train/{}_mask.png"),
     ],
 )
-def test_masks_that_pair_with_nothing_are_refused(tmp_path, photo, photos, masks):
+def test_masks_pair_by_the_one_rule(tmp_path, photo, words, photos, masks):
     for number in range(3):
         photo(photos.format(number))
         photo(masks.format(number))
-    with pytest.raises(
-        DataError, match=r"none of 3 images has a mask. Found 3 masks \(first: .*\); expected one of the"
-    ):
+    photo("labels/sem_seg/colormaps/train/0.png")
+    read = READERS["masks"](tmp_path, None, "d")
+    assert read.images["path"].to_list() == [str(tmp_path / photos.format(number)) for number in range(3)]
+    assert read.masks["path"].to_list() == [str(tmp_path / masks.format(number)) for number in range(3)]
+    assert words(read) == {}
+
+
+def test_masks_that_pair_with_nothing_are_refused(tmp_path, photo):
+    for number in range(3):
+        photo(f"images/{number}.jpg")
+        photo(f"masks/{number}_other.png")
+    with pytest.raises(DataError, match=r"none of 3 images has a mask. Found 3 masks .*or with one of _mask, "):
         READERS["masks"](tmp_path, None, "d")
 
 
-@pytest.mark.parametrize("form", ["cityscapes", "cityscapes_polygons"])
-def test_cityscapes_whose_labels_are_of_another_set_is_refused(tmp_path, photo, form):
+def test_cityscapes_whose_labels_are_of_another_set_is_refused(tmp_path, photo):
     photo("leftImg8bit/train/0/024541_leftImg8bit.png")
     photo("gtFine/train/0/024541_gtFine_labellevel3Ids.png")
     with pytest.raises(DataError, match=r"none of 1 frames has a label file. Found 024541_gtFine_labellevel3Ids.png"):
-        READERS[form](tmp_path, None, "d")
+        READERS["cityscapes_polygons"](tmp_path, None, "d")
+    assert READERS["cityscapes"](tmp_path, None, "d").drawings[0].labels[9] == "car"
 
 
 def test_kitti_whose_label_files_are_of_other_images_is_refused(tmp_path, photo, text):

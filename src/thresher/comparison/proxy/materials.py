@@ -16,12 +16,12 @@ from jaxtyping import UInt8
 
 from thresher.comparison.proxy.store import Make, Store, filled
 from thresher.data.label_maps import class_numbers, label_map
-from thresher.data.source_text import read_source
 from thresher.data.taxonomy import Taxonomy
 from thresher.errors import DataError
 from thresher.pretrained import pretrained_weights, weights_file
 from thresher.run.digests import file_digest
 from thresher.run.folder import Run
+from thresher.run.masked import read_with_masks
 from thresher.run.opened import OpenedRun
 from thresher.run.perform import Track
 from thresher.training.images import steps_of, training_images
@@ -34,20 +34,20 @@ if TYPE_CHECKING:
 _VERSION = 1
 
 
-def with_masks(source: str) -> pl.DataFrame:
+def with_masks(opened: OpenedRun, source: str) -> pl.DataFrame:
     """image_id, path, mask and encoding of a set of images with masks, given as FORMAT:ROOT[#SPLIT].
 
     Raises:
         DataError: none of its images has a mask.
     """
-    read = read_source(source)
+    read = read_with_masks(opened.run, source, opened.taxonomy)
     images = read.images.join(read.masks.rename({"path": "mask"}), on="image_id").sort("image_id")
     if images.is_empty():
         raise DataError(f"{source}: {read.images.height} images, and none of them has a mask.")
     return images.select("image_id", "path", "mask", "encoding")
 
 
-def true_masks(pool: pl.DataFrame, source: str) -> pl.DataFrame:
+def true_masks(opened: OpenedRun, source: str) -> pl.DataFrame:
     """image_id, path, mask and encoding of those images of the pool that have a true mask.
 
     Args:
@@ -55,8 +55,12 @@ def true_masks(pool: pl.DataFrame, source: str) -> pl.DataFrame:
     """
     if not source:
         return with_no_masks()
-    masks = read_source(source).masks.rename({"path": "mask"}).with_columns(id=_id_in_its_set())
-    images = pool.select("image_id", "path").with_columns(id=_id_in_its_set())
+    masks = (
+        read_with_masks(opened.run, source, opened.taxonomy)
+        .masks.rename({"path": "mask"})
+        .with_columns(id=_id_in_its_set())
+    )
+    images = opened.pool.select("image_id", "path").with_columns(id=_id_in_its_set())
     found = images.join(masks.drop("image_id").unique("id", maintain_order=True), on="id").sort("image_id")
     if found.is_empty():
         raise DataError(f"{source}: {masks.height} masks, and none bears the id of an image of the pool.")
@@ -112,7 +116,9 @@ def files_of(run: Run, training: TrainSettings, test: str) -> Files:
     """
     images = training_images(run, training)
     columns = ["image_id", "path", "mask", "encoding"]
-    sets = {"validation": images.validation.select(columns)} | ({"test": with_masks(test)} if test else {})
+    sets = {"validation": images.validation.select(columns)} | (
+        {"test": with_masks(OpenedRun(run), test)} if test else {}
+    )
     return Files(run, training, images.strong.select(columns), sets, steps_of(training, images))
 
 

@@ -68,7 +68,7 @@ class ProxyPlan:
     @cached_property
     def true(self) -> pl.DataFrame:
         """image_id, path, mask and encoding of the weakly labelled images whose true masks are known."""
-        known = true_masks(self.opened.pool, self.settings.true_masks)
+        known = true_masks(self.opened, self.settings.true_masks)
         return known.join(self.weak(self.settings.trials()), on="image_id", how="semi")
 
     def images(self, trial: Trial) -> pl.DataFrame:

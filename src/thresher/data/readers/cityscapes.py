@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from thresher.data.dataset import (
+    Coded,
     Dataset,
     Entry,
     contents,
@@ -16,14 +17,21 @@ from thresher.data.dataset import (
     source_id_of,
 )
 from thresher.data.findings import Findings, Row
+from thresher.data.readers.mask_legends import IDD_LEVEL_3
 from thresher.errors import DataError
 
 SPLITS = frozenset({"train", "train_extra", "val", "test", "demoVideo"})
+IDD = "idd_level_3_ids"
 #: Best first. trainIds leave nothing to map; they are made by cityscapesScripts and may not be there.
 LABEL_FILES = tuple(
     (folder, f"_{folder}_label{kind}.png", encoding)
     for folder in ("gtFine", "gtCoarse")
-    for kind, encoding in (("TrainIds", "cityscapes_train_ids"), ("Ids", "cityscapes_label_ids"))
+    for kind, encoding in (
+        ("TrainIds", "cityscapes_train_ids"),
+        ("Ids", "cityscapes_label_ids"),
+        ("csTrainIds", "cityscapes_train_ids"),  # IDD, as AutoNUE's tools write them
+        ("level3Ids", IDD),
+    )
 )
 
 
@@ -41,6 +49,7 @@ def read(root: Path, split: str | None, dataset: str) -> Dataset:
     images = findings.images(entries)
     known: dict[str, str] = dict(images.select("image_id", "path").iter_rows())
     masks: list[Row] = []
+    drawings: list[Coded] = []
     for source_id, *_ in entries:
         image_id = findings.id_of(source_id)
         path = known.pop(image_id, None)
@@ -49,11 +58,14 @@ def read(root: Path, split: str | None, dataset: str) -> Dataset:
         mask = _label_file(root, source_id)
         if mask is None:
             findings.note("annotation_missing", "no labelTrainIds or labelIds file", image_id, path)
+        elif mask[1] == IDD:
+            place = str(mask[0].absolute())
+            drawings.append(Coded(image_id, place, IDD_LEVEL_3.labels, named_by=IDD_LEVEL_3.named_by))
         else:
             masks.append({"image_id": image_id, "path": str(mask[0].absolute()), "encoding": mask[1]})
-    if not masks:
+    if not masks and not drawings:
         raise no_labels(root, entries, "labelTrainIds.png or _labelIds.png")
-    return findings.data(images, masks=masks)
+    return findings.data(images, masks=masks, drawings=drawings)
 
 
 def no_labels(root: Path, entries: list[Entry], ending: str) -> DataError:

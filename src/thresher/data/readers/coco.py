@@ -17,6 +17,7 @@ from thresher.data.dataset import (
     IMAGE_SUFFIXES,
     Dataset,
     Entry,
+    Outlined,
     existing_folder,
     source_id_of,
     stated_px,
@@ -74,9 +75,15 @@ def read(root: Path, split: str | None, dataset: str) -> Dataset:
         findings.note("annotation_missing", "no JSON names this image", findings.id_of(source_id), path)
     known = {row[0]: row[1:] for row in images.select("path", "image_id", "width_px", "height_px").iter_rows()}
     rows: list[Row] = []
+    things: dict[str, list[tuple[str | None, Any]]] = {}
     for file, images_of in zip(files, named, strict=True):
-        rows += _boxes(file, images_of, known, findings)
-    return findings.data(images, rows, unit="bbox [x, y, width, height] in pixels of the image")
+        rows += _boxes(file, images_of, known, findings, things)
+    outlined = [
+        Outlined(known[path][0], path, known[path][1:], shapes)
+        for path, shapes in things.items()
+        if any(label is not None for label, _ in shapes)
+    ]
+    return findings.data(images, rows, unit="bbox [x, y, width, height] in pixels of the image", drawings=outlined)
 
 
 def _images(file: File, root: Path, findings: Findings, taken: set[str]) -> tuple[list[Entry], _Named]:
@@ -154,7 +161,14 @@ def _unnamed(entries: list[Entry], named: set[Any], root: Path, only: str | None
     return found
 
 
-def _boxes(file: File, images: _Named, known: Mapping[str, tuple[str, int, int]], findings: Findings) -> list[Row]:
+def _boxes(
+    file: File,
+    images: _Named,
+    known: Mapping[str, tuple[str, int, int]],
+    findings: Findings,
+    things: dict[str, list[tuple[str | None, Any]]],
+) -> list[Row]:
+    """The boxes of a file; what is outlined in an image is added to `things`."""
     left_out: Counter[str] = Counter()
 
     def box_of(owned: tuple[Key, Json]) -> Row | None:
@@ -171,7 +185,9 @@ def _boxes(file: File, images: _Named, known: Mapping[str, tuple[str, int, int]]
             left_out[path] += 1
             return None
         image_id, width, height = known[path]
-        return {"image_id": image_id, **_box(annotation, file.labels, width, height)}
+        box = _box(annotation, file.labels, width, height)
+        things.setdefault(path, []).append(_thing(annotation, str(box["label"])))
+        return {"image_id": image_id, **box}
 
     def place(number: int) -> Place:
         owner, annotation = file.annotations[number]
@@ -209,6 +225,15 @@ def _box(annotation: Json, labels: Mapping[Key, str], width: int, height: int) -
         "is_group": _flag(group),
         **{column: _flag(attributes.get(name)) for name, column in FLAGS.items()},
     }
+
+
+def _thing(annotation: Json, label: str) -> tuple[str | None, Any]:
+    """Label and outline; where there is none, the box, without a label."""
+    shape = annotation.get("segmentation")
+    if isinstance(shape, dict | list) and shape:
+        return label, shape
+    x, y, across, down = map(float, annotation["bbox"])
+    return None, [[x, y, x + across, y, x + across, y + down, x, y + down]]
 
 
 def _around(polygons: list[list[float]]) -> tuple[float, float, float, float]:

