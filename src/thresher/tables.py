@@ -48,7 +48,8 @@ BOXES: Schema = {
     "exhaustive": pl.Boolean,
 }
 
-#: Per-pixel label files. `encoding` gives the meaning of the PNG's values: one of `taxonomy.ENCODINGS`.
+#: Per-pixel label files; a path that is not absolute is below the run's folder. `encoding` gives the meaning of the
+#: PNG's values: one of `taxonomy.ENCODINGS`.
 MASKS: Schema = {"image_id": pl.String, "path": pl.String, "encoding": pl.String}
 
 #: Readable names of a source's labels and their ancestors, nearest first (Open Images has a hierarchy).

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,43 @@ def test_greys_in_floating_point_are_shares_of_white_or_0_to_255(tmp_path: Path)
         assert found.mean() == pytest.approx(127, abs=1), name
     ramp[0, :2] = np.nan, np.inf
     assert np.asarray(rgb_image(saved(tmp_path / "nan.tif", Image.fromarray(ramp))))[0, :2].max() == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "mean"),
+    [
+        (np.linspace(0, 4095, 3072, dtype=np.float32), 127),
+        (np.linspace(0, 65535, 3072, dtype=np.float32), 127),
+        (np.linspace(-9, 255, 3072, dtype=np.int32), 123),
+        (np.linspace(0, 1 << 20, 3072, dtype=np.int32), None),
+        (np.linspace(0, 1e6, 3072, dtype=np.float32), None),
+        (np.linspace(-2, -1, 3072, dtype=np.float32), None),
+    ],
+)
+def test_deep_greys_are_scaled_by_the_rule_or_refused(tmp_path: Path, values: np.ndarray, mean: int | None) -> None:
+    path = saved(tmp_path / "d.tif", Image.fromarray(values.reshape(48, 64)))
+    if mean is None:
+        with pytest.raises(DataError, match=r"d\.tif: not a readable image \(greys from .* expected 0 to 65,535"):
+            rgb_image(path)
+    else:
+        assert np.asarray(rgb_image(path)).mean() == pytest.approx(mean, abs=1.5)
+
+
+@pytest.mark.parametrize("bits", [12, 16])
+def test_colours_of_twelve_bits_in_sixteen_are_not_black(tmp_path: Path, bits: int) -> None:
+    """Pillow keeps the upper byte of each colour in 16 bits, and nothing of the lower one."""
+    ramp = np.linspace(0, (1 << bits) - 1, 64, dtype=">u2")
+    rows = b"".join(b"\0" + np.repeat(ramp, 3).tobytes() for _ in range(2))
+    chunks = ((b"IHDR", struct.pack(">IIBBBBB", 64, 2, 16, 2, 0, 0, 0)), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    content = b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
+    )
+    (tmp_path / "c.png").write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+    if bits == 12:
+        with pytest.raises(DataError, match=r"colours in 16 bits of which at most 12 are used. Save them as 8 bits"):
+            rgb_image(tmp_path / "c.png")
+    else:
+        assert np.asarray(rgb_image(tmp_path / "c.png")).mean() == pytest.approx(127, abs=1.5)
 
 
 def odd_tag(path: Path, tag: int, kind: int, count: int, value: bytes) -> Path:

@@ -13,7 +13,7 @@ from types import ModuleType
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
+from PIL import Image, ImageFile
 
 from thresher.data.faults import FAULTS
 from thresher.data.image_files import decoding, opened_image, orientation, quiet
@@ -37,6 +37,8 @@ _TURNS = {
 }
 #: Cameras deliver 8, 12 or 16 bits, whatever the file could hold.
 _BITS = (8, 12, 16)
+#: Colours of 12 bits in 16 have upper bytes below this.
+_DEEP_AND_DARK = 16
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -53,16 +55,20 @@ def rgb_image(path: Path) -> Image.Image:
     """The image as 8-bit RGB, upright (EXIF orientation applied), the first frame of an animation.
 
     Deeper greys are taken as 8, 12 or 16 bits, whichever is the least that holds their largest value, and keep their
-    upper 8; greys in floating point are shares of white if none is above 1, else 0..255. Transparency is laid on
-    black, as most decoders do when they drop it.
+    upper 8; greys in floating point are shares of white if none is above 1, else as whole numbers. Colours of 16 bits
+    keep their upper 8. Transparency is laid on black, as most decoders do when they drop it.
 
     Raises:
-        DataError: missing, empty, truncated, no image, or larger than `MAX_PIXELS`.
+        DataError: missing, empty, truncated, no image, or larger than `MAX_PIXELS`; greys above 16 bits, or none above
+            0 and some below; or colours in 16 bits of which at most 12 are used, which would be black.
     """
     with _some_bytes(path), decoding(path), opened(path) as file, opened_image(file) as image:
         if image.width * image.height > MAX_PIXELS:
             raise DataError(f"{path}: {image.width} × {image.height} pixels; the limit is {MAX_PIXELS:,}")
+        is_deep = _is_deep(image)
         image.load()
+        if is_deep and 0 < int(np.asarray(image.convert("RGB")).max()) < _DEEP_AND_DARK:
+            raise DataError(f"{path}: colours in 16 bits of which at most 12 are used. Save them as 8 bits, or all 16.")
         turn = _TURNS.get(orientation(image))
         return _as_rgb(image if turn is None else image.transpose(turn))
 
@@ -114,14 +120,25 @@ def _as_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
+def _is_deep(image: ImageFile.ImageFile) -> bool:
+    """Whether colours are stored in 16 bits, of which Pillow keeps the upper 8."""
+    return any(";16" in str(tile[3]) for tile in image.tile) and image.mode in ("RGB", "RGBA")
+
+
 def _grey(values: np.ndarray) -> UInt8[np.ndarray, "h w"]:
-    """Greys of more than 8 bits, or in floating point, as 0..255; what is below 0 or not a number is black."""
-    if values.dtype.kind == "f":
-        numbers = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
-        return np.asarray((numbers * (255.0 if numbers.max() <= 1 else 1.0)).clip(0, 255), np.uint8)
-    wide = values.astype(np.int64)
-    bits = next((each for each in _BITS if wide.max() < 1 << each), _BITS[-1])
-    grey: UInt8[np.ndarray, "h w"] = (wide >> (bits - 8)).clip(0, 255).astype(np.uint8)
+    """Greys of more than 8 bits, or in floating point, as 0..255; what is below 0 or not a number is black.
+
+    Raises:
+        ValueError: above 16 bits, or none above 0 and some below.
+    """
+    numbers = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0) if values.dtype.kind == "f" else values
+    low, high = float(numbers.min(initial=0)), float(numbers.max(initial=0))
+    if high >= 1 << _BITS[-1] or (high <= 0 and low < 0):
+        raise ValueError(f"greys from {low:g} to {high:g}; expected 0 to 65,535, or shares of white")
+    if values.dtype.kind == "f" and high <= 1:
+        return np.asarray((numbers * 255.0).clip(0, 255), np.uint8)
+    bits = next(each for each in _BITS if high < 1 << each)
+    grey: UInt8[np.ndarray, "h w"] = (numbers.clip(0).astype(np.int64) >> (bits - 8)).astype(np.uint8)
     return grey
 
 

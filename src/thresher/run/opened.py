@@ -85,8 +85,10 @@ class OpenedRun:
 
     @cached_property
     def masks(self) -> pl.DataFrame:
-        """Table MASKS."""
-        return tables.read(self.run.masks, tables.MASKS, key="image_id")
+        """Table MASKS, with full paths: those of masks in the run's folder are stored as below it."""
+        masks = tables.read(self.run.masks, tables.MASKS, key="image_id")
+        path, within = pl.col("path"), pl.lit(f"{self.run.folder.absolute()}/")
+        return masks.with_columns(pl.when(path.str.starts_with("/")).then(path).otherwise(within + path).alias("path"))
 
     @cached_property
     def labels(self) -> pl.DataFrame:

@@ -98,7 +98,18 @@ def index(run: AnyRun, settings: IndexSettings, *, dry_run: bool = False, track:
         return _write(run, sources, found, taxonomy, label_map, taxonomy_file)
 
     outputs = [run.images, run.boxes, run.masks, run.labels, run.problems, run.taxonomy]
-    return perform(run, "index", settings, inputs, outputs, work)
+    return perform(run, "index", settings, inputs, outputs, work, again=_drawings_lost(run))
+
+
+def _drawings_lost(run: Run) -> bool:
+    """Whether a mask that lay in the run's folder is no longer there."""
+    if not run.masks.is_file():
+        return False
+    try:
+        paths = tables.read(run.masks, tables.MASKS)["path"]
+    except DataError:  # a damaged table is made again anyhow
+        return False
+    return not all((run.folder / path).is_file() for path in paths if not path.startswith("/"))
 
 
 def _described(source: Source) -> str:
@@ -157,7 +168,8 @@ def _write(
     problems = pl.concat([d.problems for d in found])
     tables.write(images.select(list(tables.INDEXED_IMAGES)), run.images)
     tables.write(boxes, run.boxes)
-    tables.write(masks, run.masks)
+    within = f"{run.folder.absolute()}/"
+    tables.write(masks.with_columns(pl.col("path").str.strip_prefix(within)), run.masks)
     tables.write(labels, run.labels)
     with replacing(run.taxonomy) as file:
         file.write(taxonomy_file.read_bytes())
