@@ -84,8 +84,29 @@ CSV = "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax,IsOccluded,IsTrun
 TREE = {"LabelName": "/m/0", "Subcategory": [{"LabelName": "/m/1", "Subcategory": [{"LabelName": "/m/2"}]}], "Part": []}
 FRAMES = {f"leftImg8bit/val/ulm/{n}_leftImg8bit.png": PHOTO for n in "ab"}
 
+
+class Rows(dict[str, Any]):
+    """A list of objects that is written as JSON; it is changed as the one value of an object is."""
+
+    def __init__(self, rows: list[Any]) -> None:
+        super().__init__(rows=rows)
+
+
+def named_sources() -> dict[str, dict[str, Any]]:
+    """The formats whose files name their images, from named_sources.json: "PHOTO" there is a picture."""
+    sources: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_name("named_sources.json").read_text())
+    for files in sources.values():
+        for name, content in files.items():
+            if isinstance(content, dict) and "rows" in content:
+                files[name] = Rows(content["rows"])
+            elif isinstance(content, str) and content.startswith("PHOTO"):
+                files[name] = PHOTO + content.removeprefix("PHOTO").encode()
+    return sources
+
+
 #: Format → file name → its whole content; dicts are written as JSON, a list of members or rows as tar or Parquet.
 SOURCES: Mapping[str, Mapping[str, Any]] = {
+    **named_sources(),
     "cityscapes": {**FRAMES, **{f"gtFine/val/ulm/{n}_gtFine_labelIds.png": MASK for n in "ab"}},
     "cityscapes_polygons": {**FRAMES, **{f"gtCoarse/val/ulm/{n}_gtCoarse_polygons.json": POLYGONS for n in "ab"}},
     "coco": {"annotations/instances_train.json": COCO, **{f"images/{n}.jpg": PHOTO for n in range(3)}},
@@ -139,6 +160,8 @@ def as_bytes(content: Any) -> bytes:
         return content
     if isinstance(content, str):
         return content.encode("utf-8", "surrogatepass")
+    if isinstance(content, Rows):
+        return json.dumps(content["rows"] if "rows" in content else dict(content)).encode()
     if isinstance(content, dict):
         return json.dumps(content).encode()
     buffer = io.BytesIO()

@@ -33,6 +33,7 @@ IMAGE_SUFFIXES = frozenset(
         ".tiff",
         ".webp",
         ".ppm",
+        ".tga",
         ".pgm",
         ".jp2",
         ".avif",
@@ -167,13 +168,18 @@ def image_paths(root: Path) -> list[str]:
     """`image_files` as strings, since a `Path` for each of millions of files would take a gigabyte."""
     found = []
     for folder, subfolders, names in os.walk(root, followlinks=True, onerror=_not_listed):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".") and not _leads_back(folder, name)]
+        subfolders[:] = [name for name in subfolders if not _is_stray(name) and not _leads_back(folder, name)]
         found += [
             os.path.join(folder, name)
             for name in names
             if not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
         ]
     return sorted(found)
+
+
+def _is_stray(folder: str) -> bool:
+    # macOS puts a second, hidden tree into the zips that it makes.
+    return folder.startswith(".") or folder == "__MACOSX"
 
 
 def _not_listed(error: OSError) -> None:
@@ -261,12 +267,12 @@ def annotation_bytes(path: Path) -> bytes:
 
 
 def visible(paths: Iterable[Path], root: Path) -> list[Path]:
-    """The paths without hidden files, and those in hidden folders below `root`: `._a.txt`, `.ipynb_checkpoints/`.
+    """The paths without hidden files, and those in hidden folders below `root`: `._a.txt`, `__MACOSX/`, `.vscode/`.
 
     macOS, editors and notebooks leave them beside the data.
     """
     start = len(str(root))
-    return [path for path in paths if "/." not in str(path)[start:]]
+    return [path for path in paths if "/." not in str(path)[start:] and "/__MACOSX/" not in str(path)[start:]]
 
 
 def source_id_of(path: Path, root: Path) -> str:

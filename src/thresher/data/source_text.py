@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from thresher.data.dataset import Dataset
-from thresher.data.readers import READERS
+from thresher.data.readers import READERS, table
+from thresher.data.readers.table_columns import column_map
 from thresher.errors import DataError, SettingsError
 
 
@@ -58,11 +59,12 @@ def parsed_source(text: str) -> Source:
     return parsed_sources((text,))[0]
 
 
-def read_source(text: str) -> Dataset:
+def read_source(text: str, columns: str | Iterable[str] = ()) -> Dataset:
     """The data set of a source: images, boxes, masks, and what was left out or repaired.
 
     Args:
         text: [NAME=]FORMAT:ROOT[#SPLIT], as in "coco:/data/coco#val".
+        columns: Of a `table`, which column holds what: "image=path,x0=left".
 
     Raises:
         SettingsError: the text cannot be understood, or the format is unknown.
@@ -71,6 +73,20 @@ def read_source(text: str) -> Dataset:
     source = parsed_source(text)
     if not source.root.exists():
         raise DataError(f"{source.format}:{source.root}: no such folder or file.")
+    return read(source, column_map([columns] if isinstance(columns, str) else columns))
+
+
+def read(source: Source, columns: Mapping[str, str]) -> Dataset:
+    """The data set of a source.
+
+    Args:
+        columns: Of a `table`, which column holds what (`column_map`).
+
+    Raises:
+        DataError: the place cannot be read.
+    """
+    if source.format == "table":
+        return table.read(source.root, source.split, source.name, columns)
     return READERS[source.format](source.root, source.split, source.name)
 
 

@@ -14,8 +14,8 @@ from thresher import tables
 from thresher.data.dataset import Dataset
 from thresher.data.drawn_masks import Meanings, with_drawn_masks
 from thresher.data.findings import IMAGE_PROBLEMS
-from thresher.data.readers import READERS
-from thresher.data.source_text import Source, parsed_sources
+from thresher.data.readers.table_columns import column_map
+from thresher.data.source_text import Source, parsed_sources, read
 from thresher.data.taxonomy import (
     BUILT_IN,
     LabelMap,
@@ -46,6 +46,8 @@ class IndexSettings:
     """Classes of the segmentation: a built-in name (cityscapes, camvid) or a TOML file."""
     label_map: OptionalPath = default(None)
     """TOML file that maps labels of the sources to classes, in addition to the taxonomy."""
+    columns: Texts = default(())
+    """Which column of a `table` holds what: image=path,label=class,x0=left,…; images=FOLDER; unit=pixels or shares."""
     limit: int | None = None
     """Keep at most this many images per source, evenly spread over the sorted image ids. Default: all."""
 
@@ -53,10 +55,11 @@ class IndexSettings:
         """Refuse what cannot work.
 
         Raises:
-            SettingsError: no target, or a limit below 1.
+            SettingsError: no target, a limit below 1, or columns that are not NAME=COLUMN.
         """
         if not self.target:
             raise SettingsError("index: no target. Run `thresher index RUN --target FORMAT:ROOT[#SPLIT] …`.")
+        column_map(self.columns)
         if self.limit is not None and self.limit < 1:
             raise SettingsError(f"limit = {self.limit}: expected 1 or more.")
 
@@ -76,7 +79,7 @@ def index(run: AnyRun, settings: IndexSettings, *, dry_run: bool = False, track:
         if not source.root.exists():
             raise DataError(f"{source.role} {source.format}:{source.root}: no such folder or file.")
     if dry_run:
-        plan, images = index_plan(sources, settings.limit)
+        plan, images = index_plan(sources, settings.limit, column_map(settings.columns))
         counts = {f"{role}_images": count for role, count in images.items()}
         told = {"sources": [_described(source) for source in sources], **counts}
         return StageResult("index", "planned", told | plan.summary(run))
@@ -89,10 +92,14 @@ def index(run: AnyRun, settings: IndexSettings, *, dry_run: bool = False, track:
     if settings.label_map is not None:
         inputs["label_map"] = settings.label_map
 
+    columns = column_map(settings.columns)
+    if "images" in columns:
+        inputs["images"] = Listing(Path(columns["images"]).expanduser())
+
     def work() -> tuple[dict[str, Any], int]:
         meanings = Meanings(taxonomy, label_map)
         found = [
-            _masked(source, _limited(_read(source), settings.limit), meanings, run)
+            _masked(source, _limited(read(source, columns), settings.limit), meanings, run)
             for source in track(sources, len(sources), "reading annotations")
         ]
         return _write(run, sources, found, taxonomy, label_map, taxonomy_file)
@@ -115,10 +122,6 @@ def _drawings_lost(run: Run) -> bool:
 def _described(source: Source) -> str:
     split = f"#{source.split}" if source.split else ""
     return f"{source.role}: {source.name} = {source.format}:{source.root}{split}"
-
-
-def _read(source: Source) -> Dataset:
-    return READERS[source.format](source.root, source.split, source.name)
 
 
 def _masked(source: Source, dataset: Dataset, meanings: Meanings, run: Run) -> Dataset:

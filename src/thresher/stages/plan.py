@@ -9,7 +9,7 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +20,7 @@ import polars as pl
 from threadpoolctl import threadpool_limits
 
 from thresher.data.dataset import IMAGE_SUFFIXES
-from thresher.data.readers import READERS
-from thresher.data.source_text import Source
+from thresher.data.source_text import Source, read
 from thresher.density.slice_block import SliceBlock
 from thresher.features.engine import workers
 from thresher.features.network_file import worker_settings
@@ -125,27 +124,29 @@ class Slices:
         return cls(per_image, first.slices.shape[1], first.pooled.shape[1], size, read)
 
 
-def index_plan(sources: Sequence[Source], limit: int | None) -> tuple[Plan, dict[str, int]]:
+def index_plan(sources: Sequence[Source], limit: int | None, columns: Mapping[str, str]) -> tuple[Plan, dict[str, int]]:
     """Plan of index, and the images that target and pool will have.
 
     Sources with little to read are read, so that their images are counted as index will count them. Of others the image
     files and annotations are counted whose path names the split asked for.
     """
-    images, read, memory, seconds = dict.fromkeys(("target", "pool"), 0), 0, float(BASE_BYTES), 0.0
+    images, bytes_read, memory, seconds = dict.fromkeys(("target", "pool"), 0), 0, float(BASE_BYTES), 0.0
     for source in sources:
         paths, size = _files_of(source)
         files = len(paths)
         started = time.perf_counter()
         found = files
         if size <= LITTLE_BYTES and files <= LITTLE_FILES:
-            found = READERS[source.format](source.root, source.split, source.name).images.height
+            found = read(source, columns).images.height
         expected = files * INDEX_SECONDS_PER_IMAGE + size * INDEX_SECONDS_PER_BYTE
         seconds += max(time.perf_counter() - started, expected)
         memory += files * IMAGE_BYTES + size * INDEX_BYTES.get(source.format, INDEX_BYTES_OTHERS)
         images[source.role] += found if limit is None else min(found, limit)
-        read += size
+        bytes_read += size
     total = sum(images.values())
-    return Plan(total, read, round(total * 20 + read * BOXES_SHARE), round(memory), seconds + ONCE_SECONDS), images
+    return Plan(
+        total, bytes_read, round(total * 20 + bytes_read * BOXES_SHARE), round(memory), seconds + ONCE_SECONDS
+    ), images
 
 
 def listed_images(sources: Sequence[Source], limit: int | None) -> pl.DataFrame:

@@ -1,0 +1,147 @@
+"""Label Studio: its JSON export (tasks with annotations), or the shorter one (JSON_MIN); the images beside.
+
+Source: https://labelstud.io/guide/export and https://labelstud.io/tags/rectanglelabels: x, y, width and height are
+per cent of the image, rotation is in degrees, clockwise about the upper left corner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from thresher.data.dataset import Dataset, label_text, stated_px
+from thresher.data.findings import Findings, Row
+from thresher.data.readers import named
+from thresher.data.readers.named import Annotated, Corners
+from thresher.data.readers.named_files import ImageFiles
+
+#: What a task's data may call its image, before any other text with an image's ending.
+_IMAGE_KEYS = ("image", "img", "photo", "url", "image_url")
+_OF_AREAS = ("height", "points", "radiusX", "rle")
+#: Prefix of an uploaded file: eight digits of a random number, and a hyphen.
+_UPLOAD = 9
+_FORM = "x, y, width, height in per cent of the image, with rectanglelabels (or polygonlabels with points)"
+
+
+def read(root: Path, split: str | None, dataset: str) -> Dataset:
+    """The tasks of the JSON files at `root`; regions without a label are listed, predictions are not read.
+
+    A task's image is looked for by the path or address in its data, and by the name that it had before it was uploaded.
+    Of several annotations of one task, that marked as ground truth counts, or else the first that was not cancelled;
+    the others are listed. A rotated rectangle, a polygon and an ellipse have the upright box around them.
+
+    Raises:
+        DataError: no JSON of this form, no image, or most of it cannot be read.
+    """
+    findings = named.begun(root, dataset)
+    found: list[Annotated] = []
+    seen: list[str] = []
+    for path, of in named.annotation_files(findings.root, split, ".json"):
+        content = named.loaded(path)
+        tasks = content if isinstance(content, list) else [content]
+        if not any(isinstance(task, dict) and ("data" in task or "annotator" in task) for task in tasks):
+            seen.append(named.seen_in(path, content))
+            continue
+        parse = partial(_task, path=path, split=of, findings=findings)
+        found += findings.read("tasks", tasks, parse, named.place_in(path, "task"), "a task with data and annotations")
+    findings.judge()
+    if not found:
+        raise named.unknown_shape(findings.root, seen, "a list of tasks, each with data and annotations")
+    found = _by_upload(found, findings)
+    return named.as_dataset(found, _object, findings, _FORM, whole=100.0, others=split is None)
+
+
+def _by_upload(found: list[Annotated], findings: Findings) -> list[Annotated]:
+    """The tasks under the names of their files before they were uploaded, where only those are there."""
+    files = ImageFiles(named.home_of(findings.root))
+    stripped = [_stripped(each.name) for each in found]
+    as_named, as_stripped = files.located([each.name for each in found]), files.located(stripped)
+    return [
+        Annotated(short, each.objects, each.place, each.size, each.split) if there[0] is None and other[0] else each
+        for each, short, there, other in zip(found, stripped, as_named, as_stripped, strict=True)
+    ]
+
+
+def _stripped(name: str) -> str:
+    bare = name.rsplit("/", 1)[-1]
+    head = bare[:_UPLOAD]
+    uploaded = len(head) == _UPLOAD and head[-1] == "-" and all(digit in "0123456789abcdef" for digit in head[:-1])
+    return bare[_UPLOAD:] if uploaded else name
+
+
+def _task(task: dict[str, Any], path: Path, split: str | None, findings: Findings) -> Annotated:
+    data = task["data"] if isinstance(task.get("data"), dict) else task
+    name = next((data[key] for key in _IMAGE_KEYS if isinstance(data.get(key), str)), None)
+    name = name or next((value for value in data.values() if named.names_image(value)), None) or task.get("file_upload")
+    if not isinstance(name, str):
+        raise ValueError("its data name no image")
+    place = f"{path.name}: task {task.get('id', name)}"
+    if "annotations" in task or "data" in task:
+        regions = _result(task, place, path, findings)
+    else:
+        lists = [value for value in task.values() if isinstance(value, list)]
+        regions = [{"value": region, **region} for each in lists for region in each if isinstance(region, dict)]
+    sizes = (stated_px(each.get("original_width"), each.get("original_height")) for each in regions)
+    size = next((each for each in sizes if each is not None), None)
+    return Annotated(name, list(_labelled(regions)), place, size, split)
+
+
+def _result(task: dict[str, Any], place: str, path: Path, findings: Findings) -> list[dict[str, Any]]:
+    """The regions of the annotation that counts."""
+    every = task.get("annotations", task.get("completions")) or []
+    done = [each for each in every if not each.get("was_cancelled") and isinstance(each.get("result"), list)]
+    done.sort(key=lambda each: not each.get("ground_truth"))
+    if len(done) > 1:
+        detail = f"{place}: {len(done)} annotations, of which that with id {done[0].get('id')} was read"
+        findings.note("annotations_several", detail, path=path)
+    return [region for region in (done[0]["result"] if done else []) if isinstance(region.get("value"), dict)]
+
+
+def _labelled(regions: list[dict[str, Any]]) -> Iterator[tuple[str | None, dict[str, Any]]]:
+    """Each region of an area with each of its labels; a label may stand in a region of its own with the same id."""
+    of_id: dict[object, list[str]] = {}
+    for region in regions:
+        of_id.setdefault(region.get("id", id(region)), []).extend(_labels(region["value"]))
+    done = set()
+    for region in regions:
+        value, key = region["value"], region.get("id", id(region))
+        if key in done or not any(name in value for name in _OF_AREAS):  # a point has a width, too
+            continue
+        done.add(key)
+        yield from ((label, region) for label in dict.fromkeys(of_id[key]) or [None])
+
+
+def _labels(value: dict[str, Any]) -> list[str]:
+    lists = (found for key, found in value.items() if key.endswith("labels") and isinstance(found, list))
+    return [label_text(label) for found in lists for label in found]
+
+
+def _object(labelled: tuple[str | None, dict[str, Any]]) -> Row | None:
+    label, region = labelled
+    value = region["value"]
+    if label is None:
+        raise ValueError("a region without a label")
+    if "points" in value:
+        return None if "vertices" in value else named.box(label, named.around(value["points"]))
+    if "radiusX" in value:
+        x, y, across, down = (float(value[name]) for name in ("x", "y", "radiusX", "radiusY"))
+        return named.box(label, (x - across, y - down, x + across, y + down))
+    if "rle" in value:
+        raise ValueError("a brush has no box; export the masks")
+    x, y, across, down = (float(value[name]) for name in ("x", "y", "width", "height"))
+    return named.box(label, _upright((x, y, x + across, y + down), region))
+
+
+def _upright(corners: Corners, region: dict[str, Any]) -> Corners:
+    degrees = float(region["value"].get("rotation") or 0)
+    size = stated_px(region.get("original_width"), region.get("original_height"))
+    if not degrees or size is None:
+        return corners
+    # Angles are those of the picture, whose sides differ.
+    steps = (size[0] / 100, size[1] / 100) * 2
+    x0, y0, x1, y1 = (corner * step for corner, step in zip(corners, steps, strict=True))
+    around = named.turned((x0, y0, x1, y1), degrees, (x0, y0))
+    x0, y0, x1, y1 = (corner / step for corner, step in zip(around, steps, strict=True))
+    return x0, y0, x1, y1

@@ -1,0 +1,80 @@
+"""LabelMe: a JSON file per image, beside it or in a folder of their own.
+
+Source: https://github.com/wkentaro/labelme, labelme/label_file.py: points [x, y] in pixels; a rectangle has two
+opposite corners, a circle its centre and a point of its rim.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from thresher.data.dataset import Dataset, annotation_bytes, label_text, stated_px
+from thresher.data.findings import Findings, Place, Row
+from thresher.data.readers import named
+from thresher.data.readers.named import Annotated
+
+_NO_BOXES = frozenset({"point", "points", "line", "linestrip"})
+_FORM = "a shape with label, shape_type and points [x, y] in pixels of the image"
+
+
+def read(root: Path, split: str | None, dataset: str) -> Dataset:
+    """The images of the JSON files at `root`, found by `imagePath` or as the file of the same name.
+
+    Rectangles are boxes; polygons, circles and masks have the box around them. `split` picks the folder of that name.
+    Images without a JSON file stay where no split is asked for, and are listed.
+
+    Raises:
+        DataError: no JSON of this form, no image, or most of it cannot be read.
+    """
+    findings = named.begun(root, dataset)
+    files = named.annotation_files(findings.root, split, ".json")
+    seen: list[str] = []
+
+    def parse(file: tuple[Path, str | None]) -> Annotated | None:
+        path, of = file
+        content = json.loads(annotation_bytes(path))
+        if not isinstance(content, dict) or "shapes" not in content:
+            seen.append(named.seen_in(path, content))
+            return None
+        return _annotated(path, of, content, findings)
+
+    def place(number: int) -> Place:
+        return Place(str(files[number][0]), path=files[number][0])
+
+    form = "a JSON object with imagePath and a list of shapes"
+    read_files = findings.read("JSON files", files, parse, place, form, "annotation_unreadable")
+    found = [each for each in read_files if each is not None]
+    findings.judge()
+    if not found:
+        raise named.unknown_shape(findings.root, seen, "JSON files with imagePath and shapes")
+    return named.as_dataset(found, _object, findings, _FORM, others=split is None)
+
+
+def _annotated(path: Path, split: str | None, content: dict[str, Any], findings: Findings) -> Annotated:
+    shapes, image = content["shapes"], content.get("imagePath")
+    if not isinstance(shapes, list):
+        raise ValueError("its shapes are no list")
+    stated = image.replace("\\", "/") if isinstance(image, str) and image else ""
+    beside = next((each for each in (path.parent / stated,) if stated and each.is_file()), None)
+    # imagePath is often wrong once files have been moved; then the file of the JSON's own name is meant.
+    name = str(beside.resolve()) if beside is not None else path.relative_to(named.home_of(findings.root)).stem
+    if beside is None and named.names_image(stated) and Path(stated).stem != path.stem:
+        name = stated
+    return Annotated(name, shapes, path.name, stated_px(content.get("imageWidth"), content.get("imageHeight")), split)
+
+
+def _object(shape: dict[str, Any]) -> Row | None:
+    kind = shape.get("shape_type") or "polygon"
+    if kind in _NO_BOXES:
+        return None
+    label, points = label_text(shape["label"]), shape["points"]
+    if kind == "circle":
+        (x, y), (rim_x, rim_y) = (map(float, point) for point in points)
+        radius = math.hypot(rim_x - x, rim_y - y)
+        return named.box(label, (x - radius, y - radius, x + radius, y + radius))
+    if len(points) < 2 or (kind == "polygon" and len(points) < 3):
+        raise ValueError(f"{len(points)} points make no {kind}")
+    return named.box(label, named.around(points))

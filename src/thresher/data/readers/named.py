@@ -1,0 +1,249 @@
+"""Annotation files that name their images: found, read, and made into the tables."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from thresher.data.dataset import (
+    IMAGE_SUFFIXES,
+    Dataset,
+    Entry,
+    contents,
+    existing_place,
+    source_id_of,
+    visible,
+)
+from thresher.data.faults import refusing
+from thresher.data.findings import Findings, Place, Row, absolute
+from thresher.data.readers.coco_json import split_of
+from thresher.data.readers.named_files import ImageFiles, bare_id, folders_of, spelt_path
+from thresher.errors import DataError
+
+Corners = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """What an annotation file says of one image."""
+
+    name: str
+    """The image, as the file spells it."""
+    objects: Sequence[Any]
+    """As they stand in the file."""
+    place: str
+    """Where that is: "train.json: image 3"."""
+    size: tuple[int, int] | None = None
+    split: str | None = None
+
+
+def annotation_files(root: Path, split: str | None, suffix: str) -> list[tuple[Path, str | None]]:
+    """The files with this ending at `root`, a file or a folder searched at any depth, each with its split.
+
+    The split is what the name ends with (`det_train.json`), or else the folder that bears the name asked for.
+
+    Raises:
+        DataError: none there, or none of the split.
+    """
+    existing_place(root, f"with {suffix} files and images")
+    if root.is_file():
+        return [(root, split)]
+    found = visible(sorted(root.rglob(f"*{suffix}")), root)
+    if not found:
+        raise DataError(f"{root}: no {suffix} file. Found {contents(root)}.")
+    splits = [(path, split if split in path.relative_to(root).parts[:-1] else split_of(path)) for path in found]
+    chosen = [(path, of) for path, of in splits if split in (None, of, path.stem)]
+    if not chosen:
+        names = ", ".join(str(path.relative_to(root)) for path in found[:6])
+        raise DataError(f"{root}: no {suffix} file of split '{split}'. Found {names}.")
+    return [(path, of or split) for path, of in chosen]
+
+
+def loaded(path: Path) -> Any:
+    """What a JSON file holds.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    with refusing(f"{path}: not readable as JSON", "Download or export the file again."):
+        return json.loads(path.read_bytes())
+
+
+def home_of(root: Path) -> Path:
+    """The folder below which images are looked for: `root`, or the one that the file `root` lies in."""
+    return root if root.is_dir() else root.parent
+
+
+def unknown_shape(root: Path, found: Iterable[str], expected: str) -> DataError:
+    """The error that no file is of the format; says what was seen."""
+    seen = "; ".join(list(found)[:4])
+    return DataError(f"{root}: no file of this format. Found {seen or 'nothing'}; expected {expected}.")
+
+
+def seen_in(path: Path, content: object) -> str:
+    """What a JSON file holds, in some words: "a.json with a list of 3", "b.json with keys x, y"."""
+    if isinstance(content, dict):
+        return f"{path.name} with the keys {', '.join(map(str, list(content)[:6]))[:200]}"
+    return f"{path.name} with {f'a list of {len(content)}' if isinstance(content, list) else 'no object'}"
+
+
+def place_in(path: Path, what: str) -> Callable[[int], Place]:
+    """Places of numbered items of a file."""
+    return lambda number: Place(f"{path.name}: {what} {number}", path=path)
+
+
+def around(points: Iterable[Sequence[Any]]) -> Corners:
+    """The box around points [x, y].
+
+    Raises:
+        ValueError: no point.
+    """
+    pairs = [(float(point[0]), float(point[1])) for point in points]
+    if not pairs:
+        raise ValueError("no points")
+    across, down = [x for x, _ in pairs], [y for _, y in pairs]
+    return min(across), min(down), max(across), max(down)
+
+
+def turned(corners: Corners, degrees: float, about: tuple[float, float]) -> Corners:
+    """The upright box around a box that is turned clockwise about a point (y points down).
+
+    >>> [round(value, 6) for value in turned((0, 0, 2, 1), 90, (0, 0))]
+    [-1.0, 0.0, 0.0, 2.0]
+    """
+    x0, y0, x1, y1 = corners
+    if not degrees:
+        return corners
+    cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    moved = [(x - about[0], y - about[1]) for x in (x0, x1) for y in (y0, y1)]
+    return around((about[0] + x * cosine - y * sine, about[1] + x * sine + y * cosine) for x, y in moved)
+
+
+def box(label: object, corners: Corners, **flags: object) -> Row:
+    """A row of a box; `as_dataset` makes shares of the corners."""
+    return {"label": label, **dict(zip(("x0", "y0", "x1", "y1"), corners, strict=True)), **flags}
+
+
+def as_dataset(
+    found: list[Annotated],
+    parse: Callable[[Any], Row | None],
+    findings: Findings,
+    expected: str,
+    *,
+    whole: float | None = None,
+    others: bool = True,
+) -> Dataset:
+    """The tables of annotated images.
+
+    Images are looked for below the source's folder, as `ImageFiles.located` says; one that several entries name has
+    the objects of all, and is listed as `duplicate_id`. Other images in the same folders stay, without boxes.
+
+    Args:
+        parse: Makes a row (`box`) of an object; None of one that is no box, such as a line or a point.
+        expected: What an object must be.
+        whole: What the far border of an image is in the rows' unit; None: its size in pixels.
+        others: Keep images that no entry names.
+
+    Raises:
+        DataError: none of the images is there, or most of the entries or objects cannot be read.
+    """
+    files = ImageFiles(home_of(findings.root))
+    of_path: dict[str, list[Annotated]] = {}
+    for each, (path, why) in zip(found, files.located([each.name for each in found]), strict=True):
+        if path is None:
+            detail = f"{each.place} names '{each.name}', {why}; {len(each.objects)} objects were left out with it"
+            findings.note("image_missing", detail, findings.id_of(bare_id(each.name)))
+            continue
+        of_path.setdefault(path, []).append(each)
+    findings.judge()
+    if not of_path:
+        first = f"(first: {found[0].name!r:.120})" if found else ""
+        raise DataError(
+            f"{findings.root}: none of the {len(found)} images that the annotations name is there {first}. Found "
+            f"{len(files.paths)} image files below {files.home}; put the images below that folder."
+        )
+    entries = _entries(of_path, files.home, whole is None, findings)
+    entries += _others(of_path, files, findings) if others else []
+    images = findings.images(entries)
+    rows: list[Row] = []
+    for image_id, path, width, height in images.select("image_id", "path", "width_px", "height_px").iter_rows():
+        ends = (whole, whole) if whole is not None else (width, height)
+        rows += _rows(of_path.pop(path, []), parse, findings, (image_id, path), ends, expected)
+    for path, lost in of_path.items():
+        objects = sum(len(each.objects) for each in lost)
+        if objects:
+            findings.note("box_without_image", f"{objects} objects belong to this file, which was left out", path=path)
+    return findings.data(images, rows, unit=expected)
+
+
+def _entries(of_path: dict[str, list[Annotated]], home: Path, in_pixels: bool, findings: Findings) -> list[Entry]:
+    """The named images with the sizes that their boxes need; one whose size cannot be known is listed."""
+    entries: list[Entry] = []
+    for path, named in of_path.items():
+        source_id, objects = source_id_of(Path(path), home), sum(len(each.objects) for each in named)
+        if len(named) > 1:
+            places = " and ".join(each.place for each in named[:3])
+            detail = f"{len(named)} entries name it ({places}); the objects of all were kept"
+            findings.note("duplicate_id", detail, findings.id_of(source_id), path)
+        size = next((each.size for each in named if each.size is not None), None)
+        if size is None and objects and in_pixels:
+            size = findings.size_of(path, findings.id_of(source_id), objects)
+            if size is None:
+                continue
+        entries.append((source_id, path, named[0].split, *(size or (None, None))))
+    return entries
+
+
+def _others(named: Iterable[str], files: ImageFiles, findings: Findings) -> list[Entry]:
+    known, homes = set(named), folders_of(named)
+    entries: list[Entry] = []
+    for path in files.paths:
+        if path not in known and os.path.dirname(path) in homes:  # noqa: PTH120 - of millions
+            source_id = source_id_of(Path(path), files.home)
+            findings.note("annotation_missing", "no annotation names this image", findings.id_of(source_id), path)
+            entries.append((source_id, path, None, None, None))
+    return entries
+
+
+def _rows(
+    named: list[Annotated],
+    parse: Callable[[Any], Row | None],
+    findings: Findings,
+    image: tuple[str, str],
+    ends: tuple[float, float],
+    expected: str,
+) -> Iterator[Row]:
+    for each in named:
+        where = partial(_object_at, each.place, *image)
+        for row in findings.read("objects", each.objects, parse, where, expected):
+            if row is not None:
+                shares = {name: float(str(row[name])) / ends[name[0] == "y"] for name in ("x0", "y0", "x1", "y1")}
+                yield {"image_id": image[0], **row, **shares}
+
+
+def _object_at(place: str, image_id: str, path: str, number: int) -> Place:
+    return Place(f"{place}: object {number}", image_id, path)
+
+
+def names_image(value: object) -> bool:
+    """Whether this is a text that ends as the name of an image does.
+
+    >>> names_image("https://x.org/a.JPG?s=1"), names_image("/data/local-files/?d=a.jpg"), names_image("cars")
+    (True, True, False)
+    """
+    return isinstance(value, str) and os.path.splitext(spelt_path(value))[1].lower() in IMAGE_SUFFIXES
+
+
+def begun(root: Path, dataset: str) -> Findings:
+    """Findings of the source at `root`.
+
+    Raises:
+        DataError: there is nothing.
+    """
+    return Findings(absolute(existing_place(root, "with annotations and images")), dataset)
