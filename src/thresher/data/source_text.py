@@ -67,13 +67,13 @@ def read_source(text: str, columns: str | Iterable[str] = ()) -> Dataset:
         columns: Of a `table`, which column holds what: "image=path,x0=left".
 
     Raises:
-        SettingsError: the text cannot be understood, or the format is unknown.
+        SettingsError: the text or the columns cannot be understood, or the format is unknown.
         DataError: the place cannot be read.
     """
-    source = parsed_source(text)
+    source, told = parsed_source(text), column_map([columns] if isinstance(columns, str) else columns)
     if not source.root.exists():
         raise DataError(f"{source.format}:{source.root}: no such folder or file.")
-    return read(source, column_map([columns] if isinstance(columns, str) else columns))
+    return read(source, told)
 
 
 def read(source: Source, columns: Mapping[str, str]) -> Dataset:

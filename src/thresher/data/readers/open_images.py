@@ -31,7 +31,8 @@ BOX_FILE = "annotations-bbox.csv"
 def read(root: Path, split: str | None, dataset: str) -> Dataset:
     """Images, their boxes with all flags, and the vocabulary; images without a row in the CSV have no boxes.
 
-    `*annotations-bbox.csv` is in `root` or `root/annotations`; images in `images/`, `images/SPLIT/` or `SPLIT/`.
+    `*annotations-bbox.csv` is in `root`, `root/annotations` or OIDv4's `csv_folder`; FiftyOne calls it
+    `SPLIT/labels/detections.csv`. Images in `images/`, `images/SPLIT/` or `SPLIT/`.
     The id of an image is its path below these without suffix, which is the ImageID of the original files.
     If all images are in one folder, their split is that of the box file that names them.
 
@@ -39,7 +40,7 @@ def read(root: Path, split: str | None, dataset: str) -> Dataset:
         DataError: no box file, no images, or a file that is not a box file (see `open_images_csv`).
     """
     existing_folder(root, "with images and *annotations-bbox.csv")
-    folders = [folder for folder in (root, root / "annotations", root / "metadata") if folder.is_dir()]
+    folders = _folders(root)
     all_files = _box_files(root, folders)
     files = {path: name for path, name in all_files.items() if split in (None, name)}
     if not files:
@@ -72,13 +73,22 @@ def read(root: Path, split: str | None, dataset: str) -> Dataset:
     return findings.data(images, _boxes(parts, kept), vocabulary=words, unit="corners as shares of the image, 0..1")
 
 
+def _folders(root: Path) -> list[Path]:
+    """Where box files, names and hierarchy may lie: the official tools' places, OIDv4's, FiftyOne's of each split."""
+    own = [root, *(root / name for name in ("annotations", "metadata", "labels", "csv_folder"))]
+    of_splits = [root / split / name for split in SPLITS for name in ("labels", "metadata")]
+    return [folder for folder in (*own, *of_splits) if folder.is_dir()]
+
+
 def _box_files(root: Path, folders: list[Path]) -> dict[Path, str | None]:
     """Each box file with the split that its name begins with: `oidv6-train-annotations-bbox.csv` is of "train"."""
     found = sorted(path for folder in folders for path in folder.glob(f"*{BOX_FILE}"))
-    if not found:
+    fiftyone = [path for folder in folders if (path := folder / "detections.csv").is_file()]
+    if not found and not fiftyone:
         raise DataError(f"{root}: no box file. Found {contents(root)}; expected *{BOX_FILE} here or in annotations/.")
     prefixes = {path: path.name.removesuffix(BOX_FILE).rstrip("-_") for path in found}
-    return {path: re.split(r"[-_]", prefix)[-1] or None for path, prefix in prefixes.items()}
+    splits = {path: re.split(r"[-_]", prefix)[-1] or None for path, prefix in prefixes.items()}
+    return splits | {path: next((part for part in path.parts[-3:-2] if part in SPLITS), None) for path in fiftyone}
 
 
 def _located(root: Path, dataset: str, split: str | None) -> Iterator[tuple[str, str, str | None, None, None]]:

@@ -27,8 +27,9 @@ NAME_FILES = (
     "oidv7-class-descriptions.csv",
     "class-descriptions.csv",
     "dict.csv",
+    "classes.csv",
 )
-HIERARCHY_FILES = ("bbox_labels_600_hierarchy.json", "bbox_hierarchy.json")
+HIERARCHY_FILES = ("bbox_labels_600_hierarchy.json", "bbox_hierarchy.json", "hierarchy.json")
 HEADERS = frozenset({"label", "labelname", "mid", "name", "displayname"})
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from thresher.data.dataset import Dataset, Entry, contents, source_id_of, stated_px, visible
+from thresher.data.dataset import Dataset, Entry, contents, existing_folder, source_id_of, stated_px, visible
 from thresher.data.faults import refusing
 from thresher.data.findings import MOST_ROWS, Findings, Place, absolute
 from thresher.data.readers import named
@@ -45,7 +45,9 @@ def read(root: Path, split: str | None, dataset: str, columns: Mapping[str, str]
         every = _named(rows)
     if every.is_empty():
         raise DataError(f"{findings.root}: not one row{f' of split {split!r}' if split else ''} that names an image.")
-    home = absolute(Path(told["images"]).expanduser()) if "images" in told else named.home_of(findings.root)
+    home = named.home_of(findings.root)
+    if "images" in told:
+        home = absolute(existing_folder(Path(told["images"]).expanduser(), "with the images, told by --columns"))
     images, path_of = _images(every, ImageFiles(home), unit, findings)
     owner = pl.DataFrame(list(path_of.items()), {"named": pl.String, "path": pl.String}, orient="row")
     owner = owner.join(images.select("path", "image_id", "width_px", "height_px"), on="path", how="inner")

@@ -75,7 +75,8 @@ def read(root: Path, split: str | None, dataset: str) -> Dataset:
 def _annotation_files(root: Path) -> tuple[Path, dict[str, Path]]:
     """The folder of the annotations, and each file by its path below it without suffix; XML before text."""
     homes = [child for child in sorted(root.iterdir()) if child.is_dir() and child.name.lower() in ANNOTATION_FOLDERS]
-    for home in homes:
+    # Oxford Pets keeps them in a folder of their own, beside trimaps and lists.
+    for home in (child / "xmls" if (child / "xmls").is_dir() else child for child in homes):
         found = visible([*sorted(home.rglob("*.txt")), *sorted(home.rglob("*.xml"))], root)
         if found:
             return home, {source_id_of(path, home): path for path in found}
