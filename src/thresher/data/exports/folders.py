@@ -107,8 +107,18 @@ def placed(chosen: pl.DataFrame, folder: Path, images: Images) -> dict[str, str]
         DataError: as `file_names`.
     """
     files = file_names(chosen, images)
+    placed_as(chosen, files, folder, images)
+    return files
+
+
+def placed_as(chosen: pl.DataFrame, files: Mapping[str, str], folder: Path, images: Images) -> None:
+    """Links or copies of the images in `folder`, called as `files` says; with "none" nothing.
+
+    Raises:
+        DataError: an image in an archive cannot be read.
+    """
     if images == "none":
-        return files
+        return
     for image_id, path in chosen.select("image_id", "path").iter_rows():
         target = folder / files[image_id]
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -118,7 +128,6 @@ def placed(chosen: pl.DataFrame, folder: Path, images: Images) -> dict[str, str]
             target.write_bytes(image_bytes(path))
         else:
             shutil.copyfile(path, target)
-    return files
 
 
 def write_json(content: object, path: Path) -> None:

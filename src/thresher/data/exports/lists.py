@@ -9,6 +9,7 @@ import polars as pl
 
 from thresher.data.exports.cells import disarmed
 from thresher.data.exports.folders import Images, free_file
+from thresher.data.exports.names import refuse_unwritable
 from thresher.files import replacing
 
 LIST_COLUMNS = ("image_id", "rank", "score", "path", "dataset", "split", "width_px", "height_px")
@@ -24,7 +25,12 @@ def write_csv(chosen: pl.DataFrame, boxes: pl.DataFrame, names: Mapping[str, str
 
 
 def write_txt(chosen: pl.DataFrame, boxes: pl.DataFrame, names: Mapping[str, str], out: Path, images: Images) -> None:
-    """One text file with the absolute path of an image per line, best first."""
+    """One text file with the absolute path of an image per line, best first.
+
+    Raises:
+        DataError: a path holds a line break, or `out` is a folder.
+    """
+    refuse_unwritable(chosen["path"], "txt")
     with replacing(free_file(out)) as file:
         file.write("".join(f"{path}\n" for path in _listed(chosen)["path"]).encode())
 

@@ -26,7 +26,9 @@ _FORM = "x, y, width, height in per cent of the image, with rectanglelabels (or 
 
 
 def read(root: Path, split: str | None, dataset: str) -> Dataset:
-    """The tasks of the JSON files at `root`; regions without a label are listed, predictions are not read.
+    """The tasks of the JSON files at `root`; regions without a label are listed.
+
+    Predictions are not read, but for the boxes of our own export where a task has no annotation.
 
     A task's image is looked for by the path or address in its data, and by the name that it had before it was uploaded.
     Of several annotations of one task, that marked as ground truth counts, or else the first that was not cancelled;
@@ -96,6 +98,9 @@ def _result(task: dict[str, Any], place: str, path: Path, findings: Findings) ->
     if len(done) > 1:
         detail = f"{place}: {len(done)} annotations, of which that with id {done[0].get('id')} was read"
         findings.note("annotations_several", detail, path=path)
+    if not done:  # what our own export gave to begin from, and nobody has changed
+        own = task.get("predictions") or []
+        done = [each for each in own if isinstance(each, dict) and each.get("model_version") == "thresher"]
     return [region for region in (done[0]["result"] if done else []) if isinstance(region.get("value"), dict)]
 
 
