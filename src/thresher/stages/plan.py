@@ -137,7 +137,7 @@ def index_plan(sources: Sequence[Source], limit: int | None, columns: Mapping[st
         started = time.perf_counter()
         found = files
         if size <= LITTLE_BYTES and files <= LITTLE_FILES:
-            found = read(source, columns).images.height
+            found = read(source, columns or {}).images.height
         expected = files * INDEX_SECONDS_PER_IMAGE + size * INDEX_SECONDS_PER_BYTE
         seconds += max(time.perf_counter() - started, expected)
         memory += files * IMAGE_BYTES + size * INDEX_BYTES.get(source.format, INDEX_BYTES_OTHERS)
