@@ -124,7 +124,9 @@ class Slices:
         return cls(per_image, first.slices.shape[1], first.pooled.shape[1], size, read)
 
 
-def index_plan(sources: Sequence[Source], limit: int | None, columns: Mapping[str, str]) -> tuple[Plan, dict[str, int]]:
+def index_plan(
+    sources: Sequence[Source], limit: int | None, columns: Mapping[str, str] | None = None
+) -> tuple[Plan, dict[str, int]]:
     """Plan of index, and the images that target and pool will have.
 
     Sources with little to read are read, so that their images are counted as index will count them. Of others the image
