@@ -16,6 +16,7 @@ from thresher.reasons.trained import Trained, trained_numbers
 from thresher.run.folder import AnyRun, as_run
 from thresher.run.opened import OpenedRun
 from thresher.run.state import refuse_outdated
+from thresher.selection.coverage import parted
 from thresher.selection.methods import ranking
 from thresher.selection.worth import Worth, log_grid, worth
 from thresher.settings import converted
@@ -39,7 +40,8 @@ class BudgetSettings:
     """In which order images are taken, and how far it is followed."""
 
     method: str = SelectSettings.method
-    """How the pool is ranked, as for `select`."""
+    """How the pool is ranked, as for `select`. A coverage in its name is left out, since its order depends on how many
+    are chosen: name a selection to follow that."""
     selection: str = ""
     """Follow the candidates of this selection instead, in its order: without what its filters leave out, with its
     coverage."""
@@ -125,7 +127,7 @@ def _ordered(opened: OpenedRun, settings: BudgetSettings) -> tuple[pl.DataFrame,
         opened.selection(settings.selection)  # refuses a name that is not there
         order = made_again(opened, settings.selection).made.candidates
     else:
-        order = ranking(opened.scores, settings.method, settings.seed).order
+        order = ranking(opened.scores, parted(settings.method)[0], settings.seed).order
     pooled = opened.pooled.select("image_id", "vector")
     ranked = order.select("image_id", "rank").join(pooled, on="image_id", maintain_order="left").sort("rank")
     if ranked.height < 2:
