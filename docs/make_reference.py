@@ -36,6 +36,7 @@ TABLES = {
     "labels": tables.LABELS,
     "problems": tables.PROBLEMS,
     "pooled": tables.POOLED,
+    "facts": tables.IMAGE_FACTS,
     "embedded": tables.EMBEDDED,
     "scores": tables.SCORES,
     "selections/NAME": tables.SELECTION,

@@ -20,6 +20,7 @@ WRITTEN_BY = {
     "shards.parquet": "embed",
     "embedded.parquet": "embed",
     "pooled.parquet": "embed",
+    "facts.parquet": "embed",
     "projection.safetensors": "embed",
     "mixture.safetensors": "fit",
     "mixture.json": "fit",

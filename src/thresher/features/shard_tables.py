@@ -12,6 +12,7 @@ from thresher import tables
 from thresher.features.projection import load_projection
 from thresher.features.shard_plan import Gathering
 from thresher.features.shards import (
+    FACTS,
     has_fingerprint,
     listed_shards,
     shard_bytes,
@@ -40,7 +41,7 @@ class Listed:
 
 
 def list_shards(run: Run, numbers: Iterable[int], images: pl.DataFrame, known: Mapping[int, str]) -> Listed:
-    """Read each shard once and write pooled, embedded and, last, shards; then remove every other shard.
+    """Read each shard once and write pooled, facts, embedded and, last, shards; then remove every other shard.
 
     The tables do not depend on how images are spread over shards, except for the shards' numbers.
 
@@ -58,7 +59,7 @@ def list_shards(run: Run, numbers: Iterable[int], images: pl.DataFrame, known: M
         content = shard_content(run.slices, number, known[number]) if number in known else path.read_bytes()
         problems = shard_problems(content)
         shards.append(_shard_row(number, content, len(problems)))
-        part = pl.read_parquet(io.BytesIO(content), columns=_ROW)
+        part = _rows(content)
         parts.append(part.with_columns(shard=pl.lit(number, pl.Int64)))
         failed += [{**problem, "shard": number} for problem in problems]
     found = pl.concat(parts)
@@ -68,11 +69,21 @@ def list_shards(run: Run, numbers: Iterable[int], images: pl.DataFrame, known: M
         tables.from_rows(shards, tables.SHARDS), _embedded(found, failed, images), _problems(failed, images)
     )
     tables.write(tables.checked(found, tables.POOLED, "pooled", key="image_id").rechunk(), run.pooled)
+    tables.write(tables.checked(found, tables.IMAGE_FACTS, "facts", key="image_id"), run.facts)
     tables.write(tables.checked(listed.embedded, tables.EMBEDDED, "embedded", key="image_id"), run.embedded)
     tables.write(tables.checked(listed.shards, tables.SHARDS, "shards", key="number"), run.shards)
     for path in set(run.slices.glob("part-*.parquet")) - {shard_path(run.slices, number) for number in wanted}:
         path.unlink()
     return listed
+
+
+def _rows(content: bytes) -> pl.DataFrame:
+    """All of a shard but its slices; facts that an older release did not work out are null."""
+    there = pl.read_parquet_schema(io.BytesIO(content))
+    part = pl.read_parquet(io.BytesIO(content), columns=[*_ROW, *(name for name in FACTS if name in there)])
+    return part.with_columns(pl.lit(None, pl.Float32).alias(name) for name in FACTS if name not in there).select(
+        *_ROW, *FACTS
+    )
 
 
 def _shard_row(number: int, content: bytes, problems: int) -> dict[str, object]:
@@ -122,7 +133,7 @@ def gather(run: Run, gathering: Gathering, known: Mapping[int, str], fingerprint
         content = shard_content(run.slices, number, known[number])
         frames.append(pl.read_parquet(io.BytesIO(content)).filter(pl.col("image_id").is_in(ids)))
         problems += [problem for problem in shard_problems(content) if problem["image_id"] in ids]
-    frame = pl.concat(frames).sort("image_id").rechunk()
+    frame = pl.concat(frames, how="diagonal").sort("image_id").rechunk()
     width = len(load_projection(run.projection).axes)
     with replacing(shard_path(run.slices, gathering.number)) as file:
         file.write(shard_bytes(frame, problems, fingerprint, width, gathering.task))

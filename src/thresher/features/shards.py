@@ -19,9 +19,13 @@ from jaxtyping import Bool, Float16
 from thresher import tables
 from thresher.density.slice_block import SliceBlock
 from thresher.errors import DataError
+from thresher.features.image_facts import ImageFacts
 from thresher.features.projection import Projection
 from thresher.files import replacing
 from thresher.run_files import shard_path
+
+#: Columns of `ImageFacts`; shards of older releases have none.
+FACTS = ("sharpness", "brightness", "contrast")
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,8 @@ class ImageFeatures:
     """Digest of what they were made from."""
     variance_kept: float | None = None
     """Share of the slices' variance about the projection's centre that its axes keep, 0..1."""
+    facts: ImageFacts | None = None
+    """None if only the vectors of the image are known."""
 
 
 def has_grid(pooled: pl.DataFrame) -> bool:
@@ -65,6 +71,7 @@ def shard_frame(images: Sequence[ImageFeatures], channels: int) -> pl.DataFrame:
     plain |= {"width_px": pl.Int32, "height_px": pl.Int32}
     plain |= {"content": pl.String, "variance_kept": pl.Float32}
     columns = {name: pl.Series([getattr(i, name) for i in images], dtype=kind) for name, kind in plain.items()}
+    columns |= {name: pl.Series([getattr(i.facts, name, None) for i in images], dtype=pl.Float32) for name in FACTS}
     slices = _lists([image.slices.ravel() for image in images])
     return pl.DataFrame(columns).with_columns(
         slices=slices, vector=pl.Series(vectors, dtype=pl.Array(pl.Float16, channels))

@@ -27,6 +27,7 @@ from thresher.data.file_states import content_digest
 from thresher.data.sources import image_bytes
 from thresher.errors import DataError
 from thresher.features.backbone import Backbone, open_backbone
+from thresher.features.image_facts import ImageFacts, image_facts
 from thresher.features.pixels import network_pixels
 from thresher.features.projection import Projection, load_projection
 from thresher.features.shards import ImageFeatures, is_made, shard_bytes, shard_frame
@@ -94,6 +95,8 @@ class UnitSlices:
     slices: Float32[np.ndarray, "s c"]
     content: str | None = None
     """Digest of what they were made from; None in a sample file."""
+    facts: ImageFacts | None = None
+    """None where no image was read."""
 
 
 class Worker:
@@ -145,7 +148,7 @@ class Worker:
         features = self.backbone.features(pixels.image)
         grid_h, grid_w, channels = features.shape
         slices = unit_length(features.reshape(-1, channels))
-        return UnitSlices(grid_h, grid_w, pixels.width_px, pixels.height_px, slices)
+        return UnitSlices(grid_h, grid_w, pixels.width_px, pixels.height_px, slices, facts=image_facts(pixels.image))
 
 
 def _is_in_store(task: Task) -> bool:
@@ -172,12 +175,17 @@ def projected_features(image_id: str, unit: UnitSlices, projection: Projection) 
         unit.slices.mean(axis=0).astype(np.float16),
         unit.content,
         float(kept / spread) if spread else 1.0,
+        unit.facts,
     )
 
 
 def _sample(found: dict[str, UnitSlices]) -> bytes:
     described = {
-        image_id: [unit.grid_h, unit.grid_w, unit.width_px, unit.height_px] for image_id, unit in found.items()
+        image_id: [
+            [unit.grid_h, unit.grid_w, unit.width_px, unit.height_px],
+            dataclasses.astuple(unit.facts) if unit.facts else None,
+        ]
+        for image_id, unit in found.items()
     }
     arrays = {str(number): unit.slices for number, unit in enumerate(found.values())}
     content: bytes = save(arrays, metadata={"images": json.dumps(described)})
@@ -197,21 +205,21 @@ class _Samples:
 
     def __init__(self, paths: Iterable[str]) -> None:
         self.paths = tuple(paths)
-        self._where: dict[str, tuple[Any, str, list[int]]] = {}
+        self._where: dict[str, tuple[Any, str, Any]] = {}
         for path in self.paths:
             file: Any = safe_open(local_copy(path), framework="numpy")
-            described: dict[str, list[int]] = json.loads(file.metadata()["images"])
+            described: dict[str, Any] = json.loads(file.metadata()["images"])
             self._where |= {
-                image_id: (file, str(number), sizes) for number, (image_id, sizes) in enumerate(described.items())
+                image_id: (file, str(number), told) for number, (image_id, told) in enumerate(described.items())
             }
 
     def get(self, image_id: str) -> UnitSlices | None:
         """The image's slices; None if it is in no sample file."""
         if image_id not in self._where:
             return None
-        file, name, sizes = self._where[image_id]
-        grid_h, grid_w, width_px, height_px = sizes
-        return UnitSlices(grid_h, grid_w, width_px, height_px, file.get_tensor(name))
+        file, name, ((grid_h, grid_w, width_px, height_px), facts) = self._where[image_id]
+        found = ImageFacts(*facts) if facts else None
+        return UnitSlices(grid_h, grid_w, width_px, height_px, file.get_tensor(name), facts=found)
 
 
 def sampled_slices(paths: Iterable[str]) -> Float32[np.ndarray, "n c"] | None:

@@ -46,6 +46,7 @@ class Run(Record):
         self.embedded = self.folder / "embedded.parquet"
         self.projection = self.folder / "projection.safetensors"
         self.pooled = self.folder / "pooled.parquet"
+        self.facts = self.folder / "facts.parquet"
         self.backbone = self.folder / "backbone.onnx"
         self.mixture = self.folder / "mixture.safetensors"
         self.evidence = self.folder / "evidence.safetensors"

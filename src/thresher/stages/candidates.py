@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -96,6 +97,7 @@ def facts_of(opened: OpenedRun, scores: pl.DataFrame, before: Sequence[str] = ()
         before: Names of the selections of which column chosen_before counts the images.
     """
     further = {"chosen_before": lambda: chosen_before(opened, before)}
+    further |= {name: partial(image_fact, opened, name) for name in tables.IMAGE_FACTS if name != "image_id"}
     return Facts((opened.pool, scores), opened.classes, lambda: opened.counts, further)
 
 
@@ -114,6 +116,23 @@ def scores_with(opened: OpenedRun, columns: Path | None) -> pl.DataFrame:
     if opened.pool.join(own, on="image_id", how="semi").is_empty():
         raise DataError(f"{columns}: none of its image_ids is in the pool (first: {own['image_id'][0]}).")
     return opened.scores.join(own, on="image_id", how="left", maintain_order="left")
+
+
+def image_fact(opened: OpenedRun, name: str) -> pl.DataFrame:
+    """image_id and a column of table IMAGE_FACTS.
+
+    Raises:
+        DataError: embed has not worked it out of any image.
+    """
+    path = opened.run.facts
+    found = tables.read_if_there(path, tables.some(tables.IMAGE_FACTS, "image_id", name))
+    if found[name].count() == 0:
+        raise DataError(
+            f"{path}: {name} is not known of any image. If an older release embedded them, delete {opened.run.slices} "
+            f"and run the same `thresher embed {opened.run.folder} …` again: it embeds them anew. Vectors of your own "
+            "come without it: give it by --columns."
+        )
+    return found
 
 
 def chosen_before(opened: OpenedRun, names: Iterable[str]) -> pl.DataFrame:

@@ -176,7 +176,7 @@ def _has_work(embedding: Embedding) -> bool:
 def _performed(
     run: Run, settings: EmbedSettings, inputs: dict[str, str], work: Work, refit: bool = False
 ) -> StageResult:
-    outputs = [run.pooled, run.projection, run.embedded, run.shards, run.slices, run.problems]
+    outputs = [run.pooled, run.facts, run.projection, run.embedded, run.shards, run.slices, run.problems]
     recorded = run.recorded()
 
     def whole_work() -> tuple[dict[str, Any], int]:

@@ -243,6 +243,8 @@ def select(run: AnyRun, settings: SelectSettings | None = None, *, dry_run: bool
     read |= {f"list {text}": list_path(opened, text) for text in lists_in(settings) if not is_test(text)}
     before = counted_before(opened, settings)
     read |= {f"chosen before: {each}": run.selection_path(each) for each in before}
+    if run.facts.is_file() and any(name in text for name in tables.IMAGE_FACTS for text in texts_of(settings)):
+        read["facts"] = run.facts
     if settings.columns is not None:
         read["columns"] = settings.columns
     if settings.review:
@@ -262,6 +264,12 @@ def select(run: AnyRun, settings: SelectSettings | None = None, *, dry_run: bool
     others = [f"select:{path.stem}" for path in read.values() if path.parent == run.selection_path(name).parent]
     reads = [*stage_named("select").reads, *others]
     return perform(run, f"select:{name}", settings, read, [run.selection_path(name)], work, reads=reads)
+
+
+def texts_of(settings: SelectSettings) -> tuple[str, ...]:
+    """Everything in the settings that can name a column."""
+    wishes = (*settings.at_least, *settings.at_most, *settings.share)
+    return (*settings.where, *settings.keep, *settings.exclude, *wishes)
 
 
 def lists_in(settings: SelectSettings) -> tuple[str, ...]:
@@ -294,8 +302,7 @@ def counted_before(opened: OpenedRun, settings: SelectSettings) -> tuple[str, ..
 
     Those that there were when this selection was first made with these settings, so that later ones do not change it.
     """
-    named = (*settings.where, *settings.keep, *settings.exclude, *settings.at_least, *settings.at_most, *settings.share)
-    if not any("chosen_before" in text for text in (*named, settings.method)):
+    if not any("chosen_before" in text for text in texts_of(settings)):
         return ()
     name = settings.selection_name
     last = opened.run.recorded().get(f"select:{name}", {})
