@@ -99,7 +99,7 @@ def test_three_hundred_to_label_next(run: Run, capsys: pytest.CaptureFixture[str
     assert sum(each % 20 == 0 for each in chosen) >= 30
     assert not any({50 * drive, 50 * drive + 2} <= set(chosen) for drive in range(100))
     assert (summary["left_out_by_where"], summary["near_duplicates_left_out"]) == (2500, 100)
-    assert "quotas_not_met" not in summary
+    assert "wishes_not_met" not in summary
 
 
 def test_more_of_a_class_without_what_is_used(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -202,3 +202,26 @@ def test_corners_in_pixels_are_refused() -> None:
         diversity({"image_id": ["a"], "class": ["car"], **corners})
     with pytest.raises(SettingsError, match="weights: 'bus' = 1: expected a class"):
         diversity({"image_id": ["a"], "class": ["car"]}, weights={"bus": 1})
+
+
+def test_wishes_on_ones_own_tables() -> None:
+    ids = [f"d/s{n // 3}_{n:03}" for n in range(9)]
+    scores = {"near": [-float(n) for n in range(9)]}
+    boxes = {"image_id": ids[3:5] * 2, "class": ["bus"] * 4}
+    mine = pl.DataFrame({"image_id": ids, "city": ["ulm", "bonn", None] * 3, "width_px": range(9)})
+
+    def numbers(budget: int = 3, **wishes: object) -> list[int]:
+        found = choose(scores, budget, ids=ids, boxes=boxes, columns=mine, **wishes)  # type: ignore[arg-type]
+        return [ids.index(each) for each in found["image_id"]]
+
+    assert numbers(where="width_px >= 2 and city in ulm, bonn") == [3, 4, 6]
+    assert numbers(at_least={"objects:bus": 4}) == [0, 3, 4]
+    assert numbers(at_most={"sequence:*": 1}) == [0, 3, 6]
+    assert numbers(4, share={"city:*": "uniform"}, pinned=ids[7]) == [0, 1, 3, 7]
+    assert numbers(where="near < -4") == [5, 6, 7]
+    with pytest.warns(UserWarning, match="only 2 of 3 for 'at_least bus=3' can be chosen"):
+        assert numbers(at_least={"bus": "3?"}) == [0, 3, 4]
+    with pytest.raises(SettingsError, match="share bus=target: there is no target here"):
+        numbers(share={"bus": "target"})
+    with pytest.raises(DataError, match="columns: column 'image_id' holds an id twice"):
+        choose(scores, 3, ids=ids, columns=pl.concat([mine, mine]))

@@ -123,4 +123,4 @@ def test_what_is_wished_and_what_was_used_together(run: Run) -> None:
     signs = [number for number in chosen if number % 8 == 0]
     assert len(signs) == 4 and min(chosen) > 9 and sum(number % 2 for number in chosen) == 2
     summary = run.recorded()["select:next"]["summary"]
-    assert summary["excluded"] == 10 and "quotas_not_met" not in summary
+    assert summary["excluded"] == 10 and "wishes_not_met" not in summary

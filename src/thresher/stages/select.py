@@ -261,7 +261,7 @@ def select(run: AnyRun, settings: SelectSettings | None = None, *, dry_run: bool
         told = {"name": name, "method": settings.method} | _told(made, candidates, settings)
         return told | ({"chosen_before": list(before)} if before else {}), 0
 
-    others = [f"select:{path.stem}" for path in read.values() if path.parent == run.selection_path(name).parent]
+    others = [f"select:{text}" for text in lists_in(settings) if opened.run.selection_path(text).is_file()]
     reads = [*stage_named("select").reads, *others]
     return perform(run, f"select:{name}", settings, read, [run.selection_path(name)], work, reads=reads)
 
@@ -341,7 +341,7 @@ def _told(made: Selection, candidates: Candidates, settings: SelectSettings) -> 
     if settings.where:
         told["left_out_by_where"] = made.removed_by("where")
     if made.unmet:
-        told["quotas_not_met"] = {each: f"{there:.4g} of {asked:.4g}" for each, (there, asked) in made.unmet.items()}
+        told["wishes_not_met"] = {each: f"{there:.4g} of {asked:.4g}" for each, (there, asked) in made.unmet.items()}
     if not made.exact:
         told["note"] = "the wishes are met; another selection that meets them may have better ranks"
     return told
