@@ -40,6 +40,7 @@ FILES = (
     "embedded.parquet",
     "embedded.parquet",
     "pooled.parquet",
+    "facts.parquet",
     "projection.safetensors",
     "mixture.safetensors",
     "mixture.json",
