@@ -99,8 +99,7 @@ EMBEDDED: Schema = {"image_id": pl.String, "shard": pl.Int64, "slices": pl.Int64
     "mtime_ns": pl.Int64,
 }
 
-#: One row per image that embed could read, of luma as the network sees it: variance of the Laplacian (grey levels²),
-#: mean and standard deviation (0..1). Null with the user's own vectors, and where an older release embedded the image.
+#: One row per embedded image (`features.image_facts`); null with vectors of one's own, and from an older release.
 IMAGE_FACTS: Schema = {"image_id": pl.String} | dict.fromkeys(("sharpness", "brightness", "contrast"), pl.Float32)
 
 #: One row per pool image; higher is nearer the target (similarities) or richer (diversity, yield). Null if score
