@@ -217,7 +217,9 @@ def test_words_of_errors(run: Run, scenes: Path, tmp_path: Path) -> None:
         match="images.parquet: no such file. .index. writes it: run .thresher index .*/new --target FORMAT:ROOT",
     ):
         embed(new)
-    with pytest.raises(SettingsError, match="format 'coc' is unknown. Known: cityscapes, cityscapes_polygons, coco"):
+    with pytest.raises(
+        SettingsError, match="format 'coc' is unknown. Known: bdd100k, cityscapes, cityscapes_polygons, coco"
+    ):
         index(new, IndexSettings(("coc:/x",)))
     with pytest.raises(SettingsError, match=r"expected \[NAME=\]FORMAT:ROOT\[#SPLIT\]"):
         index(new, IndexSettings(("/x/y",)))

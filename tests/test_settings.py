@@ -158,13 +158,26 @@ def test_every_settings_class_checks_each_field(kind: Any) -> None:
             kind(**{**ALL[kind], name: object()})
 
 
+#: METHOD+COVERAGE sets both.
+PARTED = {(SelectSettings, "method"), (SelectSettings, "coverage")}
+
+
 @pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
 def test_defaults_are_kept_as_they_are(kind: Any) -> None:
     made = kind(**ALL[kind])
     for name, field in kind.__dataclass_fields__.items():
-        if name not in ALL[kind]:
+        if name not in ALL[kind] and (kind, name) not in PARTED:
             assert getattr(made, name) == field.default
             assert type(getattr(made, name)) is type(field.default)
+
+
+def test_the_default_of_select_is_parted_into_method_and_coverage() -> None:
+    assert (SelectSettings().method, SelectSettings().coverage) == ("layout_and_diversity", "images")
+    assert SelectSettings(coverage="off").selection_name == "layout_and_diversity-10pct"
+    assert SelectSettings(coverage="modes").selection_name == "layout_and_diversity+modes-10pct"
+    assert SelectSettings("layout").coverage == "off"
+    with pytest.raises(SettingsError, match=r"method = layout\+images, coverage = modes: expected one coverage"):
+        SelectSettings("layout+images", coverage="modes")
 
 
 def test_a_missing_setting_is_named() -> None:
