@@ -142,7 +142,7 @@ def test_sliders_and_quotas_change_the_selection(page: Any) -> None:
     shows(page, [59, 56, 48])
     page.locator(".quota").nth(1).fill("4")
     page.wait_for_selector("#problem:not([hidden])")
-    assert "ask for 4 images; the budget is 3" in page.inner_text("#problem")
+    assert "sign=4 is missed by 1" in page.inner_text("#problem")
     changed(page, lambda: page.locator(".quota").nth(1).fill(""))
     shows(page, [59, 58, 57])
     assert page.locator("#problem").is_hidden()
