@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+from collections.abc import Callable
+from typing import Any
 
 from thresher.errors import SettingsError
 
@@ -50,6 +53,20 @@ def missing(*parts: str) -> list[str]:
         if name not in SPARED and importlib.util.find_spec(name) is None
     ]
     return list(dict.fromkeys(absent))
+
+
+def compiled(module: str, name: str, plain: Callable[..., Any]) -> Callable[..., Any]:
+    """The loop of this name in a module that numba compiles, where numba is there; else the same in numpy.
+
+    Numba is imported when the loop is first asked for: who runs something else should not wait for it.
+
+    >>> compiled("json", "dumps", repr)(1)
+    '1'
+    """
+    if importlib.util.find_spec("numba") is None:
+        return plain
+    found: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    return found
 
 
 def require(part: str, what: str) -> None:

@@ -17,10 +17,9 @@ from thresher.run.folder import AnyRun, as_run
 from thresher.run.opened import OpenedRun
 from thresher.run.state import refuse_outdated
 from thresher.selection.coverage import parted
-from thresher.selection.methods import ranking
+from thresher.selection.methods import DEFAULT_METHOD, ranking
 from thresher.selection.worth import Worth, log_grid, worth
 from thresher.settings import converted
-from thresher.stages.select import SelectSettings
 from thresher.tables import Schema
 
 #: One row per N. `nearness`: mean cosine of the target's images to the nearest of the N; `covered`: share of them with
@@ -39,9 +38,8 @@ BUDGET: Schema = {"images": pl.Int64, "nearness": pl.Float64, "covered": pl.Floa
 class BudgetSettings:
     """In which order images are taken, and how far it is followed."""
 
-    method: str = SelectSettings.method
-    """How the pool is ranked, as for `select`. A coverage in its name is left out, since its order depends on how many
-    are chosen: name a selection to follow that."""
+    method: str = parted(DEFAULT_METHOD)[0]
+    """How the pool is ranked, as for `select`, without coverage: its order depends on how many are chosen."""
     selection: str = ""
     """Follow the candidates of this selection instead, in its order: without what its filters leave out, with its
     coverage."""
@@ -60,6 +58,11 @@ class BudgetSettings:
         """
         if not 0 < self.duplicate_cosine <= 1:
             raise SettingsError(f"duplicate_cosine = {self.duplicate_cosine}: expected above 0, to 1, such as 0.95.")
+        if parted(self.method)[1]:
+            raise SettingsError(
+                f"method = {self.method}: the order of a coverage depends on how many are chosen. Choose many "
+                "by `thresher select RUN --method …`, and name that selection (--selection)."
+            )
         if self.most < 2:
             raise SettingsError(f"most = {self.most}: expected 2 or more.")
 
@@ -127,7 +130,7 @@ def _ordered(opened: OpenedRun, settings: BudgetSettings) -> tuple[pl.DataFrame,
         opened.selection(settings.selection)  # refuses a name that is not there
         order = made_again(opened, settings.selection).made.candidates
     else:
-        order = ranking(opened.scores, parted(settings.method)[0], settings.seed).order
+        order = ranking(opened.scores, settings.method, settings.seed).order
     pooled = opened.pooled.select("image_id", "vector")
     ranked = order.select("image_id", "rank").join(pooled, on="image_id", maintain_order="left").sort("rank")
     if ranked.height < 2:

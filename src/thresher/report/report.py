@@ -33,8 +33,9 @@ from thresher.run.opened import OpenedRun, source_roots
 from thresher.run.perform import StageResult, Track, untracked
 from thresher.run.record import Record
 from thresher.run.state import refuse_outdated
+from thresher.selection.coverage import parted
+from thresher.selection.methods import DEFAULT_METHOD
 from thresher.settings import OptionalPath, converted, default
-from thresher.stages.select import SelectSettings
 
 if TYPE_CHECKING:
     from thresher.report.blocks import Section
@@ -107,8 +108,8 @@ def _selection(opened: OpenedRun, asked: str) -> str | None:
     names = opened.selection_names
     if asked or not names:
         return asked or None
-    default = [name for name in names if name.startswith(SelectSettings.method)]
-    return (default or names)[0]
+    by_default = (DEFAULT_METHOD, parted(DEFAULT_METHOD)[0])
+    return next((name for method in by_default for name in names if name.startswith(method)), names[0])
 
 
 def _sections(opened: OpenedRun, settings: ReportSettings, name: str | None) -> list[Section]:

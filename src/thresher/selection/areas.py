@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import functools
-import importlib
-import importlib.util
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float64, Int64
+
+from thresher.extras import compiled
 
 #: Images that a thread works on at a time.
 _IMAGES_AT_ONCE = 32_768
@@ -50,11 +49,7 @@ def union_areas(
 
 @functools.cache
 def _loop() -> Callable[..., None]:
-    if importlib.util.find_spec("numba") is None:
-        return _add_areas
-    compiled: Any = importlib.import_module("thresher.selection.areas_compiled")
-    add: Callable[..., None] = compiled.add_areas
-    return add
+    return compiled("thresher.selection.areas_compiled", "add_areas", _add_areas)
 
 
 def _add_areas(

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import functools
 import heapq
-import importlib
-import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float32, Float64, Int64
 
+from thresher.extras import compiled
 from thresher.selection.cells import in_cells
 from thresher.vectors import unit_length
 
@@ -143,11 +141,7 @@ def _gains(
 
 @functools.cache
 def _loop() -> Callable[..., np.ndarray]:
-    if importlib.util.find_spec("numba") is None:
-        return _gains
-    compiled: Any = importlib.import_module("thresher.selection.facility_compiled")
-    gains: Callable[..., np.ndarray] = compiled.gains
-    return gains
+    return compiled("thresher.selection.facility_compiled", "gains", _gains)
 
 
 def _cell_by_cell(

@@ -12,6 +12,7 @@ from jaxtyping import Float16, Float32, Float64
 
 from thresher.density.em import (
     CANDIDATES,
+    FLOORS,
     Fit,
     MixtureSettings,
     Tried,
@@ -116,43 +117,51 @@ def fit(
         rng = np.random.default_rng(settings.seed)
         wanted = set(target["image_id"].to_list())
         block = slices_of(run.slices, wanted)
-        tried: list[Tried] = []
-        if settings.components == "auto":
-            candidates = track(CANDIDATES, len(CANDIDATES), "choosing the number of components")
-            tried = choose_mixture(component_folds(block, _FOLDS, settings.max_slices, rng), settings, rng, candidates)
-            best = max(tried, key=lambda choice: choice.held_out)
-            components = best.components
-            settings_used = replace(settings, variance_floor=best.variance_floor)
-        else:
-            components, settings_used = int(settings.components), settings
-        for chosen in track([components], 1, "fitting the mixture"):
-            fitted, slices = _fitted(block, chosen, settings_used, rng)
+        tried = _tried(block, settings, rng, track)
+        used = _with_best(settings, tried)
+        for components in track([int(used.components)], 1, "fitting the mixture"):
+            fitted, slices = _fitted(block, components, used, rng)
         save_mixture(fitted.mixture, run.mixture)
-        _write_description(fitted, tried, settings_used.floor, run)
+        _write_description(fitted, tried, used.floor, run)
         pool = opened.pool["image_id"].sort()
         drawn = pool.gather(np.sort(rng.permutation(len(pool))[: settings.pool_images]))
         for ids in track([drawn.to_list()], 1, "learning from the pool"):
-            scorers, alike = _fitted_scorers(run, block, ids, fitted, settings_used, rng)
+            scorers, alike = _fitted_scorers(run, block, ids, fitted, used, rng)
             save_fitted_scorers(scorers, run.evidence, pool_keys(run.folder))
         return _warnings(fitted, scorers, slices, alike, len(drawn)) | {
             "slices": slices,
             "data": settings.data,
             "components": len(fitted.mixture.weights),
             "covariance": settings.covariance,
-            "variance_floor": settings_used.floor,
+            "variance_floor": used.floor,
             "log_likelihood_nats": round(fitted.log_likelihood, 3),
             "iterations": fitted.iterations,
             "converged": fitted.converged,
             "held_out_nats": {
                 str(choice.components): round(choice.held_out, 3)
                 for choice in tried
-                if choice.variance_floor == settings_used.floor
+                if choice.variance_floor == used.floor
             },
             "pool_as_near_as_the_target": f"{alike} of {len(drawn)}",
         }, 0
 
     outputs = [run.mixture, run.mixture.with_suffix(".json"), run.evidence]
     return perform(run, "fit", settings, inputs, outputs, work)
+
+
+def _tried(block: SliceBlock, settings: FitSettings, rng: np.random.Generator, track: Track[Any]) -> list[Tried]:
+    """What each number of components, and each variance floor, reached on slices not fitted on; none if K is given."""
+    if settings.components != "auto":
+        return []
+    candidates = track(CANDIDATES, len(CANDIDATES), "choosing the number of components")
+    return choose_mixture(component_folds(block, _FOLDS, settings.max_slices, rng), settings, rng, candidates)
+
+
+def _with_best(settings: FitSettings, tried: list[Tried]) -> FitSettings:
+    if not tried:
+        return settings
+    best = max(tried, key=lambda choice: choice.held_out)
+    return replace(settings, components=best.components, variance_floor=best.variance_floor)
 
 
 def _recorded_pool(run: Run) -> str | None:
@@ -189,6 +198,8 @@ def planned_fit(slices: Slices | None, settings: FitSettings, target: int, image
         chosen = max(k for k in CANDIDATES if k == 1 or k * _SLICES_OF_A_COMPONENT <= used)
         # Two more are tried after the best.
         tried = sum(k for k in CANDIDATES if k <= 4 * chosen) * _FOLDS
+        if settings.variance_floor == "auto":
+            tried += len(FLOORS) * chosen * _FOLDS
     else:
         tried, chosen = 0, int(settings.components)
     fits = tried + chosen * (2 + _FOLDS) + settings.slice_directions / 8

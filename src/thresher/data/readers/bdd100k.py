@@ -81,15 +81,11 @@ def _object(label: dict[str, Any]) -> Row | None:
     return named.box(
         category,
         corners,
-        **{f"is_{name}": _flag(flags.get(name)) for name in ("occluded", "truncated")},
-        is_group=_flag(flags.get("crowd")),
+        **{f"is_{name}": named.flag(flags.get(name)) for name in ("occluded", "truncated")},
+        is_group=named.flag(flags.get("crowd")),
     )
 
 
 def _points(polygon: Any) -> list[Any]:
     """The corners of a polygon: an object with vertices, or a list of [x, y]."""
     return list(polygon["vertices"] if isinstance(polygon, dict) else polygon)
-
-
-def _flag(value: object) -> bool | None:
-    return value if isinstance(value, bool) else None

@@ -79,9 +79,5 @@ def _object(owned: tuple[dict[str, Any], dict[int, str]]) -> Row | None:
         corners = named.around(zip(flat[0::2], flat[1::2], strict=True))
     attributes = each.get("attributes")
     said = attributes if isinstance(attributes, dict) else {}
-    flags = {f"is_{name}": _flag(said.get(name)) for name in ("occluded", "truncated")}
-    return named.box(labels[number], corners, **flags, is_group=_flag(said.get("is_crowd")))
-
-
-def _flag(value: object) -> bool | None:
-    return value if isinstance(value, bool) else None
+    flags = {f"is_{name}": named.flag(said.get(name)) for name in ("occluded", "truncated")}
+    return named.box(labels[number], corners, **flags, is_group=named.flag(said.get("is_crowd")))

@@ -130,6 +130,11 @@ def box(label: object, corners: Corners, **flags: object) -> Row:
     return {"label": label, **dict(zip(("x0", "y0", "x1", "y1"), corners, strict=True)), **flags}
 
 
+def flag(value: object) -> bool | None:
+    """A flag as it is stated; None where it is neither true nor false."""
+    return value if isinstance(value, bool) else None
+
+
 def as_dataset(
     found: list[Annotated],
     parse: Callable[[Any], Row | None],
