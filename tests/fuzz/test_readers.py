@@ -18,9 +18,11 @@ import pytest
 
 from thresher.data.dataset import Dataset
 from thresher.data.drawn_masks import Meanings, with_drawn_masks
+from thresher.data.image_lists import listed_images, read_columns
 from thresher.data.readers import READERS
 from thresher.data.taxonomy import LabelMap, load_taxonomy
 from thresher.errors import DataError, SettingsError
+from thresher.features.given_vectors import given_vectors
 
 pytestmark = pytest.mark.slow
 
@@ -71,6 +73,23 @@ def test_a_wrong_source_is_a_data_set_or_one_line(
         if fault is not None:
             faults.append(f"{form}, seed {seed}, {name}: {fault}")
     assert faults == [], f"{len(faults)} of {MUTANTS}"
+
+
+@pytest.mark.parametrize("seed", KNOWN["parquet"])
+def test_a_table_of_ones_own_that_ended_the_process_is_refused_too(
+    seed: int,
+    sources: Mapping[str, Source],
+    mutant: Callable[[Any, random.Random], bytes],
+    tmp_path: Path,
+) -> None:
+    source, rng = sources["parquet"], random.Random(f"parquet {seed}")
+    names = sorted(source)
+    name = rng.choice([each for each in names if not isinstance(source[each], bytes)] * 5 + names)
+    path = tmp_path / "t.parquet"
+    path.write_bytes(mutant(source[name], rng))
+    for reader in (listed_images, read_columns, lambda file: READERS["table"](file, None, "d"), given_vectors):
+        with pytest.raises(DataError, match=r"t.parquet: .*(gave up|cannot be read|not readable|not a Parquet)"):
+            reader(path)
 
 
 def fault_of(form: str, root: Path, whole: Dataset, split: str | None) -> str | None:

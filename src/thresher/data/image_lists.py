@@ -9,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
+from thresher.data.readers.parquet_columns import refuse_damaged
 from thresher.errors import DataError
 
 #: The files that are read as lists.
@@ -43,7 +44,7 @@ def listed_images(path: Path) -> list[tuple[str, ...]]:
             return _of_coco(path)
         if path.suffix == ".txt":
             return [(line.strip(),) for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
-        names = pl.read_parquet(path) if path.suffix == ".parquet" else pl.read_csv(path, infer_schema=False)
+        names = _parquet(path) if path.suffix == ".parquet" else pl.read_csv(path, infer_schema=False)
     except (OSError, UnicodeDecodeError, ValueError, pl.exceptions.PolarsError) as error:
         raise DataError(f"{path}: cannot be read ({str(error).partition(chr(10))[0]}). Expected {_FORMS}.") from error
     if not names.width:
@@ -52,6 +53,11 @@ def listed_images(path: Path) -> list[tuple[str, ...]]:
     if column.dtype != pl.String and not column.dtype.is_integer():
         raise DataError(f"{path}: column '{column.name}' is {column.dtype}. Expected {_FORMS}.")
     return [(name,) for name in column.cast(pl.String).drop_nulls()]
+
+
+def _parquet(path: Path) -> pl.DataFrame:
+    refuse_damaged(path)
+    return pl.read_parquet(path)
 
 
 def _of_coco(path: Path) -> list[tuple[str, ...]]:
@@ -125,8 +131,8 @@ def read_columns(path: Path) -> pl.DataFrame:
     if not path.is_file():
         raise DataError(f"{path}: no such file. Expected a .csv or .parquet table with image_id and columns of yours.")
     try:
-        table = pl.read_csv(path, infer_schema_length=None) if path.suffix == ".csv" else pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
+        table = pl.read_csv(path, infer_schema_length=None) if path.suffix == ".csv" else _parquet(path)
+    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
         reason = str(error).partition("\n")[0]
         raise DataError(f"{path}: cannot be read ({reason}). Expected a .csv or .parquet table.") from error
     if "image_id" not in table.columns or table.width < 2:

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float32
 
+from thresher.data.readers.parquet_columns import refuse_damaged
 from thresher.errors import DataError, SettingsError
 from thresher.files import disk_errors
 from thresher.vectors import unit_length
@@ -123,8 +124,9 @@ def _of_array(path: Path) -> Any:
 def _of_parquet(path: Path) -> tuple[list[str], Any]:
     try:
         with disk_errors(path):
+            refuse_damaged(path)
             frame = pl.read_parquet(path)
-    except pl.exceptions.PolarsError as error:
+    except (ValueError, pl.exceptions.PolarsError) as error:
         raise DataError(f"{path}: not a Parquet file ({error}).") from error
     if "image_id" not in frame.columns:
         raise DataError(f"{path}: no column image_id. Found: {', '.join(frame.columns)}.")

@@ -12,6 +12,7 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -45,23 +46,45 @@ def reading() -> Iterator[Callable[[Path], Columns]]:
 
     What it yields raises ValueError with the reason, if the file cannot be read.
     """
-    process = _IDLE.pop() if _IDLE else LineProcess(__name__)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _process() as answer_to:
         place = Path(folder) / "columns.arrow"
 
         def columns(file: Path) -> Columns:
-            try:
-                answer = json.loads(process.answer(json.dumps([str(file), str(place)])))
-            except DiedError as error:
-                raise ValueError(f"the library that reads Parquet gave up: {error}") from error
-            if "error" in answer:
-                raise ValueError(answer["error"])
+            answer = answer_to(file, place)
             return pl.read_ipc(place.read_bytes()), answer["metadata"], answer["objects"]
 
+        yield columns
+
+
+def refuse_damaged(file: Path) -> None:
+    """Decode every column of a Parquet file once, elsewhere; afterwards it can be read in this process.
+
+    Raises:
+        ValueError: with the reason, if the file cannot be read.
+    """
+    with _process() as answer_to:
+        answer_to(file, None)
+
+
+@contextlib.contextmanager
+def _process() -> Iterator[Callable[[Path, Path | None], dict[str, Any]]]:
+    """Context manager yielding what asks the process about a file; its columns go to the place, if there is one."""
+    process = _IDLE.pop() if _IDLE else LineProcess(__name__)
+
+    def answer_to(file: Path, place: Path | None) -> dict[str, Any]:
         try:
-            yield columns
-        finally:
-            _IDLE.append(process)
+            line = process.answer(json.dumps([str(file.absolute()), str(place or "")]))
+        except DiedError as error:
+            raise ValueError(f"the library that reads Parquet gave up: {error}") from error
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise ValueError(answer["error"])
+        return answer
+
+    try:
+        yield answer_to
+    finally:
+        _IDLE.append(process)
 
 
 def answerer(first_line: str) -> Callable[[str], str]:
@@ -72,6 +95,10 @@ def answerer(first_line: str) -> Callable[[str], str]:
 def _answer(line: str) -> str:
     file, place = json.loads(line)
     try:
+        if not place:
+            # Batch by batch, so that a table of millions of rows is never whole in memory.
+            pl.scan_parquet(file, glob=False).sink_batches(lambda _: None)
+            return "{}"
         table, metadata, objects = _read(Path(file))
         table.write_ipc(place)
     except FAULTS as error:

@@ -14,6 +14,7 @@ from thresher.data.findings import MOST_ROWS, Findings, Place, absolute
 from thresher.data.readers import named
 from thresher.data.readers.named_files import ImageFiles, bare_id
 from thresher.data.readers.open_images_csv import LARGEST_SHARE, first_bytes
+from thresher.data.readers.parquet_columns import refuse_damaged
 from thresher.data.readers.table_columns import FORMS, as_rows, chosen_columns
 from thresher.errors import DataError
 
@@ -76,6 +77,7 @@ def _files(root: Path) -> list[Path]:
 def _rows(path: Path, told: Mapping[str, str]) -> pl.LazyFrame:
     with refusing(f"{path}: not readable as a table", "Expected CSV with a header, or Parquet."):
         if path.suffix.lower() == ".parquet":
+            refuse_damaged(path)
             scan = pl.scan_parquet(path, glob=False).with_row_index("row")
         else:
             head = first_bytes(path)
