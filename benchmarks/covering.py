@@ -3,24 +3,31 @@
 Run:     python benchmarks/covering.py objective [--beside FOLDER]    FOLDER: pip install --target FOLDER apricot-select
          python benchmarks/covering.py many
          python benchmarks/covering.py duplicates [--images 1000000] [--width 64]
+         python benchmarks/covering.py planted
 Prints:  objective: 1,000 of 20,000 vectors of 64 numbers: wall and processor seconds and the objective (mean cosine of
          each vector with the nearest taken one) of thresher, of exact lazy greedy and, with --beside, of apricot's lazy
          greedy on the same cosines; and the ratios.
          many: the same of 100,000 taken of a shortlist of 400,000, and of as many drawn at random.
          duplicates: seconds, memory, and of how many planted pairs of near-duplicates not both are kept.
-Cost:    objective: a minute, 4 GB with apricot; many: minutes, 2 GB; duplicates: minutes, 1 to 3 GB.
+         planted: of made-up scenes (150 in the target, 1,500 in the pool), what share of 60 and of 150 chosen are
+         nights, of which target and streets have 15 %, and streets; and how many planted near-duplicates are pairs.
+Cost:    objective: a minute, 4 GB with apricot; many: minutes, 2 GB; duplicates: minutes, 1 to 3 GB;
+         planted: two minutes.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -125,6 +132,37 @@ def duplicates(images: int, width: int, cosine: float = 0.95) -> None:
     print(f"{100 * found:.2f} % of {planted.sum():,} pairs: one is dropped; {made.kept.sum():,} images kept")
 
 
+def planted() -> None:
+    """Whether a selection keeps the target's share of nights."""
+    import polars as pl
+
+    from thresher import EmbedSettings, IndexSettings, Run, SelectSettings, embed, fit, index, score, select
+    from thresher.synthetic import SyntheticSettings, write_dataset
+
+    with tempfile.TemporaryDirectory() as folder:
+        scenes, run = Path(folder) / "scenes", Run(Path(folder) / "run")
+        shares = {"street_share": 0.4, "night_share": 0.15, "duplicate_share": 0.1}
+        write_dataset(scenes, SyntheticSettings(target_images=150, val_images=0, pool_images=1500, **shares))
+        sources = f"cityscapes:{scenes / 'cityscapes'}#train", f"open_images:{scenes / 'open_images'}"
+        index(run, IndexSettings((sources[0],), (sources[1],)))
+        embed(run, EmbedSettings())
+        fit(run)
+        score(run)
+        truth = pl.read_parquet(scenes / "truth.parquet")
+        for method in ("layout", "layout+images", "layout+clusters", "layout+modes"):
+            for budget, cosine in itertools.product((60, 150), (0.0, 0.95)):
+                select(run, SelectSettings(method, budget, name="chosen", duplicate_cosine=cosine))
+                bare = run.selection("chosen").select(image_id=pl.col("image_id").str.split("/").list.last())
+                shown = bare.join(truth, on="image_id")
+                night, street = (
+                    float(shown.select(each.mean()).item())
+                    for each in (pl.col("weather") == "night", pl.col("is_street"))
+                )
+                pairs = shown.filter(pl.col("duplicate_of").is_in(shown["image_id"].to_list())).height
+                out = f"{100 * night:.0f} % nights, {100 * street:.0f} % streets, {pairs} pairs"
+                print(f"{method}, {budget} images, near-duplicates {'out' if cosine else 'in'}: {out}", flush=True)
+
+
 def _gb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
@@ -132,7 +170,7 @@ def _gb() -> float:
 def main() -> None:
     """Reads the command line."""
     reader = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    reader.add_argument("what", choices=["objective", "many", "duplicates"])
+    reader.add_argument("what", choices=["objective", "many", "duplicates", "planted"])
     reader.add_argument("--beside", default="")
     reader.add_argument("--images", type=int, default=1_000_000)
     reader.add_argument("--width", type=int, default=64)
@@ -141,6 +179,8 @@ def main() -> None:
         objective(given.beside)
     elif given.what == "many":
         many()
+    elif given.what == "planted":
+        planted()
     else:
         duplicates(given.images, given.width)
 

@@ -102,6 +102,22 @@ def test_the_ranking_by_cosine_is_numpys(indexed: Run, ids: list[str], vectors: 
     assert scores["similarity"].is_finite().all()
 
 
+def test_fit_tells_of_a_pool_that_holds_hardly_anything_alike(
+    indexed: Run, ids: list[str], vectors: np.ndarray, tmp_path: Path
+) -> None:
+    settings = FitSettings(components=1, seed=1)
+    embed(indexed, EmbedSettings(vectors=parquet(tmp_path / "far.parquet", ids, vectors)))
+    told = fit(indexed, settings).summary
+    assert told["pool_as_near_as_the_target"] == f"0 of {POOL}"
+    assert told["foreign_pool"].startswith(f"0 of {POOL} pool images are as near to the target as its own")
+    alike = vectors.copy()
+    alike[TARGET : TARGET + 20] = np.repeat(vectors[:TARGET], 4, axis=0)[:20]
+    embed(indexed, EmbedSettings(vectors=parquet(tmp_path / "near.parquet", ids, alike)))
+    told = fit(indexed, settings, refit=True).summary
+    assert 10 <= int(told["pool_as_near_as_the_target"].split()[0]) <= 20
+    assert "foreign_pool" not in told
+
+
 def test_a_vector_is_a_grid_of_one(indexed: Run, ids: list[str], vectors: np.ndarray, tmp_path: Path) -> None:
     embed(indexed, EmbedSettings(vectors=parquet(tmp_path / "v.parquet", ids, vectors)))
     pooled = pl.read_parquet(indexed.pooled)
