@@ -125,6 +125,8 @@ def test_what_cannot_be_said_has_words(run: Run) -> None:
         thresher.budget(run, thresher.BudgetSettings("layuot"))
     with pytest.raises(SettingsError, match="method 'ratio': 0 images with a vector have this score"):
         thresher.budget(run, thresher.BudgetSettings("ratio"))
+    with pytest.raises(SettingsError, match=r"method = layout\+images: the order of a coverage depends on how many"):
+        thresher.BudgetSettings("layout+images")
     with pytest.raises(SettingsError, match="duplicate_cosine = 0.0: expected above 0, to 1"):
         thresher.BudgetSettings(duplicate_cosine=0)
     images = tables.read(run.images, tables.INDEXED_IMAGES)

@@ -39,6 +39,19 @@ def test_a_selection_from_other_scores_is_not_reported(run: Run, tmp_path: Path,
     assert "thresher select" in page.text
 
 
+def test_the_selection_by_the_default_method_is_shown_unless_another_is_named(tmp_path: Path, made: Any) -> None:
+    run = Run(tmp_path / "run")
+    made.write_index(run)
+    made.write_scores(run)
+    shown = []
+    for settings in (SelectSettings("both"), SelectSettings(coverage="off"), SelectSettings()):
+        select(run, settings)
+        shown.append(write_report(run, dry_run=True).summary["selection"])
+    assert shown == ["both-10pct", "layout_and_diversity-10pct", "layout_and_diversity+images-10pct"]
+    named = write_report(run, ReportSettings(selection="both-10pct"), dry_run=True)
+    assert named.summary["selection"] == "both-10pct"
+
+
 def test_who_was_left_out_is_told_also_with_quotas_and_weights(tmp_path: Path, made: Any) -> None:
     run = Run(tmp_path / "run")
     made.write_index(run)
