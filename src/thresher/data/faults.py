@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import reprlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import polars as pl
 
@@ -26,6 +26,16 @@ def shown(item: object) -> str:
     "{'bbox': [0, 1, 2, 3, 4, 5, ...]}"
     """
     return storable(_SHOWN.repr(item))
+
+
+def listed(names: Iterable[object], most: int = 300) -> str:
+    """Names that stand in a file, on one line and not too long.
+
+    >>> listed(["a", "b\\nc"]), listed(range(100), most=9)
+    ('a, b c', '0, 1, 2, …')
+    """
+    text = " ".join(storable(", ".join(map(str, names))).split())
+    return text if len(text) <= most else f"{text[:most]}…"
 
 
 def reason(error: BaseException) -> str:

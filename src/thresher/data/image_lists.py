@@ -9,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
+from thresher.data.faults import listed
 from thresher.data.readers.parquet_columns import refuse_damaged
 from thresher.errors import DataError
 
@@ -136,7 +137,7 @@ def read_columns(path: Path) -> pl.DataFrame:
         reason = str(error).partition("\n")[0]
         raise DataError(f"{path}: cannot be read ({reason}). Expected a .csv or .parquet table.") from error
     if "image_id" not in table.columns or table.width < 2:
-        raise DataError(f"{path}: expected image_id and at least one more column. Found {', '.join(table.columns)}.")
+        raise DataError(f"{path}: expected image_id and at least one more column. Found {listed(table.columns)}.")
     table = table.with_columns(pl.col("image_id").cast(pl.String))
     repeated = table.filter(pl.col("image_id").is_duplicated() | pl.col("image_id").is_null())
     if repeated.height:

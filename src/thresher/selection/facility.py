@@ -64,8 +64,8 @@ def facility_location(
     Source: Nemhauser, Wolsey & Fisher 1978 (the bound); Minoux 1978 (lazy greedy).
 
     >>> two_groups = np.array([[1, 0], [1, 0.1], [1, -0.1], [0, 1], [0.1, 1]])
-    >>> facility_location(two_groups, count=2).rows.tolist()
-    [0, 3]
+    >>> facility_location(two_groups, count=2).rows.tolist()  # the second leans a little towards the other group
+    [1, 3]
     """
     unit = unit_length(candidates)
     known = unit if points is None else unit_length(points)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from thresher.data.dataset import (
     source_id_of,
     visible,
 )
-from thresher.data.faults import refusing
+from thresher.data.faults import listed, refusing
 from thresher.data.findings import Findings, Place, Row, absolute
 from thresher.data.readers.coco_json import split_of
 from thresher.data.readers.named_files import ImageFiles, bare_id, folders_of, spelt_path
@@ -89,7 +89,7 @@ def unknown_shape(root: Path, found: Iterable[str], expected: str) -> DataError:
 def seen_in(path: Path, content: object) -> str:
     """What a JSON file holds, in some words: "a.json with a list of 3", "b.json with keys x, y"."""
     if isinstance(content, dict):
-        return f"{path.name} with the keys {', '.join(map(str, list(content)[:6]))[:200]}"
+        return f"{path.name} with the keys {listed(list(content)[:6])}"
     return f"{path.name} with {f'a list of {len(content)}' if isinstance(content, list) else 'no object'}"
 
 
@@ -205,14 +205,20 @@ def _entries(of_path: dict[str, list[Annotated]], home: Path, in_pixels: bool, f
     return entries
 
 
-def _others(named: Iterable[str], files: ImageFiles, findings: Findings) -> list[Entry]:
+def unnamed(named: Collection[str], files: ImageFiles) -> Iterator[str]:
+    """The image files that nothing names, in the folders of those that are named."""
     known, homes = set(named), folders_of(named)
-    entries: list[Entry] = []
     for path in files.paths:
         if path not in known and os.path.dirname(path) in homes:  # noqa: PTH120 - of millions
-            source_id = source_id_of(Path(path), files.home)
-            findings.note("annotation_missing", "no annotation names this image", findings.id_of(source_id), path)
-            entries.append((source_id, path, None, None, None))
+            yield path
+
+
+def _others(named: Collection[str], files: ImageFiles, findings: Findings) -> list[Entry]:
+    entries: list[Entry] = []
+    for path in unnamed(named, files):
+        source_id = source_id_of(Path(path), files.home)
+        findings.note("annotation_missing", "no annotation names this image", findings.id_of(source_id), path)
+        entries.append((source_id, path, None, None, None))
     return entries
 
 

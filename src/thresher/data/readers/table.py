@@ -28,6 +28,7 @@ def read(root: Path, split: str | None, dataset: str, columns: Mapping[str, str]
     `root` is a file, or a folder whose files have the same columns. Corners are pixels where most rows have one above
     1.5, else shares of the image; `unit` tells it otherwise. Images lie below the file's folder, or below `images`.
     The id of an image is its path below that folder without suffix. `split` picks rows by their column of that name.
+    Images that no row names are left out and listed.
 
     Args:
         columns: From `table_columns.column_map`.
@@ -49,7 +50,11 @@ def read(root: Path, split: str | None, dataset: str, columns: Mapping[str, str]
     home = named.home_of(findings.root)
     if "images" in told:
         home = absolute(existing_folder(Path(told["images"]).expanduser(), "with the images, told by --columns"))
-    images, path_of = _images(every, ImageFiles(home), unit, findings)
+    image_files = ImageFiles(home)
+    images, path_of = _images(every, image_files, unit, findings)
+    for path in named.unnamed(path_of.values(), image_files) if split is None else ():
+        detail = "no row names this image; it was left out"
+        findings.note("annotation_missing", detail, findings.id_of(source_id_of(Path(path), home)), path)
     owner = pl.DataFrame(list(path_of.items()), {"named": pl.String, "path": pl.String}, orient="row")
     owner = owner.join(images.select("path", "image_id", "width_px", "height_px"), on="path", how="inner")
     boxes = rows.filter(pl.all_horizontal(pl.col("label", *CORNERS).is_not_null())).join(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from thresher.data.faults import listed
 from thresher.errors import DataError, SettingsError
 
 #: What a column may hold, and the names by which it is known, compared without case, spaces, _ and -.
@@ -86,7 +87,7 @@ def chosen_columns(names: Collection[str], told: Mapping[str, str], where: str) 
     """
     missing = [column for name, column in told.items() if name not in OTHERS and column not in names]
     if missing:
-        raise DataError(f"{where}: no column '{missing[0]}'. Found {', '.join(names)[:300]}.")
+        raise DataError(f"{where}: no column '{missing[0]}'. Found {listed(names)}.")
     bare = {_bare(name): name for name in reversed(list(names)) if name not in told.values()}
     of = {name: column for name, column in told.items() if name not in OTHERS}
     for name, known in KNOWN.items():
@@ -102,7 +103,7 @@ def chosen_columns(names: Collection[str], told: Mapping[str, str], where: str) 
     if form is None or "image" not in of or "label" not in of:
         lacking = ", ".join([name for name in ("image", "label") if name not in of] + ["the box"] * (form is None))
         raise DataError(
-            f"{where}: which column holds {lacking}? Found {', '.join(names)[:300]}; say it by --columns "
+            f"{where}: which column holds {lacking}? Found {listed(names)}; say it by --columns "
             f"image=COLUMN,label=COLUMN,x0=…,y0=…,x1=…,y1=… (or x,y,width,height, or cx,cy,width,height)."
         )
     if form == FORMS[0] and "image_width" not in of and _bare(of.get("width", "")) == "width":
