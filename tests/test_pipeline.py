@@ -16,12 +16,11 @@ from thresher.data import readers
 from thresher.errors import DataError, SettingsError
 from thresher.run.folder import Run
 from thresher.stages.embed import EmbedSettings, embed
-from thresher.stages.export import export
+from thresher.stages.export import export, sheet
 from thresher.stages.fit import FitSettings, fit
 from thresher.stages.index import IndexSettings, index
 from thresher.stages.score import score
 from thresher.stages.select import SelectSettings, select
-from thresher.stages.sheet import sheet
 from thresher.synthetic.dataset import SyntheticSettings, write_dataset
 from thresher.workers.settings import EngineSettings
 

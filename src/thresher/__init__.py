@@ -78,10 +78,13 @@ if TYPE_CHECKING:  # the same names, where type checkers and editors look for th
     from thresher.run.update import update as update
     from thresher.selection.on_frames import choose as choose
     from thresher.selection.on_frames import diversity as diversity
+    from thresher.stages.download import DownloadSettings as DownloadSettings
+    from thresher.stages.download import download as download
     from thresher.stages.embed import EmbedSettings as EmbedSettings
     from thresher.stages.embed import embed as embed
     from thresher.stages.embed import merge as merge
     from thresher.stages.export import export as export
+    from thresher.stages.export import sheet as sheet
     from thresher.stages.fit import FitSettings as FitSettings
     from thresher.stages.fit import fit as fit
     from thresher.stages.index import IndexSettings as IndexSettings
@@ -92,7 +95,6 @@ if TYPE_CHECKING:  # the same names, where type checkers and editors look for th
     from thresher.stages.score import score as score
     from thresher.stages.select import SelectSettings as SelectSettings
     from thresher.stages.select import select as select
-    from thresher.stages.sheet import sheet as sheet
     from thresher.training.dataset import SelectionDataset as SelectionDataset
     from thresher.training.evaluate import EvaluateSettings as EvaluateSettings
     from thresher.training.evaluate import evaluate as evaluate

@@ -36,6 +36,7 @@ EXTRAS = {
     "explore": {"sklearn": "scikit-learn", "starlette": "starlette", "uvicorn": "uvicorn"},
     "ray": {"ray": "ray"},
     "s3": {"s3fs": "s3fs"},
+    "download": {"urllib3": "urllib3"},
 }
 #: Parts that bring another part along.
 ABOVE = {"train": ("embed",)}

@@ -52,6 +52,14 @@ BOXES: Schema = {
 #: PNG's values: one of `taxonomy.ENCODINGS`.
 MASKS: Schema = {"image_id": pl.String, "path": pl.String, "encoding": pl.String}
 
+#: Images that are listed but not on disk (`index --download-later`), a row per address, the preferred one first.
+#: `original`: an address of another copy than the data set's own, such as the uploaded photo; md5 (hexadecimal) and
+#: size are those of the file there, null where nobody states them. `url` is null where no address is known.
+REMOTE: Schema = {"image_id": pl.String, "url": pl.String, "original": pl.Boolean} | {
+    "md5": pl.String,
+    "size_bytes": pl.Int64,
+}
+
 #: Readable names of a source's labels and their ancestors, nearest first (Open Images has a hierarchy).
 VOCABULARY: Schema = {"label": pl.String, "name": pl.String, "ancestors": pl.List(pl.String)}
 
@@ -158,12 +166,7 @@ REVIEW: Schema = {
 COMPONENTS_TRIED: Schema = {"components": pl.Int64, "held_out_nats": pl.Float64, "fitted_nats": pl.Float64}
 
 #: One row per component of the mixture; shares are 0..1 of the slices of the whole target and of a draw of the pool.
-COMPONENTS: Schema = {
-    "component": pl.Int64,
-    "weight": pl.Float64,
-    "target_share": pl.Float64,
-    "pool_share": pl.Float64,
-}
+COMPONENTS: Schema = {"component": pl.Int64} | dict.fromkeys(("weight", "target_share", "pool_share"), pl.Float64)
 
 #: The target's slices most typical of each component, rank 1 first; `row` and `column` count cells from the top left.
 COMPONENT_SLICES: Schema = {"component": pl.Int64, "rank": pl.Int64, "image_id": pl.String} | {
@@ -175,12 +178,7 @@ COMPONENT_SLICES: Schema = {"component": pl.Int64, "rank": pl.Int64, "image_id":
 
 #: The whole target and a draw of the pool. `similarity` is under mixtures fitted without the image (pool: the
 #: mean over them); `fitted_nats` under the run's own mixture, which was fitted to the target's.
-SIMILARITIES: Schema = {
-    "image_id": pl.String,
-    "role": pl.String,
-    "similarity": pl.Float64,
-    "fitted_nats": pl.Float64,
-}
+SIMILARITIES: Schema = {"image_id": pl.String, "role": pl.String, "similarity": pl.Float64, "fitted_nats": pl.Float64}
 
 #: The histogram of `similarity`: the share, 0..1, of a role's images in each bin.
 SIMILARITY_BINS: Schema = {"role": pl.String, "from_nats": pl.Float64, "to_nats": pl.Float64, "share": pl.Float64}

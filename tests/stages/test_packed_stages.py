@@ -18,12 +18,11 @@ from thresher.data.readers import READERS
 from thresher.errors import DataError, SettingsError
 from thresher.run.folder import Run
 from thresher.stages.embed import EmbedSettings, embed
-from thresher.stages.export import export
+from thresher.stages.export import export, sheet
 from thresher.stages.fit import FitSettings, fit
 from thresher.stages.index import IndexSettings, index
 from thresher.stages.score import score
 from thresher.stages.select import SelectSettings, select
-from thresher.stages.sheet import sheet
 from thresher.workers.settings import EngineSettings
 
 pytestmark = pytest.mark.slow

@@ -22,13 +22,12 @@ from thresher.selection.coverage import parted
 from thresher.selection.methods import check_method
 from thresher.settings import did_you_mean
 from thresher.stages.embed import EmbedSettings, embed
-from thresher.stages.export import export
+from thresher.stages.export import export, sheet
 from thresher.stages.fit import FitSettings, fit
 from thresher.stages.index import IndexSettings, index
 from thresher.stages.insight import InsightSettings, insight
 from thresher.stages.score import ScoreSettings, known_methods, score
 from thresher.stages.select import SelectSettings, select
-from thresher.stages.sheet import sheet
 from thresher.training.settings import TrainSettings
 from thresher.training.train import train
 from thresher.workers.settings import EngineSettings

@@ -17,7 +17,7 @@ from thresher.data.faults import shown, storable
 from thresher.data.image_files import decoding, opened_image, orientation
 from thresher.data.sources import opened
 from thresher.errors import DataError
-from thresher.tables import BOXES, IMAGES, MASKS, PROBLEMS, VOCABULARY, checked, empty
+from thresher.tables import BOXES, IMAGES, MASKS, PROBLEMS, REMOTE, VOCABULARY, checked, empty
 
 _ROWS_AT_ONCE = 100_000
 IMAGE_SUFFIXES = frozenset(
@@ -100,6 +100,8 @@ class Dataset:
     """Problems of each kind beyond those that have a row: of a million bad lines the first thousands are enough."""
     drawings: Sequence[Outlined | Coded] = ()
     """Masks that are not yet in the taxonomy's classes; `data.drawn_masks` writes them."""
+    remote: pl.DataFrame = field(default_factory=lambda: empty(REMOTE))
+    """Where the images are to be had that are listed and not on disk."""
 
     def checked(self, where: str) -> Dataset:
         """The same dataset, after checking its tables against their schemas.
@@ -115,6 +117,7 @@ class Dataset:
             vocabulary=checked(self.vocabulary, VOCABULARY, f"{where}: vocabulary", key="label"),
             unlisted=self.unlisted,
             drawings=self.drawings,
+            remote=checked(self.remote, REMOTE, f"{where}: remote"),
         )
 
 

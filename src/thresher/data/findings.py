@@ -20,7 +20,7 @@ from thresher.data.boxes import BOX_PROBLEMS, clean_boxes
 from thresher.data.dataset import Coded, Dataset, Entry, Outlined, images_table, problem, qualified_id, size_px
 from thresher.data.faults import FAULTS, reason, shown
 from thresher.errors import DataError
-from thresher.tables import BOXES, MASKS, PROBLEMS, VOCABULARY, empty, from_rows
+from thresher.tables import BOXES, MASKS, PROBLEMS, REMOTE, VOCABULARY, empty, from_rows
 
 Row = dict[str, object]
 Item = TypeVar("Item")
@@ -142,6 +142,7 @@ class Findings:
         vocabulary: pl.DataFrame | None = None,
         unit: str = "pixels of the image",
         drawings: Sequence[Outlined | Coded] = (),
+        remote: pl.DataFrame | None = None,
     ) -> Dataset:
         """The data set of these tables.
 
@@ -149,6 +150,7 @@ class Findings:
             boxes: As `clean_boxes` takes them.
             unit: What the corners of a box are expected to be, for the error if most are not.
             drawings: Masks that are yet to be drawn.
+            remote: Table REMOTE.
 
         Raises:
             DataError: too large a share of a kind of item failed, or of the boxes lies where no box can lie.
@@ -172,6 +174,7 @@ class Findings:
             empty(VOCABULARY) if vocabulary is None else vocabulary,
             {word: count - MOST_ROWS - 1 for word, count in more.items()},
             drawings,
+            empty(REMOTE) if remote is None else remote,
         ).checked(str(self.root))
 
     def _table(self, rows: list[Row]) -> pl.DataFrame:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from thresher.data.dataset import Dataset
-from thresher.data.readers import READERS, table
+from thresher.data.readers import LATER, READERS, table
 from thresher.data.readers.table_columns import column_map
 from thresher.errors import DataError, SettingsError
 
@@ -76,17 +76,20 @@ def read_source(text: str, columns: str | Iterable[str] = ()) -> Dataset:
     return read(source, told)
 
 
-def read(source: Source, columns: Mapping[str, str]) -> Dataset:
+def read(source: Source, columns: Mapping[str, str], later: bool = False) -> Dataset:
     """The data set of a source.
 
     Args:
         columns: Of a `table`, which column holds what (`column_map`).
+        later: With the images that are not on disk, where the annotations tell their addresses.
 
     Raises:
         DataError: the place cannot be read.
     """
     if source.format == "table":
         return table.read(source.root, source.split, source.name, columns)
+    if later and source.format in LATER:
+        return LATER[source.format](source.root, source.split, source.name, later=True)
     return READERS[source.format](source.root, source.split, source.name)
 
 

@@ -24,8 +24,18 @@ POOL_KEYS = "pool_keys"
 
 def image_files(folder: Path, recorded: str | None = None) -> str:
     """Size and time of every image's file. With a million images this takes seconds."""
-    images = tables.read(folder / "images.parquet", tables.some(tables.INDEXED_IMAGES, "image_id", "path"))
-    return states_digest(with_states(images))
+    return states_digest(with_states(images_here(folder)))
+
+
+def images_here(folder: Path) -> pl.DataFrame:
+    """Table INDEXED_IMAGES, sorted, without the images that are listed for a later download and not on disk yet."""
+    images = tables.read(folder / "images.parquet", tables.INDEXED_IMAGES, key="image_id").sort("image_id")
+    remote = tables.read_if_there(folder / "remote.parquet", tables.some(tables.REMOTE, "image_id"))
+    if remote.is_empty():
+        return images
+    listed = with_states(images.join(remote, on="image_id", how="semi"))
+    absent = listed.filter(pl.col("size_bytes").is_null())
+    return images.join(absent, on="image_id", how="anti", maintain_order="left")
 
 
 def embedded_target(folder: Path, recorded: str | None = None) -> str:

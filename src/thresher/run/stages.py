@@ -111,7 +111,7 @@ STAGES = (
         named=True,
     ),
     Stage(
-        "sheet", "thresher.stages.sheet", "Draw the first images of a selection as one PNG.", reads=("index", "select")
+        "sheet", "thresher.stages.export", "Draw the first images of a selection as one PNG.", reads=("index", "select")
     ),
     Stage(
         "insight",
@@ -126,6 +126,13 @@ STAGES = (
         "thresher.stages.export",
         "Write a selection as a list, as COCO or Open Images, or for FiftyOne, Lightly, Atlas and others.",
         reads=("index", "embed", "score", "select", "insight"),
+    ),
+    Stage(
+        "download",
+        "thresher.stages.download",
+        "Fetch the images of a selection that are not on disk yet.",
+        reads=("index", "select"),
+        settings_name="DownloadSettings",
     ),
     Stage(
         "train",

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import polars as pl
 
-from thresher import extras, tables
+from thresher import extras
 from thresher.data.file_states import states_digest, with_states
 from thresher.errors import DataError, SettingsError
 from thresher.features.backbone import backbone_digest
@@ -19,6 +19,7 @@ from thresher.features.given_vectors import GivenVectors, given_vectors
 from thresher.features.network_file import calibrated_network, worker_settings
 from thresher.features.shards import shard_problems
 from thresher.run.folder import AnyRun, Run, as_run
+from thresher.run.inputs import images_here
 from thresher.run.perform import StageResult, Track, perform, untracked
 from thresher.run_files import shard_path
 from thresher.stages.embedding import (
@@ -239,7 +240,14 @@ def _job(shard: str, refit: bool) -> tuple[int, int]:
 
 
 def _indexed(run: Run) -> pl.DataFrame:
-    return tables.read(run.images, tables.INDEXED_IMAGES, key="image_id").sort("image_id")
+    images = images_here(run.folder)
+    if images.filter(role="pool").is_empty() and run.remote.is_file():
+        raise DataError(
+            f"{run.folder}: no image of the pool is on disk. Choose some by their boxes (`thresher score "
+            f"{run.folder} --scores diversity`, `thresher select {run.folder} --method diversity`), then run "
+            f"`thresher download {run.folder} NAME`."
+        )
+    return images
 
 
 def planned_embed(

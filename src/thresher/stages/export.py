@@ -1,4 +1,4 @@
-"""export: a selection → files that other tools read."""
+"""export and sheet: a selection → files that other tools read; its contact sheet as PNG."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ import polars as pl
 
 from thresher import tables
 from thresher.data.exports import FORMATS, WITH_POOL, WITH_SCORES, Format
+from thresher.data.file_states import with_states
+from thresher.data.readers.open_images_later import BUCKET
+from thresher.drawings.contact_sheet import Cell, contact_sheet, save_sheet
 from thresher.errors import DataError, SettingsError
-from thresher.run.folder import AnyRun, as_run
-from thresher.run.opened import OpenedRun
+from thresher.run.folder import AnyRun, Run, as_run
+from thresher.run.opened import OpenedRun, selected
 from thresher.run.perform import StageResult
 from thresher.run.state import refuse_outdated
 from thresher.selection.explain import sentence
@@ -68,11 +71,26 @@ def export(
         chosen = _beside(chosen, opened.scores.select(list(tables.SCORES)))
     if format in WITH_POOL:
         chosen = _with_places(opened, chosen)
+    if format == "txt":
+        chosen = _with_addresses(opened.run, chosen)
     boxes = opened.boxes_of(chosen)
     labels = opened.labels.drop_nulls("name")
     names = dict(zip(labels["label"].to_list(), labels["name"].to_list(), strict=True))
     FORMATS[format](chosen, boxes, names, out, images)
     return StageResult("export", "done", {"images": chosen.height, "boxes": boxes.height, "out": str(out)})
+
+
+def _with_addresses(run: Run, chosen: pl.DataFrame) -> pl.DataFrame:
+    """With column `address`, for a downloader, where any of the images is listed for a later download and not here."""
+    remote = tables.read_if_there(run.remote, tables.REMOTE).unique("image_id", keep="first", maintain_order=True)
+    listed = chosen.join(remote, on="image_id", how="inner").select("image_id", "path", "url")
+    if with_states(listed)["size_bytes"].null_count() == 0:
+        return chosen
+    own = pl.col("url").str.strip_prefix(BUCKET)
+    line = pl.when(own == pl.col("url")).then("url").otherwise(own.str.strip_suffix(".jpg"))
+    return _beside(chosen, listed.select("image_id", address=line)).with_columns(
+        pl.coalesce("address", "path").alias("address")
+    )
 
 
 def _beside(chosen: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
@@ -94,3 +112,36 @@ def _with_places(opened: OpenedRun, chosen: pl.DataFrame) -> pl.DataFrame:
         return chosen
     places = tables.read(drawn, tables.MAP, key="image_id")
     return _beside(chosen, places.select("image_id", projection_x="x", projection_y="y"))
+
+
+def sheet(run: AnyRun, name: str, *, images: int = 48, columns: int = 8, out: Path | str | None = None) -> StageResult:
+    """Draw the first images of a selection, best first.
+
+    Args:
+        name: Name of the selection.
+        images: Number of images to draw.
+        columns: Images per row.
+        out: PNG file to write. Default: RUN/sheets/NAME.png.
+
+    Raises:
+        SettingsError: no selection has this name.
+        DataError: the selection is outdated or damaged.
+    """
+    run = as_run(run)
+    for setting, number in (("images", images), ("columns", columns)):
+        if number < 1:
+            raise SettingsError(f"{setting} = {number}: expected 1 or more.")
+    refuse_outdated(run, ["index", f"select:{name}"])
+    chosen = selected(run, name)
+    shown = chosen.head(images)
+    cells = [
+        Cell(Path(row["path"]), f"{row['rank']}  {row['dataset']}", _detail(row["score"], row["why"]["rare_classes"]))
+        for row in shown.iter_rows(named=True)
+    ]
+    path = Path(out) if out else run.folder / "sheets" / f"{name}.png"
+    save_sheet(contact_sheet(cells, f"{name}: the first {len(cells)} of {chosen.height}", columns), path)
+    return StageResult("sheet", "done", {"name": name, "images": len(cells), "path": str(path)})
+
+
+def _detail(score: float | None, rare_classes: list[str] | None) -> str:
+    return ("pinned" if score is None else f"{score:.3f}") + (f"  {', '.join(rare_classes)}" if rare_classes else "")

@@ -29,7 +29,7 @@ from thresher.files import replacing
 from thresher.run.digests import Input, Listing, file_digest
 from thresher.run.folder import AnyRun, Run, as_run
 from thresher.run.perform import StageResult, Track, perform, untracked
-from thresher.settings import Given, OptionalPath, Texts, converted, default, required
+from thresher.settings import Given, OptionalPath, Texts, converted, default, required, younger
 from thresher.stages.plan import index_plan
 
 
@@ -48,6 +48,9 @@ class IndexSettings:
     """TOML file that maps labels of the sources to classes, in addition to the taxonomy."""
     columns: Texts = default(())
     """Which column of a `table` holds what: image=path,label=class,x0=left,…; images=FOLDER; unit=pixels or shares."""
+    download_later: bool = younger(False)
+    """Also images that are not on disk, of Open Images and of COCO and LVIS with addresses: choose first, then run
+    `thresher download`."""
     limit: int | None = None
     """Keep at most this many images per source, evenly spread over the sorted image ids. Default: all."""
 
@@ -99,12 +102,19 @@ def index(run: AnyRun, settings: IndexSettings, *, dry_run: bool = False, track:
     def work() -> tuple[dict[str, Any], int]:
         meanings = Meanings(taxonomy, label_map)
         found = [
-            _masked(source, _limited(read(source, columns), settings.limit), meanings, run)
+            _masked(source, _limited(read(source, columns, settings.download_later), settings.limit), meanings, run)
             for source in track(sources, len(sources), "reading annotations")
         ]
-        return _write(run, sources, found, taxonomy, label_map, taxonomy_file)
+        summary, failed = _write(run, sources, found, taxonomy, label_map, taxonomy_file)
+        if not settings.download_later:
+            run.remote.unlink(missing_ok=True)
+            return summary, failed
+        remote = pl.concat([each.remote for each in found])
+        tables.write(remote, run.remote)
+        return summary | {"not_on_disk": remote["image_id"].n_unique()}, failed
 
     outputs = [run.images, run.boxes, run.masks, run.labels, run.problems, run.taxonomy]
+    outputs += [run.remote] if settings.download_later else []
     return perform(run, "index", settings, inputs, outputs, work, again=_drawings_lost(run))
 
 
@@ -147,6 +157,7 @@ def _limited(dataset: Dataset, limit: int | None) -> Dataset:
         dataset.vocabulary,
         dataset.unlisted,
         [drawing for drawing in dataset.drawings if drawing.image_id in ids],
+        dataset.remote.filter(pl.col("image_id").is_in(kept)),
     )
 
 

@@ -46,6 +46,8 @@ from thresher.vectors import nearest_rows
 
 #: A score from boxes that takes longer than all others together, and is computed on request only.
 _AREA = "covered_area"
+#: Scores from boxes that can be asked for.
+_OF_BOXES = ("diversity", _AREA)
 #: Every score; its name is that of its column in scores.parquet and of its method of select.
 SCORES = (
     *SIMILARITIES,
@@ -75,7 +77,8 @@ class ScoreSettings:
 
     scores: Names = default(DEFAULT_SCORES)
     """Scores to compute, or all: layout, similarity, ratio, typicality, cosine, nearest, rows, sphere, pooled_sphere,
-    covered_area. layout, similarity and the other scores from boxes (diversity, objects, …) are always computed."""
+    covered_area. layout, similarity and the other scores from boxes (diversity, objects, …) are always computed.
+    diversity alone: only the scores from boxes, which need neither embed nor fit."""
     neighbours: int = 3
     """Number of nearest target images listed for each pool image."""
     class_scores: OptionalPath = default(None)
@@ -89,18 +92,25 @@ class ScoreSettings:
         Raises:
             SettingsError: an unknown score, or no neighbours asked for.
         """
-        known = ["all", *SCORERS, _AREA]
+        known = ["all", *SCORERS, *_OF_BOXES]
         for name in self.scores:
             if name not in known:
                 raise SettingsError(f"scores: '{name}' is unknown.{did_you_mean(name, known)}")
         if self.neighbours < 1:
             raise SettingsError(f"neighbours = {self.neighbours}: expected 1 or more.")
+        if self.boxes_alone and self.network:
+            raise SettingsError("scores = diversity, network: yield_area needs pixels. Leave out one of the two.")
 
     @property
     def similarities(self) -> tuple[str, ...]:
         """The requested similarities and those that the report and `why` need, in the order of the table."""
-        wanted = {*self.scores, "layout", "similarity"}
+        wanted = set() if self.boxes_alone else {*self.scores, "layout", "similarity"}
         return tuple(name for name in SCORERS if name in wanted or "all" in wanted)
+
+    @property
+    def boxes_alone(self) -> bool:
+        """Whether only scores from boxes are asked for."""
+        return "diversity" in self.scores and set(self.scores) <= set(_OF_BOXES)
 
     @property
     def area_wanted(self) -> bool:
@@ -122,14 +132,9 @@ def score(
     opened = OpenedRun(run)
     if dry_run:
         return StageResult("score", "planned", _plan(opened, settings).summary(run))
-    read = {
-        "images": run.images,
-        "boxes": run.boxes,
-        "taxonomy": run.taxonomy,
-        "shards": run.shards,
-        "mixture": run.mixture,
-        "evidence": run.evidence,
-    }
+    read = {"images": run.images, "boxes": run.boxes, "taxonomy": run.taxonomy}
+    if not settings.boxes_alone:
+        read |= {"shards": run.shards, "mixture": run.mixture, "evidence": run.evidence}
     inputs: dict[str, Input] = dict(read)
     if settings.class_scores is not None:
         inputs["class_scores"] = settings.class_scores
@@ -138,26 +143,41 @@ def score(
     last, own = last_scored(run), own_columns(run)
 
     def work() -> tuple[dict[str, Any], int]:
-        shaped_by = _shaped_by(run, settings)
-        kept, numbers = kept_scores(run, last, shaped_by, opened.pool.select("image_id"), _NEAR)
-        near = _all_near(opened, settings, kept, numbers, track)
-        if near.is_empty():
+        told: dict[str, str] | None = None
+        near, kept, elsewhere = tables.empty(tables.some(tables.SCORES, *_NEAR)), 0, opened.pool.select("image_id")
+        if not settings.boxes_alone:
+            shaped_by = _shaped_by(run, settings)
+            old, numbers = kept_scores(run, last, shaped_by, opened.pool.select("image_id"), _NEAR)
+            near, kept = _all_near(opened, settings, old, numbers, track), old.height
+            told = Scored(shaped_by, listed_shards(run.slices)["sha256"].to_list()).metadata()
+            elsewhere = elsewhere.join(near, on="image_id", how="anti").join(_remote(run), on="image_id", how="semi")
+        if near.is_empty() and elsewhere.is_empty():
             raise DataError(
                 f"{run.folder}: the pool has no readable image. "
                 f"Run `thresher index {run.folder} --target … --pool FORMAT:ROOT` first."
             )
         diverse, frequencies = _diversities(opened, settings)
         areas, failed = _yield_areas(opened, near, diverse, settings, track)
+        near = pl.concat([near, elsewhere], how="diagonal")
         scores = near.join(diverse, on="image_id", how="left").join(areas, on="image_id", how="left")
         scores = scores.sort("image_id").select(list(tables.SCORES))
-        told = Scored(shaped_by, listed_shards(run.slices)["sha256"].to_list()).metadata()
         checked = tables.checked(scores, tables.SCORES, "scores", key="image_id")
         if own is not None:
             checked = checked.join(own, on="image_id", how="left", maintain_order="left")
         tables.write(checked, run.scores_path, told)
-        return _summary(scores, frequencies) | {"scored_now": near.height - kept.height, "kept": kept.height}, failed
+        return _summary(scores, frequencies) | {
+            "scored_now": near.height - elsewhere.height - kept,
+            "kept": kept,
+            "not_embedded": elsewhere.height,
+        }, failed
 
-    return perform(run, "score", settings, inputs, [run.scores_path], work)
+    reads = ["index"] if settings.boxes_alone else None
+    return perform(run, "score", settings, inputs, [run.scores_path], work, reads=reads)
+
+
+def _remote(run: Run) -> pl.DataFrame:
+    """image_id of the images that are listed for a later download: they have scores from boxes before they are here."""
+    return tables.read_if_there(run.remote, tables.some(tables.REMOTE, "image_id"))
 
 
 def known_methods(run: Run) -> list[str]:

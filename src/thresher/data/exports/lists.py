@@ -27,12 +27,17 @@ def write_csv(chosen: pl.DataFrame, boxes: pl.DataFrame, names: Mapping[str, str
 def write_txt(chosen: pl.DataFrame, boxes: pl.DataFrame, names: Mapping[str, str], out: Path, images: Images) -> None:
     """One text file with the absolute path of an image per line, best first.
 
+    Of images that are not on disk yet each line is what a downloader takes (column `address`): SPLIT/ID of Open Images,
+    as its own downloader does, or else an address.
+
     Raises:
         DataError: a path holds a line break, or `out` is a folder.
     """
-    refuse_unwritable(chosen["path"], "txt")
+    ordered = chosen.sort("rank")
+    lines = ordered["address"] if "address" in chosen.columns else ordered["path"]
+    refuse_unwritable(lines, "txt")
     with replacing(free_file(out)) as file:
-        file.write("".join(f"{path}\n" for path in _listed(chosen)["path"]).encode())
+        file.write("".join(f"{line}\n" for line in lines).encode())
 
 
 def write_parquet(

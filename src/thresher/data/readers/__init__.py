@@ -29,6 +29,8 @@ from thresher.data.readers import (
     yolo,
 )
 
+#: Readers that can list images which are not on disk: `read(root, split, dataset, later=True)`.
+LATER: Mapping[str, Callable[..., Dataset]] = {"coco": coco.read, "open_images": open_images.read}
 #: Called as `read(root, split, dataset)`: `split` None means all of them, `dataset` prefixes every image_id.
 READERS: Mapping[str, Callable[[Path, str | None, str], Dataset]] = {
     "bdd100k": bdd100k.read,

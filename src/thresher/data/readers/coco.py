@@ -27,6 +27,7 @@ from thresher.data.findings import Findings, Place, Row, absolute
 from thresher.data.readers import coco_json
 from thresher.data.readers.coco_json import File, Json, Key, key
 from thresher.errors import DataError
+from thresher.tables import REMOTE, from_rows
 
 FLAGS = {"occluded": "is_occluded", "truncated": "is_truncated", "depiction": "is_depiction", "inside": "is_inside"}
 _BOX_FORM = "image_id, category_id and bbox [x, y, width, height] in pixels"
@@ -42,13 +43,16 @@ class _Named:
     """More than one where entries share an id."""
 
 
-def read(root: Path, split: str | None, dataset: str) -> Dataset:
+def read(root: Path, split: str | None, dataset: str, later: bool = False) -> Dataset:
     """Images with the sizes that the JSON states, and their boxes; iscrowd becomes is_group.
 
     `split` picks `annotations/instances_SPLIT.json`, or the JSON in the folder SPLIT. The id of an image is its path
     below `root` without suffix, `train/Clases0000`, or its "thresher_id", which our own exports carry.
     Image files that no annotation file names are kept, and listed as `annotation_missing`. Ids that are numbers in one
     place and the same numbers as text in another are one. An annotation without bbox has the box around its polygons.
+
+    Args:
+        later: An image that is not on disk is one, too, if its entry states size and address (coco_url, flickr_url).
 
     Raises:
         DataError: no JSON of this form, no such split, broken JSON, none of its images is on disk, or most of it
@@ -59,9 +63,10 @@ def read(root: Path, split: str | None, dataset: str) -> Dataset:
     files = coco_json.files(root, split, findings)
     entries: list[Entry] = []
     named: list[_Named] = []
+    remote: list[Row] = []
     for file in files:
         taken = {str(path) for _, path, *_ in entries}
-        found, images_of = _images(file, root, findings, taken)
+        found, images_of = _images(file, root, findings, taken, remote if later else None)
         entries += found
         named.append(images_of)
     if not entries:
@@ -83,19 +88,27 @@ def read(root: Path, split: str | None, dataset: str) -> Dataset:
         for path, shapes in things.items()
         if any(label is not None for label, _ in shapes)
     ]
-    return findings.data(images, rows, unit="bbox [x, y, width, height] in pixels of the image", drawings=outlined)
+    unit, absent = "bbox [x, y, width, height] in pixels of the image", from_rows(remote, REMOTE)
+    return findings.data(images, rows, unit=unit, drawings=outlined, remote=absent)
 
 
-def _images(file: File, root: Path, findings: Findings, taken: set[str]) -> tuple[list[Entry], _Named]:
-    """The images in a file that are on disk and of known size, and the path of each by its id."""
+def _images(
+    file: File, root: Path, findings: Findings, taken: set[str], remote: list[Row] | None
+) -> tuple[list[Entry], _Named]:
+    """The images in a file that are on disk and of known size, and the path of each by its id.
+
+    Args:
+        remote: Not None: also images that are not on disk; their addresses are added.
+    """
     boxes_of = Counter(number for number, _ in file.annotations)
     split = [root / file.split, root / "images" / file.split] if file.split else []
     folders = [str(folder) for folder in (*split, root / "images", root, file.path.parent, file.path.parent / "data")]
     entries: list[Entry] = []
     named = _Named()
     where = partial(_place, f"{file.path.name}: image")
-    for number, name, path, source_id, size in findings.read(
-        "image entries", file.images, partial(_entry, folders=folders, root=root), where, "an object with id, file_name"
+    parse = partial(_entry, folders=folders, root=root, split=file.split, later=remote is not None)
+    for number, name, path, source_id, size, urls in findings.read(
+        "image entries", file.images, parse, where, "an object with id, file_name"
     ):
         image_id, boxes = findings.id_of(source_id), boxes_of[number]
         names = named.names.setdefault(number, [])
@@ -111,16 +124,41 @@ def _images(file: File, root: Path, findings: Findings, taken: set[str]) -> tupl
         elif size := size or findings.size_of(path, image_id, boxes):
             entries.append((source_id, path, file.split, *size))
             named.paths[number] = path
+            if remote is not None:
+                remote += [{"image_id": image_id, "url": url, "original": False} for url in urls]
     return entries, named
 
 
-def _entry(image: Json, folders: list[str], root: Path) -> tuple[Key, str, str | None, str, tuple[int, int] | None]:
-    """The id of an image, its name, its file, its id in this source, and the size stated."""
-    names = _names(image)
+def _entry(
+    image: Json, folders: list[str], root: Path, split: str | None, later: bool
+) -> tuple[Key, str, str | None, str, tuple[int, int] | None, list[str]]:
+    """The id of an image, its name, its file, its id in this source, the size stated, and where to download it."""
+    names, size = _names(image), stated_px(image.get("width"), image.get("height"))
     path = next((path for name in names if (path := _located(name, folders)) is not None), None)
+    urls = addresses(image) if later and path is None and size is not None else []
+    if urls:
+        path = _place_for(names[0], root, split)
     own = image.get("thresher_id")
     source_id = own if isinstance(own, str) and own else _source_id(path or names[0], root)
-    return key(image["id"]), names[0], path, source_id, stated_px(image.get("width"), image.get("height"))
+    return key(image["id"]), names[0], path, source_id, size, urls if path else []
+
+
+def _place_for(name: str, root: Path, split: str | None) -> str | None:
+    """Where an image that is yet to be downloaded will be found; None where the name leads out of the root."""
+    folder = root if "/" in name else root / (split or "images")
+    path = os.path.normpath(folder / name)
+    inside = path.startswith(f"{root}/") and os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES
+    return path if inside and "\0" not in path else None
+
+
+def addresses(image: Json) -> list[str]:
+    """The addresses of an image: of the data set's own copy, then of Flickr's.
+
+    >>> addresses({"flickr_url": "http://f.org/1.jpg", "coco_url": "http://c.org/1.jpg"})
+    ['http://c.org/1.jpg', 'http://f.org/1.jpg']
+    """
+    found = (image.get(key) for key in ("coco_url", "url", "flickr_url"))
+    return [url for url in found if isinstance(url, str) and url.startswith(("http://", "https://"))]
 
 
 def _names(image: Json) -> list[str]:
@@ -155,7 +193,7 @@ def _unnamed(entries: list[Entry], named: set[Any], root: Path, only: str | None
     for folder in sorted(map(Path, split_of)):
         if not folder.is_relative_to(root) or (only is not None and only not in folder.relative_to(root).parts):
             continue
-        for path in sorted(folder.iterdir()):
+        for path in sorted(folder.iterdir() if folder.is_dir() else ()):
             if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != "." and str(path) not in named:
                 found.append((source_id_of(path, root), path, split_of[str(folder)], None, None))
     return found

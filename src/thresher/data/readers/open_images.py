@@ -22,19 +22,23 @@ from thresher.data.dataset import (
 from thresher.data.findings import Findings
 from thresher.data.readers.open_images_classes import vocabulary
 from thresher.data.readers.open_images_csv import box_rows
+from thresher.data.readers.open_images_later import absent_images
 from thresher.errors import DataError
 
 SPLITS = ("train", "validation", "val", "test")
 BOX_FILE = "annotations-bbox.csv"
 
 
-def read(root: Path, split: str | None, dataset: str) -> Dataset:
+def read(root: Path, split: str | None, dataset: str, later: bool = False) -> Dataset:
     """Images, their boxes with all flags, and the vocabulary; images without a row in the CSV have no boxes.
 
     `*annotations-bbox.csv` is in `root`, `root/annotations` or OIDv4's `csv_folder`; FiftyOne calls it
     `SPLIT/labels/detections.csv`. Images in `images/`, `images/SPLIT/` or `SPLIT/`.
     The id of an image is its path below these without suffix, which is the ImageID of the original files.
     If all images are in one folder, their split is that of the box file that names them.
+
+    Args:
+        later: Images that the box files name and that are not on disk are images, too (`open_images_later`).
 
     Raises:
         DataError: no box file, no images, or a file that is not a box file (see `open_images_csv`).
@@ -48,16 +52,20 @@ def read(root: Path, split: str | None, dataset: str) -> Dataset:
     findings = Findings(root, dataset)
     parts = [box_rows(path, findings) for path in files]  # before the images, so that errors in it are found at once
     images = findings.images(_located(root, dataset, split))
-    if images.is_empty():
+    if images.is_empty() and not later:
         raise DataError(
             f"{root}: no image folder found. Found {contents(root)}; expected images in images/, images/SPLIT/ or "
-            "SPLIT/ beside the box files."
+            "SPLIT/ beside the box files. To choose before anything is downloaded: `index … --download-later`."
         )
     named = pl.concat([_named(rows).with_columns(file=pl.lit(index)) for index, rows in enumerate(parts)])
     found = _image_of_each(named, images, dataset)
     single = _without_copies(images, found, findings)
     if single.height < images.height:
         images, found = single, _image_of_each(named, single, dataset)
+    splits, remote = list(files.values()), None
+    if later:
+        found, absent, remote = absent_images(found, images, splits, folders, root, findings.id_of(""))
+        images = pl.concat([images, absent])
     if found.height and found["image_id"].null_count() == found.height:
         first, example = found["named"].sort()[0], images["path"].sort()[0]
         raise DataError(
@@ -65,12 +73,15 @@ def read(root: Path, split: str | None, dataset: str) -> Dataset:
             f"(first: '{first}' against {example}). Do they belong together?"
         )
     owner = found.filter(pl.col("image_id").is_not_null()).group_by("image_id").agg(owner=pl.col("file").min())
-    images = _with_split(images, owner, list(files.values()), split, alone=len(all_files) == 1)
+    images = _with_split(images, owner, splits, split, alone=len(all_files) == 1)
     kept = found.join(owner, on="image_id", how="left", maintain_order="left")
     for row in _unplaced(kept, dataset, [path.name for path in files]).iter_rows(named=True):
         findings.note(row["problem"], row["detail"], row["image_id"])
     words = vocabulary(folders, findings)
-    return findings.data(images, _boxes(parts, kept), vocabulary=words, unit="corners as shares of the image, 0..1")
+    if remote is not None:
+        remote = remote.join(images, on="image_id", how="semi", maintain_order="left")
+    unit = "corners as shares of the image, 0..1"
+    return findings.data(images, _boxes(parts, kept), vocabulary=words, unit=unit, remote=remote)
 
 
 def _folders(root: Path) -> list[Path]:
