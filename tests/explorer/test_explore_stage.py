@@ -87,16 +87,16 @@ def test_the_weight_moves_the_choice_from_one_end_to_the_other(client: TestClien
 
 
 def test_marks_change_the_choice(client: TestClient) -> None:
-    asked(client, "mark", row=0, mark="rejected")
-    asked(client, "mark", row=POOL - 1, mark="pinned")
-    asked(client, "mark", row=3, mark="accepted")
+    asked(client, "mark", marks=[[0, "rejected"]])
+    asked(client, "mark", marks=[[POOL - 1, "pinned"]])
+    asked(client, "mark", marks=[[3, "accepted"]])
     answer = asked(client, "choose")
     assert rows_of(answer) == {*range(1, 10), POOL - 1}
     assert answer["marks"] == {"rejected": 1, "pinned": 1, "accepted": 1} and answer["candidates"] == POOL - 1
     assert [card["row"] for card in asked(client, "gallery", view="rejected")["cards"]] == [0]
     assert [card["row"] for card in asked(client, "gallery", view="left out", most=2)["cards"]] == [10, 11]
     assert [card["row"] for card in asked(client, "gallery", view="last", most=2)["cards"]] == [POOL - 1, 9]
-    asked(client, "mark", row=0, mark="none")
+    asked(client, "mark", marks=[[0, "none"]])
     assert rows_of(asked(client, "choose")) == {*range(9), POOL - 1}
 
 
@@ -109,7 +109,7 @@ def test_data_sets_quotas_and_a_rectangle(client: TestClient) -> None:
     assert answer["unmet"] == {"sign": [8, 50]}
     # Layout is 1 − n / 60, diversity n.
     bounds = {"plane": "scores", "x0": 0.5, "y0": 20}
-    found = asked(client, "gallery", view="rectangle", bounds=bounds)
+    found = asked(client, "gallery", view="region", region=bounds)
     assert [card["row"] for card in found["cards"]] == list(range(20, 31)) and found["total"] == 11
     drawn = asked(client, "gallery", view="random", most=120)
     assert sorted(card["row"] for card in drawn["cards"]) == list(range(POOL))
@@ -129,8 +129,8 @@ def test_two_selections_side_by_side(client: TestClient, run: Run) -> None:
 def test_a_saved_choice_is_a_selection_that_select_makes_again(client: TestClient, run: Run, tmp_path: Path) -> None:
     asked(client, "choose")
     asked(client, "choose", budget="5", quotas={"sign": 2})
-    asked(client, "mark", row=2, mark="rejected")
-    asked(client, "mark", row=59, mark="pinned")
+    asked(client, "mark", marks=[[2, "rejected"]])
+    asked(client, "mark", marks=[[59, "pinned"]])
     saved = asked(client, "save", name="mine", budget="5", quotas={"sign": 2})
     assert saved["images"] == 5 and "mine" in saved["selections"]
     taken = selected(run, "mine")
@@ -155,7 +155,7 @@ def test_a_saved_choice_is_a_selection_that_select_makes_again(client: TestClien
     with TestClient(explorer(run, ExploreSettings("mine", "bob")), base_url="http://localhost") as later:
         start = later.get("/api/summary").json()["start"]
         assert (start["budget"], start["quotas"], start["review"]) == ("5", ["sign=2"], "mine")
-        asked(later, "mark", row=5, mark="pinned")
+        asked(later, "mark", marks=[[5, "pinned"]])
         asked(later, "save", name="ours", budget="5", quotas={})
         people = tables.read(run.review("ours"), tables.REVIEW)["person"].to_list()
         assert people == ["ada"] * 4 + ["bob"]
@@ -164,8 +164,8 @@ def test_a_saved_choice_is_a_selection_that_select_makes_again(client: TestClien
 
 def test_an_export_reads_back(client: TestClient, run: Run) -> None:
     # The first image of the pool is not there: a form that needs its size leaves with words, not with half a file.
-    asked(client, "mark", row=0, mark="rejected")
-    asked(client, "mark", row=1, mark="rejected")
+    asked(client, "mark", marks=[[0, "rejected"]])
+    asked(client, "mark", marks=[[1, "rejected"]])
     asked(client, "save", name="mine", budget="7")
     ids = selected(run, "mine")["image_id"].to_list()
     answer = client.post("/api/export", json={"name": "mine", "format": "parquet"}, headers=OWN)
@@ -205,7 +205,7 @@ def test_pictures_are_of_the_data_alone(client: TestClient, run: Run, tmp_path: 
 
 
 def test_no_export_takes_along_what_lies_outside(client: TestClient, run: Run) -> None:
-    asked(client, "mark", row=0, mark="rejected")
+    asked(client, "mark", marks=[[0, "rejected"]])
     asked(client, "save", name="mine", budget="3")  # image 1, a link that leads out, is in it
     content = {"name": "mine", "format": "coco", "images": "copy"}
     answer = client.post("/api/export", json=content, headers=OWN)
@@ -226,7 +226,7 @@ def test_a_path_that_climbs_out_is_refused(run: Run, tmp_path: Path) -> None:
 
 def test_other_origins_get_nothing(client: TestClient) -> None:
     assert client.get("/", headers={"host": "evil.example"}).status_code == 400
-    refused = client.post("/api/mark", json={"row": 2, "mark": "pinned"})
+    refused = client.post("/api/mark", json={"marks": [[2, "pinned"]]})
     assert refused.status_code == 403 and refused.json()["error"] == "only the explorer's own page may ask this."
     page = client.get("/")
     policy = page.headers["content-security-policy"]
@@ -251,20 +251,25 @@ def test_nonsense_has_words(client: TestClient) -> None:
         assert answer.status_code == 400 and words in answer.json()["error"], answer.text
     assert client.post("/api/choose", content=b"[1]", headers=OWN).json()["error"] == "request: expected a JSON object."
     assert "not JSON" in client.post("/api/choose", content=b"{", headers=OWN).json()["error"]
-    assert "view 'all'" in client.post("/api/gallery", json={"view": "all"}, headers=OWN).json()["error"]
-    assert client.post("/api/mark", json={"row": 63, "mark": "pinned"}, headers=OWN).status_code == 404
+    assert "view 'every'" in client.post("/api/gallery", json={"view": "every"}, headers=OWN).json()["error"]
+    assert client.post("/api/mark", json={"marks": [[63, "pinned"]]}, headers=OWN).status_code == 404
 
 
 def test_points_are_the_tables_columns_by_row(client: TestClient, run: Run) -> None:
     content = client.get("/api/points").content
     rows = POOL + 6
-    floats = np.frombuffer(content[: 4 * (2 * rows + 3 * POOL)], np.float32)
-    layout = floats[2 * rows : 2 * rows + POOL]
-    np.testing.assert_allclose(layout, 1 - np.arange(POOL) / POOL, rtol=1e-6)
-    np.testing.assert_array_equal(floats[2 * rows + 2 * POOL :], np.arange(POOL))
-    assert np.isfinite(floats[: 2 * rows]).all()
-    sets = np.frombuffer(content[4 * (2 * rows + 3 * POOL) :], np.int16)
-    assert sets.tolist() == [number % 2 for number in range(POOL)] + [-1] * 6
+    floats = np.frombuffer(content, np.float32)
+    assert len(floats) == 2 * rows and np.isfinite(floats).all()
+    layout = asked(client, "column", name="layout")
+    values = np.frombuffer(base64.b64decode(layout["values"]), np.float32)
+    np.testing.assert_allclose(values, 1 - np.arange(POOL) / POOL, rtol=1e-6)
+    sets = asked(client, "column", name="dataset")
+    codes = np.frombuffer(base64.b64decode(sets["values"]), np.int16)
+    assert (sets["more"], codes.tolist()) == (0, [number % 2 for number in range(POOL)])
+    clusters = asked(client, "column", name="cluster")
+    counts = np.bincount(np.frombuffer(base64.b64decode(clusters["values"]), np.int16))
+    assert clusters["names"] == [str(number) for number in range(1, len(counts) + 1)]
+    assert counts.sum() == POOL and (np.diff(counts) <= 0).all()
     place = tables.read(run.folder / "explorer" / "map.parquet", tables.MAP, key="image_id")
     assert place.height == rows
 
@@ -317,8 +322,8 @@ def test_a_pinned_image_without_a_score_can_be_exported(run: Run) -> None:
     assert name not in ranking(scores.with_columns(layout=layout), "layout", 0).order["image_id"]
     with TestClient(explorer(run, ExploreSettings(person="ada")), base_url="http://127.0.0.1") as one:
         for row in (0, 1):
-            asked(one, "mark", row=row, mark="rejected")
-        asked(one, "mark", row=30, mark="pinned")
+            asked(one, "mark", marks=[[row, "rejected"]])
+        asked(one, "mark", marks=[[30, "pinned"]])
         asked(one, "save", name="mine", budget="5")
         assert selected(run, "mine")["score"].to_list()[-1] is None
         for form in FORMATS:
@@ -328,7 +333,7 @@ def test_a_pinned_image_without_a_score_can_be_exported(run: Run) -> None:
 
 def test_marks_of_images_that_have_left_the_pool_are_taken_back(client: TestClient, run: Run) -> None:
     for row, mark in ((5, "pinned"), (6, "rejected"), (7, "pinned")):
-        asked(client, "mark", row=row, mark=mark)
+        asked(client, "mark", marks=[[row, mark]])
     asked(client, "save", name="mine", budget="7")
     images = tables.read(run.images, tables.INDEXED_IMAGES).sort("image_id")
     left = images.filter(~pl.col("image_id").is_in(images["image_id"][5:7].implode()))

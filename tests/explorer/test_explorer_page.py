@@ -61,7 +61,7 @@ def page(chromium: Any, address: str) -> Iterator[Any]:
     shown.on("console", lambda message: refused in message.text or complaints.append(message.text))
     shown.on("pageerror", lambda error: complaints.append(str(error)))
     for row, _ in asked(address, "choose")["marked"]:  # of the test before
-        asked(address, "mark", row=row, mark="none")
+        asked(address, "mark", marks=[[row, "none"]])
     shown.goto(address)
     shown.wait_for_selector("#canvas[data-ready]")
     shown.wait_for_selector("#gallery .card")
@@ -121,7 +121,7 @@ def test_each_part_shows_what_the_tables_say(page: Any, run: Run) -> None:
     shares = [boxes.filter(pl.col("class") == name)["image_id"].n_unique() / POOL for name in names]
     assert pool == [f"{100 * share:.0f} %" for share in shares]
     assert len(rows(page)) == 6
-    assert page.locator("#legend li").all_inner_texts() == ["target", "pool", "chosen"]
+    assert page.locator("#legend li").all_inner_texts() == ["pool", "target", "chosen"]
     kept(page, "explorer")
 
 
@@ -190,7 +190,7 @@ def test_a_rectangle_filters(page: Any) -> None:
     # Layout falls with the number: the left half are the images behind the middle.
     until(page, "document.querySelectorAll('.card').length >= 29")
     assert set(rows(page)) <= set(range(29, POOL))
-    assert page.input_value("#view") == "rectangle"
+    assert page.input_value("#view") == "region"
     page.fill("#bounds [name=y0]", "55")
     until(page, "document.querySelectorAll('.card').length === 5")
     assert sorted(rows(page)) == [55, 56, 57, 58, 59]
@@ -258,28 +258,76 @@ def test_nobody_is_kept_out(page: Any, barriers: Callable[[Any], list[str]], sch
     kept(page, f"explorer-{scheme}")
 
 
-def test_an_opened_image_says_why_it_was_taken_or_not(page: Any, barriers: Callable[[Any], list[str]]) -> None:
+def test_an_opened_image_says_why_and_leads_to_the_next(page: Any, barriers: Callable[[Any], list[str]]) -> None:
     start(page)
-    for view, asked_for, words in (
-        ("chosen", "Why?", "Taken, rank 1 of 6: by its rank."),
-        ("left out", "Why not?", "Not taken: place 7 of 60 candidates by layout_and_diversity"),
-    ):
-        if view != "chosen":  # it is there from the start, and asked for again the cards would be new under the focus
-            page.select_option("#view", view)
-            shows(page, list(range(6, 60)))
-        page.locator(".card").nth(0).focus()
-        page.keyboard.press("Enter")
-        page.wait_for_selector("#details[open]")
-        assert page.inner_text("#why") == asked_for
-        page.click("#why")
-        page.wait_for_selector("#details .reasons li")
-        assert words in page.inner_text("#details .reasons")
-        assert page.locator("#details .reasons figure").count() == (view == "left out")
-        assert barriers(page) == []
-        kept(page, f"explorer-why-{view.replace(' ', '-')}")
-        page.click("#why")
-        assert page.locator("#details .reasons li").count() == 0
-        page.keyboard.press("Escape")
+    page.select_option("#view", "left out")
+    shows(page, list(range(6, 60)))
+    page.locator(".card").nth(0).focus()
+    page.keyboard.press("w")  # in the card
+    page.wait_for_selector(".card .reasons li")
+    assert "Not taken: place 7 of 60" in page.inner_text(".card .reasons")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#details .reasons li")
+    assert "Not taken: place 7 of 60 candidates by layout_and_diversity" in page.inner_text("#details .reasons")
+    assert page.locator("#details .reasons figure").count() == 1 and barriers(page) == []
+    page.keyboard.press("ArrowRight")
+    until(page, "document.getElementById('details-title').textContent.startsWith('pool/007')")
+    changed(page, lambda: page.keyboard.press("p"))  # pins it, and goes on
+    until(page, "document.getElementById('details-title').textContent.startsWith('pool/008')")
+    page.keyboard.press("+")
+    assert page.evaluate("document.querySelector('.frame').classList.contains('zoomed')")
+    kept(page, "explorer-opened")
+    page.click("#previous")
+    until(page, "document.getElementById('details').dataset.mark === 'pinned'")
+    page.click("#like")
+    until(page, "document.getElementById('view').value === 'like' && document.querySelectorAll('.card').length > 50")
+    assert 7 not in rows(page)
+
+
+def test_every_act_can_be_undone_and_done_again(page: Any, barriers: Callable[[Any], list[str]]) -> None:
+    start(page)
+    changed(page, lambda: page.locator(".quota").nth(1).fill("3"))
+    shows(page, [0, 1, 2, 3, 8, 16])
+    page.locator("#wishes summary").click()
+    page.select_option("#wish-kind", "where")
+    page.fill("#wish-text", "diversity < 30")
+    changed(page, lambda: page.keyboard.press("Enter"))
+    page.locator(".card").nth(0).focus()
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("Shift+ArrowRight")
+    assert page.inner_text("#picked") == "3 selected"
+    changed(page, lambda: page.keyboard.press("r"))
+    page.fill("#search", "/00")
+    shows(page, [3, 4, 5, 8])
+    page.select_option("#tool", "lasso")
+    page.select_option("#plane", "scores")
+    box = page.locator("#canvas").bounding_box()
+    page.mouse.move(box["x"] + 2, box["y"] + 2)
+    page.mouse.down()
+    for x, y in ((0.5, 0.01), (0.5, 0.99), (0.01, 0.99)):
+        page.mouse.move(box["x"] + box["width"] * x, box["y"] + box["height"] * y, steps=3)
+    page.mouse.up()
+    until(page, "document.getElementById('view').value === 'region'")
+    assert barriers(page) == []
+    kept(page, "explorer-wishes")
+    controls = "JSON.stringify([...document.querySelectorAll('#settings input, #view, #search, .chips code')]" + (
+        ".map((one) => one.value ?? one.textContent))"
+    )
+    at_the_end = page.evaluate(controls)
+    for _ in range(9):
+        if page.is_enabled("#undo"):
+            page.locator(".quota").nth(1).focus()  # where the browser's own undo would empty the field
+            changed(page, lambda: page.keyboard.press("Control+z"))
+            if page.input_value(".quota >> nth=1") == "3":
+                quota_was_there = True
+    assert not page.is_enabled("#undo") and quota_was_there
+    assert page.input_value(".quota >> nth=1") == "" and page.locator(".chips code").count() == 0
+    assert page.input_value("#view") == "chosen" and page.input_value("#search") == ""
+    assert page.locator(".card:not([data-mark=none])").count() == 0
+    while page.is_enabled("#redo"):
+        changed(page, lambda: page.keyboard.press("Control+Shift+z"))
+    assert page.evaluate(controls) == at_the_end
+    assert "3 rejected" in page.inner_text("#status")
 
 
 def test_a_planted_barrier_is_found(chromium: Any, barriers: Callable[[Any], list[str]]) -> None:

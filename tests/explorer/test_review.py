@@ -16,7 +16,7 @@ from thresher.stages.select import marks_of
 def test_the_last_mark_of_an_image_counts() -> None:
     review = Review("ada")
     for image_id, mark in (("a", "pinned"), ("b", "rejected"), ("a", "accepted"), ("b", "none"), ("c", "pinned")):
-        review.mark(image_id, mark)
+        review.mark([(image_id, mark)])
     assert sorted(review.marks().rows()) == [("a", "accepted"), ("c", "pinned")]
     assert sorted(marks_of(review.table()).rows()) == [("a", "accepted"), ("c", "pinned")]
     assert review.marked("b") is None and review.marked("a") == "accepted"
@@ -28,7 +28,7 @@ def test_the_log_says_who_changed_what_and_when() -> None:
     review.settings({"budget": "10", "datasets": []})
     review.settings({"budget": "20", "datasets": []})
     review.settings({"budget": "30", "datasets": []})  # one drag of a slider: only its end is kept
-    review.mark("a", "pinned")
+    review.mark([("a", "pinned")])
     review.settings({"budget": "40", "datasets": ["x"]})
     log = review.table()
     assert dict(log.schema) == dict(tables.REVIEW)
@@ -44,10 +44,10 @@ def test_the_log_says_who_changed_what_and_when() -> None:
 
 def test_a_saved_review_goes_on() -> None:
     first = Review("ada")
-    first.mark("a", "pinned")
+    first.mark([("a", "pinned")])
     second = Review("bob", first.table())
-    second.mark("b", "rejected")
-    second.mark("a", "none")
+    second.mark([("b", "rejected")])
+    second.mark([("a", "none")])
     assert second.marks().rows() == [("b", "rejected")]
     assert second.table()["person"].to_list() == ["ada", "bob", "bob"]
 
@@ -55,5 +55,5 @@ def test_a_saved_review_goes_on() -> None:
 def test_an_unknown_mark_is_refused_and_not_logged() -> None:
     review = Review("ada")
     with pytest.raises(SettingsError, match="mark 'liked': expected accepted, rejected, pinned or none"):
-        review.mark("a", "liked")
+        review.mark([("a", "liked")])
     assert review.table().is_empty() and isinstance(review.table(), pl.DataFrame)

@@ -50,10 +50,10 @@ def files_of(run: Run) -> dict[str, bytes]:
 
 
 def test_a_refused_replace_leaves_review_and_selection_as_they_were(client: TestClient, run: Run) -> None:
-    answer(client, "mark", row=0, mark="rejected")
+    answer(client, "mark", marks=[[0, "rejected"]])
     assert answer(client, "save", name="first").status_code == 200
     before = files_of(run)
-    answer(client, "mark", row=1, mark="rejected")
+    answer(client, "mark", marks=[[1, "rejected"]])
     refused = answer(client, "save", name="first")
     assert refused.status_code == 400 and "already exists" in refused.json()["error"]
     assert files_of(run) == before
@@ -62,7 +62,7 @@ def test_a_refused_replace_leaves_review_and_selection_as_they_were(client: Test
 def test_a_selection_that_cannot_be_made_leaves_no_review_and_the_old_one_whole(client: TestClient, run: Run) -> None:
     assert answer(client, "save", name="first").status_code == 200
     before = files_of(run)
-    answer(client, "mark", row=1, mark="rejected")
+    answer(client, "mark", marks=[[1, "rejected"]])
     with run.locked():
         for name in ("first", "second"):
             failed = answer(client, "save", name=name, replace=True)
@@ -81,7 +81,7 @@ def test_of_parallel_saves_of_one_name_one_wins_and_the_others_leave_nothing(run
 
     def saves(person: str) -> None:
         with client_of(run, person) as client:
-            answer(client, "mark", row=people.index(person), mark="rejected")
+            answer(client, "mark", marks=[[people.index(person), "rejected"]])
             codes[person] = answer(client, "save", name="same").status_code
 
     threads = [threading.Thread(target=saves, args=(person,)) for person in people]
@@ -103,8 +103,8 @@ def test_of_parallel_saves_of_one_name_one_wins_and_the_others_leave_nothing(run
         b"[" * 100_000,
         b"{",
         b"[]",
-        b'{"row": Infinity, "mark": "pinned"}',
-        b'{"row": "a", "mark": "pinned"}',
+        b'{"marks": [[Infinity, "pinned"]]}',
+        b'{"marks": [["a", "pinned"]]}',
         b" " * 2_000_000,
     ],
     ids=["nested", "cut", "list", "infinite", "text", "large"],
@@ -120,8 +120,8 @@ def test_a_request_that_makes_no_sense_is_refused_in_one_line(client: TestClient
     [
         {"from": "x"},
         {"most": []},
-        {"view": "rectangle", "bounds": 3},
-        {"view": "rectangle", "bounds": {"x0": "a"}},
+        {"view": "region", "region": 3},
+        {"view": "region", "region": {"x0": "a"}},
         {"quotas": [1]},
         {"quotas": {"sign": 1e400}},
         {"datasets": 7.5},

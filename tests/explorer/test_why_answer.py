@@ -44,8 +44,8 @@ def test_it_follows_marks_and_settings_and_brings_a_card_of_what_was_taken_inste
     assert told["words"][0].startswith("Not taken: place 10 of 60 candidates by layout")
     assert 1 <= told["instead"]["rank"] <= 6
     assert answers.details(told["instead"]["row"])["id"] == told["instead"]["id"]
-    answers.mark({"row": 9, "mark": "pinned"})
+    answers.mark({"marks": [[9, "pinned"]]})
     assert answers.why({**ASK, "row": 9})["decided_by"] == "pinned"
-    answers.mark({"row": 9, "mark": "rejected"})
+    answers.mark({"marks": [[9, "rejected"]]})
     assert answers.why({**ASK, "row": 9})["decided_by"] == "rejected"
     assert answers.why({**ASK, "budget": "20", "row": 10})["taken"] is True

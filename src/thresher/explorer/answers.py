@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import shutil
-import tempfile
 import threading
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any
 
 import numpy as np
 import polars as pl
 from jaxtyping import Float32
 
 from thresher import tables
-from thresher.data.exports import FORMATS, Format
+from thresher.data.exports import FORMATS
 from thresher.data.images import rgb_image
 from thresher.drawings.thumbnails import jpeg, thumbnail
 from thresher.errors import DataError, SettingsError
-from thresher.explorer.asked import settings_of
+from thresher.explorer.asked import WISHES, settings_of
+from thresher.explorer.choices import Choices
+from thresher.explorer.columns import Columns
 from thresher.explorer.gallery_views import (
     COMPARED,
     VIEWS,
@@ -29,23 +28,23 @@ from thresher.explorer.gallery_views import (
     GallerySelection,
     Rows,
     rows_of_view,
-    within_bounds,
+    within_region,
 )
+from thresher.explorer.kept import Kept
 from thresher.explorer.map import places
 from thresher.explorer.pixel_labels import labelled_picture, newest_label_set
 from thresher.explorer.review import Review
 from thresher.explorer.rows import RANKED, RunRows, classes_shown
-from thresher.explorer.saving import save
+from thresher.explorer.saving import exported, save
 from thresher.reasons.remade import choice_of
 from thresher.reasons.why import why_in
 from thresher.run.folder import check_name
 from thresher.run.perform import as_json
 from thresher.selection.methods import MEAN_RANKS
 from thresher.settings import as_type
-from thresher.stages.export import export
 from thresher.stages.heat import HeatMaps
 from thresher.stages.score import known_methods
-from thresher.stages.select import MARKS, SelectSettings, choose
+from thresher.stages.select import MARKS, SelectSettings
 
 #: Maximum number of cards per response.
 PAGE = 120
@@ -63,13 +62,12 @@ class Answers:
     def __init__(self, rows: RunRows, review: Review, start: SelectSettings) -> None:
         """Open with the settings `start`."""
         self._rows, self._review, self._start = rows, review, start
-        self._last: tuple[SelectSettings, int, GallerySelection] | None = None
-        self._lock = threading.Lock()
-        self._places: Float32[np.ndarray, "rows 2"] | None = None
-        self._heat_maps: HeatMaps | None = None
-        self._drawing = threading.Lock()
+        self._choices = Choices(rows, review, start)
+        self._columns = Columns(rows)
+        self._pictures = Kept[bytes](_KEPT)
+        self._places = Kept[Float32[np.ndarray, "rows 2"]](1)
+        self._heat_maps = Kept[HeatMaps](1)
         self._saving = threading.Lock()
-        self.picture = lru_cache(_KEPT)(self._picture)
 
     def summary(self) -> dict[str, Any]:
         """What the page needs to start: methods, classes, data sets, saved selections, formats and initial settings."""
@@ -87,39 +85,28 @@ class Answers:
             "datasets": [{"name": name, "pool": count} for name, count in sets.iter_rows()],
             "selections": self._selections(),
             "formats": list(FORMATS),
-            "start": as_json(self._start),
+            "columns": self._columns.told(),
+            "start": as_json(self._start) | {name: list(getattr(self._start, name)) for name in WISHES},
         }
 
     def _selections(self) -> list[str]:
         return self._rows.opened.selection_names
 
     def points(self) -> bytes:
-        """Binary arrays one after the other: x and y in the map of every row; layout, similarity and diversity of the
-        pool's rows (float32, NaN if missing); the data set of every row (int16, order of `summary`; target: −1).
-        """
-        table = self._rows
-        with self._drawing:
-            if self._places is None:
-                self._places = places(table)
-        columns = table.scores.select("layout", "similarity", "diversity").cast(pl.Float32)
-        numbers = columns.fill_null(np.nan).to_numpy().T
-        names = table.images.filter(role="pool")["dataset"].unique().sort().to_list()
-        sets = (
-            table.images.select(
-                pl.when(role="pool")
-                .then(pl.col("dataset").replace_strict(names, list(range(len(names))), default=-1))
-                .otherwise(-1)
-            )
-            .to_series()
-            .cast(pl.Int16)
-        )
-        parts = (self._places.T, numbers, sets.to_numpy())
-        return b"".join(np.ascontiguousarray(part).tobytes() for part in parts)
+        """Binary: x, then y in the map of every row (float32, NaN if missing)."""
+        return np.ascontiguousarray(self._map().T).tobytes()
+
+    def _map(self) -> Float32[np.ndarray, "rows 2"]:
+        return self._places.of("map", lambda: places(self._rows))
+
+    def column(self, ask: Mapping[str, Any]) -> dict[str, Any]:
+        """A column of the pool's rows to colour by (`Columns.packed`)."""
+        return self._columns.packed(str(ask.get("name")))
 
     def choose(self, ask: Mapping[str, Any]) -> dict[str, Any]:
         """The selection of the settings: counts by class and data set, and its rows as bits (lowest first)."""
         settings = settings_of(ask, self._start)
-        shown = self._selection(settings)
+        shown = self._choices.of(settings)
         self._review.settings({name: value for name, value in as_json(settings).items() if name != "name"})
         table, marks = self._rows, self._review.marks()
         answer = self._contents(shown.within) | {
@@ -140,73 +127,71 @@ class Answers:
     def _contents(self, within: Flags) -> dict[str, Any]:
         table = self._rows
         held = table.counts[within]
-        sets = table.images.head(table.pool).filter(pl.Series(within)).group_by("dataset").len()
+        sets = np.bincount(table.dataset_numbers[within], minlength=len(table.dataset_names)).tolist()
         return {
             "rows": base64.b64encode(np.packbits(within, bitorder="little").tobytes()).decode(),
             "class_images": (held > 0).sum(0).tolist(),
             "class_objects": held.sum(0).tolist(),
-            "datasets": dict(sets.iter_rows()),
+            "datasets": {name: count for name, count in zip(table.dataset_names, sets, strict=True) if count},
         }
-
-    def _selection(self, settings: SelectSettings) -> GallerySelection:
-        with self._lock:
-            version = self._review.version
-            if self._last is not None and self._last[:2] == (settings, version):
-                return self._last[2]
-            table = self._rows
-            made = choose(table.candidates, settings, self._review.marks())
-            rows = table.rows_of(made.chosen)
-            within = np.zeros(table.pool, bool)
-            within[rows] = True
-            ordered = table.rows_of(made.candidates)
-            shown = GallerySelection(settings, made, rows, ordered[~within[ordered]], within)
-            self._last = (settings, version, shown)
-            return shown
 
     def _other(self, name: str) -> Flags:
         if name not in self._selections():
             raise SettingsError(f"No selection named '{name}' in {self._rows.opened.run.folder}.")
         ids = tables.read(self._rows.opened.run.selection_path(name), tables.some(tables.SELECTION, "image_id"))
-        within = np.zeros(self._rows.pool, bool)
-        rows = ids.join(self._rows.images.head(self._rows.pool), on="image_id")["row"].to_numpy()
-        within[rows] = True
-        return within
+        found: Flags = self._rows.images.head(self._rows.pool)["image_id"].is_in(ids["image_id"].implode()).to_numpy()
+        return found
 
     def gallery(self, ask: Mapping[str, Any]) -> dict[str, Any]:
         """Cards of a view (`VIEWS`) starting at `from`, and their total number.
 
+        Of the view only images that pass `filter` (tests of columns) and have `search` in their id, in the order of
+        column `sort` if one is given. View "like" is of the images most like that of row `like`.
+
         Raises:
-            SettingsError: unknown view.
+            SettingsError: unknown view or column, or a test that cannot be read.
         """
         view = str(ask.get("view"))
         if view not in VIEWS:
             raise SettingsError(f"view '{view}': expected {', '.join(VIEWS)}.")
-        shown = self._selection(settings_of(ask, self._start))
-        rows = self._viewed(view, shown, ask)
+        shown = self._choices.of(settings_of(ask, self._start))
+        rows = self._kept_rows(self._viewed(view, shown, ask), ask)
         start = max(0, as_type(ask.get("from", 0), int, "from"))
         page = rows[start : start + min(PAGE, max(1, as_type(ask.get("most", 60), int, "most")))]
         ranks = {int(row): rank for rank, row in enumerate(shown.rows, 1)} if len(page) else {}
         return {"total": len(rows), "cards": [self._card(int(row), ranks.get(int(row))) for row in page]}
 
+    def _kept_rows(self, rows: Rows, ask: Mapping[str, Any]) -> Rows:
+        """Those of the rows that pass filter and search, in the order asked for."""
+        tests = as_type(ask.get("filter") or (), tuple[str, ...], "filter")
+        search, by = str(ask.get("search") or "").strip(), str(ask.get("sort") or "")
+        if tests:
+            rows = rows[self._columns.passing(tests)[rows]]
+        if search:
+            rows = rows[self._columns.holding(search)[rows]]
+        return self._columns.ordered(rows, by, ask.get("descending") is not False) if by else rows
+
     def _viewed(self, view: str, shown: GallerySelection, ask: Mapping[str, Any]) -> Rows:
         table = self._rows
         if view in MARKS:
             return table.rows_of(self._review.marks().filter(mark=view))
-        inside = self._inside(ask) if view == "rectangle" else None
+        if view == "like":
+            row = as_type(ask.get("like", -1), int, "like")
+            self._known(row)
+            return self._columns.like(row, PAGE)[0]
+        inside = self._inside(ask) if view == "region" else None
         other = self._other(str(ask.get("against") or "")) if view in COMPARED else None
         return rows_of_view(view, shown, inside, other)
 
     def _inside(self, ask: Mapping[str, Any]) -> Flags:
-        """Which pool rows are in a rectangle of the map or of the scores."""
-        bounds = ask.get("bounds") or {}
-        if not isinstance(bounds, dict):
-            raise SettingsError(f"bounds = {bounds!r}: expected an object with x0, x1, y0 and y1.")
-        if bounds.get("plane") == "map":
-            if self._places is None:
-                raise SettingsError("the map has not been drawn yet.")
-            return within_bounds(self._places[: self._rows.pool], bounds)
+        """Which pool rows are in a region of the map or of the scores."""
+        region = ask.get("region") or {}
+        if not isinstance(region, dict):
+            raise SettingsError(f"region = {region!r}: expected an object with x0, x1, y0 and y1, or a polygon.")
+        if region.get("plane") == "map":
+            return within_region(self._map()[: self._rows.pool], region)
         scores = self._rows.scores.select("layout", "diversity").cast(pl.Float32)
-        return within_bounds(scores.fill_null(np.nan).to_numpy(), bounds)
+        return within_region(scores.fill_null(np.nan).to_numpy(), region)
 
     def _card(self, row: int, rank: int | None) -> dict[str, Any]:
         table = self._rows
@@ -230,7 +215,8 @@ class Answers:
         self._known(row)
         near = table.scores["nearest_ids"][row] if row < table.pool else None
         ids = [] if near is None else near.to_list()
-        rows = table.rows_of(pl.DataFrame({"image_id": ids}, {"image_id": pl.String}))
+        known = table.images.filter(pl.col("image_id").is_in(ids)).select("image_id")
+        rows = table.rows_of(pl.DataFrame({"image_id": ids}, {"image_id": pl.String}).join(known, on="image_id"))
         labels = newest_label_set(table.opened.run, table.images["image_id"][row])
         more = {"nearest": [self._card(int(each), None) for each in rows], "labels": labels[0] if labels else ""}
         return self._card(row, None) | more
@@ -239,7 +225,7 @@ class Answers:
         """Why the image of a row is chosen by the current settings, or why not; `instead` is a card with its rank."""
         table, row = self._rows, as_type(ask.get("row", -1), int, "row")
         self._known(row)
-        shown = self._selection(settings_of(ask, self._start))
+        shown = self._choices.of(settings_of(ask, self._start))
         choice = choice_of(table.opened, shown.made, shown.settings)
         found = why_in(table.opened, choice, table.images["image_id"][row])
         told = dataclasses.asdict(found)
@@ -252,7 +238,7 @@ class Answers:
         if not 0 <= row < self._rows.images.height:
             raise DataError(f"image {row}: expected 0 to {self._rows.images.height - 1}.")
 
-    def _picture(self, row: int, side: int) -> bytes:
+    def picture(self, row: int, side: int) -> bytes:
         """The image of a row as JPEG, its longer side at most `side` pixels (one of `SIDES`).
 
         Raises:
@@ -261,7 +247,7 @@ class Answers:
         self._known(row)
         if side not in SIDES:
             raise DataError(f"side {side}: expected {' or '.join(map(str, SIDES))}.")
-        return jpeg(thumbnail(rgb_image(self._rows.path(row)), side))
+        return self._pictures.of((row, side), lambda: jpeg(thumbnail(rgb_image(self._rows.path(row)), side)))
 
     def heat(self, row: int) -> bytes:
         """The heat map of a row as JPEG.
@@ -270,10 +256,8 @@ class Answers:
             DataError: the image has no slices, fit has not run, or the image cannot be read.
         """
         self._known(row)
-        with self._drawing:
-            if self._heat_maps is None:
-                self._heat_maps = HeatMaps(self._rows.opened)
-        return jpeg(self._heat_maps.heat(self._rows.images["image_id"][row], self._rows.path(row)))
+        heat_maps = self._heat_maps.of("maps", lambda: HeatMaps(self._rows.opened))
+        return jpeg(heat_maps.heat(self._rows.images["image_id"][row], self._rows.path(row)))
 
     def labels(self, row: int) -> bytes:
         """The image of a row beside its pixel labels, as JPEG.
@@ -285,11 +269,17 @@ class Answers:
         return jpeg(labelled_picture(self._rows.opened, self._rows.images["image_id"][row], self._rows.path(row)))
 
     def mark(self, ask: Mapping[str, Any]) -> None:
-        """Mark the image of a pool row."""
-        row = as_type(ask.get("row", -1), int, "row")
-        if not 0 <= row < self._rows.pool:
-            raise DataError(f"image {row}: expected an image of the pool, 0 to {self._rows.pool - 1}.")
-        self._review.mark(self._rows.images["image_id"][row], str(ask.get("mark")))
+        """Mark images of the pool: `marks` holds [row, mark] of each."""
+        rows = []
+        for each in as_type(ask.get("marks"), list, "marks"):
+            if not isinstance(each, list) or len(each) != 2:
+                raise SettingsError(f"marks: {each!r}; expected [row, mark].")
+            row = as_type(each[0], int, "row")
+            if not 0 <= row < self._rows.pool:
+                raise DataError(f"image {row}: expected an image of the pool, 0 to {self._rows.pool - 1}.")
+            rows.append((row, str(each[1])))
+        ids = self._rows.images["image_id"]
+        self._review.mark((ids[row], mark) for row, mark in rows)
 
     def save(self, ask: Mapping[str, Any]) -> dict[str, Any]:
         """Save the current settings as a named selection, made by `select`, and the review with it.
@@ -300,7 +290,7 @@ class Answers:
         run, name = self._rows.opened.run, str(ask.get("name", "")).strip()
         check_name(name)
         settings = dataclasses.replace(settings_of(ask, self._start), name=name, review=name)
-        self._selection(dataclasses.replace(settings, name="", review=""))
+        self._choices.of(dataclasses.replace(settings, name="", review=""))
         with self._saving:
             done = save(run, settings, self._review.table(), ask.get("replace") is True)
         return {"name": name, "images": done.summary["images"], "selections": self._selections()}
@@ -312,25 +302,15 @@ class Answers:
             The file, and its temporary folder, which the caller removes.
 
         Raises:
+            SettingsError: no such selection or format.
             DataError: images are to be copied, and one is outside the folders given to index.
         """
-        name, form = str(ask.get("name", "")), str(ask.get("format", ""))
+        name, form, images = (
+            str(ask.get(key, other)) for key, other in (("name", ""), ("format", ""), ("images", "none"))
+        )
         if form not in FORMATS or name not in self._selections():
             raise SettingsError(f"export '{name}' as '{form}': no such selection or format.")
-        images = str(ask.get("images", "none"))
-        if images not in ("none", "copy"):
-            raise SettingsError(f"images '{images}': expected none or copy.")
         if images == "copy":
             for row in np.flatnonzero(self._other(name)):
                 self._rows.path(int(row))
-        folder = Path(tempfile.mkdtemp(prefix="thresher-"))
-        try:
-            suffix = f".{form}" if form in ("csv", "txt", "parquet") else ".parquet" if form == "atlas" else ""
-            out = folder / f"{name}{suffix or f'-{form}'}"
-            export(self._rows.opened.run, name, cast(Format, form), out, images=cast(Literal["none", "copy"], images))
-            if out.is_dir():
-                return Path(shutil.make_archive(str(out), "zip", out)), folder
-        except BaseException:
-            shutil.rmtree(folder)
-            raise
-        return out, folder
+        return exported(self._rows.opened.run, name, form, images)

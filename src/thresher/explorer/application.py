@@ -32,8 +32,9 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+_SCRIPTS = ("explorer", "ask", "cards", "controls", "details", "dots", "gallery", "history", "plane", "texts", "wishes")
 _KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
-_FILES = ("explorer.html", "explorer.css", "explorer.js", "gallery.js", "plane.js", "controls.js", "ask.js")
+_FILES = ("explorer.html", "explorer.css", *(f"{name}.js" for name in _SCRIPTS))
 #: A request that is larger, or takes longer to arrive, is refused.
 _LARGEST_BYTES, _LONGEST_SECONDS = 1_000_000, 30
 
@@ -52,6 +53,7 @@ def application(answers: Answers, hosts: Sequence[str]) -> Starlette:
         "mark": answers.mark,
         "save": answers.save,
         "why": answers.why,
+        "column": answers.column,
     }
 
     async def picture(request: Request) -> Response:

@@ -11,12 +11,15 @@ from thresher.selection.methods import MEAN_RANKS
 from thresher.settings import as_type
 from thresher.stages.select import SelectSettings
 
+#: The settings that hold wishes, each a list of texts as on the command line.
+WISHES = ("where", "keep", "exclude", "at_least", "at_most", "share")
+
 
 def settings_of(ask: Mapping[str, Any], start: SelectSettings) -> SelectSettings:
     """The settings of select in a request, converted to their types.
 
     Args:
-        start: Where those that the page cannot change, such as lists and near-duplicates, come from.
+        start: Where those come from that are not in the request, and near-duplicates and coverage.
 
     Raises:
         SettingsError: a value has the wrong type or is out of range.
@@ -36,4 +39,5 @@ def settings_of(ask: Mapping[str, Any], start: SelectSettings) -> SelectSettings
         diversity_weight=weight if method in MEAN_RANKS else SelectSettings.diversity_weight,
         quotas={name: as_type(number, int, f"quota of {name}") for name, number in sorted(quotas.items())},
         datasets=sorted(as_type(ask.get("datasets") or (), tuple[str, ...], "datasets")),
+        **{name: as_type(ask[name], tuple[str, ...], name) for name in WISHES if ask.get(name) is not None},
     )

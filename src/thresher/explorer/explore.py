@@ -93,8 +93,7 @@ def explorer(run: Run, settings: ExploreSettings) -> Any:
     rows = run_rows(opened, settings.roots, start)
     review = Review(settings.person or getpass.getuser(), before)
     gone = review.marks().join(rows.candidates.images, on="image_id", how="anti")
-    for image_id in gone["image_id"]:  # no longer in the pool, so the page cannot unmark them
-        review.mark(image_id, UNMARKED)
+    review.mark((image_id, UNMARKED) for image_id in gone["image_id"])  # the page cannot: they are not in the pool
     return application(Answers(rows, review, start), _hosts(settings.host))
 
 

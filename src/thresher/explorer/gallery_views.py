@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
+import polars as pl
 from jaxtyping import Bool, Float32, Int64
 
+from thresher.errors import SettingsError
 from thresher.selection.choose import Selection
 from thresher.settings import as_type
 from thresher.stages.select import SelectSettings
@@ -18,9 +21,11 @@ Rows: TypeAlias = Int64[np.ndarray, " n"]
 Flags: TypeAlias = Bool[np.ndarray, " pool"]
 #: The views that need a second selection.
 COMPARED = ("only here", "only there", "in both")
-VIEWS = ("chosen", "last", "left out", "random", "accepted", "pinned", "rejected", "rectangle", *COMPARED)
+VIEWS = ("chosen", "last", "left out", "all", "random", "accepted", "pinned", "rejected", "region", "like", *COMPARED)
 #: Number of random images to compare with, and their seed.
 DRAWN, _SEED = 120, 0
+#: Most corners of an outline; a page that sends more has not thinned it out.
+_MOST_CORNERS = 2000
 
 
 @dataclass(frozen=True)
@@ -31,17 +36,24 @@ class GallerySelection:
     made: Selection
     rows: Rows
     """The chosen, best first."""
-    next: Rows
-    """The candidates that were not chosen, best first."""
     within: Flags
     """Whether each row of the pool is chosen."""
+    rows_of: Callable[[pl.DataFrame], Rows]
+    """The rows of images by their ids (`RunRows.rows_of`)."""
+
+    @cached_property
+    def next(self) -> Rows:
+        """The candidates that were not chosen, best first."""
+        ordered = self.rows_of(self.made.candidates)
+        found: Rows = ordered[~self.within[ordered]]
+        return found
 
 
 def rows_of_view(view: str, shown: GallerySelection, inside: Flags | None = None, other: Flags | None = None) -> Rows:
     """The rows of a view that depends on no marks.
 
     Args:
-        inside: For `rectangle`: which pool rows are in it.
+        inside: For `region`: which pool rows are in it.
         other: For the views of `COMPARED`: which rows the second selection holds.
     """
     if view in ("chosen", "last"):
@@ -51,9 +63,8 @@ def rows_of_view(view: str, shown: GallerySelection, inside: Flags | None = None
     if view == "random":
         drawn: Rows = np.random.default_rng(_SEED).permutation(len(shown.within))[:DRAWN].astype(np.int64)
         return drawn
-    if view == "rectangle":
-        wanted = inside
-    elif other is not None:
+    wanted = np.ones(len(shown.within), bool) if view == "all" else inside
+    if view != "region" and other is not None:
         own = shown.within
         wanted = {"only here": own & ~other, "only there": other & ~own, "in both": own & other}[view]
     if wanted is None:
@@ -66,6 +77,25 @@ def rows_of_view(view: str, shown: GallerySelection, inside: Flags | None = None
     return found
 
 
+def within_region(points: Float32[np.ndarray, "pool 2"], region: Mapping[str, Any]) -> Flags:
+    """Which points are in a region: inside the outline of its `polygon`, or within its bounds x0, x1, y0 and y1.
+
+    Raises:
+        SettingsError: not numbers, or an outline that is none.
+
+    >>> points = np.array([[0.5, 0.5], [2.0, 0.5]], np.float32)
+    >>> within_region(points, {"polygon": [[0, 0], [1, 0], [1, 1], [0, 1]]}).tolist()
+    [True, False]
+    """
+    polygon = region.get("polygon")
+    if polygon is None:
+        return within_bounds(points, region)
+    corners = [as_type(each, tuple[float, ...], "polygon") for each in as_type(polygon, list, "polygon")]
+    if not 3 <= len(corners) <= _MOST_CORNERS or any(len(each) != 2 for each in corners):
+        raise SettingsError(f"polygon: expected 3 to {_MOST_CORNERS:,} corners [x, y].")
+    return within_polygon(points, corners)
+
+
 def within_bounds(points: Float32[np.ndarray, "pool 2"], bounds: Mapping[str, Any]) -> Flags:
     """Which points are within x0 to x1 and y0 to y1; missing bounds are open, NaN is outside."""
     (x, y), inside = points.T, np.ones(len(points), bool)
@@ -73,4 +103,19 @@ def within_bounds(points: Float32[np.ndarray, "pool 2"], bounds: Mapping[str, An
         inside &= ~np.isnan(values)
         if name in bounds:
             inside &= sign * values >= sign * as_type(bounds[name], float, name)
+    return inside
+
+
+def within_polygon(points: Float32[np.ndarray, "pool 2"], corners: Sequence[tuple[float, ...]]) -> Flags:
+    """Which points are inside an outline: a ray from each crosses it an odd number of times. NaN is outside."""
+    outline = np.array(corners, np.float64)
+    inside = np.zeros(len(points), bool)
+    low, high = outline.min(0), outline.max(0)
+    rows = np.flatnonzero(((points >= low) & (points <= high)).all(1))
+    x, y = points[rows].astype(np.float64).T
+    crossings = np.zeros(len(rows), np.int64)
+    for (x0, y0), (x1, y1) in zip(outline, np.roll(outline, -1, 0), strict=True):
+        spans = (y0 > y) != (y1 > y)
+        crossings[spans] += x[spans] < x0 + (y[spans] - y0) * (x1 - x0) / (y1 - y0)
+    inside[rows] = crossings % 2 == 1
     return inside

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import threading
+from collections.abc import Iterable
 from typing import Any
 
 import polars as pl
@@ -27,23 +28,25 @@ class Review:
         self._settings: dict[str, Any] = {}
         self._new: list[dict[str, object]] = []
         self._lock = threading.Lock()
-        self.version = 0
-        """Changes with every mark."""
+        self._version = 0
 
-    def mark(self, image_id: str, value: str) -> None:
-        """Mark an image; "none" removes its mark.
+    def mark(self, marks: Iterable[tuple[str, str]]) -> None:
+        """Mark images: image_id and mark of each; "none" removes its mark.
 
         Raises:
-            SettingsError: unknown mark.
+            SettingsError: unknown mark; none of them is marked.
         """
-        if value not in (*MARKS, UNMARKED):
-            raise SettingsError(f"mark '{value}': expected {', '.join(MARKS)} or {UNMARKED}.")
+        marks = list(marks)
+        for _, value in marks:
+            if value not in (*MARKS, UNMARKED):
+                raise SettingsError(f"mark '{value}': expected {', '.join(MARKS)} or {UNMARKED}.")
         with self._lock:
-            self._add("mark", image_id, value)
-            self._marks.pop(image_id, None)
-            if value != UNMARKED:
-                self._marks[image_id] = value
-            self.version += 1
+            for image_id, value in marks:
+                self._add("mark", image_id, value)
+                self._marks.pop(image_id, None)
+                if value != UNMARKED:
+                    self._marks[image_id] = value
+            self._version += 1
 
     def settings(self, now: dict[str, Any]) -> None:
         """Log the settings of select that changed; of consecutive changes to one setting only the last."""
@@ -66,9 +69,13 @@ class Review:
 
     def marks(self) -> pl.DataFrame:
         """image_id and mark of all marked images, in the order of marking."""
+        return self.now()[1]
+
+    def now(self) -> tuple[int, pl.DataFrame]:
+        """A number that changes with every mark, and the `marks` at that number."""
         with self._lock:
-            rows = list(self._marks.items())
-        return pl.DataFrame(rows, {"image_id": pl.String, "mark": pl.String}, orient="row")
+            version, rows = self._version, list(self._marks.items())
+        return version, pl.DataFrame(rows, {"image_id": pl.String, "mark": pl.String}, orient="row")
 
     def table(self) -> pl.DataFrame:
         """The whole log, oldest first."""

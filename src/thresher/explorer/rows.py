@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +57,25 @@ class RunRows:
     roots: tuple[Path, ...]
     """Resolved folders and files; images outside them are not shown."""
 
+    @cached_property
+    def _row_by_id(self) -> dict[str, int]:
+        return {image_id: row for row, image_id in enumerate(self.images["image_id"])}
+
     def rows_of(self, ids: pl.DataFrame) -> Int64[np.ndarray, " n"]:
-        """The rows of the images named in column image_id, in its order."""
-        found = ids.select("image_id").join(self.images, on="image_id", how="left", maintain_order="left")
-        rows: Int64[np.ndarray, " n"] = found["row"].to_numpy()
-        return rows
+        """The rows of the images named in column image_id, in its order. All of them are images of the run."""
+        known, names = self._row_by_id, ids["image_id"].to_list()
+        return np.fromiter((known[name] for name in names), np.int64, len(names))
+
+    @cached_property
+    def dataset_names(self) -> list[str]:
+        """The data sets of the pool, by name."""
+        return self.images.head(self.pool)["dataset"].unique().sort().to_list()
+
+    @cached_property
+    def dataset_numbers(self) -> Int64[np.ndarray, " pool"]:
+        """The place of each pool row's data set in `dataset_names`."""
+        places = {name: number for number, name in enumerate(self.dataset_names)}
+        return np.fromiter((places[name] for name in self.images.head(self.pool)["dataset"]), np.int64, self.pool)
 
     def path(self, row: int) -> Path:
         """Path of the image of a row.

@@ -1,15 +1,22 @@
-"""Saving in the explorer: a selection and its review together, or neither."""
+"""Saving in the explorer: a selection and its review together, or neither; and a selection as one file to download."""
 
 from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Literal, cast
 
 import polars as pl
 
 from thresher import tables
+from thresher.data.exports import Format
 from thresher.errors import SettingsError
 from thresher.files import replacing
 from thresher.run.folder import Run
 from thresher.run.perform import StageResult
 from thresher.run.record import Record
+from thresher.stages.export import export
 from thresher.stages.select import SelectSettings, select
 
 
@@ -42,3 +49,31 @@ def save(run: Run, settings: SelectSettings, review: pl.DataFrame, replace: bool
                 with replacing(path) as file:
                     file.write(before)
             raise
+
+
+def exported(run: Run, name: str, form: str, images: str) -> tuple[Path, Path]:
+    """A selection in an export format, as one file; folders are zipped.
+
+    Args:
+        form: One of the formats of `export`.
+        images: "none" or "copy".
+
+    Returns:
+        The file, and its temporary folder, which the caller removes.
+
+    Raises:
+        SettingsError: another value of `images`.
+    """
+    if images not in ("none", "copy"):
+        raise SettingsError(f"images '{images}': expected none or copy.")
+    folder = Path(tempfile.mkdtemp(prefix="thresher-"))
+    try:
+        suffix = f".{form}" if form in ("csv", "txt", "parquet") else ".parquet" if form == "atlas" else ""
+        out = folder / f"{name}{suffix or f'-{form}'}"
+        export(run, name, cast(Format, form), out, images=cast(Literal["none", "copy"], images))
+        if out.is_dir():
+            return Path(shutil.make_archive(str(out), "zip", out)), folder
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
+    return out, folder

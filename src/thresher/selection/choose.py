@@ -75,9 +75,9 @@ def chosen_from(line: Line, wishes: Wishes) -> Selection:
         SettingsError: the wishes cannot all be met; says which, and by how much.
     """
     always = sorted(set().union(*wishes.always.values()))
-    unranked = pl.DataFrame({"image_id": always}, schema={"image_id": pl.String}).join(
-        line.order, on="image_id", how="anti", maintain_order="left"
-    )
+    unranked = pl.DataFrame({"image_id": always}, schema={"image_id": pl.String})
+    if always:
+        unranked = unranked.join(line.order, on="image_id", how="anti", maintain_order="left")
     rows = pl.concat([line.order.select("image_id", "score"), unranked.with_columns(score=pl.lit(None, pl.Float64))])
     fixed = rows["image_id"].is_in(always).to_numpy()
     places = Places(rows.select("image_id"), wishes.facts, wishes.count, wishes.target_share)
@@ -128,15 +128,17 @@ def _decided(
     Those who would have been among the first anyway are there by their rank, the others for a wish's sake.
     """
     free, names = np.cumsum(~fixed), _quotas(wishes.wishes)
-    words = np.full(len(taken), wishes.by, dtype=object)
+    place, owned = np.cumsum(taken) - 1, ids.filter(pl.Series(taken))
+    words = np.full(len(owned), wishes.by, dtype=object)
     late = taken & ~fixed & (free > wishes.count - fixed.sum())
     for each in bounds:
         if each.least > 0:
-            rows = each.rows[late[each.rows]]
-            words[rows[words[rows] == wishes.by]] = f"quota {names[each.text]}" if each.text in names else each.text
+            at = place[each.rows[late[each.rows]]]
+            words[at[words[at] == wishes.by]] = f"quota {names[each.text]}" if each.text in names else each.text
     for word, always in wishes.always.items():
-        words[ids.is_in(list(always)).to_numpy()] = word
-    return pl.DataFrame({"image_id": ids.filter(pl.Series(taken)), "decision": words[taken].tolist()})
+        if always:
+            words[owned.is_in(list(always)).to_numpy()] = word
+    return pl.DataFrame({"image_id": owned, "decision": words.tolist()})
 
 
 def _passed_over(ids: pl.Series, taken: Bool[np.ndarray, " rows"], full: Sequence[Bound], ranked: int) -> pl.DataFrame:
@@ -159,6 +161,7 @@ def refuse_unknown(ids: Collection[str], known: pl.Series, what: str, remedy: st
     Raises:
         DataError: gives their number and the first one.
     """
-    gone = sorted(set(ids) - set(known))
-    if gone:
-        raise DataError(f"{len(gone)} {what} images are not in the pool (first: {gone[0]}). {remedy}")
+    asked = pl.DataFrame({"image_id": sorted(set(ids))}, schema={"image_id": pl.String})
+    gone = asked.join(known.to_frame("image_id"), on="image_id", how="anti") if asked.height else asked
+    if gone.height:
+        raise DataError(f"{gone.height} {what} images are not in the pool (first: {gone['image_id'][0]}). {remedy}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -42,25 +42,34 @@ class Facts:
         """
         refuse_unknown_columns(names, self.columns, what)
         frame = ids.select("image_id")
-        for name in dict.fromkeys(names):
-            if name != "image_id":
-                frame = self._with(frame, name)
+        for table in (*self.tables, None):  # one join for all columns of a table
+            own = [name for name in dict.fromkeys(names) if name != "image_id" and self._table(name) is table]
+            if table is not None and own:
+                frame = frame.join(table.select("image_id", *own), on="image_id", how="left", maintain_order="left")
+            elif own:
+                frame = self._with_further(frame, own)
         return frame.select("image_id", *(name for name in dict.fromkeys(names) if name != "image_id"))
 
-    def _with(self, frame: pl.DataFrame, name: str) -> pl.DataFrame:
-        source = next((table for table in self.tables if name in table.columns), None)
-        if source is None and name in self.further:
-            source = self.further[name]()
-        if source is not None:
-            return frame.join(source.select("image_id", name), on="image_id", how="left", maintain_order="left")
-        if name in ("folder", "sequence"):
-            there = any("dataset" in table.columns for table in self.tables)
-            owned = self.of(frame, ["dataset"]) if there else frame.with_columns(dataset=pl.lit(None, pl.String))
-            return frame.with_columns(owned.select((folder_of() if name == "folder" else sequence_of()).alias(name)))
-        counted = self.counts().select("image_id", pl.col(name).cast(pl.Int64))
-        return frame.join(counted, on="image_id", how="left", maintain_order="left").with_columns(
-            pl.col(name).fill_null(0)
-        )
+    def _table(self, name: str) -> pl.DataFrame | None:
+        return next((table for table in self.tables if name in table.columns), None)
+
+    def _with_further(self, frame: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+        """With columns that are in none of the tables."""
+        for name in names:
+            if name in self.further:
+                source = self.further[name]().select("image_id", name)
+                frame = frame.join(source, on="image_id", how="left", maintain_order="left")
+            elif name in ("folder", "sequence"):
+                there = any("dataset" in table.columns for table in self.tables)
+                owned = self.of(frame, ["dataset"]) if there else frame.with_columns(dataset=pl.lit(None, pl.String))
+                owner = folder_of() if name == "folder" else sequence_of()
+                frame = frame.with_columns(owned.select(owner.alias(name)))
+        classes = [name for name in names if name not in (*self.further, "folder", "sequence")]
+        if not classes:
+            return frame
+        counted = self.counts().select("image_id", pl.col(classes).cast(pl.Int64))
+        joined = frame.join(counted, on="image_id", how="left", maintain_order="left")
+        return joined.with_columns(pl.col(classes).fill_null(0))
 
     def failing(self, ids: pl.DataFrame, conditions: Iterable[Condition], what: str = "where") -> pl.DataFrame:
         """image_id and reason of those of the images that fail a test (`conditions.failing`).

@@ -52,6 +52,8 @@ class Line:
         >>> line.order.rows(), line.steps.rows()
         ([('b', 1, 1.0)], [('a', 'where', 'too dark')])
         """
+        if gone.is_empty():
+            return self
         if self.always:
             gone = gone.filter(~pl.col("image_id").is_in(list(self.always)))
         found = gone.join(self.order, on="image_id", how="semi", maintain_order="left")

@@ -211,7 +211,7 @@ def ranking(scores: pl.DataFrame, method: str, seed: int, diversity_weight: floa
         SettingsError: neither a method nor a column.
     """
     check_method(method, rankable(scores))
-    by_id = scores.sort("image_id")
+    by_id = scores if scores["image_id"].is_sorted() else scores.sort("image_id")
     if method in SEEDED:
         values = pl.Series(np.random.default_rng(seed).permutation(by_id.height).astype(np.float64))
         if method == "holds_class":
@@ -223,7 +223,7 @@ def ranking(scores: pl.DataFrame, method: str, seed: int, diversity_weight: floa
     else:
         values = by_id[method]
     frame = by_id.select("image_id").with_columns(values.cast(pl.Float64).fill_nan(None).alias("score"))
-    order = frame.drop_nulls("score").sort("score", "image_id", descending=[True, False])
+    order = frame.drop_nulls("score").sort("score", descending=True, maintain_order=True)
     return Ranking(
         order.with_columns(rank=pl.int_range(1, order.height + 1, dtype=pl.Int64)).select("image_id", "rank", "score"),
         frame.filter(pl.col("score").is_null()).select("image_id"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -160,6 +160,8 @@ class Places:
     """Images to choose."""
     target_share: Callable[[Wish], Mapping[str, float]]
     """For shares as in the target: by value, its share of the target's images or objects."""
+    held: pl.DataFrame = field(default_factory=pl.DataFrame)
+    """The columns that the wishes name, of every row; `bounds_of` looks them up."""
 
 
 def bounds_of(wishes: Sequence[Wish], places: Places) -> list[Bound]:
@@ -168,7 +170,21 @@ def bounds_of(wishes: Sequence[Wish], places: Places) -> list[Bound]:
     Raises:
         SettingsError: a value that no candidate has, or a share of objects as `uniform`.
     """
-    return [bound for wish in wishes for bound in _bounds(wish, places)]
+    classes = list(places.facts.classes)
+    wanted = [
+        name
+        for wish in wishes
+        for name in (
+            *(classes if wish.objects or (wish.column == "class" and wish.value == "*") else ()),
+            *([] if (wish.column, wish.value) == ("class", "*") else [_column(wish)]),
+        )
+    ]
+    looked_up = replace(places, held=places.facts.of(places.ids, list(dict.fromkeys(wanted)))) if wanted else places
+    return [bound for wish in wishes for bound in _bounds(wish, looked_up)]
+
+
+def _column(wish: Wish) -> str:
+    return wish.value if wish.column == "class" else wish.column
 
 
 def _bounds(wish: Wish, places: Places) -> list[Bound]:
@@ -201,14 +217,13 @@ def _amounts(wish: Wish, places: Places) -> dict[str, tuple[np.ndarray, np.ndarr
     """By value, the rows that have it, and how much each adds."""
     if wish.column == "class":
         names = list(places.facts.classes) if wish.value == "*" else [wish.value]
-        held = places.facts.of(places.ids, names)
         found = {}
         for name in names:
-            numbers = held[name].to_numpy().astype(np.float64)
+            numbers = places.held[name].to_numpy().astype(np.float64)
             rows = np.flatnonzero(numbers)
             found[name] = (rows, numbers[rows] if wish.objects else np.ones(len(rows)))
         return found
-    column = places.facts.of(places.ids, [wish.column], wish.kind)[wish.column].cast(pl.String)
+    column = places.held[wish.column].cast(pl.String)
     objects = _objects(places) if wish.objects else None
     grouped = pl.DataFrame({"value": column}).with_row_index("row").drop_nulls("value")
     if wish.value != "*":
@@ -222,8 +237,11 @@ def _amounts(wish: Wish, places: Places) -> dict[str, tuple[np.ndarray, np.ndarr
 
 def _objects(places: Places) -> np.ndarray:
     """The objects of all classes of interest in each row."""
-    held = places.facts.of(places.ids, list(places.facts.classes))
-    return held.select(pl.sum_horizontal(pl.col(list(places.facts.classes)).cast(pl.Float64))).to_series().to_numpy()
+    return (
+        places.held.select(pl.sum_horizontal(pl.col(list(places.facts.classes)).cast(pl.Float64)))
+        .to_series()
+        .to_numpy()
+    )
 
 
 def _object_share(wish: Wish, value: str, rows: np.ndarray, numbers: np.ndarray, places: Places) -> Bound:

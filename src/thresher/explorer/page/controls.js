@@ -21,10 +21,15 @@ export class Controls {
     this.against(summary.selections);
     this.rows();
     this.start(summary.start);
-    let waiting = 0;
-    const soon = () => { clearTimeout(waiting); waiting = setTimeout(changed, 60); };
     at('controls').addEventListener('submit', (event) => event.preventDefault());
-    at('controls').addEventListener('input', (event) => { this.follow(event.target); soon(); });
+    at('controls').addEventListener('input', ({ target }) => { this.follow(target); changed(this.words(target), target.ariaLabel || target.id); });
+  }
+
+  // What an act on a control is called.
+  words(target) {
+    if (target.classList.contains('set')) return `data set ${this.summary.datasets[target.dataset.number].name}`;
+    if (target.classList.contains('quota')) return `at least, ${this.summary.classes[target.dataset.number].name}`;
+    return { method: 'ranked by', weight: 'weight', budget: 'number of images', 'budget-slider': 'number of images', against: 'compare with' }[target.id];
   }
 
   against(selections) {
@@ -45,20 +50,26 @@ export class Controls {
   }
 
   start(settings) {
+    const count = settings.budget.endsWith('%') ? Math.round(this.summary.pool * parseFloat(settings.budget) / 100) : Number(settings.budget);
+    const quotas = Object.fromEntries(settings.quotas.map((text) => {
+      const cut = text.lastIndexOf('=');
+      return [text.slice(0, cut), Number(text.slice(cut + 1))];
+    }));
+    at('budget').max = this.summary.pool;
+    this.set({ ...settings, budget: String(Math.max(1, count)), quotas, against: '' });
+  }
+
+  // The controls as `get` has given them.
+  set(settings) {
     at('method').value = settings.method;
     at('weight').value = settings.diversity_weight;
-    const count = settings.budget.endsWith('%') ? Math.round(this.summary.pool * parseFloat(settings.budget) / 100) : Number(settings.budget);
-    at('budget').max = this.summary.pool;
-    at('budget').value = Math.max(1, count);
+    at('budget').value = settings.budget;
+    at('against').value = settings.against;
     this.seed = settings.seed;
     for (const box of document.querySelectorAll('.set')) {
       box.checked = !settings.datasets.length || settings.datasets.includes(this.summary.datasets[box.dataset.number].name);
     }
-    const quotas = Object.fromEntries(settings.quotas.map((text) => {
-      const cut = text.lastIndexOf('=');
-      return [text.slice(0, cut), text.slice(cut + 1)];
-    }));
-    for (const box of document.querySelectorAll('.quota')) box.value = quotas[this.summary.classes[box.dataset.number].name] || '';
+    for (const box of document.querySelectorAll('.quota')) box.value = settings.quotas[this.summary.classes[box.dataset.number].name] || '';
     this.follow(at('budget'));
   }
 
@@ -72,7 +83,7 @@ export class Controls {
     at('weight-field').hidden = !this.summary.weighted.includes(at('method').value);
   }
 
-  ask() {
+  get() {
     const boxes = [...document.querySelectorAll('.set')];
     const sets = boxes.filter((box) => box.checked).map((box) => this.summary.datasets[box.dataset.number].name);
     const quotas = {};

@@ -1,43 +1,152 @@
-// The explorer: settings go to the server, its choice comes back, tables, gallery and dots follow.
+// The explorer: settings go to the server, its choice comes back, tables, gallery and dots follow. Every act is noted in
+// one history.
 import { complain, get, make, post } from './ask.js';
 import { Controls } from './controls.js';
+import { Details } from './details.js';
 import { Gallery } from './gallery.js';
+import { History } from './history.js';
 import { Plane } from './plane.js';
+import { WishList } from './wishes.js';
 
 const at = (id) => document.getElementById(id);
 const summary = await get('api/summary');
 document.title = `${summary.title} – thresher explorer`;
 at('title').textContent = summary.title;
 
-let bounds = null;
-let number = 0;
-const ask = () => ({ ...controls.ask(), bounds });
+let region = null;
+let marks = new Map();
+let history = null;
+let said = '';
+const ask = () => ({ ...controls.get(), ...wishes.get(), region });
+const state = () => ({ settings: controls.get(), wishes: wishes.get(), shown: gallery.get(), region, marks: [...marks].sort(([a], [b]) => a - b) });
 
-const choose = async ({ gallery: also = true } = {}) => {
-  const mine = ++number;
+const buttons = () => {
+  for (const [id, words, name] of [['undo', history?.back, 'Undo'], ['redo', history?.forth, 'Redo']]) {
+    at(id).disabled = words === null || words === undefined;
+    at(id).title = at(id).disabled ? '' : `${name}: ${words}`;
+  }
+};
+const note = (words, key = null) => { said = ''; history?.note(state(), words, key); buttons(); };
+
+const tell = (answer) => {
+  const counted = Object.entries(answer.marks).map(([mark, count]) => `${count.toLocaleString()} ${mark}`);
+  const missed = Object.entries(answer.unmet).map(([name, [there, asked]]) => `${name}: ${Number(there.toPrecision(4))} of ${Number(asked.toPrecision(4))}`);
+  at('status').textContent = [`${answer.count.toLocaleString()} of ${answer.candidates.toLocaleString()} candidates chosen`, ...counted,
+    ...(missed.length ? [`not met: ${missed.join(', ')}`] : []), ...(said ? [said] : [])].join(' · ');
+};
+
+const choose = async () => {
   try {
     const answer = await (await post('api/choose', ask())).json();
-    if (mine !== number) return;
-    const marks = Object.entries(answer.marks).map(([mark, count]) => `${count.toLocaleString()} ${mark}`);
-    const missed = Object.entries(answer.unmet).map(([name, [there, asked]]) => `${name}: ${there} of ${asked}`);
-    at('status').textContent = [`${answer.count.toLocaleString()} of ${answer.candidates.toLocaleString()} candidates chosen`, ...marks,
-      ...(missed.length ? [`quotas not met: ${missed.join(', ')}`] : [])].join(' · ');
+    marks = new Map(answer.marked);
+    tell(answer);
     controls.show(answer);
     plane.show(answer);
     document.body.dataset.chosen = String(Number(document.body.dataset.chosen || 0) + 1);
     complain(null);
-    if (also) await gallery.load();
+    return true;
   } catch (error) {
-    if (mine === number) complain(error);
+    complain(error);
+    return false;
   }
 };
 
-const controls = new Controls(summary, () => choose());
-const gallery = new Gallery(summary, ask, () => choose({ gallery: false }));
-const plane = new Plane(summary, (within) => {
-  bounds = within;
-  at('view').value = within ? 'rectangle' : 'chosen';
-  gallery.load();
+// One question at a time: while it is being answered, only the newest wish waits.
+let [busy, waiting, timer] = [null, null, 0];
+const refresh = async (cards = true) => {
+  if (busy) { waiting = { cards: cards || waiting?.cards }; return busy; }
+  busy = (async () => {
+    const shown = cards && gallery.load();
+    if (!(await choose()) && cards) complain(new Error(at('problem').textContent)); // which the gallery may have taken away
+    await shown;
+  })();
+  await busy;
+  busy = null;
+  const next = waiting;
+  waiting = null;
+  return next ? refresh(next.cards) : undefined;
+};
+const soon = () => { clearTimeout(timer); timer = setTimeout(refresh, 30); };
+
+const mark = async (rows, value) => {
+  try {
+    await post('api/mark', { marks: rows.map((row) => [row, value]) });
+    for (const row of rows) if (value === 'none') marks.delete(row); else marks.set(row, value);
+    gallery.marked(marks);
+    details.marked(marks);
+    note(`${value === 'none' ? 'mark removed' : value}, ${rows.length === 1 ? 'one image' : `${rows.length.toLocaleString()} images`}`);
+    await refresh(false);
+  } catch (error) {
+    complain(error);
+  }
+};
+
+const controls = new Controls(summary, (words, key) => { note(words, key); soon(); });
+const wishes = new WishList(summary, (words) => { note(words); soon(); });
+const gallery = new Gallery(summary, {
+  ask,
+  changed: (words, key) => note(words, key),
+  mark,
+  open: (row) => details.open(row),
+  wish: (tests) => {
+    wishes.set({ ...wishes.get(), where: [...new Set([...wishes.get().where, ...tests.filter((each) => !each.startsWith('cluster '))])] });
+    at('wishes').open = true;
+    note('filter as a wish');
+    soon();
+  },
+});
+const details = new Details(summary, gallery, { ask, mark, like: (row) => gallery.show('like', 'more like this', row) });
+const plane = new Plane(summary, {
+  marked: (next, words) => {
+    region = next;
+    plane.set(region);
+    at('view').value = region ? 'region' : at('view').value === 'region' ? 'chosen' : at('view').value;
+    gallery.changed(words, `region ${words}`);
+  },
+  filter: (test) => gallery.filters.add(test),
+});
+wishes.set(summary.start);
+
+const restore = async (found, step, words) => {
+  if (!found) return;
+  const { state: wanted } = found;
+  const marked = new Map(wanted.marks);
+  const differing = [...new Set([...marks.keys(), ...marked.keys()])].filter((row) => marks.get(row) !== marked.get(row));
+  try {
+    if (differing.length) await post('api/mark', { marks: differing.map((row) => [row, marked.get(row) || 'none']) });
+  } catch (error) {
+    history[step === 'undo' ? 'redo' : 'undo']();
+    complain(error);
+    return;
+  }
+  marks = marked;
+  region = wanted.region;
+  controls.set(wanted.settings);
+  wishes.set(wanted.wishes);
+  gallery.set(wanted.shown);
+  gallery.marked(marks);
+  details.marked(marks);
+  plane.set(region);
+  said = `${words}: ${found.words}`;
+  buttons();
+  await refresh();
+};
+let [undoing] = [Promise.resolve()];
+const step = (which) => { undoing = undoing.then(() => restore(history?.[which](), which, which === 'undo' ? 'undone' : 'done again')); };
+at('undo').addEventListener('click', () => step('undo'));
+at('redo').addEventListener('click', () => step('redo'));
+// In a field for a name the browser's own undo is the right one; everywhere else it would change a control unseen.
+const own = (target) => target.id === 'save-name' || target.id === 'wish-text' || target.name === 'value';
+document.addEventListener('keydown', (event) => {
+  const key = event.key.toLowerCase();
+  if (!(event.ctrlKey || event.metaKey) || event.altKey || !(key === 'z' || key === 'y') || own(event.target)) return;
+  event.preventDefault();
+  step(key === 'y' || event.shiftKey ? 'redo' : 'undo');
+});
+document.addEventListener('beforeinput', (event) => {
+  if (!event.inputType.startsWith('history') || own(event.target)) return;
+  event.preventDefault();
+  step(event.inputType === 'historyUndo' ? 'undo' : 'redo');
 });
 
 const dialog = (name, open) => {
@@ -47,20 +156,26 @@ const dialog = (name, open) => {
 const selections = (names) => {
   summary.selections = names;
   controls.against(names);
+  wishes.follow();
   at('export-name').replaceChildren(...names.map((name) => make('option', { value: name, textContent: name })));
 };
 const failed = (name, error) => { at(name).querySelector('.error').textContent = error ? error.message : ''; };
+const there = () => {
+  const name = at('save-name').value;
+  at('save-there').textContent = summary.selections.includes(name) ? `There is a selection ${name} already.` : name && at('save-name').checkValidity() ? `Will be ${summary.title}/selections/${name}.parquet.` : '';
+};
 
 dialog('help');
-dialog('save', () => failed('save'));
+dialog('save', () => { failed('save'); there(); });
 dialog('export', () => failed('export'));
 selections(summary.selections);
+at('save-name').addEventListener('input', there);
 at('export-format').replaceChildren(...summary.formats.map((name) => make('option', { value: name, textContent: name.replaceAll('_', ' ') })));
 
 at('save-form').addEventListener('submit', async (event) => {
   event.preventDefault();
   try {
-    const saved = await (await post('api/save', { ...controls.ask(), name: at('save-name').value, replace: at('save-replace').checked })).json();
+    const saved = await (await post('api/save', { ...ask(), name: at('save-name').value, replace: at('save-replace').checked })).json();
     selections(saved.selections);
     at('export-name').value = saved.name;
     at('save').close();
@@ -85,5 +200,7 @@ at('export-form').addEventListener('submit', async (event) => {
   }
 });
 
-await choose();
+await refresh();
+history = new History(state());
+buttons();
 await plane.load();

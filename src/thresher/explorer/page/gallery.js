@@ -1,117 +1,157 @@
-// Cards of images, moved through and marked by keyboard; a large view beside the target's images most like one.
-import { complain, get, make, post } from './ask.js';
+// The gallery: which images it shows, in which order; moving through them, selecting and marking them by keyboard.
+import { complain, make, post } from './ask.js';
+import { broken, fillReasons, makeCard, showMark, updateCard } from './cards.js';
+import { Texts, testMaker } from './texts.js';
 
 const at = (id) => document.getElementById(id);
 const PAGE = 60;
-const MARKS = { a: 'accepted', r: 'rejected', p: 'pinned', u: 'none' };
-export const VIEWS = ['chosen', 'last', 'left out', 'random', 'accepted', 'pinned', 'rejected', 'rectangle', 'only here', 'only there', 'in both'];
+export const MARKS = { a: 'accepted', r: 'rejected', p: 'pinned', u: 'none' };
 const WORDS = {
-  chosen: 'chosen, best first', last: 'the last ones taken', 'left out': 'the first ones left out', random: 'drawn at random from the pool',
-  accepted: 'accepted', pinned: 'pinned', rejected: 'rejected', rectangle: 'inside the rectangle', 'only here': 'only in this choice',
+  chosen: 'chosen, best first', last: 'the last ones taken', 'left out': 'the first ones left out', all: 'the whole pool',
+  random: 'drawn at random from the pool', accepted: 'accepted', pinned: 'pinned', rejected: 'rejected',
+  region: 'inside the rectangle or lasso', like: 'most like one image', 'only here': 'only in this choice',
   'only there': 'only in the other', 'in both': 'in both',
 };
-const SVG = 'http://www.w3.org/2000/svg';
-const round = (value) => (Number.isInteger(value) ? value.toLocaleString() : value.toPrecision(4));
 
 export class Gallery {
-  constructor(summary, ask, marked) {
+  // `acts` has what the page does with it: ask() gives the settings, changed(words, key) notes an act on what is shown,
+  // mark(rows, mark) marks, open(row) opens, wish(tests) makes wishes of the filter.
+  constructor(summary, acts) {
     this.summary = summary;
-    this.ask = ask;
-    this.marked = marked;
+    this.acts = acts;
     this.list = at('gallery');
-    at('view').replaceChildren(...VIEWS.map((name) => make('option', { value: name, textContent: WORDS[name] })));
-    at('view').addEventListener('change', () => this.load());
-    at('more').addEventListener('click', () => this.load(this.list.children.length));
+    this.picked = new Set();
+    this.like = null;
+    this.number = 0;
+    at('view').replaceChildren(...Object.entries(WORDS).map(([value, words]) => make('option', { value, textContent: words })));
+    at('sort').replaceChildren(make('option', { value: '', textContent: 'as listed' }), ...summary.columns.map(({ name }) => make('option', { value: name, textContent: name })));
+    this.filters = new Texts(at('filters'), (words) => this.changed(`filter ${words}`));
+    testMaker(at('filter-form'), summary.columns, (text) => this.filters.add(text));
+    at('filter-wish').addEventListener('click', () => acts.wish(this.filters.texts));
+    for (const [name, words] of [['view', 'view'], ['search', 'search'], ['sort', 'order'], ['descending', 'order']]) {
+      at(name).addEventListener(name === 'search' ? 'input' : 'change', () => this.changed(words, name));
+    }
+    at('more').addEventListener('click', () => this.more());
     at('boxes').addEventListener('change', () => document.body.classList.toggle('no-boxes', !at('boxes').checked));
     this.list.addEventListener('keydown', (event) => this.key(event));
-    this.list.addEventListener('click', (event) => {
-      const card = event.target.closest('.card');
-      const button = event.target.closest('button[data-mark]');
-      if (card && button) this.mark(card, button.dataset.mark);
-      else if (card && event.target.closest('.shot')) this.open(card);
-    });
+    this.list.addEventListener('click', (event) => this.click(event));
     // Errors of pictures do not bubble, so they are caught on their way down.
-    this.list.addEventListener('error', (event) => this.broken(event.target), true);
-    at('details').addEventListener('error', (event) => this.broken(event.target), true);
-    this.number = 0;
+    this.list.addEventListener('error', (event) => broken(event.target), true);
+    at('picks').addEventListener('click', ({ target }) => { if (target.dataset.mark) this.mark([...this.picked], target.dataset.mark); });
+    at('unpick').addEventListener('click', () => this.pick([]));
   }
 
+  get() {
+    return { view: at('view').value, like: this.like, search: at('search').value.trim(), filter: [...this.filters.texts], sort: at('sort').value, descending: at('descending').checked };
+  }
+
+  set(shown) {
+    at('view').value = shown.view;
+    this.like = shown.like;
+    at('search').value = shown.search;
+    this.filters.set(shown.filter);
+    at('sort').value = shown.sort;
+    at('descending').checked = shown.descending;
+    this.follow();
+  }
+
+  follow() {
+    const number = this.filters.texts.length;
+    at('filter-count').textContent = number ? `(${number})` : '';
+    at('filter-wish').hidden = !number;
+    at('descending').parentElement.hidden = !at('sort').value;
+  }
+
+  changed(words, key = null) {
+    this.follow();
+    this.acts.changed(words, key);
+    return this.load();
+  }
+
+  show(view, words, like = this.like) {
+    at('view').value = view;
+    this.like = like;
+    return this.changed(words);
+  }
+
+  more() { return this.load(this.list.children.length); }
+
+  // Cards that are there already stay: their pictures are not fetched again.
   async load(from = 0) {
     const number = ++this.number;
-    const view = at('view').value;
     try {
-      const answer = await (await post('api/gallery', { ...this.ask(), view, from, most: PAGE })).json();
+      const answer = await (await post('api/gallery', { ...this.acts.ask(), ...this.get(), from, most: PAGE })).json();
       if (number !== this.number) return;
-      const cards = answer.cards.map((each) => this.card(each));
-      if (from) this.list.append(...cards); else this.list.replaceChildren(...cards);
-      const there = this.list.children.length;
-      if (there && !this.list.querySelector('[tabindex="0"]')) this.list.firstChild.tabIndex = 0;
-      at('shown').textContent = `${there.toLocaleString()} of ${answer.total.toLocaleString()}`;
-      at('more').hidden = there >= answer.total;
+      const there = new Map(from ? [] : this.cards().map((card) => [Number(card.dataset.row), card]));
+      const focused = from ? null : document.activeElement.closest?.('#gallery .card');
+      const cards = answer.cards.map((each) => {
+        const card = there.get(each.row);
+        if (!card) return makeCard(this.summary, each);
+        updateCard(card, each);
+        return card;
+      });
+      if (from) this.list.append(...cards);
+      else if (cards.length !== this.list.children.length || cards.some((card, place) => card !== this.list.children[place])) this.list.replaceChildren(...cards);
+      if (focused?.isConnected && focused !== document.activeElement) focused.focus();
+      this.total = answer.total;
+      this.tidy();
       if (from && cards.length) cards[0].focus();
+      document.body.dataset.shown = String(Number(document.body.dataset.shown || 0) + 1);
       complain(null);
     } catch (error) {
-      if (number === this.number) { this.list.replaceChildren(); at('shown').textContent = ''; at('more').hidden = true; complain(error); }
+      if (number === this.number) { this.list.replaceChildren(); this.total = 0; this.tidy(); complain(error); }
     }
   }
 
-  shot(each, side, alt) {
-    const image = make('img', { src: `picture/${each.row}/${side}`, alt, loading: 'lazy', decoding: 'async' });
-    const svg = document.createElementNS(SVG, 'svg');
-    svg.setAttribute('viewBox', '0 0 1 1');
-    svg.setAttribute('preserveAspectRatio', 'none');
-    svg.setAttribute('aria-hidden', 'true');
-    for (const [x0, y0, x1, y1, number] of each.boxes.slice(0, 60)) {
-      const rect = document.createElementNS(SVG, 'rect');
-      const title = document.createElementNS(SVG, 'title');
-      title.textContent = this.summary.classes[number].name;
-      rect.setAttribute('class', `k${number % 12}`);
-      for (const [name, value] of [['x', x0], ['y', y0], ['width', x1 - x0], ['height', y1 - y0]]) rect.setAttribute(name, value);
-      rect.append(title);
-      svg.append(rect);
-    }
-    return make('span', { className: 'shot' }, image, svg);
-  }
-
-  held(each) {
-    const counts = new Map();
-    for (const box of each.boxes) counts.set(box[4], (counts.get(box[4]) || 0) + 1);
-    return [...counts].sort((a, b) => b[1] - a[1]).map(([number, count]) => `${count} ${this.summary.classes[number].name}`).join(', ');
-  }
-
-  card(each) {
-    const held = this.held(each);
-    const numbers = Object.entries(each.numbers).slice(0, 3).map(([name, value]) => make('div', {},
-      make('dt', { textContent: name.replace('_nats', '').replaceAll('_', ' ') }), make('dd', { textContent: round(value) }),
-      make('dd', { className: 'rank', textContent: each.ranks[`${name.replace('_nats', '')}_rank`] ? `rank ${round(each.ranks[`${name.replace('_nats', '')}_rank`])}` : '' })));
-    const marks = [['accepted', '✓', 'Accept'], ['rejected', '✕', 'Reject'], ['pinned', '★', 'Pin']].map(([mark, sign, words]) => make('button', {
-      type: 'button', tabIndex: -1, textContent: sign, ariaLabel: words, title: words, 'data-mark': mark, ariaPressed: String(each.mark === mark) }));
-    const card = make('li', { className: 'card', tabIndex: -1, 'data-row': each.row },
-      this.shot(each, 320, `Image ${each.id}; ${held ? `boxes: ${held}` : 'no boxes'}`),
-      make('div', { className: 'head' }, make('b', { textContent: each.rank ? `rank ${each.rank.toLocaleString()}` : 'not chosen' }), make('span', { className: 'marks' }, ...marks)),
-      make('p', { className: 'name', textContent: each.dataset }),
-      make('p', { className: 'held', textContent: held || 'no boxes' }),
-      make('dl', { className: 'numbers' }, ...numbers),
-      make('p', { className: 'id', textContent: each.id }));
-    card.dataset.mark = each.mark || 'none';
-    card.dataset.chosen = String(Boolean(each.rank));
-    return card;
-  }
-
-  broken(image) {
-    if (image.tagName !== 'IMG') return;
-    const words = make('span', { className: 'unreadable', textContent: `${image.alt} cannot be shown.` });
-    const address = image.getAttribute('src');
-    image.closest('.shot').replaceChildren(words);
-    get(address).catch((error) => { words.textContent = `Cannot be shown: ${error.message}`; });
+  tidy() {
+    const cards = this.cards();
+    if (cards.length && !this.list.querySelector('.card[tabindex="0"]')) cards[0].tabIndex = 0;
+    at('shown').textContent = `${cards.length.toLocaleString()} of ${this.total.toLocaleString()}`;
+    at('more').hidden = cards.length >= this.total;
+    const there = new Set(cards.map((card) => Number(card.dataset.row)));
+    this.pick([...this.picked].filter((row) => there.has(row)));
   }
 
   cards() { return [...this.list.children]; }
 
+  card(row) { return this.list.querySelector(`.card[data-row="${row}"]`); }
+
+  pick(rows) {
+    this.picked = new Set(rows);
+    for (const card of this.cards()) {
+      const on = this.picked.has(Number(card.dataset.row));
+      card.classList.toggle('picked', on);
+      card.querySelector('.pick').checked = on;
+    }
+    at('picks').hidden = !rows.length;
+    at('picked').textContent = `${rows.length.toLocaleString()} selected`;
+  }
+
+  // Turns one card over, or with `shift` selects all from the last one to it.
+  turn(card, shift) {
+    const cards = this.cards();
+    const [first, last] = [cards.indexOf(this.last?.isConnected ? this.last : card), cards.indexOf(card)].sort((a, b) => a - b);
+    const row = Number(card.dataset.row);
+    const picked = new Set(this.picked);
+    if (shift) for (const each of cards.slice(first, last + 1)) picked.add(Number(each.dataset.row));
+    else if (!picked.delete(row)) picked.add(row);
+    this.last = card;
+    this.pick([...picked]);
+  }
+
+  click(event) {
+    const { target } = event;
+    const card = target.closest('.card');
+    if (!card) return;
+    if (target.closest('button[data-mark]')) this.mark([Number(card.dataset.row)], target.dataset.mark, true);
+    else if (target.closest('.ask')) this.why(card);
+    else if (event.shiftKey || event.ctrlKey || event.metaKey || target.closest('.pick')) { this.turn(card, event.shiftKey); if (!target.closest('.pick')) event.preventDefault(); }
+    else if (target.closest('.shot') && !target.closest('.reasons')) this.acts.open(Number(card.dataset.row));
+  }
+
   columns() {
     const cards = this.cards();
-    const top = cards[0].offsetTop;
-    const next = cards.findIndex((card) => card.offsetTop > top);
+    const next = cards.findIndex((card) => card.offsetTop > cards[0].offsetTop);
     return next < 0 ? cards.length : next;
   }
 
@@ -122,92 +162,50 @@ export class Gallery {
     card.tabIndex = 0;
     card.focus();
     card.scrollIntoView({ block: 'nearest' });
+    return card;
   }
 
   key(event) {
     const card = event.target.closest('.card');
-    if (!card || event.ctrlKey || event.metaKey || event.altKey || event.target.tagName === 'BUTTON') return;
+    if (!card || event.altKey || event.target.tagName === 'BUTTON') return;
     const place = this.cards().indexOf(card);
     const moves = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: () => this.columns(), ArrowUp: () => -this.columns(), Home: -Infinity, End: Infinity };
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-    if (key in moves) this.focus(place + (typeof moves[key] === 'function' ? moves[key]() : moves[key]));
-    else if (key in MARKS) this.mark(card, MARKS[key], true);
-    else if (key === 'Enter' || key === ' ') this.open(card);
+    const row = Number(card.dataset.row);
+    if (event.ctrlKey || event.metaKey) {
+      if (key !== 'a') return;
+      this.pick(this.cards().map((each) => Number(each.dataset.row)));
+    } else if (key in moves) {
+      if (event.shiftKey && !this.picked.size) this.turn(card, false);
+      const next = this.focus(place + (typeof moves[key] === 'function' ? moves[key]() : moves[key]));
+      if (event.shiftKey) this.turn(next, true);
+    } else if (key in MARKS) {
+      if (this.picked.size) this.mark([...this.picked], MARKS[key]);
+      else { this.focus(place + 1); this.mark([row], MARKS[key]); }
+    } else if (key === 'x' || key === ' ') this.turn(card, event.shiftKey);
+    else if (key === 'Escape') this.pick([]);
+    else if (key === 'Enter') this.acts.open(row);
+    else if (key === 'w') this.why(card);
     else if (key === 'b') at('boxes').click();
     else return;
     event.preventDefault();
   }
 
-  // The card stays where it is, so that nothing jumps under the finger; the numbers around it change at once.
-  async mark(card, mark, onwards = false) {
-    const wanted = !onwards && card.dataset.mark === mark ? 'none' : mark;
-    try {
-      await post('api/mark', { row: Number(card.dataset.row), mark: wanted });
-      card.dataset.mark = wanted;
-      for (const button of card.querySelectorAll('button[data-mark]')) button.ariaPressed = String(button.dataset.mark === wanted);
-      if (onwards && card.contains(document.activeElement)) this.focus(this.cards().indexOf(card) + 1);
-      this.marked();
-    } catch (error) {
-      complain(error);
-    }
+  // A button pressed a second time takes its mark back.
+  mark(rows, mark, turn = false) {
+    const card = turn && this.card(rows[0]);
+    return this.acts.mark(rows, card && card.dataset.mark === mark ? 'none' : mark);
   }
 
-  async open(card) {
-    try {
-      const each = await get(`api/details/${card.dataset.row}`);
-      const held = this.held(each);
-      at('details-title').textContent = each.id;
-      const rows = Object.entries(each.numbers).map(([name, value]) => make('div', {}, make('dt', { textContent: name.replaceAll('_', ' ') }), make('dd', { textContent: round(value) })));
-      const near = each.nearest.map((other) => make('figure', {}, this.shot(other, 320, `Target image ${other.id}`), make('figcaption', { textContent: other.id })));
-      const drawn = [this.drawing(`heat/${each.row}`, 'Heat map: similarity to the target', `Image ${each.id}, and beside it the same in grey, each part coloured by its log p under the target; yellow is like the target, violet is not`)];
-      if (each.labels) drawn.push(this.drawing(`labels/${each.row}`, `Pixel labels: ${each.labels}`, `Image ${each.id}, and beside it its pixel labels in the colours of the classes; white is no label`));
-      at('details-body').replaceChildren(
-        this.shot(each, 1280, `Image ${each.id}; ${held ? `boxes: ${held}` : 'no boxes'}`),
-        make('p', { textContent: `${each.dataset}. ${held || 'No boxes'}.` }),
-        make('dl', { className: 'facts' }, ...rows),
-        ...this.reasons(each.row, card.dataset.chosen === 'true'),
-        ...drawn.flat(),
-        make('h3', { textContent: near.length ? 'Most like it, of the target' : 'No nearest target images are known.' }),
-        make('div', { className: 'near' }, ...near));
-      at('details').showModal();
-    } catch (error) {
-      complain(error);
-    }
+  // The cards stay where they are, so that nothing jumps under the finger; the numbers around them change at once.
+  marked(marks) {
+    for (const card of this.cards()) showMark(card, marks.get(Number(card.dataset.row)) || 'none');
   }
 
-  // A button, and the place below it for the reasons, which are those of the settings of the moment.
-  reasons(row, chosen) {
-    const button = make('button', { type: 'button', textContent: chosen ? 'Why?' : 'Why not?', ariaExpanded: 'false', id: 'why' });
-    const place = make('div', { className: 'reasons' });
-    button.addEventListener('click', async () => {
-      const open = button.ariaExpanded !== 'true';
-      button.ariaExpanded = String(open);
-      place.replaceChildren();
-      if (!open) return;
-      try {
-        const told = await (await post('api/why', { ...this.ask(), row })).json();
-        const near = told.instead ? [make('figure', {}, this.shot(told.instead, 320, `Chosen image ${told.instead.id}`), make('figcaption', { textContent: `${told.instead.id}, rank ${told.instead.rank.toLocaleString()}` }))] : [];
-        place.replaceChildren(
-          make('ul', {}, ...told.words.map((words) => make('li', { textContent: words }))),
-          make('dl', { className: 'facts' }, ...told.places.map((each) => make('div', {},
-            make('dt', { textContent: each.score.replaceAll('_', ' ') }), make('dd', { textContent: `place ${each.place.toLocaleString()} of ${each.of.toLocaleString()}` })))),
-          make('div', { className: 'near' }, ...near));
-      } catch (error) {
-        place.textContent = error.message;
-      }
-    });
-    return [button, place];
-  }
-
-  // A button, and the place below it where the picture appears while the button is on.
-  drawing(address, words, told) {
-    const button = make('button', { type: 'button', textContent: words, ariaExpanded: 'false' });
-    const place = make('div', { className: 'heat' });
-    button.addEventListener('click', () => {
-      const open = button.ariaExpanded !== 'true';
-      button.ariaExpanded = String(open);
-      place.replaceChildren(...(open ? [make('span', { className: 'shot' }, make('img', { src: address, alt: told }))] : []));
-    });
-    return [button, place];
+  async why(card) {
+    const [button, place] = [card.querySelector('.ask'), card.querySelector('.reasons')];
+    place.hidden = !place.hidden;
+    button.ariaExpanded = String(!place.hidden);
+    if (!place.hidden) await fillReasons(this.summary, place, this.acts.ask(), Number(card.dataset.row));
   }
 }

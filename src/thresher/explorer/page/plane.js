@@ -1,38 +1,31 @@
-// All images as dots on a canvas: where they lie, which are chosen, what the pointer is over, and a rectangle.
-import { make, points } from './ask.js';
+// All images as dots on a canvas: where they lie, how they are coloured, what the pointer is over; zoom, rectangle, lasso.
+import { complain, make, points, post } from './ask.js';
+import { View, byName, byNumber, numbersOf, paint, unpacked } from './dots.js';
 
 const at = (id) => document.getElementById(id);
-const MARGIN = 12;
-const CATEGORIES = ['#4e79a7', '#f28e2b', '#59a14f', '#b07aa1', '#edc948', '#76b7b2', '#ff9da7', '#9c755f', '#bab0ac', '#e15759'];
-const RAMP = ['#440154', '#414487', '#2a788e', '#22a884', '#7ad151', '#fde725'];
+const FEW_PIXELS = 3;
 const dark = window.matchMedia('(prefers-color-scheme: dark)');
 const inks = () => (dark.matches
-  ? { target: '#5db4e6', pool: '#8a7650', chosen: '#f07ab8', other: '#8fd18f', both: '#ffffff', paper: '#1c1c20', ink: '#f4f4f5' }
-  : { target: '#0072b2', pool: '#d9b98a', chosen: '#a6326f', other: '#2f7d32', both: '#18181b', paper: '#ffffff', ink: '#18181b' });
-
-export const unpacked = (text, count) => {
-  const bytes = Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
-  const found = new Uint8Array(count);
-  for (let row = 0; row < count; row += 1) found[row] = (bytes[row >> 3] >> (row & 7)) & 1;
-  return found;
-};
+  ? { target: '#5db4e6', pool: '#8a7650', chosen: '#f07ab8', other: '#8fd18f', both: '#ffffff', ink: '#f4f4f5', paper: '#1c1c20' }
+  : { target: '#0072b2', pool: '#d9b98a', chosen: '#a6326f', other: '#2f7d32', both: '#18181b', ink: '#18181b', paper: '#ffffff' });
 
 export class Plane {
-  constructor(summary, brushed) {
-    this.summary = summary;
-    this.brushed = brushed;
-    this.canvas = at('canvas');
-    this.bounds = null;
-    at('colour').replaceChildren(...[['set', 'choice'], ['layout', 'layout'], ['similarity', 'similarity'], ['diversity', 'diversity'], ['dataset', 'data set']]
-      .map(([value, words]) => make('option', { value, textContent: words })));
-    at('plane').addEventListener('change', () => { this.clear(); this.draw(); });
-    at('colour').addEventListener('change', () => this.draw());
+  // `acts`: marked(region) is called with a new region, filter(test) with a test of the column by which it is coloured.
+  constructor(summary, acts) {
+    Object.assign(this, { summary, acts, canvas: at('canvas'), region: null, columns: new Map(), coloured: null });
+    const { columns } = summary;
+    at('colour').replaceChildren(make('option', { value: '', textContent: 'choice' }), ...columns.filter(({ name }) => name !== 'path').map(({ name }) => make('option', { value: name, textContent: name })));
+    at('plane').addEventListener('change', () => { this.view = null; this.acts.marked(null, 'plane'); this.draw(); });
+    at('colour').addEventListener('change', () => this.colour());
     dark.addEventListener('change', () => this.draw());
     new ResizeObserver(() => this.draw()).observe(this.canvas.parentElement);
-    this.canvas.addEventListener('pointerdown', (event) => this.press(event));
-    this.canvas.addEventListener('pointermove', (event) => this.move(event));
-    this.canvas.addEventListener('pointerup', (event) => this.release(event));
+    for (const [name, act] of [['pointerdown', 'press'], ['pointermove', 'move'], ['pointerup', 'release']]) this.canvas.addEventListener(name, (event) => this[act](event));
     this.canvas.addEventListener('pointerleave', () => { at('hover').hidden = true; });
+    this.canvas.addEventListener('wheel', (event) => { event.preventDefault(); this.zoom(event.deltaY < 0 ? 1.25 : 0.8, this.place(event)); }, { passive: false });
+    this.canvas.addEventListener('keydown', (event) => this.key(event));
+    at('zoom-in').addEventListener('click', () => this.zoom(1.5));
+    at('zoom-out').addEventListener('click', () => this.zoom(1 / 1.5));
+    at('zoom-all').addEventListener('click', () => { this.view = null; this.draw(); });
     at('bounds').addEventListener('submit', (event) => event.preventDefault());
     at('bounds').addEventListener('reset', () => setTimeout(() => this.typed()));
     at('bounds').addEventListener('input', () => this.typed());
@@ -40,13 +33,9 @@ export class Plane {
 
   async load() {
     try {
-      const buffer = await points();
-      const { rows, pool } = this.summary;
-      const floats = (start, count) => new Float32Array(buffer, start * 4, count);
-      this.x = floats(0, rows);
-      this.y = floats(rows, rows);
-      [this.layout, this.similarity, this.diversity] = [0, 1, 2].map((n) => floats(2 * rows + n * pool, pool));
-      this.dataset = new Int16Array(buffer, (2 * rows + 3 * pool) * 4, rows);
+      const [buffer] = await Promise.all([points(), this.column('layout'), this.column('diversity')]);
+      const { rows } = this.summary;
+      [this.x, this.y] = [new Float32Array(buffer, 0, rows), new Float32Array(buffer, rows * 4, rows)];
       at('drawing').hidden = true;
       this.canvas.dataset.ready = 'yes';
       this.draw();
@@ -55,43 +44,50 @@ export class Plane {
     }
   }
 
+  async column(name) {
+    if (!this.columns.has(name)) {
+      const answer = await (await post('api/column', { name })).json();
+      const values = numbersOf(answer.values, answer.kind === 'number' ? Float32Array : Int16Array);
+      this.columns.set(name, { ...answer, values });
+    }
+    return this.columns.get(name);
+  }
+
+  async colour() {
+    const name = at('colour').value;
+    try {
+      const column = name && await this.column(name);
+      if (name !== at('colour').value) return;
+      this.coloured = !name ? null : column.kind === 'number' ? byNumber(column.values) : byName(column.values, column.names, column.more);
+      if (name === 'chosen_before') this.columns.delete(name); // changes with every selection that is saved
+      complain(null);
+    } catch (error) {
+      this.coloured = null;
+      complain(error);
+    }
+    this.draw();
+  }
+
   show(answer) {
     this.chosen = unpacked(answer.rows, this.summary.pool);
     this.other = answer.other ? unpacked(answer.other.rows, this.summary.pool) : null;
     this.draw();
   }
 
-  axes() { return at('plane').value === 'map' ? [this.x, this.y] : [this.layout, this.diversity]; }
+  axes() { return at('plane').value === 'map' ? [this.x, this.y] : ['layout', 'diversity'].map((name) => this.columns.get(name).values); }
 
-  limits(values) {
-    let [low, high] = [Infinity, -Infinity];
-    for (const value of values) { if (value < low) low = value; if (value > high) high = value; }
-    return low < high ? [low, high] : [low - 1, low + 1];
-  }
-
-  colours() {
-    const by = at('colour').value;
+  // The code of each dot's colour: by the choice (the target's dots too), or by a column of the pool.
+  codes() {
+    if (this.coloured) return { codes: this.coloured.codes, legend: this.coloured.legend, above: [] };
     const ink = inks();
-    const { pool } = this.summary;
-    if (by === 'set') {
-      return [(row) => {
-        if (row >= pool) return ink.target;
-        const here = this.chosen?.[row];
-        const there = this.other?.[row];
-        return here && there ? ink.both : here ? ink.chosen : there ? ink.other : ink.pool;
-      }, [['target', ink.target], ['pool', ink.pool], ['chosen', ink.chosen], ...(this.other ? [['only in the other', ink.other], ['in both', ink.both]] : [])]];
+    const codes = new Uint8Array(this.axes()[0].length).fill(1, this.summary.pool);
+    for (let row = 0; row < this.summary.pool; row += 1) {
+      const [here, there] = [this.chosen?.[row], this.other?.[row]];
+      codes[row] = here && there ? 4 : here ? 2 : there ? 3 : 0;
     }
-    if (by === 'dataset') {
-      const names = this.summary.datasets.map((each) => each.name);
-      return [(row) => (this.dataset[row] < 0 ? ink.target : CATEGORIES[this.dataset[row] % CATEGORIES.length]),
-        [['target', ink.target], ...names.map((name, n) => [name, CATEGORIES[n % CATEGORIES.length]])]];
-    }
-    const values = this[by];
-    const sorted = Float32Array.from(values.filter((value) => !Number.isNaN(value))).sort();
-    const cuts = RAMP.slice(1).map((_, n) => sorted[Math.floor(((n + 1) * sorted.length) / RAMP.length)]);
-    const ends = [sorted[0], ...cuts, sorted[sorted.length - 1]];
-    return [(row) => (row >= pool || Number.isNaN(values[row]) ? null : RAMP[cuts.filter((cut) => values[row] >= cut).length]),
-      RAMP.map((colour, n) => [`${ends[n]?.toPrecision(3)} to ${ends[n + 1]?.toPrecision(3)}`, colour])];
+    const legend = [['pool', ink.pool], ['target', ink.target], ['chosen', ink.chosen], ['only in the other', ink.other], ['in both', ink.both]]
+      .map(([words, colour]) => ({ words, colour }));
+    return { codes, legend: this.other ? legend : legend.slice(0, 3), above: [false, true, true, true, true] };
   }
 
   draw() {
@@ -102,50 +98,59 @@ export class Plane {
 
   drawn() {
     const scale = window.devicePixelRatio || 1;
-    const width = this.canvas.clientWidth;
-    const height = this.canvas.clientHeight;
+    const { clientWidth: width, clientHeight: height } = this.canvas;
     if (!width) return;
-    this.canvas.width = width * scale;
-    this.canvas.height = height * scale;
+    if (!this.view) this.view = new View(...this.axes(), width, height);
+    this.view.resize(width, height);
+    [this.canvas.width, this.canvas.height] = [Math.round(width * scale), Math.round(height * scale)];
     const context = this.canvas.getContext('2d');
-    context.scale(scale, scale);
-    const [across, up] = this.axes();
-    const [[x0, x1], [y0, y1]] = [this.limits(across), this.limits(up)];
-    this.to = (x, y) => [MARGIN + ((x - x0) / (x1 - x0)) * (width - 2 * MARGIN), height - MARGIN - ((y - y0) / (y1 - y0)) * (height - 2 * MARGIN)];
-    this.from = (px, py) => [x0 + ((px - MARGIN) / (width - 2 * MARGIN)) * (x1 - x0), y0 + ((height - MARGIN - py) / (height - 2 * MARGIN)) * (y1 - y0)];
-    const [colour, legend] = this.colours();
-    const groups = new Map();
-    for (let row = 0; row < across.length; row += 1) {
-      const ink = Number.isNaN(across[row]) || Number.isNaN(up[row]) ? null : colour(row);
-      if (ink) { if (!groups.has(ink)) groups.set(ink, []); groups.get(ink).push(row); }
-    }
-    const size = across.length > 20000 ? 2 : across.length > 4000 ? 3 : 4;
-    // The pool first: what is chosen lies upon it.
-    const pool = inks().pool;
-    for (const ink of [...groups.keys()].sort((a, b) => (b === pool) - (a === pool))) {
-      context.fillStyle = ink;
-      const own = ink === pool || at('colour').value !== 'set' ? size : size + 1;
-      for (const row of groups.get(ink)) {
-        const [px, py] = this.to(across[row], up[row]);
-        context.fillRect(px - own / 2, py - own / 2, own, own);
-      }
-    }
-    at('legend').replaceChildren(...legend.map(([words, ink]) => {
-      const sign = make('i');
-      sign.style.background = ink;
-      return make('li', {}, sign, words);
-    }));
-    this.rectangle(context);
+    const { codes, legend, above } = this.codes();
+    const dots = this.view.across.length;
+    const size = Math.min(8, (dots > 20000 ? 2 : dots > 4000 ? 3 : 4) * Math.sqrt(this.view.zoom) ** 0.8);
+    paint(context, this.view, scale, codes, legend.map(({ colour }) => colour), size, above);
+    context.setTransform(scale, 0, 0, scale, 0, 0);
+    this.legend(legend);
+    if (at('colour').value === 'cluster' && this.coloured) this.names(context, codes, legend);
+    this.outline(context);
   }
 
-  rectangle(context) {
-    if (!this.bounds) return;
-    const { x0, x1, y0, y1 } = this.bounds;
-    const [left, bottom] = this.to(x0, y0);
-    const [right, top] = this.to(x1, y1);
+  legend(legend) {
+    const name = at('colour').value;
+    at('legend').replaceChildren(...legend.map(({ words, colour, name: value }) => {
+      const sign = make('i');
+      sign.style.background = colour;
+      if (value === undefined || !name) return make('li', {}, sign, words);
+      return make('li', {}, make('button', { type: 'button', title: `Show only ${name} ${words}`, onclick: () => this.acts.filter(`${name} = ${/^[\w.+/-]+$/.test(value) ? value : `"${value}"`}`) }, sign, words));
+    }));
+  }
+
+  // The number of each cluster, in the middle of its dots.
+  names(context, codes, legend) {
+    context.font = '600 13px system-ui, sans-serif';
+    context.textAlign = 'center';
+    legend.forEach(({ words }, code) => {
+      const [across, up] = [this.view.across, this.view.up].map((values) => values.subarray(0, codes.length).filter((value, row) => codes[row] === code && !Number.isNaN(value)).sort());
+      if (!across.length) return;
+      const [px, py] = this.view.to(across[across.length >> 1], up[up.length >> 1]);
+      context.lineWidth = 4;
+      context.strokeStyle = inks().paper;
+      context.strokeText(words, px, py);
+      context.fillStyle = inks().ink;
+      context.fillText(words, px, py);
+    });
+  }
+
+  outline(context) {
+    const region = this.drag?.region || this.region;
+    if (!region || region.plane !== at('plane').value) return;
+    const { x0, x1, y0, y1 } = region;
+    const corners = region.polygon || [[x0, y0], [x1, y0], [x1, y1], [x0, y1]];
     context.strokeStyle = inks().ink;
     context.lineWidth = 1.5;
-    context.strokeRect(left, top, right - left, bottom - top);
+    context.beginPath();
+    for (const corner of corners) context.lineTo(...this.view.to(...corner));
+    context.closePath();
+    context.stroke();
   }
 
   place(event) {
@@ -153,67 +158,99 @@ export class Plane {
     return [event.clientX - box.left, event.clientY - box.top];
   }
 
+  zoom(factor, [px, py] = [this.canvas.clientWidth / 2, this.canvas.clientHeight / 2]) {
+    if (!this.view) return;
+    this.view.by(factor, px, py);
+    at('hover').hidden = true;
+    this.draw();
+  }
+
+  key(event) {
+    const moves = { ArrowLeft: [40, 0], ArrowRight: [-40, 0], ArrowUp: [0, 40], ArrowDown: [0, -40] };
+    if (event.ctrlKey || event.metaKey || event.altKey || !this.view) return;
+    if (event.key in moves) { this.view.move(...moves[event.key]); this.draw(); }
+    else if (event.key === '+' || event.key === '=') this.zoom(1.5);
+    else if (event.key === '-') this.zoom(1 / 1.5);
+    else if (event.key === '0') { this.view = null; this.draw(); }
+    else return;
+    event.preventDefault();
+  }
+
   press(event) {
-    if (!this.from) return;
+    if (!this.view) return;
     this.canvas.setPointerCapture(event.pointerId);
-    this.pressed = this.place(event);
+    const here = this.place(event);
+    this.drag = { tool: event.button === 0 ? at('tool').value : 'move', start: here, last: here, corners: [this.view.from(...here)] };
     at('hover').hidden = true;
   }
 
   move(event) {
-    if (!this.from) return;
+    if (!this.view) return;
     const here = this.place(event);
-    if (!this.pressed) { this.hover(here); return; }
-    const [[ax, ay], [bx, by]] = [this.from(...this.pressed), this.from(...here)];
-    this.bounds = { x0: Math.min(ax, bx), x1: Math.max(ax, bx), y0: Math.min(ay, by), y1: Math.max(ay, by) };
+    const { drag } = this;
+    if (!drag) { this.hover(here); return; }
+    const plane = at('plane').value;
+    if (drag.tool === 'move') this.view.move(here[0] - drag.last[0], here[1] - drag.last[1]);
+    else if (drag.tool === 'lasso') {
+      if (Math.hypot(here[0] - drag.last[0], here[1] - drag.last[1]) < FEW_PIXELS) return;
+      drag.corners.push(this.view.from(...here));
+      drag.region = { plane, polygon: drag.corners };
+    } else {
+      const [[ax, ay], [bx, by]] = [this.view.from(...drag.start), this.view.from(...here)];
+      drag.region = { plane, x0: Math.min(ax, bx), x1: Math.max(ax, bx), y0: Math.min(ay, by), y1: Math.max(ay, by) };
+    }
+    drag.last = here;
     this.draw();
   }
 
   release(event) {
-    if (!this.pressed) return;
-    const [x, y] = this.place(event);
-    const small = Math.hypot(x - this.pressed[0], y - this.pressed[1]) < 4;
-    this.pressed = null;
-    if (small) { this.clear(); this.draw(); this.brushed(null); return; }
-    const form = at('bounds').elements;
-    for (const name of ['x0', 'x1', 'y0', 'y1']) form[name].value = this.bounds[name].toFixed(4);
-    this.brushed(this.within());
+    const { drag } = this;
+    this.drag = null;
+    if (!drag || drag.tool === 'move') return;
+    const small = Math.hypot(drag.last[0] - drag.start[0], drag.last[1] - drag.start[1]) < FEW_PIXELS && !drag.region?.polygon;
+    if (small && !this.region) return;
+    const region = small || (drag.region?.polygon?.length < 3) ? null : drag.region;
+    this.acts.marked(region && (region.polygon ? { ...region, polygon: region.polygon.filter((_, n, all) => n % Math.ceil(all.length / 1500) === 0) } : region), drag.tool);
   }
 
-  within() { return this.bounds && { plane: at('plane').value, ...this.bounds }; }
-
-  clear() {
-    this.bounds = null;
-    at('bounds').querySelectorAll('input').forEach((input) => { input.value = ''; });
+  // A region from elsewhere: typed, undone or just drawn.
+  set(region) {
+    this.region = region;
+    if (region && region.plane !== at('plane').value) { at('plane').value = region.plane; this.view = null; }
+    const form = at('bounds').elements;
+    const active = document.activeElement;
+    for (const name of ['x0', 'x1', 'y0', 'y1']) {
+      if (form[name] !== active) form[name].value = region && name in region && Number.isFinite(region[name]) ? Number(region[name].toFixed(4)) : '';
+    }
+    this.draw();
   }
 
   typed() {
     if (!this.x) return;
-    const [across, up] = this.axes().map((values) => this.limits(values));
-    const whole = { x0: across[0], x1: across[1], y0: up[0], y1: up[1] };
+    const view = new View(...this.axes(), 1, 1);
+    const whole = { x0: view.x0, x1: view.x1, y0: view.y0, y1: view.y1 };
     const form = at('bounds').elements;
     const names = Object.keys(whole).filter((name) => form[name].value !== '');
-    this.bounds = names.length ? { ...whole, ...Object.fromEntries(names.map((name) => [name, Number(form[name].value)])) } : null;
-    this.draw();
-    this.brushed(this.within());
+    this.acts.marked(names.length ? { plane: at('plane').value, ...whole, ...Object.fromEntries(names.map((name) => [name, Number(form[name].value)])) } : null, 'bounds');
   }
 
   hover([px, py]) {
-    const [across, up] = this.axes();
-    let [best, nearest] = [64, -1];
-    for (let row = 0; row < across.length; row += 1) {
-      const [x, y] = this.to(across[row], up[row]);
-      const far = (x - px) ** 2 + (y - py) ** 2;
-      if (far < best) { best = far; nearest = row; }
-    }
+    const nearest = this.view.nearest(px, py, 64);
     const box = at('hover');
     box.hidden = nearest < 0;
     if (nearest < 0 || nearest === this.over) return;
     this.over = nearest;
     box.querySelector('img').src = `picture/${nearest}/320`;
-    const where = nearest >= this.summary.pool ? 'target' : this.summary.datasets[this.dataset[nearest]].name;
-    box.querySelector('span').textContent = `${where}${this.chosen?.[nearest] ? ', chosen' : ''}`;
+    const value = this.coloured && nearest < this.summary.pool ? this.valueOf(nearest) : '';
+    box.querySelector('span').textContent = `${nearest >= this.summary.pool ? 'target' : 'pool'}${this.chosen?.[nearest] ? ', chosen' : ''}${value}`;
     box.style.left = px > this.canvas.clientWidth / 2 ? `${px - 220}px` : `${px + 16}px`;
     box.style.top = `${Math.max(0, py - 80)}px`;
+  }
+
+  valueOf(row) {
+    const name = at('colour').value;
+    const { kind, values, names } = this.columns.get(name) || {};
+    if (!values) return '';
+    return `; ${name}: ${kind === 'number' ? Number(values[row].toPrecision(4)) : names[values[row]] ?? 'another'}`;
   }
 }

@@ -1,0 +1,79 @@
+"""The selections of the settings that the page asks for, each made once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from thresher.errors import SettingsError
+from thresher.explorer.gallery_views import GallerySelection
+from thresher.explorer.kept import Kept
+from thresher.explorer.review import Review
+from thresher.explorer.rows import RunRows
+from thresher.stages.candidates import Candidates, candidates_of, is_test
+from thresher.stages.select import SelectSettings, choose, lists_in, texts_of
+
+#: Number of selections kept in memory, and of what they are chosen from.
+_SELECTIONS, _CANDIDATES = 12, 3
+
+
+class Choices:
+    """Selections by their settings and the marks of the moment; thread-safe."""
+
+    def __init__(self, rows: RunRows, review: Review, start: SelectSettings) -> None:
+        """Make none yet.
+
+        Args:
+            start: Its lists of files may be asked for; others may not.
+        """
+        self._rows, self._review, self._start = rows, review, start
+        self._made = Kept[GallerySelection](_SELECTIONS)
+        self._candidates = Kept[Candidates](_CANDIDATES)
+
+    def of(self, settings: SelectSettings) -> GallerySelection:
+        """The selection that `select` makes of the settings and the marks of the moment.
+
+        Raises:
+            SettingsError: it cannot be made, or a list is a file that the explorer was not opened with.
+            DataError: a list cannot be read.
+        """
+        self._refuse_files(settings)
+        version, marks = self._review.now()
+        before = self._before(settings)
+
+        def made() -> GallerySelection:
+            chosen = choose(self._candidates_for(settings, before), settings, marks)
+            rows = self._rows.rows_of(chosen.chosen)
+            within = np.zeros(self._rows.pool, bool)
+            within[rows] = True
+            return GallerySelection(settings, chosen, rows, within, self._rows.rows_of)
+
+        return self._made.of((replace(settings, name="", review=""), before, version), made)
+
+    def _before(self, settings: SelectSettings) -> tuple[str, ...]:
+        """The selections of which column chosen_before counts the images, if a wish names it: all that there are."""
+        named = any("chosen_before" in text for text in texts_of(settings))
+        return tuple(self._rows.opened.selection_names) if named else ()
+
+    def _candidates_for(self, settings: SelectSettings, before: tuple[str, ...]) -> Candidates:
+        coverage = "off" if settings.coverage == "off" else "on"
+        key = (settings.duplicate_cosine, coverage, lists_in(settings), before)
+        start = self._start
+        if key == (start.duplicate_cosine, "off" if start.coverage == "off" else "on", lists_in(start), ()):
+            return self._rows.candidates
+        return self._candidates.of(
+            key, lambda: candidates_of(self._rows.opened, *key[:3], columns=settings.columns, before=before)
+        )
+
+    def _refuse_files(self, settings: SelectSettings) -> None:
+        """A page must not make the server open files: lists are selections, tests of columns, or those of the start."""
+        run = self._rows.opened.run
+        for text in lists_in(settings):
+            known = (*lists_in(self._start), *self._rows.opened.selection_names)
+            if text not in known and not is_test(text):
+                raise SettingsError(
+                    f"list '{text}': expected the name of a selection, or a test of a column such as layout < 0. "
+                    f"A file is given on the command line: `thresher select {run.folder} --exclude FILE --name NAME`, "
+                    f"then `thresher explore {run.folder} --selection NAME`."
+                )
