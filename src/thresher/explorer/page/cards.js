@@ -73,14 +73,14 @@ export const updateCard = (card, each) => {
 };
 
 // Puts the reasons for an image, by the settings of the moment, into a place.
-export const fillReasons = async (summary, place, ask, row) => {
+export const fillReasons = async (summary, place, ask, row, brief = false) => {
   place.textContent = 'Looking for the reasons…';
   try {
     const told = await (await post('api/why', { ...ask, row })).json();
     const near = told.instead ? [make('figure', {}, shot(summary, told.instead, 320, `Chosen image ${told.instead.id}`), make('figcaption', { textContent: `${told.instead.id}, rank ${told.instead.rank.toLocaleString()}` }))] : [];
     place.replaceChildren(
       make('ul', {}, ...told.words.map((words) => make('li', { textContent: words }))),
-      make('dl', { className: 'facts' }, ...told.places.map((each) => make('div', {},
+      make('dl', { className: 'facts', hidden: brief }, ...told.places.map((each) => make('div', {},
         make('dt', { textContent: readable(each.score) }), make('dd', { textContent: `place ${each.place.toLocaleString()} of ${each.of.toLocaleString()}` })))),
       make('div', { className: 'near' }, ...near));
   } catch (error) {

@@ -206,6 +206,6 @@ export class Gallery {
     const [button, place] = [card.querySelector('.ask'), card.querySelector('.reasons')];
     place.hidden = !place.hidden;
     button.ariaExpanded = String(!place.hidden);
-    if (!place.hidden) await fillReasons(this.summary, place, this.acts.ask(), Number(card.dataset.row));
+    if (!place.hidden) await fillReasons(this.summary, place, this.acts.ask(), Number(card.dataset.row), true);
   }
 }
