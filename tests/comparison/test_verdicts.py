@@ -10,7 +10,7 @@ from scipy import stats
 from thresher import tables
 from thresher.comparison.results import with_endpoint
 from thresher.comparison.statistics import differences
-from thresher.comparison.verdicts import detectable, power_words, reduction_words
+from thresher.comparison.verdicts import detectable, gains, power_words, reduction_words
 
 
 def pairs_of(found: dict[tuple[str, int], list[float]]) -> pl.DataFrame:
@@ -86,3 +86,16 @@ def test_the_endpoint_is_the_mean_over_its_classes() -> None:
     assert found.height == 5
     own = found.filter(pl.col("class") == "mean of car, bus").row(0, named=True)
     assert (own["iou"], own["precision"], own["recall"], own["labelled_px"]) == (pytest.approx(0.4), 0.5, None, 8)
+
+
+def test_gains_are_told_with_their_interval_and_not_from_few_seeds() -> None:
+    found = {("none", 0): [0.5] * 6, ("random", 40): around(0.53), ("near", 40): [0.55, 0.552] * 3}
+    first, second = gains(pairs_of(found), "near", "40")
+    assert (first.shown, second.shown) == (True, True)
+    assert second.text == "+5.1 points over the masks alone (95 % interval 5.0 to 5.2; 6 seeds)"
+    assert first.text.startswith("+2.1 points over as many random images (95 % interval ")
+    alike = gains(pairs_of({**found, ("random", 40): [0.551, 0.5512] * 3}), "near", "40")[0]
+    assert alike.shown is False and alike.text.startswith("no difference shown over as many random images")
+    few = {key: ious[:3] for key, ious in found.items()}
+    assert [each.shown for each in gains(pairs_of(few), "near", "40")] == [None, None]
+    assert gains(pairs_of(found), "near", "80") == []

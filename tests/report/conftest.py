@@ -267,6 +267,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     # A column that is younger than the run is not there.
     tables.write(pl.read_parquet(run.scores_path).drop("yield_area"), run.scores_path)
     select(run, SelectSettings("layout_and_diversity", str(TAKEN), name="mine"))
+    select(run, SelectSettings("random", "20", name="drawn"))
     write_slices(run)
     write_insight(run)
     write_comparison(run)

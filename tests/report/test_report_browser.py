@@ -8,7 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
+
+from thresher.run.folder import Run
 
 pytestmark = pytest.mark.slow
 
@@ -44,6 +47,7 @@ def test_the_page_opens_in_a_browser_without_any_request(
     levels = [int(each.evaluate("each => each.tagName[1]")) for each in shown.query_selector_all("h1, h2, h3, h4")]
     assert levels[0] == 1
     assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+    shown.locator("details.more > summary").first.click()
     shown.locator(".look").first.click()
     pixel = "[...document.querySelector('.heated canvas').getContext('2d').getImageData(1, 1, 1, 1).data]"
     assert shown.evaluate(pixel) == [38, 12, 74, 255]  # the far slice has the darkest colour
@@ -85,6 +89,7 @@ def test_the_page_opens_in_a_browser_without_any_request(
 def test_sheets_have_the_legend_of_what_was_on_the_screen(chromium: Any, html: Path) -> None:
     shown = chromium.new_page()
     shown.goto(html.as_uri())
+    shown.locator("details.more > summary").first.click()
     button = shown.locator(".look").first
     for pressed in ("true", "false"):
         button.focus()
@@ -98,4 +103,25 @@ def test_sheets_have_the_legend_of_what_was_on_the_screen(chromium: Any, html: P
     shown.uncheck("#boxes")
     shown.emulate_media(media="print")
     assert not shown.locator(".legend ul").is_visible()
+    shown.close()
+
+
+def test_two_selections_stand_side_by_side_and_the_page_fits_a_telephone(chromium: Any, html: Path, run: Run) -> None:
+    shown = chromium.new_page(viewport={"width": 1200, "height": 800})
+    shown.goto(html.as_uri())
+    answers = shown.locator(".answer")
+    assert [each.is_visible() for each in answers.all()] == [True, False]
+    shown.select_option("[name=beside]", "drawn")
+    first, second = (each.bounding_box() for each in answers.all())
+    assert first["y"] == second["y"] and second["x"] > first["x"] + first["width"]
+    ids = [set(pl.read_parquet(run.selection_path(name))["image_id"]) for name in ("mine", "drawn")]
+    assert shown.inner_text(".shared") == f"{len(ids[0] & ids[1])} images are in both"
+    shown.select_option("[name=beside]", "")
+    shown.select_option("[name=shown]", "drawn")
+    assert [each.is_visible() for each in answers.all()] == [False, True]
+    shown.set_viewport_size({"width": 390, "height": 844})
+    shown.evaluate("thresher.drawAll()")
+    assert shown.evaluate("document.documentElement.scrollWidth") == 390
+    for chart in shown.query_selector_all(".canvas svg, .canvas canvas"):
+        assert chart.bounding_box()["width"] <= 390
     shown.close()

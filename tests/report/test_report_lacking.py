@@ -38,7 +38,7 @@ def test_a_run_that_was_only_indexed_says_what_makes_the_rest(
 
 
 def test_words_of_what_cannot_be_reported(run: Run, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="No selection named 'other' in .*Available: mine"):
+    with pytest.raises(SettingsError, match="No selection named 'other' in .*Available: drawn, mine"):
         write_report(run, ReportSettings(selection="other"))
     with pytest.raises(SettingsError, match="map_images = 3: expected 0, or 4 to 5000"):
         ReportSettings(map_images=3)
@@ -58,7 +58,7 @@ def test_the_scale_of_heat_is_told_also_where_no_boxes_are_drawn(
     write_report(other, ReportSettings(map_images=0))
     page = parsed(other.folder / "report.html")
     assert any(own.get("class") == "look" for _, own in page.tags)
-    assert "-40 nats or less" in page.text and "Draw boxes" not in page.text
+    assert "log p of a slice (nats): -40 or less" in page.text and "Draw boxes" not in page.text
 
 
 @pytest.mark.parametrize("change", ["no slices", "no mixture", "slices of another width"])
@@ -77,4 +77,4 @@ def test_without_slices_or_a_mixture_of_them_cards_have_no_button(
     page = parsed(other.folder / "report.html")
     assert page.cards
     assert not [own for tag, own in page.tags if tag == "button" and own.get("class") == "look"]
-    assert "Log p of a part" not in page.text
+    assert "Heat map, " not in page.text

@@ -38,7 +38,7 @@ def test_cards_hold_the_numbers_of_the_selection_and_the_scores(run: Run, page: 
         assert card["rank"] == order.index(name) + 1
         if name in chosen:
             assert card["score"] == chosen[name]["score"]
-            for column in ("layout_rank", "similarity_rank", "diversity_rank"):
+            for column in ("layout_rank", "diversity_rank"):
                 assert card[column] == chosen[name]["why"][column]
     shown = [name for name, each in page.cards.items() for _ in each]
     assert set(order[:48]) | set(order[made.taken - 12 : made.taken + 12]) <= set(shown)

@@ -14,11 +14,13 @@ import pytest
 from thresher import tables
 from thresher.errors import DataError
 from thresher.report import tables as report_tables
+from thresher.report.answers import newest_first
 from thresher.report.blocks import Words
 from thresher.report.report import ReportSettings, write_report
 from thresher.report.tables import reported_selection
 from thresher.run.folder import Run
 from thresher.run.opened import OpenedRun
+from thresher.run.record import Record
 from thresher.selection.methods import ranking
 from thresher.stages.select import SelectSettings, select
 
@@ -39,17 +41,22 @@ def test_a_selection_from_other_scores_is_not_reported(run: Run, tmp_path: Path,
     assert "thresher select" in page.text
 
 
-def test_the_selection_by_the_default_method_is_shown_unless_another_is_named(tmp_path: Path, made: Any) -> None:
+def test_the_newest_selection_is_shown_unless_it_was_drawn_or_made_by_a_comparison(tmp_path: Path, made: Any) -> None:
     run = Run(tmp_path / "run")
     made.write_index(run)
     made.write_scores(run)
     shown = []
-    for settings in (SelectSettings("both"), SelectSettings(coverage="off"), SelectSettings()):
+    for settings in (SelectSettings("both"), SelectSettings("layout"), SelectSettings("random")):
         select(run, settings)
         shown.append(write_report(run, dry_run=True).summary["selection"])
-    assert shown == ["both-10pct", "layout_and_diversity-10pct", "layout_and_diversity+images-10pct"]
-    named = write_report(run, ReportSettings(selection="both-10pct"), dry_run=True)
-    assert named.summary["selection"] == "both-10pct"
+    assert shown == ["both-10pct", "layout-10pct", "layout-10pct"]
+    entry = run.recorded()["select:layout-10pct"]
+    record = Record(run.comparison("c"))
+    record.folder.mkdir(parents=True)
+    record.note("compare", {"finished": entry["finished"] + 1, "seconds": 1.01})
+    assert newest_first(OpenedRun(run)) == ["both-10pct", "layout-10pct", "random-10pct-seed0"]
+    named = write_report(run, ReportSettings(selection="random-10pct-seed0"), dry_run=True)
+    assert named.summary["selection"] == "random-10pct-seed0"
 
 
 def test_who_was_left_out_is_told_also_with_quotas_and_weights(tmp_path: Path, made: Any) -> None:

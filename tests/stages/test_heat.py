@@ -57,7 +57,7 @@ def test_the_half_that_is_like_the_target_is_the_light_one(run: Run, tmp_path: P
 
 
 def test_log_densities_of_several_images_are_those_of_a_standard_normal(run: Run) -> None:
-    found = HeatMaps(OpenedRun(run)).densities({"pool/x", "target/a", "pool/gone"})
+    found = HeatMaps(OpenedRun(run)).parts({"pool/x", "target/a", "pool/gone"})
     assert set(found) == {"pool/x", "target/a"}
     slices = slices_of(run.slices, {"pool/x"}).slices.astype(float).reshape(4, 4, 3)
     expected = -0.5 * (slices**2).sum(axis=2) - 1.5 * np.log(2 * np.pi)

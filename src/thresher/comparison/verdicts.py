@@ -1,11 +1,15 @@
-"""What a comparison shows, in sentences: how small a difference it can find, and how few images do for all."""
+"""What a comparison shows, in sentences: what a selection adds, how small a difference can be found, and how few
+images do for all.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
-from thresher.comparison.settings import ALL, NONE, TRUE, UNLABELLED
+from thresher.comparison.settings import ALL, LABELS, NONE, TRUE, UNLABELLED
 
 #: Below so many seeds there is a warning.
 FEW_SEEDS = 5
@@ -97,3 +101,53 @@ def _points(share: float) -> str:
 
 def _signed(share: object) -> str:
     return "none" if share is None else f"{100 * float(str(share)):+.2f}"
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What a selection adds over a baseline, in words."""
+
+    text: str
+    shown: bool | None
+    """Whether the interval lies above zero; None if there are too few seeds to tell."""
+
+
+def gains(pairs: pl.DataFrame, method: str, budget: str) -> list[Gain]:
+    """What a selection adds: over as many random images, over its images without boxes, over masks alone.
+
+    Of several modes the one with the labels made of boxes, else the first. Below `FEW_SEEDS` seeds no number is told.
+
+    Args:
+        pairs: Rows of table DIFFERENCES of one set and one class, or over all classes.
+        method: The selection's, as in the table; its name for a saved one.
+        budget: The same.
+
+    >>> row = {"method": "near", "mode": "labels", "budget": "40", "against": "random", "seeds": 10}
+    >>> pairs = pl.DataFrame([{**row, "iou_difference": 0.021, "low": 0.01, "high": 0.032}])
+    >>> [each.text for each in gains(pairs, "near", "40")]
+    ['+2.1 points over as many random images (95 % interval 1.0 to 3.2; 10 seeds)']
+    """
+    own = pairs.filter(method=method, budget=budget)
+    modes = own["mode"].unique(maintain_order=True).to_list()
+    mode = next((each for each in modes if each.startswith(LABELS)), modes[0] if modes else "")
+    rows = {row["against"]: row for row in own.filter(mode=mode).iter_rows(named=True)}
+    return [_gain(rows[against], words) for against, words in _OVER.items() if against in rows]
+
+
+#: What a difference to each baseline is called.
+_OVER = {
+    "random": "over as many random images",
+    UNLABELLED: "over the same images without boxes",
+    NONE: "over the masks alone",
+}
+
+
+def _gain(row: dict[str, object], words: str) -> Gain:
+    seeds, low, high = int(str(row["seeds"])), row["low"], row["high"]
+    if seeds < FEW_SEEDS or low is None or high is None:
+        return Gain(f"{words} not enough seeds to tell ({seeds}; from {FEW_SEEDS} on)", None)
+    low, high = 100 * float(str(low)), 100 * float(str(high))
+    between = f"(95 % interval {low:.1f} to {high:.1f}; {seeds} seeds)"
+    if low <= 0 <= high:
+        return Gain(f"no difference shown {words} {between}", False)
+    return Gain(f"{100 * float(str(row['iou_difference'])):+.1f} points {words} {between}", low > 0)

@@ -14,8 +14,9 @@ _COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00"]
 _SHAPES = ["circle", "square", "triangle-up", "triangle-down", "cross", "triangle-right"]
 #: What every other method must beat, in grey.
 _RANDOM = "#8a8a92"
-#: Points of one budget are drawn this factor apart, but all within `_SPREAD` of the true number of images.
-_APART, _SPREAD = 1.035, 1.12
+#: Marks of one budget stand so many pixels apart, so that their intervals can be seen; lines bend at the true number
+#: of images.
+_APART_PX = 5
 #: Below so many seeds an interval is so wide that the points alone are drawn.
 _FEW_SEEDS = 5
 #: Trainings on the images of another method; no selections of their own.
@@ -48,10 +49,9 @@ def miou_chart(
         rows = rows.with_columns(pl.lit(None, pl.Float64).alias(name) for name in ("iou_low", "iou_high"))
     chosen = rows.filter(pl.col("budget").is_not_null())
     methods = sorted(chosen["method"].unique(), key=lambda name: (name == "random", name))
-    apart = min(_APART, _SPREAD ** (1 / max(1, len(methods) - 1)))
-    places = {name: apart ** (n - (len(methods) - 1) / 2) for n, name in enumerate(methods)}
     numbers = [n for n in rows["images"] if n] or [1]
     axes = _Axes(min(numbers), max(numbers), *_range(seeds, rows), "mIoU" if of is None else f"{of}, IoU")
+    places = {name: axes.beside(n - (len(methods) - 1) / 2) for n, name in enumerate(methods)}
     layers = [
         *_none(rows.filter(method="none"), axes),
         *_lines(_placed(chosen, places), _placed(seeds.filter(pl.col("budget").is_not_null()), places), methods, axes),
@@ -130,10 +130,20 @@ class _Axes:
     high: float
     title: str
 
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The numbers of images at both ends of the axis."""
+        room = max(1.4, 2 / (self.most / self.least) ** 0.5)
+        return self.least / room, self.most * room
+
+    def beside(self, steps: float) -> float:
+        """The factor to a place so many steps of `_APART_PX` to the right."""
+        first, last = self.ends
+        return float((last / first) ** (steps * _APART_PX / WIDTH))
+
     def x(self, name: str) -> alt.X:
         """Numbers of images."""
-        room = max(1.4, 2 / (self.most / self.least) ** 0.5)
-        scale = alt.Scale(type="log", nice=False, domain=[self.least / room, self.most * room])
+        scale = alt.Scale(type="log", nice=False, domain=list(self.ends))
         axis = alt.Axis(format="~s", grid=False, labelOverlap=True)
         return alt.X(f"{name}:Q", title="weak images selected (number, log axis)", scale=scale, axis=axis)
 
@@ -172,12 +182,12 @@ def _lines(means: pl.DataFrame, seeds: pl.DataFrame, methods: list[str], axes: _
     colour, shape = _colour(methods)
     dashed = means["mode"].n_unique() > 1
     dash = {"strokeDash": alt.StrokeDash("mode:N", title=None, legend=legend())} if dashed else {"detail": "mode:N"}
-    base = alt.Chart(held(means.sort("place").to_dicts())).encode(x=axes.x("place"), y=axes.y("iou"), color=colour)
+    base = alt.Chart(held(means.sort("images").to_dicts())).encode(x=axes.x("place"), y=axes.y("iou"), color=colour)
     bars = alt.Chart(held(means.drop_nulls("iou_low").to_dicts())).encode(x=axes.x("place"), color=colour)
     points = alt.Chart(held(seeds.select("method", "mode", "seed", "images", "place", "iou").to_dicts()))
     return [
         bars.mark_rule(strokeWidth=2, opacity=0.55, clip=True).encode(y=axes.y("iou_low"), y2="iou_high:Q"),
-        base.mark_line(strokeWidth=2.2).encode(**dash),
+        base.mark_line(strokeWidth=2.2).encode(x=axes.x("images"), **dash),
         points.mark_point(size=14, filled=True, opacity=0.5).encode(x=axes.x("place"), y=axes.y("iou"), color=colour),
         base.mark_point(size=110, filled=True, opacity=1).encode(shape=shape),
     ]
@@ -190,12 +200,11 @@ def _none(means: pl.DataFrame, axes: _Axes) -> list[alt.Chart]:
     words = pl.format("no weak data, {}", "mode") if several else pl.lit("no weak data")
     rows = _in_percent(means).with_columns(words=words).to_dicts()
     base = alt.Chart(held(rows)).encode(y=axes.y("iou"))
-    beside = alt.value(WIDTH + 6)
     bands = alt.Chart(held([row for row in rows if row["iou_low"] is not None]))
     return [
         bands.mark_rect(color=INK, opacity=0.09, clip=True).encode(y=axes.y("iou_low"), y2="iou_high:Q"),
         base.mark_rule(color=INK, strokeWidth=2),
-        base.mark_text(color=INK, align="left", fontSize=12).encode(x=beside, text="words:N"),
+        base.mark_text(color=INK, align="left", dx=4, dy=-8, fontSize=12).encode(x=alt.value(0), text="words:N"),
     ]
 
 

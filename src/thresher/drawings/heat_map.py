@@ -1,4 +1,4 @@
-"""Heat map of an image: log p of each slice under the target's mixture, drawn over the image."""
+"""Heat map of an image: how like the target each slice is, drawn over the image."""
 
 from __future__ import annotations
 
@@ -19,20 +19,33 @@ _COVER = 0.62
 
 @dataclass(frozen=True)
 class HeatScale:
-    """Log-densities, in nats, at the dark and the light end of the colours; values beyond have the end's colour."""
+    """The values at the dark and the light end of the colours; values beyond have the end's colour."""
 
     low: float
     high: float
+    words: str = "log p of a slice (nats)"
+    """What the values are."""
+    digits: int = 0
+    """Decimals shown."""
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """Both ends as text.
+
+        >>> HeatScale(-40.2, 3.14159).ends, HeatScale(0.4791, 0.8372, digits=2).ends
+        (('-40', '3'), ('0.48', '0.84'))
+        """
+        return f"{self.low:.{self.digits}f}", f"{self.high:.{self.digits}f}"
 
 
-def heat_scale(held_out: Float[np.ndarray, " n"]) -> HeatScale:
-    """The 1 % and 99 % quantiles of the target's held-out slices: one scale for every picture of a run."""
-    low, high = np.quantile(held_out, [0.01, 0.99])
+def heat_scale(target: Float[np.ndarray, " n"]) -> HeatScale:
+    """The 1 % and 99 % quantiles of the target's slices: one scale for every picture of a run."""
+    low, high = np.quantile(target, [0.01, 0.99])
     return HeatScale(float(low), float(high))
 
 
 def heat_colours(values: Float[np.ndarray, "*shape"], scale: HeatScale) -> UInt8[np.ndarray, "*shape 3"]:
-    """The colour of each log-density."""
+    """The colour of each value."""
     span = max(scale.high - scale.low, np.finfo(float).tiny)
     place = np.clip((np.asarray(values, np.float64) - scale.low) / span, 0, 1) * (len(_RAMP) - 1)
     channels = [np.interp(place, np.arange(len(_RAMP)), channel) for channel in _RAMP.T]
@@ -40,19 +53,19 @@ def heat_colours(values: Float[np.ndarray, "*shape"], scale: HeatScale) -> UInt8
 
 
 def heat_map(
-    picture: Image.Image, log_density: Float[np.ndarray, "h w"], scale: HeatScale, title: str, detail: str
+    picture: Image.Image, values: Float[np.ndarray, "h w"], scale: HeatScale, title: str, detail: str
 ) -> Image.Image:
-    """The picture, and beside it the same in grey with each cell in the colour of its slice's log-density.
+    """The picture, and beside it the same in grey with each cell in the colour of its slice's value.
 
     Cells are drawn as they are, not smoothed: the network saw no finer. Each saw more than its own square, though.
 
     Args:
-        log_density: Nats per slice, row by row from the top left.
+        values: Log p or another number of each slice, row by row from the top left; higher is nearer the target.
         title: Bold line above the picture; `detail` is the faint line below it.
     """
     shown = _shown_size(picture)
     plain = picture.resize(shown, Image.Resampling.LANCZOS)
-    cells = Image.fromarray(heat_colours(log_density, scale)).resize(shown, Image.Resampling.NEAREST)
+    cells = Image.fromarray(heat_colours(values, scale)).resize(shown, Image.Resampling.NEAREST)
     # Grey kept to the middle tones: colours beneath stay apart on black asphalt and white sky.
     grey = plain.convert("L").point([round(64 + level * 0.6) for level in range(256)]).convert("RGB")
     width = 2 * shown[0] + 3 * _GAP
@@ -90,9 +103,10 @@ def _draw_legend(sheet: Image.Image, scale: HeatScale, y: int) -> None:
     bar = Image.fromarray(heat_colours(values, scale)).resize((right - left, 14), Image.Resampling.NEAREST)
     grey = Image.new("RGB", bar.size, (140, 140, 140))
     sheet.paste(Image.blend(grey, bar, _COVER), (left, y))
-    words = f"{scale.low:.0f} or less: unlike the target", f"like the target: {scale.high:.0f} or more"
+    low, high = scale.ends
+    words = f"{low} or less: unlike the target", f"like the target: {high} or more"
     draw.text((left, y + 18), words[0], _INK, font)
     draw.text((right, y + 18), words[1], _INK, font, anchor="ra")
-    middle = "log p of a slice (nats)"
+    middle = scale.words
     if draw.textlength("   ".join((*words, middle)), font=font) < right - left:
         draw.text(((left + right) // 2, y + 18), middle, _FAINT, font, anchor="ma")

@@ -11,6 +11,8 @@ import numpy as np
 from jaxtyping import Float
 
 from thresher.drawings.charts import Spec
+from thresher.drawings.heat_map import HeatScale
+from thresher.reasons.answer import Point
 
 
 @dataclass(frozen=True)
@@ -118,21 +120,21 @@ class Heat:
     rows: int
     columns: int
     levels: str
-    """A byte for each part, row by row, in base64: 0 is `low` nats or less, 255 is `high` or more."""
-    low: float
-    high: float
+    """A byte for each part, row by row, in base64: 0 is the scale's low end or less, 255 its high end or more."""
+    scale: HeatScale
 
 
-def heat(log_density: Float[np.ndarray, "h w"], low: float, high: float) -> Heat:
-    """Log-densities in nats as levels between `low` and `high`.
+def heat(values: Float[np.ndarray, "h w"], scale: HeatScale) -> Heat:
+    """The values of the parts as levels between the ends of the scale.
 
-    >>> shown = heat(np.array([[0.0, 5.0, 20.0]]), 0.0, 10.0)
+    >>> shown = heat(np.array([[0.0, 5.0, 20.0]]), HeatScale(0.0, 10.0))
     >>> list(base64.b64decode(shown.levels))
     [0, 128, 255]
     """
-    levels = np.round(255 * np.clip((log_density - low) / max(high - low, 1e-9), 0, 1)).astype(np.uint8)
+    span = max(scale.high - scale.low, 1e-9)
+    levels = np.round(255 * np.clip((values - scale.low) / span, 0, 1)).astype(np.uint8)
     rows, columns = levels.shape
-    return Heat(rows, columns, base64.b64encode(levels.tobytes()).decode(), low, high)
+    return Heat(rows, columns, base64.b64encode(levels.tobytes()).decode(), scale)
 
 
 @dataclass(frozen=True)
@@ -142,8 +144,12 @@ class Card:
     picture: Picture
     title: Cell
     dataset: str
-    numbers: Sequence[tuple[str, Number, Number | None]]
-    """Of each score its name, its value, and its rank in the pool where one is known."""
+    places: Sequence[tuple[str, Number]]
+    """By what, and its place in the pool by it, 1 is the best."""
+    of: int
+    """How many images have a place."""
+    numbers: Sequence[tuple[str, Number]]
+    """Of each score its name and its value."""
     rare_classes: Sequence[str] = ()
     nearest: Sequence[Picture] = ()
     heat: Heat | None = None
@@ -151,7 +157,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Cards in reading order."""
+    """Cards in reading order; beyond the first dozen they open on demand."""
 
     kind: ClassVar[str] = "gallery"
     name: str
@@ -218,7 +224,29 @@ class Chart:
     renderer: str = "svg"
 
 
-Block = Words | Missing | Facts | Code | Grid | Gallery | Strips | Drawing | Drawings | Chart
+@dataclass(frozen=True)
+class Answer:
+    """What one selection is, to be read in a minute."""
+
+    name: str
+    headline: str
+    method: str
+    pictures: Sequence[tuple[Picture, str]]
+    points: Sequence[Point]
+    next: Sequence[tuple[str, str]]
+    """What can be done next, and its command line."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The answers of several selections, the one that the page is about first; shared: how many images two hold."""
+
+    kind: ClassVar[str] = "answers"
+    answers: Sequence[Answer]
+    shared: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+
+Block = Answers | Words | Missing | Facts | Code | Grid | Gallery | Strips | Drawing | Drawings | Chart
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from thresher.drawings.charts import FAINT, INK, POOL, TARGET, vega_bundle
 from thresher.drawings.page_charts import SELECTION
@@ -29,6 +29,8 @@ DARK = {
     "#0072b2": "#5db4e6",
     "#8a8a92": "#a5a5ad",
 }
+#: Cards of a gallery that are shown before "more".
+SHOWN_AT_ONCE = 12
 #: Outlines of boxes, by number; they come again beyond.
 OUTLINES = (
     "#ffd60a",
@@ -71,7 +73,7 @@ def page(title: str, folder: str, sections: Sequence[Section], pictures: Picture
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters["script_json"] = script_json
+    templates.filters |= {"script_json": script_json, "coded": coded}
     scripts = [_within_script(text) for text in (vega_bundle(), _source(templates, "report.js"))]
     charts = [block for section in sections for block in section.blocks if isinstance(block, Chart)]
     return templates.get_template("report.html").render(
@@ -81,6 +83,7 @@ def page(title: str, folder: str, sections: Sequence[Section], pictures: Picture
         pictures=pictures,
         version=version,
         outlines=OUTLINES,
+        shown_at_once=SHOWN_AT_ONCE,
         classes=_classes(sections),
         heat=next((card.heat for card in _cards(sections) if card.heat is not None), None),
         charts={chart.name: chart_data(chart) for chart in charts},
@@ -113,6 +116,19 @@ def script_json(value: object) -> Markup:
     for sign in "<>&":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
     return Markup(text)
+
+
+def coded(text: str) -> Markup:
+    """The text escaped, with what stands between backticks as code.
+
+    >>> print(coded("Run `select <x>` again."))
+    Run <code>select &lt;x&gt;</code> again.
+    """
+    parts = [escape(part) for part in text.split("`")]
+    odd = len(parts) % 2 == 0  # a backtick without another is one of the text's own
+    if odd:
+        parts[-2:] = [parts[-2] + "`" + parts[-1]]
+    return Markup("").join(Markup("<code>{}</code>").format(part) if n % 2 else part for n, part in enumerate(parts))
 
 
 def _source(templates: Environment, name: str) -> str:

@@ -48,10 +48,10 @@ def boxes_of(
     return found
 
 
-def heat_of(opened: OpenedRun, frames: Sequence[pl.DataFrame]) -> dict[str, Heat]:
-    """Log p of the slices of the frames' images; empty if the mixture does not fit the slices."""
+def heat_of(opened: OpenedRun, frames: Sequence[pl.DataFrame], method: str) -> dict[str, Heat]:
+    """What ranked the frames' images, part by part; empty if the mixture does not fit the slices."""
     from thresher.report.blocks import heat
-    from thresher.stages.heat import HeatMaps, mixture_fits
+    from thresher.stages.heat import HeatMaps, mixture_fits, shown_by
 
     run = opened.run
     if not opened.has_vectors or not has_grid(opened.pooled):
@@ -59,22 +59,23 @@ def heat_of(opened: OpenedRun, frames: Sequence[pl.DataFrame]) -> dict[str, Heat
     ids = with_slices(run.slices, {name for frame in frames for name in frame["image_id"]})
     if not mixture_fits(run, ids):
         return {}
-    maps = HeatMaps(opened)
-    found = maps.densities(ids)
-    return {name: heat(values, maps.scale.low, maps.scale.high) for name, values in found.items()}
+    maps = HeatMaps(opened, shown_by(method))
+    return {name: heat(values, maps.scale) for name, values in maps.parts(ids).items()}
 
 
 def pictures_of(
     opened: OpenedRun, sections: Sequence[Section], out: Path, single_file: bool, track: Track[Any]
 ) -> tuple[Pictures, int]:
     """Make every picture that the sections show; gives them and the number of images that could not be read."""
-    from thresher.report.blocks import Chart, Drawing, Drawings, Gallery, Strips
+    from thresher.report.blocks import Answers, Chart, Drawing, Drawings, Gallery, Strips
     from thresher.report.page import Pictures
     from thresher.report.sections.distributions import spread_out
 
     blocks = [block for section in sections for block in section.blocks]
     cards = [card for block in blocks if isinstance(block, Gallery) for card in block.cards]
+    answers = [answer for block in blocks if isinstance(block, Answers) for answer in block.answers]
     large = {card.picture.image_id for card in cards}
+    large |= {picture.image_id for answer in answers for picture, _ in answer.pictures}
     brushed = {name for block in blocks if isinstance(block, Chart) for name in spread_out(block)}
     # What the brush can show is small also where a card shows it large.
     small = brushed | {picture.image_id for card in cards for picture in card.nearest}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +12,9 @@ import polars as pl
 from thresher import __version__, extras
 from thresher.errors import SettingsError
 from thresher.files import replacing
-from thresher.reasons.audit import audit_of
-from thresher.reasons.budget import BudgetSettings, how_many
+from thresher.reasons.audit import Audit, audit_of
+from thresher.reasons.budget import BudgetSettings, HowMany, how_many
+from thresher.report.answers import answers_block, first_images, newest_first, others_of
 from thresher.report.command_lines import command_lines, in_order
 from thresher.report.pictures import boxes_of, heat_of, pictures_of
 from thresher.report.places import below_roots, shown_folder, without_parents
@@ -33,13 +34,13 @@ from thresher.run.opened import OpenedRun, source_roots
 from thresher.run.perform import StageResult, Track, untracked
 from thresher.run.record import Record
 from thresher.run.state import refuse_outdated
-from thresher.selection.coverage import parted
 from thresher.selection.methods import DEFAULT_METHOD
 from thresher.settings import OptionalPath, converted, default
 
 if TYPE_CHECKING:
     from thresher.report.blocks import Section
-    from thresher.report.sections.chosen import ReportedSelection
+    from thresher.report.sections.chosen import Look, ReportedSelection
+    from thresher.report.sections.compared import Compared
 
 
 @converted
@@ -48,7 +49,7 @@ class ReportSettings:
     """What the report shows, and the file to write."""
 
     selection: str = ""
-    """Name of the selection to show. Default: one made with select's default method, else the first by name."""
+    """Name of the selection to show. Default: the newest that was not drawn at random or made by a comparison."""
     out: OptionalPath = default(None)
     """HTML file to write; its pictures go to a folder beside it. Default: RUN/report.html."""
     single_file: bool = False
@@ -105,20 +106,17 @@ def _selection(opened: OpenedRun, asked: str) -> str | None:
     """The name of the selection to show; None if the run has none."""
     if asked:
         opened.selection(asked)  # refuses a name that is not there
-    names = opened.selection_names
-    if asked or not names:
-        return asked or None
-    by_default = (DEFAULT_METHOD, parted(DEFAULT_METHOD)[0])
-    return next((name for method in by_default for name in names if name.startswith(method)), names[0])
+        return asked
+    names = newest_first(opened)
+    return names[0] if names else None
 
 
 def _sections(opened: OpenedRun, settings: ReportSettings, name: str | None) -> list[Section]:
+    """The answer first, then the reasons, and last how it was made."""
     from thresher.report.sections.audited import audit_section
+    from thresher.report.sections.chosen import chosen_section
     from thresher.report.sections.compared import comparison_section
-    from thresher.report.sections.distributions import (
-        DistributionsInput,
-        distributions_section,
-    )
+    from thresher.report.sections.distributions import DistributionsInput, distributions_section
     from thresher.report.sections.enough import enough_section
     from thresher.report.sections.labelled import label_section
     from thresher.report.sections.mapped import map_section
@@ -128,15 +126,20 @@ def _sections(opened: OpenedRun, settings: ReportSettings, name: str | None) -> 
     scores = opened.scores if opened.has_scores else None
     found = reported_selection(opened, name) if name and scores is not None else None
     taken = found.taken.select("image_id") if found else None
-    run, labelled = opened.run, label_sets(opened)
+    run, labelled, compared = opened.run, label_sets(opened), comparisons(opened)
     given = DistributionsInput(
         opened.images, scores, taken, held_out_target(run), frequencies(opened, found), sizes(opened)
     )
+    enough = how_many(opened, BudgetSettings()) if scores is not None and opened.has_vectors else None
+    audit = audit_of(opened, found.name, found.taken, settings.duplicate_cosine) if found else None
+    look = _look(opened, found) if found else None
     return [
-        _done(opened, name),
-        _chosen(opened, found),
-        *([audit_section(audit_of(opened, found.name, found.taken, settings.duplicate_cosine))] if found else []),
-        *([enough_section(how_many(opened, BudgetSettings()))] if scores is not None and opened.has_vectors else []),
+        _answered(opened, found, audit, enough, compared, look),
+        *([chosen_section(found, opened.pool.select("image_id", "dataset"), look)] if found and look else []),
+        *([audit_section(audit)] if audit else []),
+        *([enough_section(enough)] if enough else []),
+        comparison_section(compared),
+        *([label_section(labelled)] if labelled else []),
         distributions_section(given),
         map_section(map_places(opened, taken, settings.map_images), scores, settings.map_images == 0),
         mixture_section(findings(run)),
@@ -145,22 +148,35 @@ def _sections(opened: OpenedRun, settings: ReportSettings, name: str | None) -> 
             opened.labels if run.labels.is_file() else None,
             redundant(opened, taken, settings.duplicate_cosine),
         ),
-        *([label_section(labelled)] if labelled else []),
-        comparison_section(comparisons(opened)),
+        _done(opened, name),
     ]
 
 
-def _chosen(opened: OpenedRun, found: ReportedSelection | None) -> Section:
+def _answered(
+    opened: OpenedRun,
+    found: ReportedSelection | None,
+    audit: Audit | None,
+    enough: HowMany | None,
+    compared: Sequence[Compared],
+    look: Look | None,
+) -> Section:
     from thresher.report.blocks import Missing, Section
-    from thresher.report.sections.chosen import EDGE, FIRST, Look, chosen_section
 
-    if found is None:
-        return Section("selection", "The selection", [Missing("Nothing has been selected.", "thresher select RUN")])
+    if found is None or audit is None or look is None:
+        return Section("answer", "The answer", [Missing("Nothing has been selected.", "thresher select RUN")])
+    return Section("answer", "The answer", [answers_block(opened, found, audit, enough, compared, look)])
+
+
+def _look(opened: OpenedRun, found: ReportedSelection) -> Look:
+    """What is needed to show the images of the selection, and the first ones of those beside it."""
+    from thresher.report.sections.chosen import EDGE, FIRST, Look
+
     frames = [frame for frame in (found.taken, found.left_out, found.drawn) if frame is not None]
     colours = {each: number for number, each in enumerate(opened.classes)}
     shown = [found.taken.head(FIRST), found.taken.tail(EDGE), *frames[1:]]
-    look = Look(boxes_of(opened, frames, colours), colours, heat_of(opened, shown))
-    return chosen_section(found, opened.pool.select("image_id", "dataset"), look)
+    beside = [first_images(opened, name) for name in others_of(opened, found.name)]
+    heat = heat_of(opened, shown, str(found.settings.get("method", DEFAULT_METHOD)))
+    return Look(boxes_of(opened, [*frames, *beside], colours), colours, heat)
 
 
 def _done(opened: OpenedRun, selection: str | None) -> Section:

@@ -70,7 +70,7 @@ def reported_selection(opened: OpenedRun, name: str) -> ReportedSelection:
         taken.join(numbers, on="image_id", how="left", maintain_order="left"),
         None if next_ones is None else _explained(opened, next_ones.head(EDGE)),
         _explained(opened, shown),
-        [each for each in opened.selection_names if each != name],
+        scores.height,
     )
 
 

@@ -13,6 +13,8 @@ LEAST_CHANCE = 0.05
 ONE_SOURCE, ONE_FOLDER = 0.9, 0.5
 #: By how much that share must be above the pool's.
 _MORE = 0.1
+#: Words for what an aspect is called otherwise.
+_KINDS = {"sequence": "drive or sequence"}
 #: Names listed at most.
 _NAMED = 5
 
@@ -45,11 +47,47 @@ def audit_warnings(
     """
     if images == pool:
         return []
-    found = _rare(rows, images, rare)
-    found += _absent(rows, rare)
+    found = class_warnings(rows, images, rare)
     found += _one_source(rows)
     found += _near_duplicates(alike) if alike else []
     return found
+
+
+def class_warnings(rows: pl.DataFrame, images: int, rare: Collection[str]) -> list[str]:
+    """Of `audit_warnings` those on classes that the selection has too few of."""
+    return _rare(rows, images, rare) + _absent(rows, rare)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where most of a selection is from."""
+
+    kind: str
+    """data set, folder, or drive or sequence."""
+    name: str
+    share: float
+    """Of the chosen images, 0..1."""
+    pool: float
+    """Of the pool's, 0..1."""
+    too_much: bool
+    """Whether it is most of the selection, and not because it is most of the pool."""
+
+
+def largest_source(rows: pl.DataFrame) -> Source | None:
+    """The source that is too much of a selection, else its largest of the finest kind there is.
+
+    None where the pool is one data set without folders.
+    """
+    for aspect in ("sequence", "folder", "data set"):
+        if found := _most(rows, aspect):
+            name, share, pool, kind = found
+            return Source(kind, name, share, pool, True)
+    for aspect in ("data set", "sequence", "folder"):
+        own = rows.filter(pl.col("aspect") == aspect).sort("selection", "name", descending=[True, False])
+        if own.height > 1 or (own.height and own["pool"][0] < 1):
+            row = own.row(0, named=True)
+            return Source(_KINDS.get(aspect, aspect), row["name"], row["selection"], row["pool"], False)
+    return None
 
 
 def _few(rows: pl.DataFrame, rare: Collection[str]) -> pl.DataFrame:
@@ -109,7 +147,7 @@ def _most(rows: pl.DataFrame, aspect: str) -> tuple[str, float, float, str] | No
     if own.is_empty():
         return None
     row = own.sort("selection", descending=True).row(0, named=True)
-    return row["name"], row["selection"], row["pool"], "drive or sequence" if aspect == "sequence" else aspect
+    return row["name"], row["selection"], row["pool"], _KINDS.get(aspect, aspect)
 
 
 def _near_duplicates(alike: Alike) -> list[str]:

@@ -12,7 +12,6 @@ from thresher.report.blocks import (
     Block,
     Card,
     Cell,
-    Facts,
     Gallery,
     Grid,
     Heat,
@@ -25,13 +24,12 @@ from thresher.report.blocks import (
     number,
     percent,
 )
+from thresher.stages.heat import shown_by
 
 #: How many cards each gallery has.
 FIRST, EDGE, DRAWN = 48, 12, 12
 #: Boxes drawn over one picture, the largest first: a crowd of hundreds would hide it.
 _MOST_OUTLINES = 60
-#: Other selections named at most.
-_OTHERS = 8
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,8 @@ class ReportedSelection:
     taken: pl.DataFrame
     left_out: pl.DataFrame | None
     drawn: pl.DataFrame
-    others: Sequence[str] = ()
+    scored: int
+    """Images of the pool that have scores."""
 
 
 @dataclass(frozen=True)
@@ -83,13 +82,14 @@ def chosen_section(choice: ReportedSelection, pool: pl.DataFrame, look: Look) ->
     taken = choice.taken.sort("rank")
     count = taken.height
     blocks: list[Block] = [
-        Facts(_facts(choice)),
         _by_dataset(taken, pool),
         Words(
-            "Layout and similarity (nats per slice): higher is nearer the target. Diversity: higher is richer in "
-            "objects of interest. Rank: position in the whole pool, 1 = best."
+            "Looks: how near the layout of an image is to the target. Objects: how many of interest, of how many and "
+            f"how rare classes. Place 1 of {choice.scored:,} is the best."
         ),
-        _gallery("first", f"The first {min(FIRST, count)} of {count:,}", "Best first.", taken.head(FIRST), look),
+        _gallery(
+            "first", f"The first {min(FIRST, count)} of {count:,}", "Best first.", taken.head(FIRST), choice, look
+        ),
     ]
     if count > FIRST:
         last = taken.tail(min(EDGE, count - FIRST))
@@ -99,6 +99,7 @@ def chosen_section(choice: ReportedSelection, pool: pl.DataFrame, look: Look) ->
                 f"The last {last.height} taken",
                 "Compare these with the first images left out.",
                 last,
+                choice,
                 look,
             )
         )
@@ -112,7 +113,7 @@ def chosen_section(choice: ReportedSelection, pool: pl.DataFrame, look: Look) ->
     elif choice.left_out.height:
         words = "Ranked directly after the last image taken."
         blocks.append(
-            _gallery("left-out", f"The first {choice.left_out.height} left out", words, choice.left_out, look)
+            _gallery("left-out", f"The first {choice.left_out.height} left out", words, choice.left_out, choice, look)
         )
     if choice.drawn.height:
         blocks.append(
@@ -121,20 +122,11 @@ def chosen_section(choice: ReportedSelection, pool: pl.DataFrame, look: Look) ->
                 f"{choice.drawn.height} images of the pool, drawn at random",
                 "The baseline that the selection should beat.",
                 choice.drawn,
+                choice,
                 look,
             )
         )
     return Section("selection", f"The selection {choice.name}", blocks)
-
-
-def _facts(choice: ReportedSelection) -> list[tuple[str, Cell | Sequence[Cell]]]:
-    more = len(choice.others) - _OTHERS
-    rows: list[tuple[str, Cell | Sequence[Cell]]] = [
-        ("Images taken", number(choice.taken.height, column="taken")),
-        *((name.capitalize(), str(choice.settings[name])) for name in ("method", "budget") if name in choice.settings),
-        ("Other selections", ", ".join(choice.others[:_OTHERS]) + (f" and {more:,} more" if more > 0 else "")),
-    ]
-    return [(name, value) for name, value in rows if value]
 
 
 def _by_dataset(taken: pl.DataFrame, pool: pl.DataFrame) -> Grid:
@@ -157,24 +149,37 @@ def _by_dataset(taken: pl.DataFrame, pool: pl.DataFrame) -> Grid:
     return Grid("taken", "Taken from each data set", ["data set", "in the pool", "taken", "share taken"], rows)
 
 
-def _gallery(name: str, title: str, text: str, rows: pl.DataFrame, look: Look) -> Gallery:
-    return Gallery(name, title, text, [_card(row, look) for row in rows.iter_rows(named=True)])
+def _gallery(name: str, title: str, text: str, rows: pl.DataFrame, choice: ReportedSelection, look: Look) -> Gallery:
+    return Gallery(name, title, text, [_card(row, choice, look) for row in rows.iter_rows(named=True)])
 
 
-#: Of each number of a card: its name, its column and digits, and where `why` has its rank.
+#: Of each number of a card: its name, its column and digits.
 _NUMBERS = (
-    ("score", "score", 3, ""),
-    ("layout", "layout", 3, "layout_rank"),
-    ("similarity", "similarity", 1, "similarity_rank"),
-    ("diversity", "diversity", 2, "diversity_rank"),
+    ("score", "score", 3),
+    ("layout", "layout", 3),
+    ("similarity", "similarity", 1),
+    ("diversity", "diversity", 2),
 )
+#: By what an image has a place in the pool, and where `why` has it.
+_PLACES = {"looks": "layout_rank", "similarity": "similarity_rank", "objects": "diversity_rank"}
 
 
-def _card(row: Mapping[str, Any], look: Look) -> Card:
+def places_of(why: Mapping[str, Any], method: str) -> list[tuple[str, Number]]:
+    """By what an image has a place in the pool, and which: by looks, or similarity where that ranks, and by objects.
+
+    >>> [(by, place.text) for by, place in places_of({"layout_rank": 3, "diversity_rank": 1017}, "layout")]
+    [('looks', '3'), ('objects', '1,017')]
+    """
+    wanted = ["similarity" if shown_by(method) == "similarity" else "looks", "objects"]
+    found = [(name, number(why.get(_PLACES[name]), column=_PLACES[name])) for name in wanted]
+    return [(name, place) for name, place in found if place is not None]
+
+
+def _card(row: Mapping[str, Any], choice: ReportedSelection, look: Look) -> Card:
     why = row["why"] or {}
     numbers = [
-        (words, value, number(why.get(place), column=place))
-        for words, column, digits, place in _NUMBERS
+        (words, value)
+        for words, column, digits in _NUMBERS
         if (value := number(row.get(column), digits, column)) is not None
     ]
     rank = row.get("rank")
@@ -184,6 +189,8 @@ def _card(row: Mapping[str, Any], look: Look) -> Card:
         look.picture(row["image_id"], row["dataset"]),
         title,
         row["dataset"],
+        places_of(why, str(choice.settings.get("method", ""))),
+        choice.scored,
         numbers,
         why.get("rare_classes") or (),
         nearest,

@@ -21,8 +21,32 @@
     const own = recoloured(spec);
     const light = { labelColor: counterparts['#18181b'], titleColor: counterparts['#18181b'], domainColor: '#71717a', tickColor: '#71717a' };
     own.config = { ...own.config, axis: { ...light, ...own.config.axis }, legend: { ...light, ...own.config.legend } };
-    own.title = { color: counterparts['#18181b'], ...own.title };
     return own;
+  };
+
+  // As wide as the page allows; what stands beside the axes shrinks with it. The words stand above, where they can wrap.
+  const MOST_WIDE = 1100, NARROW = 560;
+  const fitted = (given, width) => {
+    const { title, ...spec } = given;
+    const narrower = (value) => {
+      if (Array.isArray(value)) return value.map(narrower);
+      if (!value || typeof value !== 'object') return value;
+      return Object.fromEntries(Object.entries(value).map(([name, each]) => {
+        if (name === 'data' || name === 'datasets') return [name, each];
+        if (name === 'legend' && each) return [name, { ...each, columns: 2, gradientLength: 160, labelLimit: width / 2 - 50 }];
+        if (name === 'labelLimit') return [name, Math.min(each, width / 3)];
+        return [name, narrower(each)];
+      }));
+    };
+    const own = width < NARROW ? narrower(spec) : spec;
+    return { ...own, width: Math.min(width, MOST_WIDE), padding: 4, autosize: { type: 'fit-x', contains: 'padding' } };
+  };
+  const headed = (figure, title) => {
+    const head = document.createElement('b');
+    head.textContent = title?.text ?? '';
+    const words = document.createElement('span');
+    words.textContent = [title?.subtitle ?? []].flat().join(' ');
+    figure.querySelector('.title').replaceChildren(head, words);
   };
 
   const rowsOf = (columns) => {
@@ -120,6 +144,9 @@
         state.fields = [spec.encoding.x.field, spec.encoding.y.field];
         state.named(spec);
       }
+      headed(figure, spec.title);
+      state.width = figure.clientWidth;
+      spec = fitted(spec, state.width);
       if (dark.matches) spec = darkened(spec);
       if (rows) spec = { ...spec, datasets: { ...spec.datasets, points: rows } };
       if (state.view) state.view.finalize();
@@ -134,6 +161,10 @@
     };
     if (select) select.addEventListener('change', () => { figure.querySelector('form')?.reset(); draw(); });
     dark.addEventListener('change', draw);
+    window.addEventListener('resize', () => {
+      clearTimeout(state.waiting);
+      state.waiting = setTimeout(() => { if (state.view && figure.clientWidth !== state.width) draw(); }, 150);
+    });
     return draw;
   };
 
@@ -164,6 +195,21 @@
     shot.querySelector('canvas')?.remove();
     if (pressed) shot.querySelector('img').after(heated(button));
   }));
+
+  // One selection's answer, or two side by side, with what they have in common.
+  const which = document.querySelector('.which');
+  if (which) {
+    const shared = JSON.parse(which.dataset.shared);
+    const { shown, beside } = which.elements;
+    which.addEventListener('change', () => {
+      const pair = [shown.value, ...(beside.value && beside.value !== shown.value ? [beside.value] : [])];
+      document.querySelectorAll('.answer').forEach((each) => { each.hidden = !pair.includes(each.dataset.selection); });
+      document.querySelector('.answers').classList.toggle('two', pair.length > 1);
+      which.querySelector('.shared').textContent = pair.length > 1 ? `${shared[pair[0]][pair[1]]} images are in both` : '';
+    });
+    which.addEventListener('submit', (event) => event.preventDefault());
+    which.reset();
+  }
 
   const figures = [...document.querySelectorAll('[data-chart]')].map((figure) => [figure, prepared(figure)]);
   // Drawn when near the screen, so that the page is there at once; all of them before it is printed.
