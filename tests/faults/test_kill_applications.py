@@ -79,8 +79,8 @@ class Action:
 ACTIONS: Mapping[str, Action] = {
     "train": Action(MAIN, ("train", "RUN", "--selection", "both", "--checkpoint-epochs", "1", *SMALL), 8),
     "compare": Action(MAIN, ("compare", "RUN", "--methods", "random", "--budgets", "10", "--seeds", "1", *SMALL), 4),
-    "report": Action(MAIN, ("report", "RUN", "--map-images", "8"), 4),
-    "export": Action(MAIN, ("export", "RUN", "both", "--format", "coco", "--out", "RUN/coco"), 6),
+    "report": Action(MAIN, ("report", "RUN", "--map-images", "8"), 6),
+    "export": Action(MAIN, ("export", "RUN", "both", "--format", "coco", "--out", "RUN/coco"), 4),
     "save": Action("import polars as pl" + SAVE, ("RUN",), 6),
 }
 
@@ -116,9 +116,9 @@ def test_killed_while_putting_a_file_in_place(undisturbed: Undisturbed, tmp_path
     placed = int(ended.stderr.rsplit("placed ", 1)[1])
     assert placed
     rng = np.random.default_rng(len(name))
-    moments = rng.permutation(np.arange(1, placed + 1))[: action.kills if KILLS >= 40 else 1]
-    for number in moments:
-        when = str(rng.choice(["before", "after"]))
+    moments = [(number, when) for number in range(1, placed + 1) for when in ("before", "after")]
+    for moment in rng.permutation(len(moments))[: action.kills if KILLS >= 40 else 1]:
+        number, when = moments[moment]
         shutil.rmtree(tmp_path / "b", ignore_errors=True)
         (tmp_path / "a").rename(tmp_path / "calm")  # the run lies at the same path, which exports and reports name
         job = undisturbed.copied(tmp_path / "a" / "job")

@@ -119,7 +119,8 @@ class _Rest:
         if run.images.is_file() and run.evidence.is_file():
             yield score(run, settings.score, dry_run=True)
         else:
-            yield StageResult("score", "planned", score_plan(run, self.slices, self.pool, None).summary(run))
+            scores = len(settings.score.similarities)
+            yield StageResult("score", "planned", score_plan(run, self.slices, self.pool, scores).summary(run))
         for chosen in settings.select:
             yield from self._selection(chosen)
         for wanted in settings.export:
@@ -128,7 +129,7 @@ class _Rest:
             yield StageResult("export", "planned", told | pictures_plan(0, chosen_images, ONCE_SECONDS).summary(run))
         if settings.insight is not None:
             sampled = min(count, settings.insight.map_images + settings.insight.pool_images)
-            yield _drawn(run, "insight", INSIGHT_PHOTOS, sampled, INSIGHT_SECONDS)
+            yield _drawn(run, "insight", INSIGHT_PHOTOS, sampled, INSIGHT_SECONDS, mapped=sampled)
 
     def _images_of(self, selection: str) -> int:
         """How many images a selection holds, or will hold."""
@@ -151,8 +152,8 @@ class _Rest:
         yield _drawn(run, "sheet", photos, result.summary["images"], ONCE_SECONDS)
 
 
-def _drawn(run: Run, stage: str, photos: int, images: int, seconds: float) -> StageResult:
-    return StageResult(stage, "planned", pictures_plan(min(photos, images), images, seconds).summary(run))
+def _drawn(run: Run, stage: str, photos: int, images: int, seconds: float, mapped: int = 0) -> StageResult:
+    return StageResult(stage, "planned", pictures_plan(min(photos, images), images, seconds, mapped).summary(run))
 
 
 def _training(run: Run, settings: RunFile, indexed: Run | None, engine: EngineSettings) -> StageResult:

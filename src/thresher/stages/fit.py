@@ -46,7 +46,7 @@ _FOLDS = 3
 #: Images of the target whose slices are one block, where all of them are used.
 _BLOCK_IMAGES = 512
 #: Slices to a component, about, where "auto" finds the best K for full covariances of 64 dimensions.
-_SLICES_OF_A_COMPONENT = 1200
+_SLICES_OF_A_COMPONENT = 500
 #: Nats per slice by which the target's unseen images may be less likely than those that a mixture was fitted to.
 _MOST_OVERFITTING = 1000.0
 #: Fewer pool images than this as near as the target's own: the pool holds hardly anything alike.

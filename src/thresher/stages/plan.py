@@ -54,13 +54,13 @@ SHARD_SECONDS_PER_IMAGE, PROJECTION_SECONDS = 5e-4, 5e-11
 READ_SECONDS_PER_BYTE = 1e-9
 #: What a stage takes whatever its size: to start, to read and write its tables.
 ONCE_SECONDS, FIT_SECONDS = 0.3, 2.5
-#: Seconds of an EM step per slice and component of 64 dimensions, on one thread; grows with the square of these.
-EM_SECONDS, EM_STEPS = 1.5e-7, 30
-#: Per slice of 64 dimensions: of a pool image that the layout query learns from, and of one that is scored.
-LAYOUT_SECONDS, SCORE_SECONDS = 2e-6, 5e-6
+#: Seconds of an EM step per component of 64 dimensions (grows with their square) on one thread, per slice and once.
+EM_SECONDS, EM_SECONDS_ONCE, EM_STEPS = 3.6e-7, 6.6e-4, 30
+#: Per slice of 64 dimensions: of a pool image that the layout query learns from, and of one that gets a score.
+LAYOUT_SECONDS, SCORE_SECONDS = 2e-6, 2.5e-6
 SELECT_SECONDS_PER_IMAGE = 3e-6
-#: To open, shrink and draw a photo; its bytes, and those of its thumbnail.
-PICTURE_SECONDS, PHOTO_BYTES, PICTURE_BYTES = 0.006, 200_000, 20_000
+#: To open, shrink and draw a photo, and for an image in the map of `insight`; bytes of a photo and its thumbnail.
+PICTURE_SECONDS, MAP_SECONDS, PHOTO_BYTES, PICTURE_BYTES = 0.006, 0.013, 200_000, 20_000
 #: How long `slowness` looks, and what a product of 256 × 256 took on the machine of the constants.
 SLOWNESS_SECONDS, PRODUCT_SECONDS = 0.5, 3e-4
 
@@ -257,7 +257,7 @@ def fit_plan(
         return Plan(images, 0, 0, BASE_BYTES + images * IMAGE_BYTES, None)
     threads, width = len(os.sched_getaffinity(0)), slices.width
     used = min(max_slices, target_images * slices.per_image)
-    seconds = fits * EM_STEPS * used * EM_SECONDS * (width / 64) ** 2 / threads
+    seconds = fits * EM_STEPS * (used * EM_SECONDS + EM_SECONDS_ONCE) * (width / 64) ** 2 / threads
     seconds += drawn * slices.per_image * LAYOUT_SECONDS * width / 64 + FIT_SECONDS
     vectors = drawn * (7 * (width + 1) + slices.channels) * 2
     # The target's slices, twice while they are concatenated; the samples in float32, with their parts.
@@ -268,26 +268,26 @@ def fit_plan(
 
 
 def score_plan(
-    run: Run, slices: Slices | None, pool_images: int, one_shard: Callable[[SliceBlock], object] | None
+    run: Run, slices: Slices | None, pool: int, scores: int, one_shard: Callable[[SliceBlock], object] | None = None
 ) -> Plan:
     """Plan of score: from timing one shard if fit has run, else from the number of slices; without a time before embed.
 
     Args:
+        scores: How many are worked out from slices.
         one_shard: Scores a shard; None if fit has not run.
     """
-    seconds = None
-    first, files = _first_shard(run)
+    seconds, (first, files) = None, _first_shard(run)
     if first is not None and one_shard is not None:
         one_shard(first)  # warm-up: the first call includes one-off set-up
         seconds = _seconds(lambda: one_shard(next(read_blocks(run.slices)))) * len(files)
     elif slices is not None:
-        worked = pool_images * slices.per_image * SCORE_SECONDS * slices.width / 64
+        worked = pool * slices.per_image * SCORE_SECONDS * scores * slices.width / 64
         seconds = worked * slowness(1) + slices.read_seconds
     if seconds is not None:
-        seconds += SELECT_SECONDS_PER_IMAGE * pool_images + ONCE_SECONDS
+        seconds += SELECT_SECONDS_PER_IMAGE * pool + ONCE_SECONDS
     size = (0 if slices is None else round(slices.bytes)) + (run.boxes.stat().st_size if run.boxes.is_file() else 0)
-    memory = BASE_BYTES + pool_images * (IMAGE_BYTES + SCORE_BYTES)
-    return Plan(pool_images, size, pool_images * 120, memory, seconds)
+    memory = BASE_BYTES + pool * (IMAGE_BYTES + SCORE_BYTES)
+    return Plan(pool, size, pool * 120, memory, seconds)
 
 
 def select_plan(run: Run, candidates: int, chosen: int) -> Plan:
@@ -298,15 +298,17 @@ def select_plan(run: Run, candidates: int, chosen: int) -> Plan:
     return Plan(chosen, read, chosen * 100, memory, seconds)
 
 
-def pictures_plan(pictures: int, images: int, seconds: float) -> Plan:
+def pictures_plan(pictures: int, images: int, seconds: float, mapped: int = 0) -> Plan:
     """Plan of what draws pictures and tables: sheet, insight, report.
 
     Args:
         pictures: Number of photos to open and draw.
         images: Number of images in the tables.
         seconds: For all that does not grow with either.
+        mapped: Number of images in a map of the pool (t-SNE) and in the statistics beside it.
     """
-    took = (seconds + pictures * PICTURE_SECONDS) * slowness(1) + images * SELECT_SECONDS_PER_IMAGE
+    drawn = seconds + pictures * PICTURE_SECONDS + mapped * MAP_SECONDS
+    took = drawn * slowness(1) + images * SELECT_SECONDS_PER_IMAGE
     read, memory = pictures * PHOTO_BYTES, BASE_BYTES + images * SCORE_BYTES
     return Plan(images, read, pictures * PICTURE_BYTES, memory, took)
 

@@ -188,11 +188,11 @@ def known_methods(run: Run) -> list[str]:
 
 
 def _plan(opened: OpenedRun, settings: ScoreSettings) -> Plan:
-    run, pool = opened.run, opened.pool.height
+    run, pool, scores = opened.run, opened.pool.height, len(settings.similarities)
     if not run.evidence.is_file() or not run.slices.is_dir():
-        return score_plan(run, Slices.of(run), pool, None)
+        return score_plan(run, Slices.of(run), pool, scores)
     fitted, names = _fitted(opened)
-    return score_plan(run, Slices.of(run), pool, lambda block: _near(fitted, names, block, settings))
+    return score_plan(run, Slices.of(run), pool, scores, lambda block: _near(fitted, names, block, settings))
 
 
 def _shaped_by(run: Run, settings: ScoreSettings) -> str:
