@@ -86,7 +86,8 @@ def test_coco_holds_the_masks(run: Run, tmp_path: Path) -> None:
 
 
 def test_yolo_holds_outlines_as_shares(run: Run, tmp_path: Path) -> None:
-    export_labels(run, "first", "yolo", tmp_path / "out")
+    told = export_labels(run, "first", "yolo", tmp_path / "out").summary
+    assert told["next"] == f"Put the images into {tmp_path / 'out' / 'images'} under the names of their label files."
     first, second = (tmp_path / "out" / "labels" / "pool" / "a.txt").read_text("utf-8").splitlines()
     kind, *shares = first.split()
     corners = np.array(shares, np.float64).reshape(-1, 2) * [WIDTH, HEIGHT]

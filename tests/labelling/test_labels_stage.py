@@ -239,3 +239,9 @@ def test_rounds_need_masks_that_nothing_else_is_measured_on(run: Run, tmp_path: 
     validation = OpenedRun(run).settings_of("index")["target"][0] + "#val"
     with pytest.raises(SettingsError, match="validated outside the target"):
         labels(run, LabelSettings(rounds=2), replace(SMALL, validation=validation))
+
+
+def test_what_is_refused_leaves_no_folder(run: Run) -> None:
+    with pytest.raises(SettingsError, match="nope"):
+        labels(run, replace(FILL, selection=("nope",), name="refused"))
+    assert not run.label_set("refused").exists()

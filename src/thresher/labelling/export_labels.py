@@ -67,6 +67,8 @@ def export_labels(
         return StageResult("export-labels", "planned", summary)
     with replaced_folder(out, labelled.images) as folder:
         objects = FORMATS[format](labelled, folder)
+    if format == "yolo":
+        summary["next"] = f"Put the images into {out / 'images'} under the names of their label files."
     if format != "masks":  # those are of pixels, not of objects
         summary["objects"] = objects
     return StageResult("export-labels", "done", summary)

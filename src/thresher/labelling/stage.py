@@ -53,8 +53,9 @@ def labels(
     extras.require("train", "labels")
     teacher = None if settings.route == "given" else teacher_of(run, settings, training)
     request = Request(run, settings, teacher)
+    told = request.told  # refuses what cannot be labelled before a folder is made
     if dry_run:
-        return StageResult("labels", "planned", request.told | _seconds(request))
+        return StageResult("labels", "planned", told | _seconds(request))
     if settings.rounds == 1 or teacher is None:
         return made_set(request, engine, track)
     return _in_rounds(run, settings, teacher, engine, track)

@@ -55,6 +55,14 @@ def embedded_pool(folder: Path, recorded: str | None = None) -> str:
     return recorded if recorded and kept else _digest(now)
 
 
+def labelled_target(folder: Path, recorded: str | None = None) -> str:
+    """The target's images and their masks, as the index lists them: whatever happens to the pool, they stay."""
+    images = tables.read(folder / "images.parquet", tables.INDEXED_IMAGES).filter(role="target")
+    masks = tables.read(folder / "masks.parquet", tables.MASKS)
+    listed = images.join(masks, on="image_id", how="left", suffix="_of_mask").sort("image_id")
+    return hashlib.sha256(listed.write_csv().encode()).hexdigest()
+
+
 def pool_keys(folder: Path) -> UInt64[np.ndarray, " n"]:
     """A number for the content of each image of the pool, sorted."""
     return _embedded(folder)[1]
@@ -115,6 +123,7 @@ def _digest(keys: UInt64[np.ndarray, " n"]) -> str:
 INPUTS: dict[str, Callable[[Path, str | None], str]] = {
     "embedded_target": embedded_target,
     "embedded_pool": embedded_pool,
+    "labelled_target": labelled_target,
 }
 #: The same of what lies outside the run's folder.
 OUTSIDE: dict[str, Callable[[Path, str | None], str]] = {"files": image_files}
@@ -123,4 +132,5 @@ WORDS = {
     "embedded_target": "images of the target have changed",
     "embedded_pool": f"at least {MOST_CHANGED:.0%} of the pool's images have come or gone",
     "files": "image files have changed",
+    "labelled_target": "images or masks of the target have changed",
 }

@@ -11,6 +11,7 @@ from thresher.errors import SettingsError
 from thresher.pretrained import pretrained_weights, weights_file
 from thresher.run.digests import Input, Listing
 from thresher.run.folder import AnyRun, Run, as_run
+from thresher.run.inputs import labelled_target
 from thresher.run.perform import StageResult, Track, fingerprint, is_current, perform, untracked
 from thresher.run.record import Record
 from thresher.segmentation.settings import NEEDS_TWO_IMAGES
@@ -169,13 +170,16 @@ def is_trained(run: Run, settings: TrainSettings) -> bool:
 
 
 def _inputs(run: Run, settings: TrainSettings) -> dict[str, Input]:
-    read = {"images": run.images, "boxes": run.boxes, "masks": run.masks, "taxonomy": run.taxonomy}
+    inputs: dict[str, Input] = {"taxonomy": run.taxonomy}
+    if settings.selection == "none":
+        inputs["labelled_target"] = labelled_target(run.folder)
+    else:
+        inputs |= {"images": run.images, "boxes": run.boxes, "masks": run.masks}
     if settings.selection not in ("none", "all"):
-        read["selection"] = run.selection_path(settings.selection)
+        inputs["selection"] = run.selection_path(settings.selection)
     weights = weights_file(settings.encoder, settings.weights)
     if weights is not None:
-        read["weights"] = weights
-    inputs: dict[str, Input] = dict(read)
+        inputs["weights"] = weights
     if settings.labels and settings.selection != "none":
         folder = run.label_set(settings.labels)
         inputs["labels"] = folder / "images.parquet"
