@@ -59,7 +59,7 @@ def load_run_file(path: Path | str) -> RunFile:
     _refuse_unknown(content, known, str(path))
     base = path.resolve().parent
     index_table, embed_table = _table(content, "index", path), _table(content, "embed", path)
-    for key in ("target", "pool"):
+    for key in ("target", "pool", "guard"):
         if isinstance(texts := index_table.get(key, []), str | list):
             index_table[key] = [_anchored(str(text), base) for text in ([texts] if isinstance(texts, str) else texts)]
     for key, name in (("train", "validation"), ("compare", "test")):

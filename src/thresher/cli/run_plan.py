@@ -68,11 +68,11 @@ def _stages(settings: RunFile, engine: EngineSettings, track: Track[Any]) -> Ite
     first = index(run, settings.index, dry_run=True)
     yield first
     with _indexed(run, settings, first.summary["seconds"]) as indexed:
-        sources = parsed_sources(settings.index.target, settings.index.pool)
+        sources = parsed_sources(settings.index.target, settings.index.pool, settings.index.guard)
         images = OpenedRun(indexed).images if indexed else listed_images(sources, settings.index.limit)
         told, slices = planned_embed(run, images, settings.embed, engine, track)
         yield StageResult("embed", "planned", told)
-        yield from _Rest(run, settings, images, slices).stages()
+        yield from _Rest(run, settings, images.filter(pl.col("role") != "guard"), slices).stages()
         if settings.compare is not None or settings.train is not None:
             yield _training(run, settings, indexed, engine)
         if settings.report is not None:

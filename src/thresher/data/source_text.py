@@ -24,14 +24,14 @@ class Source:
     role: str
 
 
-def parsed_sources(target: Sequence[str], pool: Sequence[str] = ()) -> list[Source]:
-    """The sources of target and pool. Each root has a unique name, which its splits share.
+def parsed_sources(target: Sequence[str], pool: Sequence[str] = (), guard: Sequence[str] = ()) -> list[Source]:
+    """The sources of target, pool and guard. Each root has a unique name, which its splits share.
 
     Raises:
         SettingsError: a text is not [NAME=]FORMAT:ROOT[#SPLIT], or the format is unknown.
     """
     sources: list[Source] = []
-    for role, texts in (("target", target), ("pool", pool)):
+    for role, texts in (("target", target), ("pool", pool), ("guard", guard)):
         for text in texts:
             head, colon, place = text.partition(":")
             name, equals, format_name = head.rpartition("=")

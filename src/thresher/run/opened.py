@@ -84,6 +84,11 @@ class OpenedRun:
         return self.images.filter(role="pool")
 
     @cached_property
+    def guard(self) -> pl.DataFrame:
+        """The rows of `images` that judge, from which nothing is learnt."""
+        return self.images.filter(role="guard")
+
+    @cached_property
     def masks(self) -> pl.DataFrame:
         """Table MASKS, with full paths: those of masks in the run's folder are stored as below it."""
         masks = tables.read(self.run.masks, tables.MASKS, key="image_id")
@@ -258,5 +263,5 @@ def selected(run: AnyRun, name: str) -> Table:
 def source_roots(opened: OpenedRun) -> list[Path]:
     """The folders given to index; for a file, such as a list of images, its folder."""
     settings = opened.settings_of("index")
-    sources = parsed_sources(settings.get("target", ()), settings.get("pool", ()))
+    sources = parsed_sources(*(settings.get(role, ()) for role in ("target", "pool", "guard")))
     return [source.root.parent if source.root.is_file() else source.root for source in sources]

@@ -56,7 +56,7 @@ class Selection:
     """Candidates, best first: image_id, rank, score."""
     steps: pl.DataFrame
     """One row per image that a step removed or passed over: image_id, step ("not ranked", "rejected", "datasets",
-    "where", "exclude", "near-duplicate", "cap"), reason (a short sentence)."""
+    "where", "exclude", "guard", "near-duplicate", "cap"), reason (a short sentence)."""
     decided: pl.DataFrame
     """What decided for each chosen image: image_id, decision ("pinned", "kept", "quota CLASS", a wish as written,
     "rank", "coverage")."""

@@ -23,6 +23,9 @@ from thresher.selection.facts import Facts
 from thresher.selection.redundancy import Near, like_any
 from thresher.selection.wishes import Wish
 
+#: From this cosine of pooled vectors on, an image of the pool nearly is one of the guard: re-encoded or re-cropped.
+GUARD_COSINE = 0.95
+
 
 @dataclass(frozen=True)
 class Candidates:
@@ -43,6 +46,8 @@ class Candidates:
     """The classes of interest."""
     near: Near | None = None
     """What near-duplicates are found from; None if they are not dropped."""
+    guarded: frozenset[str] = frozenset()
+    """Ids of the pool's images that nearly are one of the guard's."""
     looks: Looks | None = None
     """Pooled vectors of pool and target; None without coverage."""
     lists: Mapping[str, Matched] = field(default_factory=dict)
@@ -82,6 +87,7 @@ def candidates_of(
         opened.frequencies,
         opened.classes,
         near_of(opened, duplicate_cosine) if duplicate_cosine else None,
+        guarded_by(opened),
         None if coverage == "off" else looks_of(opened),
         {text: read_list(opened, text, facts) for text in lists},
         facts,
@@ -225,6 +231,18 @@ def read_list(opened: OpenedRun, text: str, facts: Facts) -> Matched:
             f"image_id such as {opened.pool['image_id'][0]}, or the end of a path."
         )
     return found
+
+
+def guarded_by(opened: OpenedRun) -> frozenset[str]:
+    """Ids of the pool's images that nearly are one of the guard's.
+
+    Raises:
+        DataError: there is a guard, and embed has not run.
+    """
+    if opened.guard.is_empty():
+        return frozenset()
+    ids, vectors = opened.vectors(opened.pool)
+    return frozenset(ids.filter(like_any(vectors, opened.vectors(opened.guard)[1], GUARD_COSINE))["image_id"])
 
 
 def near_of(opened: OpenedRun, cosine: float) -> Near:

@@ -254,6 +254,7 @@ class Embedding:
     def _told_of_projection(self, read: pl.DataFrame) -> dict[str, Any]:
         """The variance that the projection keeps, when it was fitted and now, of an equal mix of target and pool."""
         fitted = load_projection(self.run.projection).explained
+        read = read.filter(pl.col("role") != "guard")
         now = float(read.group_by("role").agg(pl.col("variance_kept").mean())["variance_kept"].mean())  # type: ignore[arg-type]
         told: dict[str, Any] = {"variance_kept": round(fitted, 4), "variance_kept_now": round(now, 4)}
         if 1 - now > MOVED * (1 - fitted) + 1e-3:

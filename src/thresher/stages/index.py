@@ -42,6 +42,9 @@ class IndexSettings:
     """Images of your domain, as [NAME=]FORMAT:ROOT[#SPLIT]. May be repeated."""
     pool: Texts = default(())
     """Images to choose from, as [NAME=]FORMAT:ROOT[#SPLIT]. May be repeated."""
+    guard: Texts = younger(())
+    """Images that will judge, as [NAME=]FORMAT:ROOT[#SPLIT]: of a validation or test set. Nothing is learnt from them,
+    and select leaves out the pool's near-duplicates of them. May be repeated."""
     taxonomy: Given[str, Path] = default("cityscapes")
     """Classes of the segmentation: a built-in name (cityscapes, camvid) or a TOML file."""
     label_map: OptionalPath = default(None)
@@ -75,7 +78,7 @@ def index(run: AnyRun, settings: IndexSettings, *, dry_run: bool = False, track:
         DataError: a source cannot be read, or two images have the same id.
     """
     run = as_run(run)
-    sources = parsed_sources(settings.target, settings.pool)
+    sources = parsed_sources(settings.target, settings.pool, settings.guard)
     taxonomy = load_taxonomy(settings.taxonomy)
     label_map = load_label_map(settings.label_map, taxonomy)
     for source in sources:
@@ -135,7 +138,12 @@ def _described(source: Source) -> str:
 
 
 def _masked(source: Source, dataset: Dataset, meanings: Meanings, run: Run) -> Dataset:
-    """The dataset with its masks drawn. The pool is chosen from by its boxes, so its masks are not drawn."""
+    """The dataset with its masks drawn. The pool is chosen from by its boxes, so its masks are not drawn.
+
+    Of the guard only the images count.
+    """
+    if source.role == "guard":
+        return replace(dataset, drawings=(), boxes=tables.empty(tables.BOXES), masks=tables.empty(tables.MASKS))
     if source.role == "pool":
         return replace(dataset, drawings=())
     return with_drawn_masks(dataset, meanings, run.drawn_masks)
@@ -242,6 +250,7 @@ def _summary(
         "images": images.height,
         "target_images": images.filter(pl.col("role") == "target").height,
         "pool_images": images.filter(pl.col("role") == "pool").height,
+        **({"guard_images": guarded} if (guarded := images.filter(pl.col("role") == "guard").height) else {}),
         "masks": masks.height,
         "boxes": int(sets["boxes"].sum()),
         "datasets": sets.to_dicts(),

@@ -132,7 +132,8 @@ def index_plan(
     Sources with little to read are read, so that their images are counted as index will count them. Of others the image
     files and annotations are counted whose path names the split asked for.
     """
-    images, bytes_read, memory, seconds = dict.fromkeys(("target", "pool"), 0), 0, float(BASE_BYTES), 0.0
+    images = {"target": 0, "pool": 0} | {source.role: 0 for source in sources}
+    bytes_read, memory, seconds = 0, float(BASE_BYTES), 0.0
     for source in sources:
         paths, size = _files_of(source)
         files = len(paths)

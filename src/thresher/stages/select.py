@@ -160,6 +160,7 @@ def choose(candidates: Candidates, settings: SelectSettings, marks: pl.DataFrame
     wishes = all_wishes(asked, settings.quotas, candidates.facts)
     lists = {text: found.image_ids for text, found in candidates.lists.items()}
     line = _filtered(candidates.scores, candidates.images, candidates.facts, lists, settings, marks)
+    line = line.without(named(candidates.guarded, "near-duplicate of an image of the guard"), "guard")
     if candidates.near is not None:
         line = line.without(near_duplicates_of_better(line, candidates.near), "near-duplicate")
     count = budget_count(settings.budget, line.height)
@@ -249,7 +250,7 @@ def select(run: AnyRun, settings: SelectSettings | None = None, *, dry_run: bool
         read["columns"] = settings.columns
     if settings.review:
         read["review"] = run.review(settings.review)
-    if settings.duplicate_cosine or settings.coverage != "off":
+    if settings.duplicate_cosine or settings.coverage != "off" or opened.guard.height:
         read["pooled"] = run.pooled
 
     def work() -> tuple[dict[str, Any], int]:
@@ -330,16 +331,17 @@ def _told(made: Selection, candidates: Candidates, settings: SelectSettings) -> 
         told["coverage"] = settings.coverage
     if settings.keep:
         told["kept"] = made.decided.filter(decision="kept").height
-    if settings.exclude:
-        told["excluded"] = made.removed_by("exclude")
     for text, found in candidates.lists.items():
         if found.unknown:
             some = f"{len(found.unknown)} of {len(found.unknown) + len(found.image_ids)} (first: {found.unknown[0]})"
             told[f"not_in_the_pool: {text}"] = some
-    if settings.duplicate_cosine:
-        told["near_duplicates_left_out"] = made.removed_by("near-duplicate")
-    if settings.where:
-        told["left_out_by_where"] = made.removed_by("where")
+    steps = (
+        ("excluded", "exclude", settings.exclude),
+        ("near_duplicates_left_out", "near-duplicate", settings.duplicate_cosine),
+        ("left_out_by_guard", "guard", candidates.guarded),
+        ("left_out_by_where", "where", settings.where),
+    )
+    told |= {name: made.removed_by(step) for name, step, asked in steps if asked}
     if made.unmet:
         told["wishes_not_met"] = {each: f"{there:.4g} of {asked:.4g}" for each, (there, asked) in made.unmet.items()}
     if not made.exact:
