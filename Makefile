@@ -8,8 +8,9 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 demo: .venv/ready
 	$(BIN)/thresher demo demo
 
+# A process per core, so one thread in each: libraries that start more wait for each other.
 test: .venv/ready
-	$(BIN)/python -m pytest -q -n auto
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto
 
 # Format, lint, types, and the tests in files that do not call themselves slow: no browser, Ray, faults, networks, real data.
 quick: check

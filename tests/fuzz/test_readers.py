@@ -1,6 +1,7 @@
 """Whatever stands in a source, a reader gives a data set or says in one line what is wrong with it, and soon.
 
-THRESHER_MUTANTS sets how many wrong versions of each format are read (`make fuzz`); THRESHER_SEED where they begin.
+THRESHER_MUTANTS sets how many wrong versions of each format are read (`make fuzz`; by default 8,000 of all formats
+together); THRESHER_SEED where they begin.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from thresher.features.given_vectors import given_vectors
 
 pytestmark = pytest.mark.slow
 
-MUTANTS, FIRST = int(os.environ.get("THRESHER_MUTANTS", "1000")), int(os.environ.get("THRESHER_SEED", "0"))
+MUTANTS = int(os.environ.get("THRESHER_MUTANTS", 8_000 // len(READERS)))
+FIRST = int(os.environ.get("THRESHER_SEED", "0"))
 #: Mutants that once ended the process: the library that reads Parquet asks for 2⁶¹ bytes of memory.
 KNOWN = {"parquet": (2055, 2719)}
 #: A mutant is of some kilobytes; most take milliseconds.
