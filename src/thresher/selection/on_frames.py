@@ -8,29 +8,34 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import polars as pl
 
-from thresher.errors import DataError, SettingsError
-from thresher.frames import Table, as_table
+from thresher.errors import SettingsError
+from thresher.frames import Table
 from thresher.selection.choose import Wishes, chosen_from, refuse_unknown
 from thresher.selection.conditions import parsed_conditions
+from thresher.selection.coverage import Coverage, Looks, covered, shortlist_count
 from thresher.selection.diversity import (
-    boxed_counts,
     class_frequencies,
     counts_and_areas,
     diversity_scores,
-    with_objects,
 )
 from thresher.selection.facts import Facts
-from thresher.selection.filters import Line, named
+from thresher.selection.filters import Line, named, near_duplicates_of_better
+from thresher.selection.given_tables import (
+    CORNERS,
+    boxes_of,
+    counts_of,
+    known_columns,
+    looks_given,
+    names_of,
+    scores_of,
+)
 from thresher.selection.methods import budget_count, weighted_ranks
+from thresher.selection.redundancy import Near, like_any
 from thresher.selection.wishes import Kind, all_wishes
 from thresher.selection.written import BUDGET, QUOTAS, WISHES
-from thresher.settings import as_type, items_of
-
-_CORNERS = ("x0", "y0", "x1", "y1")
-_FLAGS = ("is_group", "is_depiction", "is_inside")
+from thresher.settings import as_type
 
 
 def diversity(
@@ -65,15 +70,15 @@ def diversity(
     >>> diversity(boxes, weights={"car": 1.0, "bus": 2.0}).select("image_id", "diversity", "objects").rows()
     [('a', 3.0, 2), ('b', 1.0, 1)]
     """
-    table = _boxes(boxes)
-    wanted = _names(classes) if classes is not None else table["class"].drop_nulls().unique().sort().to_list()
+    table = boxes_of(boxes)
+    wanted = names_of(classes) if classes is not None else table["class"].drop_nulls().unique().sort().to_list()
     _check_weights(weights, wanted)
-    every = table["image_id"].unique() if image_ids is None else pl.Series("image_id", _names(image_ids), pl.String)
+    every = table["image_id"].unique() if image_ids is None else pl.Series("image_id", names_of(image_ids), pl.String)
     labelled = pl.DataFrame({"image_id": every.unique().sort()})
     counts, areas = counts_and_areas(table.lazy(), wanted)
     counts = counts.join(labelled, on="image_id", how="semi", maintain_order="left")
     found = class_frequencies(counts, labelled.height, weights).weights
-    has_corners = not table.drop_nulls(_CORNERS).is_empty()
+    has_corners = not table.drop_nulls(CORNERS).is_empty()
     scores = diversity_scores(counts, areas, labelled, found).sort("image_id")
     area = pl.col("covered_area") if has_corners else pl.lit(None, pl.Float64).alias("covered_area")
     return Table.of(scores.select("image_id", "diversity", "objects", "classes", "class_entropy_bits", area))
@@ -92,6 +97,11 @@ def choose(
     at_least: Mapping[str, int | str] | str | Iterable[str] = (),
     at_most: Mapping[str, int | str] | str | Iterable[str] = (),
     share: Mapping[str, int | str] | str | Iterable[str] = (),
+    vectors: Any = None,
+    target: Any = None,
+    coverage: Coverage = "off",
+    shortlist: str = "5x",
+    duplicate_cosine: float = 0.0,
     pinned: str | int | Iterable[str | int] = (),
     excluded: str | int | Iterable[str | int] = (),
 ) -> Table:
@@ -116,30 +126,42 @@ def choose(
             "20?", as far as it goes.
         at_most: Likewise: {"sequence:*": 20}; folder and sequence are read from the ids.
         share: {"dataset:*": "uniform", "bus": "30%"}: exactly this share of the images.
+        vectors: A vector of each image, for coverage and duplicate_cosine: an array (n, c) in the order of the ids or
+            of the table's rows, or a table with image_id and a column of lists. Of any length; cosines count.
+        target: Vectors of the images of your own domain, an array (m, c): half of what coverage covers.
+        coverage: Of the shortlist, take those that together cover the most: images, clusters, by_class (needs boxes) or
+            modes (needs target), as in `thresher select --coverage`.
+        shortlist: How many of the best to cover with: a multiple of the budget ("5x"), a number or a share ("20%").
+        duplicate_cosine: From the best down, leave out what has at least this cosine with an image that stays, or with
+            one of the target. 0 = off, 0.95 = same photo re-encoded or re-cropped.
         pinned: Ids that are always chosen; they count for all wishes.
         excluded: Ids that are never chosen.
 
     Returns:
         A row per chosen image, rank 1 first: image_id, rank, score (minus the mean rank, so −1 is first by all scores;
-        null for pinned images without scores), why (its rank by each score, and its rare classes).
+        null for pinned images without scores), why (its rank by each score, and its rare classes). With coverage, rank
+        is the order in which images add the most.
 
     Raises:
         SettingsError: fewer images than the budget, or wishes that cannot all be met: says which, and by how much.
         DataError: arrays and ids of different lengths, repeated ids, or pinned ids without a row.
 
-    >>> near, rich = np.array([0.9, 0.8, 0.1]), np.array([1.0, 3.0, 2.0])
+    >>> near, rich = [0.9, 0.8, 0.1], [1.0, 3.0, 2.0]
     >>> choose({"near": near, "rich": rich}, 2, ids=["a", "b", "c"]).select("image_id", "rank").rows()
     [('b', 1), ('a', 2)]
+    >>> twins = [[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]]
+    >>> choose({"near": near}, 2, ids=["a", "b", "c"], vectors=twins, coverage="images")["image_id"].to_list()
+    ['b', 'c']
     """
-    table, names = _scores(scores, ids)
+    table, names = scores_of(scores, ids)
     worth = _worth(weights, names)
-    pinned, excluded = _names(pinned), _names(excluded)
+    pinned, excluded = names_of(pinned), names_of(excluded)
     for asked, what in ((pinned, "pinned"), (excluded, "excluded")):
         refuse_unknown(asked, table["image_id"], what, "Leave them out, or give their scores.")
     if both := sorted(set(pinned) & set(excluded)):
         raise SettingsError(f"'{both[0]}' is both pinned and excluded.")
-    counts = _counts(boxes, table)
-    facts = Facts(_known(table, columns), tuple(counts.drop("image_id").columns), lambda: counts)
+    counts = counts_of(boxes, table)
+    facts = Facts(known_columns(table, columns), tuple(counts.drop("image_id").columns), lambda: counts)
     given: dict[Kind, Any] = {"at_least": at_least, "at_most": at_most, "share": share}
     texts = {kind: as_type(each, WISHES, kind) for kind, each in given.items()}
     wishes = all_wishes(texts, _quotas(quotas, boxes), facts)
@@ -147,13 +169,38 @@ def choose(
     values = weighted_ranks({name: table[name] for name in used}, worth)
     order = _ranked(table.select("image_id", values.alias("score")))
     line = Line(order, always=frozenset(pinned)).without(named(excluded, "excluded"), "exclude")
-    if tests := parsed_conditions(_names(where)):
+    if tests := parsed_conditions(names_of(where)):
         line = line.without(facts.failing(line.order, tests), "where")
+    looks = looks_given(vectors, target, table, scores, ids)
+    line, by = _spread(line, looks, counts, (budget, coverage, shortlist, duplicate_cosine))
     count = budget_count(as_type(budget, BUDGET, "budget"), line.height)
-    made = chosen_from(line, Wishes(count, facts, wishes, {"pinned": pinned}))
+    made = chosen_from(line, Wishes(count, facts, wishes, {"pinned": pinned}, by))
     for name, (there, asked_for) in made.unmet.items():
         warnings.warn(f"only {there:.4g} of {asked_for:.4g} for '{name}' can be chosen.", stacklevel=2)
     return Table.of(_with_why(made.chosen, table, names, counts))
+
+
+def _spread(
+    line: Line, looks: Looks | None, counts: pl.DataFrame, asked: tuple[str | int | float, Coverage, str, float]
+) -> tuple[Line, str]:
+    """The line without near-duplicates, in the order of the coverage; and what it is now ordered by."""
+    budget, coverage, shortlist, cosine = asked
+    if coverage == "off" and not cosine:
+        return line, "rank"
+    if looks is None:
+        raise SettingsError("coverage and duplicate_cosine need a vector of each image. Give vectors = ARRAY.")
+    if coverage == "modes" and not len(looks.target):
+        raise SettingsError("coverage = modes: needs the vectors of your own images. Give target = ARRAY.")
+    if not 0 <= cosine <= 1:
+        raise SettingsError(f"duplicate_cosine = {cosine}: expected 0 (off) to 1, such as 0.95.")
+    if cosine:
+        near = Near(looks.ids, looks.pool, cosine, like_any(looks.pool, looks.target, cosine))
+        line = line.without(near_duplicates_of_better(line, near), "near-duplicate")
+    if coverage == "off":
+        return line, "rank"
+    count = budget_count(as_type(budget, BUDGET, "budget"), line.height)
+    few = shortlist_count(shortlist, count, line.order.height)
+    return line.reordered(covered(line.order, coverage, count, few, looks, counts, line.always)), "coverage"
 
 
 def _is_weight(value: Any) -> bool:
@@ -169,122 +216,12 @@ def _worth(weights: Mapping[str, int | float] | None, names: list[str]) -> dict[
     return {name: float(each) for name, each in worth.items()}
 
 
-def _names(written: Any) -> list[str]:
-    """One text, or a list of texts or numbers, as texts; one text is never read letter by letter."""
-    return [str(each) for each in items_of(written)]
-
-
 def _check_weights(weights: Mapping[str, int | float] | None, classes: list[str]) -> None:
     for name, weight in (weights or {}).items():
         if name not in classes or not _is_weight(weight):
             raise SettingsError(
                 f"weights: '{name}' = {weight!r}: expected a class ({', '.join(classes)}) and a number, 0 or more."
             )
-
-
-def _boxes(boxes: Any) -> pl.DataFrame:
-    table = as_table(boxes, "boxes")
-    for name in ("image_id", "class"):
-        if name not in table.columns:
-            raise DataError(f"boxes: column '{name}' is missing. Found {', '.join(table.columns)}.")
-    absent = [
-        pl.lit(None, pl.Boolean if name in _FLAGS else pl.Float32).alias(name)
-        for name in (*_FLAGS, *_CORNERS)
-        if name not in table.columns
-    ]
-    try:
-        table = table.with_columns(absent).select(
-            pl.col("image_id", "class").cast(pl.String),
-            *(_flag(name, table.schema.get(name)) for name in _FLAGS),
-            pl.col(_CORNERS).cast(pl.Float32).fill_nan(None),
-        )
-    except pl.exceptions.PolarsError as error:
-        raise DataError(
-            f"boxes: {', '.join(_FLAGS)} are true, false or null, corners are numbers ({error})."
-        ) from error
-    _check_corners(table)
-    if table["image_id"].null_count():
-        raise DataError(f"boxes: {table['image_id'].null_count()} boxes have no image_id.")
-    return table
-
-
-def _flag(name: str, kind: Any) -> pl.Expr:
-    """A flag as true, false or null; as numbers, Open Images writes 1, 0 and -1 for unknown."""
-    column = pl.col(name)
-    if kind is not None and kind.is_numeric():
-        column = pl.when(column >= 0).then(column != 0)
-    return column.cast(pl.Boolean).alias(name)
-
-
-def _check_corners(table: pl.DataFrame) -> None:
-    """Refuse corners in pixels, or the wrong way round."""
-    inside = pl.all_horizontal(pl.col(name).is_between(-0.01, 1.01) for name in _CORNERS)
-    wrong = table.drop_nulls(_CORNERS).filter(~inside | (pl.col("x0") > pl.col("x1")) | (pl.col("y0") > pl.col("y1")))
-    if wrong.height:
-        raise DataError(
-            f"boxes: {wrong.height} boxes have corners outside 0..1 or x0 > x1 or y0 > y1 (first: image "
-            f"{wrong['image_id'][0]}). Corners are shares of the picture: divide pixels by its width and height."
-        )
-
-
-def _scores(scores: Any, ids: Sequence[str | int] | None) -> tuple[pl.DataFrame, list[str]]:
-    """image_id and a Float64 column per score, sorted by id; and the scores' names."""
-    if isinstance(scores, Mapping):
-        table = _joined(scores, ids)
-    else:
-        table = as_table(scores, "scores")
-        if "image_id" not in table.columns:
-            raise DataError(f"scores: column 'image_id' is missing. Found {', '.join(table.columns)}.")
-    # A column without any number, such as a similarity that `score` was not asked for, ranks nothing.
-    names = [
-        name
-        for name, kind in table.schema.items()
-        if name != "image_id" and kind.is_numeric() and table[name].null_count() < table.height
-    ]
-    if not names:
-        raise DataError("scores: no column holds numbers.")
-    table = table.select(pl.col("image_id").cast(pl.String), pl.col(names).cast(pl.Float64).fill_nan(None))
-    repeated = table.filter(pl.col("image_id").is_duplicated() | pl.col("image_id").is_null())
-    if repeated.height:
-        raise DataError(f"scores: {repeated.height} ids are null or repeated (first: {repeated['image_id'][0]}).")
-    return table.sort("image_id"), names
-
-
-def _joined(scores: Mapping[str, Any], ids: Sequence[str | int] | None) -> pl.DataFrame:
-    if not scores:
-        raise DataError("scores: none given. Give {'name': numbers}.")
-    parts = []
-    for name, values in scores.items():
-        if isinstance(values, pl.DataFrame | pl.LazyFrame) or (hasattr(values, "columns") and hasattr(values, "iloc")):
-            parts.append(_one_column(name, as_table(values, f"scores '{name}'")))
-            continue
-        column = _column(name, values)
-        named = [str(number) for number in range(len(column))] if ids is None else [str(each) for each in ids]
-        if len(named) != len(column) or (ids is None and parts and parts[0].height != len(column)):
-            raise DataError(f"scores '{name}': {len(column)} numbers for {len(named if ids else parts[0])} ids.")
-        parts.append(pl.DataFrame({"image_id": named, name: column}))
-    table = parts[0]
-    for each in parts[1:]:
-        table = table.join(each, on="image_id", how="full", coalesce=True)
-    return table
-
-
-def _column(name: str, values: Any) -> np.ndarray:
-    try:
-        column = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"scores '{name}': not numbers ({error}).") from error
-    if column.ndim != 1:
-        raise DataError(f"scores '{name}': an array of shape {column.shape}; expected one number per image, (n,).")
-    return column
-
-
-def _one_column(name: str, table: pl.DataFrame) -> pl.DataFrame:
-    numeric = [each for each, kind in table.schema.items() if each != "image_id" and kind.is_numeric()]
-    column = name if name in numeric else numeric[0] if len(numeric) == 1 else None
-    if "image_id" not in table.columns or column is None:
-        raise DataError(f"scores '{name}': expected columns image_id and '{name}'. Found {', '.join(table.columns)}.")
-    return table.select(pl.col("image_id").cast(pl.String), pl.col(column).alias(name))
 
 
 def _ranked(scored: pl.DataFrame) -> pl.DataFrame:
@@ -294,37 +231,11 @@ def _ranked(scored: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _counts(boxes: Any, images: pl.DataFrame) -> pl.DataFrame:
-    """Objects per class of the images that hold any; no rows and no classes without boxes."""
-    if boxes is None:
-        return pl.DataFrame(schema={"image_id": pl.String})
-    table = _boxes(boxes)
-    if table.height and not table["image_id"].is_in(images["image_id"].implode()).any():
-        raise DataError(
-            f"boxes: none of their images has a score (first: {table['image_id'][0]}). Are the ids the same?"
-        )
-    classes = table["class"].drop_nulls().unique().sort().to_list()
-    return with_objects(boxed_counts(table.lazy(), classes)).join(images, on="image_id", how="semi")
-
-
 def _quotas(quotas: Mapping[str, int] | None, boxes: Any) -> tuple[str, ...]:
     if quotas and boxes is None:
         raise SettingsError("quotas need boxes, which show the classes in each image. Give boxes = TABLE.")
     found: tuple[str, ...] = as_type(quotas or {}, QUOTAS, "quotas")
     return found
-
-
-def _known(scores: pl.DataFrame, columns: Any) -> tuple[pl.DataFrame, ...]:
-    """The tables whose columns tests and wishes can name."""
-    if columns is None:
-        return (scores,)
-    own = as_table(columns, "columns")
-    if "image_id" not in own.columns:
-        raise DataError(f"columns: column 'image_id' is missing. Found {', '.join(own.columns)}.")
-    own = own.with_columns(pl.col("image_id").cast(pl.String))
-    if own["image_id"].is_duplicated().any():
-        raise DataError("columns: column 'image_id' holds an id twice. Keep one row per image.")
-    return scores, own
 
 
 def _with_why(chosen: pl.DataFrame, scores: pl.DataFrame, names: list[str], counts: pl.DataFrame) -> pl.DataFrame:
