@@ -46,6 +46,16 @@ def test_classes_sizes_and_near_duplicates_are_those_of_the_run(run: Run) -> Non
     assert thresher.audit(run, "five", duplicate_cosine=0).alike is None
 
 
+def test_the_brightness_of_the_chosen_stands_beside_that_of_pool_and_target(run: Run) -> None:
+    ids = tables.read(run.images, tables.INDEXED_IMAGES)["image_id"].sort()
+    facts = pl.DataFrame({"image_id": ids, "brightness": np.arange(66.0)}).with_columns(
+        sharpness=pl.lit(1.0), contrast=pl.lit(1.0)
+    )
+    tables.write(facts.select(pl.col("image_id"), pl.exclude("image_id").cast(pl.Float32)), run.facts)
+    bright = thresher.audit(run, "five").table.filter(aspect="measure", name="brightness").row(0, named=True)
+    assert (bright["selection"], bright["pool"], bright["target"]) == (2.0, 29.5, 62.5)
+
+
 def test_the_classes_of_a_target_are_those_of_its_boxes_else_of_its_masks(run: Run) -> None:
     ids = tables.read(run.images, tables.INDEXED_IMAGES).filter(role="target")["image_id"].sort()
     for number, values in enumerate(([0, 1], [0, 9])):

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float32
 
+from thresher import tables
 from thresher.data.label_maps import class_pixels
 from thresher.errors import SettingsError
 from thresher.frames import Table
@@ -106,8 +107,10 @@ def _facts(opened: OpenedRun, images: pl.DataFrame) -> pl.DataFrame:
     known = images.select("image_id", "dataset", "width_px", "height_px")
     if not opened.has_vectors:
         return known
-    facts = opened.pooled.drop("vector", "grid_h", "grid_w")
-    return known.drop("width_px", "height_px").join(facts, on="image_id", how="left")
+    sizes = opened.pooled.drop("vector", "grid_h", "grid_w")
+    facts = tables.read_if_there(opened.run.facts, tables.IMAGE_FACTS)
+    known = known.drop("width_px", "height_px").join(sizes, on="image_id", how="left")
+    return known.join(facts, on="image_id", how="left")
 
 
 def _object_areas(opened: OpenedRun, ids: pl.DataFrame) -> Float32[np.ndarray, " objects"]:
