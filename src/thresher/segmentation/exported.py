@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +18,9 @@ from thresher.segmentation.tree import ClassTree
 #: Gives the logits of each classifier for a batch of images of one size.
 Logits = Callable[[UInt8[torch.Tensor, "n 3 h w"]], Sequence[Float[torch.Tensor, "n _ h w"]]]
 _OPSET = 17
+#: ONNX files of this process by what they express: the structure of a module in words, and the names of its outputs.
+_EXPORTED: dict[tuple[str, tuple[str, ...]], bytes] = {}
+_MOST_STRUCTURES = 4
 
 
 def is_exportable(network: SegmentationNetwork) -> bool:
@@ -53,7 +57,37 @@ def onnx_network(network: SegmentationNetwork, tree: ClassTree, metadata: Mappin
 
 
 def as_onnx(model: torch.nn.Module, names: Sequence[str]) -> bytes:
-    """A module as the bytes of an ONNX file: `image` (n 3 h w, 8-bit RGB) → its outputs under these names."""
+    """A module as the bytes of an ONNX file: `image` (n 3 h w, 8-bit RGB) → its outputs under these names.
+
+    A process exports each structure once, which takes seconds, and then only fills in weights. Batch normalisation
+    stays a layer of its own, which onnxruntime folds into convolutions when it loads the file.
+    """
+    import onnx
+
+    structure = (str(model), tuple(names))
+    if structure not in _EXPORTED:
+        while len(_EXPORTED) >= _MOST_STRUCTURES:
+            _EXPORTED.pop(next(iter(_EXPORTED)))
+        _EXPORTED[structure] = _exported(_with_different_weights(model), names)
+    file, weights = onnx.load_from_string(_EXPORTED[structure]), model.state_dict()
+    for tensor in file.graph.initializer:
+        if tensor.name in weights:
+            tensor.CopyFrom(onnx.numpy_helper.from_array(weights[tensor.name].cpu().numpy(), tensor.name))
+    return bytes(file.SerializeToString())
+
+
+def _with_different_weights(model: torch.nn.Module) -> torch.nn.Module:
+    """A copy in which no two tensors are equal: of equal ones, such as biases of zeros, the exporter keeps one."""
+    other = copy.deepcopy(model)
+    generator = torch.Generator().manual_seed(0)
+    for tensor in other.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.copy_(1 + torch.rand(tensor.shape, generator=generator))
+    return other
+
+
+def _exported(model: torch.nn.Module, names: Sequence[str]) -> bytes:
+    """With each weight under its own name, so that it can be replaced: nothing is folded into another."""
     axes = {0: "batch", 2: "height", 3: "width"}
     content = io.BytesIO()
     with warnings.catch_warnings():
@@ -67,6 +101,8 @@ def as_onnx(model: torch.nn.Module, names: Sequence[str]) -> bytes:
             output_names=[*names],
             dynamic_axes={name: axes for name in ("image", *names)},
             opset_version=_OPSET,
+            do_constant_folding=False,
+            training=torch.onnx.TrainingMode.PRESERVE,
             dynamo=False,
         )
     return content.getvalue()
