@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test quick check fuzz clean
+.PHONY: demo test quick check fuzz site clean
 
 demo: .venv/ready
 	$(BIN)/thresher demo demo
@@ -21,6 +21,10 @@ MUTANTS ?= 10000
 SEED ?= 0
 fuzz: .venv/ready
 	THRESHER_MUTANTS=$(MUTANTS) THRESHER_SEED=$(SEED) $(BIN)/python -m pytest -q -n auto tests/fuzz
+
+# The documentation as a site, in build/site.
+site: .venv/ready
+	$(BIN)/zensical build --strict
 
 check: .venv/ready
 	$(BIN)/ruff format --check src tests benchmarks
