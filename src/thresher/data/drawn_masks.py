@@ -141,7 +141,7 @@ def _of_outlines(drawing: Outlined, numbers: Mapping[str, int], ground: int, voi
     labels = np.full((height, width), ground, np.uint8)
     masks = []
     for label, shape in drawing.things:
-        scaled = _in_pixels(shape, width, height) if drawing.in_shares else shape
+        scaled = _in_pixels(shape, width, height) if drawing.in_shares and isinstance(shape, list) else shape
         mask = mask_of_shape(scaled, (height, width))
         masks.append((label is not None, -int(mask.sum()), void if label is None else numbers[label], mask))
     for _, _, number, mask in sorted(masks, key=lambda each: each[:2]):

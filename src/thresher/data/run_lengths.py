@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
 
 from thresher.errors import DataError
+
+#: Longer run lengths are no mask of an image.
+MOST_PX = 200_000_000
 
 
 def run_lengths(mask: Bool[np.ndarray, "h w"]) -> list[int]:
@@ -43,6 +47,47 @@ def mask_of(counts: Sequence[int], size: tuple[int, int]) -> Bool[np.ndarray, "h
         )
     values = np.arange(len(counts)) % 2 == 1
     return np.repeat(values, counts).reshape(size, order="F")
+
+
+def placed(patch: Bool[np.ndarray, "h w"], left: int, top: int, size: tuple[int, int]) -> dict[str, list[int]]:
+    """COCO's run lengths, as numbers, of a mask that is stated for a part of an image.
+
+    Args:
+        patch: The mask of the part; what reaches over the image's border is cut off.
+        left: Column of its first pixel.
+        top: Row of its first pixel.
+        size: Height and width of the image in pixels.
+
+    >>> placed(np.array([[1, 1]], bool), left=1, top=0, size=(2, 2))
+    {'size': [2, 2], 'counts': [2, 1, 1]}
+    """
+    whole = np.zeros(size, np.bool_)
+    rows, columns = max(0, top), max(0, left)
+    inside = patch[rows - top : size[0] - top, columns - left : size[1] - left]
+    whole[rows : rows + inside.shape[0], columns : columns + inside.shape[1]] = inside
+    return {"size": list(size), "counts": run_lengths(whole)}
+
+
+def bounds(segmentation: Mapping[str, Any]) -> tuple[int, int, int, int]:
+    """The box around COCO's run lengths: left, top, right and bottom border in pixels.
+
+    Raises:
+        ValueError: they cover no pixel, or are none.
+        DataError: they are not of the size that is stated.
+
+    >>> bounds({"size": [2, 2], "counts": [2, 1, 1]})
+    (1, 0, 2, 1)
+    """
+    height, width = (int(side) for side in segmentation["size"])
+    counts = segmentation["counts"]
+    runs = from_text(counts) if isinstance(counts, str) else [int(count) for count in counts]
+    if sum(runs) > MOST_PX:
+        raise ValueError(f"run lengths of {sum(runs):,} pixels")
+    mask = mask_of(runs, (height, width))
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows):
+        raise ValueError("run lengths that cover no pixel")
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 def as_text(counts: Sequence[int]) -> str:

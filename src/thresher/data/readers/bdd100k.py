@@ -13,6 +13,7 @@ from thresher.data.dataset import Dataset, label_text, stated_px
 from thresher.data.findings import Row
 from thresher.data.readers import named
 from thresher.data.readers.named import Annotated
+from thresher.data.run_lengths import bounds
 
 #: Lanes and drivable areas are outlined, and are no things; the newer form has no boxes of them.
 _NO_THINGS = ("lane", "drivable area", "area")
@@ -68,12 +69,13 @@ def _frame(frame: dict[str, Any], path: Path, split: str | None) -> Annotated:
 
 
 def _object(label: dict[str, Any]) -> Row | None:
-    category, corners = label_text(label["category"]), label.get("box2d")
+    category, corners, polygons = label_text(label["category"]), label.get("box2d"), label.get("poly2d")
+    outline = [line for each in polygons or () for line in named.polygon(_points(each))] or label.get("rle")
     if corners is None:
-        polygons = label.get("poly2d")
-        if polygons is None or category.partition("/")[0] in _NO_THINGS:
+        if outline is None or category.partition("/")[0] in _NO_THINGS:
             return None
-        corners = named.around(point for polygon in polygons for point in _points(polygon))
+        points = (point for polygon in polygons or () for point in _points(polygon))
+        corners = bounds(outline) if isinstance(outline, dict) else named.around(points)
     else:
         corners = tuple(float(corners[name]) for name in ("x1", "y1", "x2", "y2"))
     attributes = label.get("attributes")
@@ -81,6 +83,7 @@ def _object(label: dict[str, Any]) -> Row | None:
     return named.box(
         category,
         corners,
+        outline,
         **{f"is_{name}": named.flag(flags.get(name)) for name in ("occluded", "truncated")},
         is_group=named.flag(flags.get("crowd")),
     )

@@ -26,6 +26,7 @@ from thresher.data.faults import shown
 from thresher.data.findings import Findings, Place, Row, absolute
 from thresher.data.readers import coco_json
 from thresher.data.readers.coco_json import File, Json, Key, key
+from thresher.data.run_lengths import bounds
 from thresher.errors import DataError
 from thresher.tables import REMOTE, from_rows
 
@@ -274,8 +275,11 @@ def _thing(annotation: Json, label: str) -> tuple[str | None, Any]:
     return None, [[x, y, x + across, y, x + across, y + down, x, y + down]]
 
 
-def _around(polygons: list[list[float]]) -> tuple[float, float, float, float]:
-    """The box around polygons of [x, y, x, y, …], as COCO states it."""
+def _around(polygons: list[list[float]] | dict[str, Any]) -> tuple[float, float, float, float]:
+    """The box around polygons of [x, y, x, y, …] or run lengths, as COCO states it."""
+    if isinstance(polygons, dict):
+        left, top, right, bottom = bounds(polygons)
+        return left, top, right - left, bottom - top
     across = [float(x) for polygon in polygons for x in polygon[0::2]]
     down = [float(y) for polygon in polygons for y in polygon[1::2]]
     return min(across), min(down), max(across) - min(across), max(down) - min(down)

@@ -102,8 +102,10 @@ def _loaded(path: Path, split: str | None, findings: Findings) -> File | None:
 
 
 def _has_box(annotation: object) -> bool:
-    # Captions have neither; RLE, which is an object, comes with bbox.
-    return isinstance(annotation, dict) and ("bbox" in annotation or isinstance(annotation.get("segmentation"), list))
+    # Captions have neither.
+    return isinstance(annotation, dict) and (
+        "bbox" in annotation or isinstance(annotation.get("segmentation"), list | dict)
+    )
 
 
 def _owned(annotation: Json) -> tuple[Key, Json]:

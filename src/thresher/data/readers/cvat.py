@@ -6,8 +6,10 @@ the centre.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 from thresher.data.dataset import Dataset, label_text, stated_px
@@ -15,6 +17,7 @@ from thresher.data.faults import refusing
 from thresher.data.findings import Row
 from thresher.data.readers import named
 from thresher.data.readers.named import Annotated
+from thresher.data.run_lengths import MOST_PX, mask_of, placed
 from thresher.errors import DataError
 
 #: Of no area, or of the whole image.
@@ -55,10 +58,12 @@ def read(root: Path, split: str | None, dataset: str) -> Dataset:
 def _image(element: ElementTree.Element, path: Path) -> Annotated:
     name = element.attrib["name"]
     size = stated_px(element.get("width"), element.get("height"))
-    return Annotated(name, list(element), f"{path.name}: {name}", size, element.get("subset"))
+    return Annotated(name, [(each, size) for each in element], f"{path.name}: {name}", size, element.get("subset"))
 
 
-def _object(element: ElementTree.Element) -> Row | None:
+def _object(owned: tuple[ElementTree.Element, tuple[int, int] | None]) -> Row | None:
+    element, size = owned
+    outline: Any = None
     if element.tag in _NO_BOXES:
         return None
     said, label = element.attrib, label_text(element.attrib["label"])
@@ -68,18 +73,31 @@ def _object(element: ElementTree.Element) -> Row | None:
         middle = ((x0 + x1) / 2, (y0 + y1) / 2)
         corners = named.turned((x0, y0, x1, y1), float(said.get("rotation", 0)), middle)
     elif element.tag == "polygon":
+        outline = named.polygon(point.split(",") for point in said["points"].split(";"))
         corners = named.around(point.split(",") for point in said["points"].split(";"))
     elif element.tag == "ellipse":
         x, y, across, down = (float(said[name]) for name in ("cx", "cy", "rx", "ry"))
-        corners = named.turned((x - across, y - down, x + across, y + down), float(said.get("rotation", 0)), (x, y))
+        degrees = float(said.get("rotation", 0))
+        outline = named.ellipse((x, y), (across, down), degrees)
+        corners = named.turned((x - across, y - down, x + across, y + down), degrees, (x, y))
     elif element.tag == "mask":
         x0, y0, across, down = (float(said[name]) for name in ("left", "top", "width", "height"))
         corners = (x0, y0, x0 + across, y0 + down)
+        outline = _drawn(said, size) if size is not None and "rle" in said else None
     elif element.tag == "cuboid":
         corners = named.around((said[f"x{end}"], said[f"y{end}"]) for end in _CORNERS_OF_CUBOIDS)
     else:
         raise ValueError(f"<{element.tag}> is unknown")
-    return named.box(label, corners, is_occluded=occluded)
+    return named.box(label, corners, outline, is_occluded=occluded)
+
+
+def _drawn(said: Mapping[str, str], size: tuple[int, int]) -> dict[str, list[int]]:
+    """The run lengths of a mask, of which CVAT gives those within its box, along the rows."""
+    left, top, across, down = (round(float(said[name])) for name in ("left", "top", "width", "height"))
+    if not 0 < across * down <= MOST_PX:
+        raise ValueError(f"a mask of {across} × {down} pixels")
+    along = mask_of([int(count) for count in said["rle"].split(",")], (across, down))
+    return placed(along.T, left, top, (size[1], size[0]))
 
 
 _CORNERS_OF_CUBOIDS = [f"{corner}{side}" for corner in ("tl", "bl", "tr", "br") for side in (1, 2)]

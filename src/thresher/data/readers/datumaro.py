@@ -14,6 +14,7 @@ from thresher.data.dataset import Dataset, label_text, stated_px
 from thresher.data.findings import Findings, Row
 from thresher.data.readers import named
 from thresher.data.readers.named import Annotated
+from thresher.data.run_lengths import bounds
 
 _NO_BOXES = frozenset({"label", "points", "polyline", "caption", "skeleton", "feature_vector"})
 _FORM = "type (bbox, polygon, ellipse, mask) with label_id, and bbox [x, y, width, height] or points in pixels"
@@ -71,13 +72,19 @@ def _object(owned: tuple[dict[str, Any], dict[int, str]]) -> Row | None:
     number = each.get("label_id")
     if number not in labels:
         raise ValueError(f"no category has the number {number!r:.80}")
+    flat, outline = each.get("points"), None
+    if kind == "polygon":
+        outline = named.polygon(zip(flat[0::2], flat[1::2], strict=True))
+    elif kind == "mask" and isinstance(each.get("rle"), dict):
+        outline = each["rle"]
     if each.get("bbox") is not None:
         x, y, across, down = map(float, each["bbox"])
         corners = (x, y, x + across, y + down)
+    elif outline is not None and kind == "mask":
+        corners = bounds(outline)
     else:
-        flat = each["points"]
         corners = named.around(zip(flat[0::2], flat[1::2], strict=True))
     attributes = each.get("attributes")
     said = attributes if isinstance(attributes, dict) else {}
     flags = {f"is_{name}": named.flag(said.get(name)) for name in ("occluded", "truncated")}
-    return named.box(labels[number], corners, **flags, is_group=named.flag(said.get("is_crowd")))
+    return named.box(labels[number], corners, outline, **flags, is_group=named.flag(said.get("is_crowd")))

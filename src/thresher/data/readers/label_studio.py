@@ -14,8 +14,10 @@ from typing import Any
 from thresher.data.dataset import Dataset, label_text, stated_px
 from thresher.data.findings import Findings, Row
 from thresher.data.readers import named
+from thresher.data.readers.label_studio_brush import painted_mask
 from thresher.data.readers.named import Annotated, Corners
 from thresher.data.readers.named_files import ImageFiles
+from thresher.data.run_lengths import bounds, placed
 
 #: What a task's data may call its image, before any other text with an image's ending.
 _IMAGE_KEYS = ("image", "img", "photo", "url", "image_url")
@@ -129,12 +131,14 @@ def _object(labelled: tuple[str | None, dict[str, Any]]) -> Row | None:
     if label is None:
         raise ValueError("a region without a label")
     if "points" in value:
-        return None if "vertices" in value else named.box(label, named.around(value["points"]))
+        points = value["points"]
+        return None if "vertices" in value else named.box(label, named.around(points), named.polygon(points))
     if "radiusX" in value:
         x, y, across, down = (float(value[name]) for name in ("x", "y", "radiusX", "radiusY"))
-        return named.box(label, (x - across, y - down, x + across, y + down))
+        outline = named.ellipse((x, y), (across, down)) if not region["value"].get("rotation") else None
+        return named.box(label, (x - across, y - down, x + across, y + down), outline)
     if "rle" in value:
-        raise ValueError("a brush has no box; export the masks")
+        return _brushed(label, region)
     x, y, across, down = (float(value[name]) for name in ("x", "y", "width", "height"))
     return named.box(label, _upright((x, y, x + across, y + down), region))
 
@@ -150,3 +154,15 @@ def _upright(corners: Corners, region: dict[str, Any]) -> Corners:
     around = named.turned((x0, y0, x1, y1), degrees, (x0, y0))
     x0, y0, x1, y1 = (corner / step for corner, step in zip(around, steps, strict=True))
     return x0, y0, x1, y1
+
+
+def _brushed(label: str, region: dict[str, Any]) -> Row:
+    """What was painted with the brush: a box in per cent around it, and its run lengths."""
+    size = stated_px(region.get("original_width"), region.get("original_height"))
+    if size is None:
+        raise ValueError("a brush without original_width and original_height")
+    painted = painted_mask(region["value"]["rle"], size)
+    outline = placed(painted, 0, 0, (size[1], size[0]))
+    x0, y0, x1, y1 = bounds(outline)
+    across, down = 100 / size[0], 100 / size[1]
+    return named.box(label, (x0 * across, y0 * down, x1 * across, y1 * down), outline)

@@ -6,15 +6,21 @@ opposite corners, a circle its centre and a point of its rim.
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from thresher.data.dataset import Dataset, annotation_bytes, label_text, stated_px
 from thresher.data.findings import Findings, Place, Row
+from thresher.data.image_files import decoding, opened_image
 from thresher.data.readers import named
 from thresher.data.readers.named import Annotated
+from thresher.data.run_lengths import placed
 
 _NO_BOXES = frozenset({"point", "points", "line", "linestrip"})
 _FORM = "a shape with label, shape_type and points [x, y] in pixels of the image"
@@ -63,10 +69,12 @@ def _annotated(path: Path, split: str | None, content: dict[str, Any], findings:
     name = str(beside.resolve()) if beside is not None else path.relative_to(named.home_of(findings.root)).stem
     if beside is None and named.names_image(stated) and Path(stated).stem != path.stem:
         name = stated
-    return Annotated(name, shapes, path.name, stated_px(content.get("imageWidth"), content.get("imageHeight")), split)
+    size = stated_px(content.get("imageWidth"), content.get("imageHeight"))
+    return Annotated(name, [(shape, size) for shape in shapes], path.name, size, split)
 
 
-def _object(shape: dict[str, Any]) -> Row | None:
+def _object(owned: tuple[dict[str, Any], tuple[int, int] | None]) -> Row | None:
+    shape, size = owned
     kind = shape.get("shape_type") or "polygon"
     if kind in _NO_BOXES:
         return None
@@ -74,7 +82,19 @@ def _object(shape: dict[str, Any]) -> Row | None:
     if kind == "circle":
         (x, y), (rim_x, rim_y) = (map(float, point) for point in points)
         radius = math.hypot(rim_x - x, rim_y - y)
-        return named.box(label, (x - radius, y - radius, x + radius, y + radius))
+        outline = named.ellipse((x, y), (radius, radius))
+        return named.box(label, (x - radius, y - radius, x + radius, y + radius), outline)
     if len(points) < 2 or (kind == "polygon" and len(points) < 3):
         raise ValueError(f"{len(points)} points make no {kind}")
-    return named.box(label, named.around(points))
+    outline = named.polygon(points) if kind == "polygon" else _drawn(shape, size)
+    return named.box(label, named.around(points), outline)
+
+
+def _drawn(shape: dict[str, Any], size: tuple[int, int] | None) -> dict[str, list[int]] | None:
+    """The run lengths of a shape that is a mask: a picture within the box of its points, as text."""
+    if shape.get("shape_type") != "mask" or not isinstance(shape.get("mask"), str) or size is None:
+        return None
+    with decoding("mask"), opened_image(io.BytesIO(base64.b64decode(shape["mask"]))) as image:
+        patch = np.asarray(image.convert("L")) > 0
+    left, top = (round(float(value)) for value in shape["points"][0][:2])
+    return placed(patch, left, top, (size[1], size[0]))

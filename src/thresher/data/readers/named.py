@@ -15,6 +15,7 @@ from thresher.data.dataset import (
     IMAGE_SUFFIXES,
     Dataset,
     Entry,
+    Outlined,
     contents,
     existing_place,
     source_id_of,
@@ -27,6 +28,8 @@ from thresher.data.readers.named_files import ImageFiles, bare_id, folders_of, s
 from thresher.errors import DataError
 
 Corners = tuple[float, float, float, float]
+#: Of the polygon that stands for an ellipse.
+_CORNERS = 72
 
 
 @dataclass(frozen=True)
@@ -125,9 +128,36 @@ def turned(corners: Corners, degrees: float, about: tuple[float, float]) -> Corn
     return around((about[0] + x * cosine - y * sine, about[1] + x * sine + y * cosine) for x, y in moved)
 
 
-def box(label: object, corners: Corners, **flags: object) -> Row:
-    """A row of a box; `as_dataset` makes shares of the corners."""
-    return {"label": label, **dict(zip(("x0", "y0", "x1", "y1"), corners, strict=True)), **flags}
+def box(label: object, corners: Corners, outline: Any = None, **flags: object) -> Row:
+    """A row of a box; `as_dataset` makes shares of the corners.
+
+    Args:
+        outline: Polygons of [x, y, x, y, …] in the unit of the corners, or COCO's run lengths of the whole image; None
+            where only the box is known.
+    """
+    return {"label": label, "outline": outline, **dict(zip(("x0", "y0", "x1", "y1"), corners, strict=True)), **flags}
+
+
+def polygon(points: Iterable[Sequence[Any]]) -> list[list[float]]:
+    """The outline of points [x, y].
+
+    >>> polygon([("1", 2), (3, 4)])
+    [[1.0, 2.0, 3.0, 4.0]]
+    """
+    return [[float(value) for point in points for value in (point[0], point[1])]]
+
+
+def ellipse(middle: tuple[float, float], radii: tuple[float, float], degrees: float = 0.0) -> list[list[float]]:
+    """The outline of an ellipse, turned clockwise (y points down), as a polygon.
+
+    >>> [round(value, 6) for value in ellipse((0, 0), (2, 1), 90)[0][:2]]
+    [0.0, 2.0]
+    """
+    turn = math.radians(degrees)
+    corners = [2 * math.pi * number / _CORNERS for number in range(_CORNERS)]
+    along = [(radii[0] * math.cos(angle), radii[1] * math.sin(angle)) for angle in corners]
+    cosine, sine = math.cos(turn), math.sin(turn)
+    return polygon((middle[0] + x * cosine - y * sine, middle[1] + x * sine + y * cosine) for x, y in along)
 
 
 def flag(value: object) -> bool | None:
@@ -177,14 +207,32 @@ def as_dataset(
     entries += _others(of_path, files, findings) if others else []
     images = findings.images(entries)
     rows: list[Row] = []
+    drawings: list[Outlined] = []
     for image_id, path, width, height in images.select("image_id", "path", "width_px", "height_px").iter_rows():
         ends = (whole, whole) if whole is not None else (width, height)
-        rows += _rows(of_path.pop(path, []), parse, findings, (image_id, path), ends, expected)
+        found_rows = list(_rows(of_path.pop(path, []), parse, findings, (image_id, path), ends, expected))
+        things = [_thing(row, row.pop("outline"), ends, whole is not None) for row in found_rows]
+        rows += found_rows
+        if any(label is not None for label, _ in things):
+            size = (width, height) if width is not None else None
+            drawings.append(Outlined(image_id, path, size, things, in_shares=whole is not None))
     for path, lost in of_path.items():
         objects = sum(len(each.objects) for each in lost)
         if objects:
             findings.note("box_without_image", f"{objects} objects belong to this file, which was left out", path=path)
-    return findings.data(images, rows, unit=expected)
+    return findings.data(images, rows, unit=expected, drawings=drawings)
+
+
+def _thing(row: Row, outline: Any, ends: tuple[float, float], in_shares: bool) -> tuple[str | None, Any]:
+    """Label and outline of an object, for `Outlined`; where only its box is known, the box without a label."""
+    if isinstance(outline, dict):
+        return str(row["label"]), outline
+    if outline is not None:
+        shares = [[value / ends[place % 2] for place, value in enumerate(each)] for each in outline]
+        return str(row["label"]), shares if in_shares else outline
+    x0, y0, x1, y1 = (float(str(row[name])) for name in ("x0", "y0", "x1", "y1"))
+    across, down = (1.0, 1.0) if in_shares else ends
+    return None, [[x0 * across, y0 * down, x1 * across, y0 * down, x1 * across, y1 * down, x0 * across, y1 * down]]
 
 
 def _entries(of_path: dict[str, list[Annotated]], home: Path, in_pixels: bool, findings: Findings) -> list[Entry]:

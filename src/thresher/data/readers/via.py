@@ -105,11 +105,13 @@ def _object(region: dict[str, Any]) -> Row | None:
         x, y, across, down = (float(shape[name]) for name in ("x", "y", "width", "height"))
         return named.box(label, (x, y, x + across, y + down))
     if kind in ("polygon", "polygon_bezier"):
-        return named.box(label, named.around(zip(shape["all_points_x"], shape["all_points_y"], strict=True)))
+        points = list(zip(shape["all_points_x"], shape["all_points_y"], strict=True))
+        return named.box(label, named.around(points), named.polygon(points))
     x, y = float(shape["cx"]), float(shape["cy"])
     across, down = (float(shape.get(name, shape.get("r"))) for name in ("rx", "ry"))
     degrees = float(shape.get("theta") or 0) * 180 / 3.141592653589793
-    return named.box(label, named.turned((x - across, y - down, x + across, y + down), degrees, (x, y)))
+    corners = named.turned((x - across, y - down, x + across, y + down), degrees, (x, y))
+    return named.box(label, corners, named.ellipse((x, y), (across, down), degrees))
 
 
 def _of_text(value: Any) -> Any:
