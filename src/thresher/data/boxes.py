@@ -42,6 +42,7 @@ def clean_boxes(raw: pl.DataFrame | pl.LazyFrame, images: pl.DataFrame, most_row
     Args:
         raw: Any subset of the columns of `BOXES`, with at least image_id, label, x0, y0, x1, y1 (shares of the image,
             not yet bounded to 0..1). Flags that are missing become null. A lazy frame is never in memory as a whole.
+            One that has the columns of `sizes_of` is not joined with the images again.
         images: The images table; boxes of an image that it lacks are dropped and listed.
         most_rows: Problems of one kind that are listed; more are counted alone.
     """
@@ -50,18 +51,10 @@ def clean_boxes(raw: pl.DataFrame | pl.LazyFrame, images: pl.DataFrame, most_row
         return Cleaned(empty(BOXES), empty(PROBLEMS), Counter(), 0, 0)
     present = raw.lazy().collect_schema().names()
     missing = [pl.lit(None, dtype).alias(name) for name, dtype in BOXES.items() if name not in present]
-    frame = (
-        raw.lazy()
-        .with_columns(missing)
-        .with_columns(pl.col(corners).cast(pl.Float64))
-        .join(
-            images.lazy().select("image_id", "path", "width_px", "height_px"),
-            on="image_id",
-            how="left",
-            maintain_order="left",
-        )
-        .with_columns(problem=_problem_of_box())
-    )
+    frame = raw.lazy().with_columns(missing).with_columns(pl.col(corners).cast(pl.Float64))
+    if "is_there" not in present:
+        frame = frame.join(sizes_of(images), on="image_id", how="left", maintain_order="left")
+    frame = frame.with_columns(problem=_problem_of_box())
     kept = frame.filter(pl.col("problem").is_null() | (pl.col("problem") == "box_clipped"))
     boxes = kept.with_columns(pl.col(corners).clip(0.0, 1.0))
     boxes = boxes.select(pl.col(name).cast(dtype) for name, dtype in BOXES.items())
@@ -71,13 +64,26 @@ def clean_boxes(raw: pl.DataFrame | pl.LazyFrame, images: pl.DataFrame, most_row
     found, counted = pl.collect_all([boxes, facts], engine="streaming")
     numbers = counted.row(0, named=True)
     counts = Counter({word: numbers[word] for word in BOX_PROBLEMS if numbers[word]})
-    listed = [_listed(frame.filter(pl.col("problem") == word).head(most_rows)) for word in counts]
+    paths = images.lazy().select("image_id", "path")
+    listed = [
+        _listed(
+            frame.filter(pl.col("problem") == word)
+            .head(most_rows)
+            .join(paths, on="image_id", how="left", maintain_order="left")
+        )
+        for word in counts
+    ]
     problems = pl.concat([empty(PROBLEMS), *pl.collect_all(listed, engine="streaming")])
     return Cleaned(found, problems, counts, numbers["placed"], numbers["in_first_pixel"])
 
 
+def sizes_of(images: pl.DataFrame) -> pl.LazyFrame:
+    """What boxes need of their image: image_id, width_px, height_px, is_there (true)."""
+    return images.lazy().select("image_id", "width_px", "height_px", is_there=pl.lit(True))
+
+
 def _placed() -> pl.Expr:
-    return pl.col("path").is_not_null().sum().alias("placed")
+    return pl.col("is_there").sum().alias("placed")
 
 
 def _in_first_pixel() -> pl.Expr:
@@ -108,7 +114,7 @@ def _problem_of_box() -> pl.Expr:
     left, top, right, bottom = (corner.clip(0.0, 1.0).cast(pl.Float32) for corner in (x0, y0, x1, y1))
     finite = pl.all_horizontal(corner.is_finite().fill_null(False) for corner in (x0, y0, x1, y1))
     return (
-        pl.when(pl.col("path").is_null())
+        pl.when(pl.col("is_there").is_null())
         .then(pl.lit("box_without_image"))
         .when(~finite)
         .then(pl.lit("box_not_finite"))

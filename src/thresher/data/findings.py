@@ -47,7 +47,7 @@ class Findings:
 
     def __init__(self, root: Path, dataset: str) -> None:
         """For the source at `root`, whose image ids begin with `dataset`."""
-        self.root, self.dataset = root, dataset
+        self.root, self.dataset, self.home = root, dataset, root
         self.rows: list[Row] = []
         self._listed: Counter[str] = Counter()
         self._seen: Counter[str] = Counter()

@@ -11,7 +11,8 @@ import polars as pl
 from jaxtyping import Float16
 
 from thresher import tables
-from thresher.data.source_text import parsed_sources
+from thresher.data.readers.table_columns import column_map
+from thresher.data.source_text import parsed_sources, with_places
 from thresher.data.taxonomy import Taxonomy, load_taxonomy
 from thresher.errors import SettingsError
 from thresher.frames import Table
@@ -264,4 +265,6 @@ def source_roots(opened: OpenedRun) -> list[Path]:
     """The folders given to index; for a file, such as a list of images, its folder."""
     settings = opened.settings_of("index")
     sources = parsed_sources(*(settings.get(role, ()) for role in ("target", "pool", "guard")))
-    return [source.root.parent if source.root.is_file() else source.root for source in sources]
+    placed = with_places(sources, settings.get("images", ()), settings.get("masks", ()))
+    told = column_map(settings.get("columns", ())).get("images")
+    return [folder for source in placed for folder in source.folders] + ([Path(told).expanduser()] if told else [])

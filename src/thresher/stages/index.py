@@ -15,7 +15,7 @@ from thresher.data.dataset import Dataset
 from thresher.data.drawn_masks import Meanings, with_drawn_masks
 from thresher.data.findings import IMAGE_PROBLEMS
 from thresher.data.readers.table_columns import column_map
-from thresher.data.source_text import Source, parsed_sources, read
+from thresher.data.source_text import Source, parsed_sources, read, with_places
 from thresher.data.taxonomy import (
     BUILT_IN,
     LabelMap,
@@ -51,6 +51,12 @@ class IndexSettings:
     """TOML file that maps labels of the sources to classes, in addition to the taxonomy."""
     columns: Texts = default(())
     """Which column of a `table` holds what: image=path,label=class,x0=left,…; images=FOLDER; unit=pixels or shares."""
+    images: Texts = younger(())
+    """Where images lie, if not where the format has them, as [NAME=]PLACE: a folder, below ROOT or anywhere; for format
+    masks also a pattern, such as photos/{}.jpg."""
+    masks: Texts = younger(())
+    """Where masks lie, of format masks, as [NAME=]PLACE: a folder, or a pattern in which {} is the same as in images,
+    such as labels/{}_gt.png. {split} is the split."""
     download_later: bool = younger(False)
     """Also images that are not on disk, of Open Images and of COCO and LVIS with addresses: choose first, then run
     `thresher download`."""
@@ -79,6 +85,7 @@ def index(run: AnyRun, settings: IndexSettings, *, dry_run: bool = False, track:
     """
     run = as_run(run)
     sources = parsed_sources(settings.target, settings.pool, settings.guard)
+    sources = with_places(sources, settings.images, settings.masks)
     taxonomy = load_taxonomy(settings.taxonomy)
     label_map = load_label_map(settings.label_map, taxonomy)
     for source in sources:
@@ -92,6 +99,8 @@ def index(run: AnyRun, settings: IndexSettings, *, dry_run: bool = False, track:
     taxonomy_file = BUILT_IN / f"{settings.taxonomy}.toml"
     taxonomy_file = taxonomy_file if taxonomy_file.is_file() else Path(settings.taxonomy)
     inputs: dict[str, Input] = {str(source.root): Listing(source.root) for source in sources}
+    elsewhere = (folder for source in sources for folder in source.folders[1:])
+    inputs |= {str(folder): Listing(folder) for folder in elsewhere}
     # A built-in taxonomy lies where thresher is installed, so only its content counts.
     built_in = taxonomy_file.parent == BUILT_IN
     inputs["taxonomy"] = file_digest(taxonomy_file) if built_in else taxonomy_file

@@ -108,7 +108,7 @@ def test_a_table_as_parquet_with_a_split(tmp_path, picture, text, corners):
         ("image=pfad", "which column holds label, the box. Found pfad, art, .*say it by --columns"),
         (
             f"{MAP},images=/nowhere",
-            r"/nowhere: expected a folder \(with the images, told by --columns\), found nothing",
+            r"/nowhere: expected a folder \(with the images\), found nothing",
         ),
         (f"{MAP},unit=shares", "boxes are empty or outside their image"),
     ],

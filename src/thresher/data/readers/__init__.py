@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from thresher.data.dataset import Dataset
 from thresher.data.readers import (
@@ -29,10 +28,9 @@ from thresher.data.readers import (
     yolo,
 )
 
-#: Readers that can list images which are not on disk: `read(root, split, dataset, later=True)`.
-LATER: Mapping[str, Callable[..., Dataset]] = {"coco": coco.read, "open_images": open_images.read}
-#: Called as `read(root, split, dataset)`: `split` None means all of them, `dataset` prefixes every image_id.
-READERS: Mapping[str, Callable[[Path, str | None, str], Dataset]] = {
+#: Called as `read(root, split, dataset)`: `split` None means all of them, `dataset` prefixes every image_id. Some also
+#: take `images` and `masks` (where these lie), `columns` (of a table), `later` (images that are not on disk, too).
+READERS: Mapping[str, Callable[..., Dataset]] = {
     "bdd100k": bdd100k.read,
     "cityscapes": cityscapes.read,
     "cityscapes_polygons": cityscapes_polygons.read,

@@ -20,7 +20,7 @@ _NO_THINGS = ("lane", "drivable area", "area")
 _FORM = "category and box2d {x1, y1, x2, y2} in pixels of the image, or poly2d"
 
 
-def read(root: Path, split: str | None, dataset: str) -> Dataset:
+def read(root: Path, split: str | None, dataset: str, images: str | None = None) -> Dataset:
     """The frames of `labels/…/*_SPLIT.json`, or of all files; an instance outlined by polygons has the box around them.
 
     The id of an image is its path below `root` without suffix: `images/100k/train/0000f77c-6257be58`. Images that no
@@ -29,7 +29,7 @@ def read(root: Path, split: str | None, dataset: str) -> Dataset:
     Raises:
         DataError: no JSON of this form, none of the split, no image, or most of it cannot be read.
     """
-    findings = named.begun(root, dataset)
+    findings = named.begun(root, dataset, images)
     found: list[Annotated] = []
     seen: list[str] = []
     for path, of in named.annotation_files(findings.root, split, ".json"):

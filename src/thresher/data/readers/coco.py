@@ -26,6 +26,7 @@ from thresher.data.faults import shown
 from thresher.data.findings import Findings, Place, Row, absolute
 from thresher.data.readers import coco_json
 from thresher.data.readers.coco_json import File, Json, Key, key
+from thresher.data.readers.named_files import home_of
 from thresher.data.run_lengths import bounds
 from thresher.errors import DataError
 from thresher.tables import REMOTE, from_rows
@@ -44,7 +45,7 @@ class _Named:
     """More than one where entries share an id."""
 
 
-def read(root: Path, split: str | None, dataset: str, later: bool = False) -> Dataset:
+def read(root: Path, split: str | None, dataset: str, images: str | None = None, later: bool = False) -> Dataset:
     """Images with the sizes that the JSON states, and their boxes; iscrowd becomes is_group.
 
     `split` picks `annotations/instances_SPLIT.json`, or the JSON in the folder SPLIT. The id of an image is its path
@@ -53,6 +54,7 @@ def read(root: Path, split: str | None, dataset: str, later: bool = False) -> Da
     place and the same numbers as text in another are one. An annotation without bbox has the box around its polygons.
 
     Args:
+        images: The folder of the images, seen from `root`, if it is another.
         later: An image that is not on disk is one, too, if its entry states size and address (coco_url, flickr_url).
 
     Raises:
@@ -61,6 +63,8 @@ def read(root: Path, split: str | None, dataset: str, later: bool = False) -> Da
     """
     root = absolute(existing_folder(root, "with annotations/*.json and images"))
     findings = Findings(root, dataset)
+    if images is not None:
+        findings.home = home_of(root, images)
     files = coco_json.files(root, split, findings)
     entries: list[Entry] = []
     named: list[_Named] = []
@@ -75,11 +79,11 @@ def read(root: Path, split: str | None, dataset: str, later: bool = False) -> Da
         raise _none_on_disk(files, root)
     only = split if len(coco_json.paths(root)) > 1 else None
     known_paths = {path for _, path, *_ in entries} | {row["path"] for row in findings.rows}
-    unnamed = _unnamed(entries, known_paths, root, only)
-    images = findings.images(entries + unnamed)
+    unnamed = _unnamed(entries, known_paths, findings.home, only)
+    table = findings.images(entries + unnamed)
     for source_id, path, *_ in unnamed:
         findings.note("annotation_missing", "no JSON names this image", findings.id_of(source_id), path)
-    known = {row[0]: row[1:] for row in images.select("path", "image_id", "width_px", "height_px").iter_rows()}
+    known = {row[0]: row[1:] for row in table.select("path", "image_id", "width_px", "height_px").iter_rows()}
     rows: list[Row] = []
     things: dict[str, list[tuple[str | None, Any]]] = {}
     for file, images_of in zip(files, named, strict=True):
@@ -90,7 +94,7 @@ def read(root: Path, split: str | None, dataset: str, later: bool = False) -> Da
         if any(label is not None for label, _ in shapes)
     ]
     unit, absent = "bbox [x, y, width, height] in pixels of the image", from_rows(remote, REMOTE)
-    return findings.data(images, rows, unit=unit, drawings=outlined, remote=absent)
+    return findings.data(table, rows, unit=unit, drawings=outlined, remote=absent)
 
 
 def _images(
@@ -103,11 +107,14 @@ def _images(
     """
     boxes_of = Counter(number for number, _ in file.annotations)
     split = [root / file.split, root / "images" / file.split] if file.split else []
-    folders = [str(folder) for folder in (*split, root / "images", root, file.path.parent, file.path.parent / "data")]
+    split += [findings.home] if findings.home != root else []
+    folders = [
+        str(folder) for folder in (*split[::-1], root / "images", root, file.path.parent, file.path.parent / "data")
+    ]
     entries: list[Entry] = []
     named = _Named()
     where = partial(_place, f"{file.path.name}: image")
-    parse = partial(_entry, folders=folders, root=root, split=file.split, later=remote is not None)
+    parse = partial(_entry, folders=folders, root=findings.home, split=file.split, later=remote is not None)
     for number, name, path, source_id, size, urls in findings.read(
         "image entries", file.images, parse, where, "an object with id, file_name"
     ):
@@ -297,5 +304,5 @@ def _none_on_disk(files: list[File], root: Path) -> DataError:
     wanted = f"{files[0].split}/, images/ or beside the JSON" if files[0].split else "images/ or beside the JSON"
     return DataError(
         f"{root}: none of the {len(named)} images that {files[0].path.name} names is on disk (first: {shown(first)}). "
-        f"Expected them in {wanted}."
+        f"Expected them in {wanted}; say where else they lie by --images FOLDER."
     )

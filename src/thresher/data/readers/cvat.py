@@ -25,7 +25,7 @@ _NO_BOXES = frozenset({"tag", "points", "polyline", "skeleton"})
 _FORM = "a box with label, xtl, ytl, xbr, ybr in pixels of the image; or a polygon, an ellipse, a cuboid, a mask"
 
 
-def read(root: Path, split: str | None, dataset: str) -> Dataset:
+def read(root: Path, split: str | None, dataset: str, images: str | None = None) -> Dataset:
     """The images of the XML files at `root`; a rotated box, a polygon, an ellipse and a mask have the box around them.
 
     `split` picks a subset of CVAT's. The id of an image is its path below `root` without suffix.
@@ -33,7 +33,7 @@ def read(root: Path, split: str | None, dataset: str) -> Dataset:
     Raises:
         DataError: no XML of this form, one of a video, no such subset, no image, or most of it cannot be read.
     """
-    findings = named.begun(root, dataset)
+    findings = named.begun(root, dataset, images)
     found: list[Annotated] = []
     seen: list[str] = []
     for path, _ in named.annotation_files(findings.root, None, ".xml"):

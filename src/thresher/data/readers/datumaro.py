@@ -20,13 +20,13 @@ _NO_BOXES = frozenset({"label", "points", "polyline", "caption", "skeleton", "fe
 _FORM = "type (bbox, polygon, ellipse, mask) with label_id, and bbox [x, y, width, height] or points in pixels"
 
 
-def read(root: Path, split: str | None, dataset: str) -> Dataset:
+def read(root: Path, split: str | None, dataset: str, images: str | None = None) -> Dataset:
     """The items of the JSON files; polygons, ellipses and masks have the box around them.
 
     Raises:
         DataError: no JSON of this form, none of the split, no image, or most of it cannot be read.
     """
-    findings = named.begun(root, dataset)
+    findings = named.begun(root, dataset, images)
     found: list[Annotated] = []
     seen: list[str] = []
     for path, of in named.annotation_files(findings.root, split, ".json"):
@@ -72,16 +72,14 @@ def _object(owned: tuple[dict[str, Any], dict[int, str]]) -> Row | None:
     number = each.get("label_id")
     if number not in labels:
         raise ValueError(f"no category has the number {number!r:.80}")
-    flat, outline = each.get("points"), None
-    if kind == "polygon":
-        outline = named.polygon(zip(flat[0::2], flat[1::2], strict=True))
-    elif kind == "mask" and isinstance(each.get("rle"), dict):
-        outline = each["rle"]
+    flat, runs = each.get("points", ()), each.get("rle") if kind == "mask" else None
+    points = zip(flat[0::2], flat[1::2], strict=True)
+    outline = named.polygon(points) if kind == "polygon" else runs
     if each.get("bbox") is not None:
         x, y, across, down = map(float, each["bbox"])
         corners = (x, y, x + across, y + down)
-    elif outline is not None and kind == "mask":
-        corners = bounds(outline)
+    elif runs is not None:
+        corners = bounds(runs)
     else:
         corners = named.around(zip(flat[0::2], flat[1::2], strict=True))
     attributes = each.get("attributes")

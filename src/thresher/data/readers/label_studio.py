@@ -27,7 +27,7 @@ _UPLOAD = 9
 _FORM = "x, y, width, height in per cent of the image, with rectanglelabels (or polygonlabels with points)"
 
 
-def read(root: Path, split: str | None, dataset: str) -> Dataset:
+def read(root: Path, split: str | None, dataset: str, images: str | None = None) -> Dataset:
     """The tasks of the JSON files at `root`; regions without a label are listed.
 
     Predictions are not read, but for the boxes of our own export where a task has no annotation.
@@ -39,7 +39,7 @@ def read(root: Path, split: str | None, dataset: str) -> Dataset:
     Raises:
         DataError: no JSON of this form, no image, or most of it cannot be read.
     """
-    findings = named.begun(root, dataset)
+    findings = named.begun(root, dataset, images)
     found: list[Annotated] = []
     seen: list[str] = []
     for path, of in named.annotation_files(findings.root, split, ".json"):
@@ -59,7 +59,7 @@ def read(root: Path, split: str | None, dataset: str) -> Dataset:
 
 def _by_upload(found: list[Annotated], findings: Findings) -> list[Annotated]:
     """The tasks under the names of their files before they were uploaded, where only those are there."""
-    files = ImageFiles(named.home_of(findings.root))
+    files = ImageFiles(findings.home)
     stripped = [_stripped(each.name) for each in found]
     as_named, as_stripped = files.located([each.name for each in found]), files.located(stripped)
     return [

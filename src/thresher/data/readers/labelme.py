@@ -26,7 +26,7 @@ _NO_BOXES = frozenset({"point", "points", "line", "linestrip"})
 _FORM = "a shape with label, shape_type and points [x, y] in pixels of the image"
 
 
-def read(root: Path, split: str | None, dataset: str) -> Dataset:
+def read(root: Path, split: str | None, dataset: str, images: str | None = None) -> Dataset:
     """The images of the JSON files at `root`, found by `imagePath` or as the file of the same name.
 
     Rectangles are boxes; polygons, circles and masks have the box around them. `split` picks the folder of that name.
@@ -35,7 +35,7 @@ def read(root: Path, split: str | None, dataset: str) -> Dataset:
     Raises:
         DataError: no JSON of this form, no image, or most of it cannot be read.
     """
-    findings = named.begun(root, dataset)
+    findings = named.begun(root, dataset, images)
     files = named.annotation_files(findings.root, split, ".json")
     seen: list[str] = []
 
@@ -66,7 +66,7 @@ def _annotated(path: Path, split: str | None, content: dict[str, Any], findings:
     stated = image.replace("\\", "/") if isinstance(image, str) and image else ""
     beside = next((each for each in (path.parent / stated,) if stated and each.is_file()), None)
     # imagePath is often wrong once files have been moved; then the file of the JSON's own name is meant.
-    name = str(beside.resolve()) if beside is not None else path.relative_to(named.home_of(findings.root)).stem
+    name = str(beside.resolve()) if beside is not None else path.stem
     if beside is None and named.names_image(stated) and Path(stated).stem != path.stem:
         name = stated
     size = stated_px(content.get("imageWidth"), content.get("imageHeight"))
@@ -82,8 +82,8 @@ def _object(owned: tuple[dict[str, Any], tuple[int, int] | None]) -> Row | None:
     if kind == "circle":
         (x, y), (rim_x, rim_y) = (map(float, point) for point in points)
         radius = math.hypot(rim_x - x, rim_y - y)
-        outline = named.ellipse((x, y), (radius, radius))
-        return named.box(label, (x - radius, y - radius, x + radius, y + radius), outline)
+        round_it = (x - radius, y - radius, x + radius, y + radius)
+        return named.box(label, round_it, named.ellipse((x, y), (radius, radius)))
     if len(points) < 2 or (kind == "polygon" and len(points) < 3):
         raise ValueError(f"{len(points)} points make no {kind}")
     outline = named.polygon(points) if kind == "polygon" else _drawn(shape, size)

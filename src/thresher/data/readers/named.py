@@ -24,7 +24,7 @@ from thresher.data.dataset import (
 from thresher.data.faults import listed, refusing
 from thresher.data.findings import Findings, Place, Row, absolute
 from thresher.data.readers.coco_json import split_of
-from thresher.data.readers.named_files import ImageFiles, bare_id, folders_of, spelt_path
+from thresher.data.readers.named_files import ImageFiles, bare_id, folders_of, home_of, spelt_path
 from thresher.errors import DataError
 
 Corners = tuple[float, float, float, float]
@@ -76,11 +76,6 @@ def loaded(path: Path) -> Any:
     """
     with refusing(f"{path}: not readable as JSON", "Download or export the file again."):
         return json.loads(path.read_bytes())
-
-
-def home_of(root: Path) -> Path:
-    """The folder below which images are looked for: `root`, or the one that the file `root` lies in."""
-    return root if root.is_dir() else root.parent
 
 
 def unknown_shape(root: Path, found: Iterable[str], expected: str) -> DataError:
@@ -188,7 +183,7 @@ def as_dataset(
     Raises:
         DataError: none of the images is there, or most of the entries or objects cannot be read.
     """
-    files = ImageFiles(home_of(findings.root))
+    files = ImageFiles(findings.home)
     of_path: dict[str, list[Annotated]] = {}
     for each, (path, why) in zip(found, files.located([each.name for each in found]), strict=True):
         if path is None:
@@ -201,7 +196,7 @@ def as_dataset(
         first = f"(first: {found[0].name!r:.120})" if found else ""
         raise DataError(
             f"{findings.root}: none of the {len(found)} images that the annotations name is there {first}. Found "
-            f"{len(files.paths)} image files below {files.home}; put the images below that folder."
+            f"{len(files.paths)} image files below {files.home}; say where else they lie by --images FOLDER."
         )
     entries = _entries(of_path, files.home, whole is None, findings)
     entries += _others(of_path, files, findings) if others else []
@@ -299,10 +294,12 @@ def names_image(value: object) -> bool:
     return isinstance(value, str) and os.path.splitext(spelt_path(value))[1].lower() in IMAGE_SUFFIXES
 
 
-def begun(root: Path, dataset: str) -> Findings:
-    """Findings of the source at `root`.
+def begun(root: Path, dataset: str, images: str | None = None) -> Findings:
+    """Findings of the source at `root`, whose images lie below it or in the folder told.
 
     Raises:
         DataError: there is nothing.
     """
-    return Findings(absolute(existing_place(root, "with annotations and images")), dataset)
+    findings = Findings(absolute(existing_place(root, "with annotations and images")), dataset)
+    findings.home = home_of(findings.root, images)
+    return findings

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from thresher.data.dataset import IMAGE_SUFFIXES, image_paths
+from thresher.data.dataset import IMAGE_SUFFIXES, existing_folder, image_paths
+from thresher.data.findings import absolute
 
 _SPLIT = re.compile(r"(?i)(train|val|valid|validation|test|dev)\d*")
 
@@ -108,3 +109,13 @@ def bare_id(name: str) -> str:
 def folders_of(paths: Iterable[str]) -> set[str]:
     """The folders in which these files lie."""
     return {os.path.dirname(path) for path in paths}  # noqa: PTH120 - as above
+
+
+def home_of(root: Path, images: str | None = None) -> Path:
+    """The folder below which images are looked for: the one told, or `root`, or the one that the file `root` lies in.
+
+    Raises:
+        DataError: the one told is no folder.
+    """
+    home = root if root.is_dir() else root.parent
+    return home if images is None else absolute(existing_folder(home / Path(images).expanduser(), "with the images"))

@@ -18,7 +18,7 @@ _TABLES = ("sample_data", "object_ann", "category")
 _FORM = "bbox [xmin, ymin, xmax, ymax] in pixels and the token of a category"
 
 
-def read(root: Path, split: str | None, dataset: str) -> Dataset:
+def read(root: Path, split: str | None, dataset: str, images: str | None = None) -> Dataset:
     """The key frames of all versions at `root`, or of `v1.0-SPLIT`; frames between them (sweeps) are not annotated.
 
     The id of an image is its path below `root` without suffix: `samples/CAM_FRONT/n003-2018-…`.
@@ -26,7 +26,7 @@ def read(root: Path, split: str | None, dataset: str) -> Dataset:
     Raises:
         DataError: no tables, no such version, no image, or most of it cannot be read.
     """
-    findings = named.begun(root, dataset)
+    findings = named.begun(root, dataset, images)
     versions = sorted(path.parent for path in findings.root.glob("*/object_ann.json"))
     versions = versions or [path.parent for path in findings.root.glob("object_ann.json")]
     chosen = [path for path in versions if split is None or path.name in (split, f"v1.0-{split}")]

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import filecmp
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
 
+from thresher.data.boxes import sizes_of
 from thresher.data.dataset import (
     IMAGE_SUFFIXES,
     Dataset,
@@ -20,6 +21,7 @@ from thresher.data.dataset import (
     image_paths,
 )
 from thresher.data.findings import Findings
+from thresher.data.readers.named_files import home_of
 from thresher.data.readers.open_images_classes import vocabulary
 from thresher.data.readers.open_images_csv import box_rows
 from thresher.data.readers.open_images_later import absent_images
@@ -29,7 +31,7 @@ SPLITS = ("train", "validation", "val", "test")
 BOX_FILE = "annotations-bbox.csv"
 
 
-def read(root: Path, split: str | None, dataset: str, later: bool = False) -> Dataset:
+def read(root: Path, split: str | None, dataset: str, images: str | None = None, later: bool = False) -> Dataset:
     """Images, their boxes with all flags, and the vocabulary; images without a row in the CSV have no boxes.
 
     `*annotations-bbox.csv` is in `root`, `root/annotations` or OIDv4's `csv_folder`; FiftyOne calls it
@@ -38,6 +40,7 @@ def read(root: Path, split: str | None, dataset: str, later: bool = False) -> Da
     If all images are in one folder, their split is that of the box file that names them.
 
     Args:
+        images: The folder of the images, seen from `root`, if it is another.
         later: Images that the box files name and that are not on disk are images, too (`open_images_later`).
 
     Raises:
@@ -50,38 +53,41 @@ def read(root: Path, split: str | None, dataset: str, later: bool = False) -> Da
     if not files:
         raise DataError(f"{root}: no box file of split '{split}'. Found {', '.join(path.name for path in all_files)}.")
     findings = Findings(root, dataset)
-    parts = [box_rows(path, findings) for path in files]  # before the images, so that errors in it are found at once
-    images = findings.images(_located(root, dataset, split))
-    if images.is_empty() and not later:
+    # Before the images, so that errors in it are found at once.
+    parts, named_in = zip(*(box_rows(path, findings) for path in files), strict=True)
+    findings.home = home_of(root, images)
+    photos = findings.images(_located(findings.home, dataset, split))
+    if photos.is_empty() and not later:
         raise DataError(
             f"{root}: no image folder found. Found {contents(root)}; expected images in images/, images/SPLIT/ or "
             "SPLIT/ beside the box files. To choose before anything is downloaded: `index … --download-later`."
         )
-    named = pl.concat([_named(rows).with_columns(file=pl.lit(index)) for index, rows in enumerate(parts)])
-    found = _image_of_each(named, images, dataset)
-    single = _without_copies(images, found, findings)
-    if single.height < images.height:
-        images, found = single, _image_of_each(named, single, dataset)
+    named = pl.concat([each.with_columns(file=pl.lit(index)) for index, each in enumerate(named_in)])
+    found = _image_of_each(named, photos, dataset)
+    single = _without_copies(photos, found, findings)
+    if single.height < photos.height:
+        photos, found = single, _image_of_each(named, single, dataset)
     splits, remote = list(files.values()), None
     if later:
-        found, absent, remote = absent_images(found, images, splits, folders, root, findings.id_of(""))
-        images = pl.concat([images, absent])
+        place = root / "images" if images is None else findings.home
+        found, absent, remote = absent_images(found, photos, splits, folders, place, findings.id_of(""))
+        photos = pl.concat([photos, absent])
     if found.height and found["image_id"].null_count() == found.height:
-        first, example = found["named"].sort()[0], images["path"].sort()[0]
+        first, example = found["named"].sort()[0], photos["path"].sort()[0]
         raise DataError(
-            f"{root}: none of the {found.height} images in the box files is among the {images.height} image files "
+            f"{root}: none of the {found.height} images in the box files is among the {photos.height} image files "
             f"(first: '{first}' against {example}). Do they belong together?"
         )
     owner = found.filter(pl.col("image_id").is_not_null()).group_by("image_id").agg(owner=pl.col("file").min())
-    images = _with_split(images, owner, splits, split, alone=len(all_files) == 1)
+    photos = _with_split(photos, owner, splits, split, alone=len(all_files) == 1)
     kept = found.join(owner, on="image_id", how="left", maintain_order="left")
     for row in _unplaced(kept, dataset, [path.name for path in files]).iter_rows(named=True):
         findings.note(row["problem"], row["detail"], row["image_id"])
     words = vocabulary(folders, findings)
     if remote is not None:
-        remote = remote.join(images, on="image_id", how="semi", maintain_order="left")
+        remote = remote.join(photos, on="image_id", how="semi", maintain_order="left")
     unit = "corners as shares of the image, 0..1"
-    return findings.data(images, _boxes(parts, kept), vocabulary=words, unit=unit, remote=remote)
+    return findings.data(photos, _boxes(parts, kept, photos), vocabulary=words, unit=unit, remote=remote)
 
 
 def _folders(root: Path) -> list[Path]:
@@ -174,19 +180,12 @@ def _with_split(
     return images if split is None else images.filter(pl.col("split") == split)
 
 
-def _named(rows: pl.LazyFrame) -> pl.DataFrame:
-    """Each image that the rows name, as they spell it, and how many boxes they give it."""
-    return rows.group_by("named").agg(boxes=pl.len()).collect(engine="streaming")
-
-
-def _boxes(parts: list[pl.LazyFrame], kept: pl.DataFrame) -> pl.LazyFrame:
-    wanted = kept.filter(pl.col("file") == pl.col("owner"))
+def _boxes(parts: Sequence[pl.LazyFrame], kept: pl.DataFrame, images: pl.DataFrame) -> pl.LazyFrame:
+    wanted = kept.filter(pl.col("file") == pl.col("owner")).lazy().select("named", "file", "image_id")
+    sized = wanted.join(sizes_of(images), on="image_id", how="left")
     raw = [
         rows.join(
-            wanted.lazy().filter(pl.col("file") == index).select("named", "image_id"),
-            on="named",
-            how="inner",
-            maintain_order="left",
+            sized.filter(pl.col("file") == index).drop("file"), on="named", how="inner", maintain_order="left"
         ).drop("named")
         for index, rows in enumerate(parts)
     ]

@@ -27,17 +27,18 @@ _FACTS = {"Subset": "subset", "OriginalURL": "original", "OriginalSize": "size_b
 
 
 def absent_images(
-    found: pl.DataFrame, images: pl.DataFrame, splits: list[str | None], folders: list[Path], root: Path, prefix: str
+    found: pl.DataFrame, images: pl.DataFrame, splits: list[str | None], folders: list[Path], place: Path, prefix: str
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """`found` with an image_id for each id without a file, and their rows of tables IMAGES and REMOTE.
 
-    The file of such an image is expected at images/SPLIT/ID.jpg below the root.
+    The file of such an image is expected at SPLIT/ID.jpg below `place`.
 
     Args:
         found: named (as the box files spell an image), file (number of the box file), boxes, image_id.
         images: Table IMAGES of the files that there are.
         splits: The split of each box file, as far as it is known.
         folders: Where files of image ids may lie.
+        place: The folder of images.
         prefix: What image ids begin with.
 
     Raises:
@@ -59,7 +60,7 @@ def absent_images(
         told = pl.coalesce("split", "subset")
         absent = absent.join(facts, on="named", how="left", maintain_order="left").with_columns(split=told)
     absent = absent.with_columns(image_id=pl.lit(prefix) + pl.col("named"))
-    home = f"{absolute(root)}/images/"
+    home = f"{absolute(place)}/"
     between = pl.when(pl.col("split").is_null()).then(pl.lit("")).otherwise(pl.col("split") + "/")
     rows = absent.select(
         "image_id",

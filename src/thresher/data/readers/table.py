@@ -8,9 +8,9 @@ from typing import Any
 
 import polars as pl
 
-from thresher.data.dataset import Dataset, Entry, contents, existing_folder, source_id_of, stated_px, visible
+from thresher.data.dataset import Dataset, Entry, contents, source_id_of, stated_px, visible
 from thresher.data.faults import refusing
-from thresher.data.findings import MOST_ROWS, Findings, Place, absolute
+from thresher.data.findings import MOST_ROWS, Findings, Place
 from thresher.data.readers import named
 from thresher.data.readers.named_files import ImageFiles, bare_id
 from thresher.data.readers.open_images_csv import LARGEST_SHARE, first_bytes
@@ -22,7 +22,9 @@ SUFFIXES = (".csv", ".tsv", ".parquet")
 CORNERS = FORMS[0]
 
 
-def read(root: Path, split: str | None, dataset: str, columns: Mapping[str, str] | None = None) -> Dataset:
+def read(
+    root: Path, split: str | None, dataset: str, columns: Mapping[str, str] | None = None, images: str | None = None
+) -> Dataset:
     """The images that the rows name, and their boxes; a row without label and box is an image without objects.
 
     `root` is a file, or a folder whose files have the same columns. Corners are pixels where most rows have one above
@@ -37,7 +39,7 @@ def read(root: Path, split: str | None, dataset: str, columns: Mapping[str, str]
         DataError: no table, no column for the image, the label or the box, no image, or most rows cannot be read.
     """
     told = dict(columns or {})
-    findings = named.begun(root, dataset)
+    findings = named.begun(root, dataset, told.pop("images", images))
     files = _files(findings.root)
     parts = [_rows(path, told).with_columns(file=pl.lit(number)) for number, path in enumerate(files)]
     rows = pl.concat(parts, how="diagonal")
@@ -47,16 +49,14 @@ def read(root: Path, split: str | None, dataset: str, columns: Mapping[str, str]
         every = _named(rows)
     if every.is_empty():
         raise DataError(f"{findings.root}: not one row{f' of split {split!r}' if split else ''} that names an image.")
-    home = named.home_of(findings.root)
-    if "images" in told:
-        home = absolute(existing_folder(Path(told["images"]).expanduser(), "with the images, told by --columns"))
+    home = findings.home
     image_files = ImageFiles(home)
-    images, path_of = _images(every, image_files, unit, findings)
+    listed, path_of = _images(every, image_files, unit, findings)
     for path in named.unnamed(path_of.values(), image_files) if split is None else ():
         detail = "no row names this image; it was left out"
         findings.note("annotation_missing", detail, findings.id_of(source_id_of(Path(path), home)), path)
     owner = pl.DataFrame(list(path_of.items()), {"named": pl.String, "path": pl.String}, orient="row")
-    owner = owner.join(images.select("path", "image_id", "width_px", "height_px"), on="path", how="inner")
+    owner = owner.join(listed.select("path", "image_id", "width_px", "height_px"), on="path", how="inner")
     boxes = rows.filter(pl.all_horizontal(pl.col("label", *CORNERS).is_not_null())).join(
         owner.lazy().drop("path"), on="named", how="inner"
     )
@@ -65,7 +65,7 @@ def read(root: Path, split: str | None, dataset: str, columns: Mapping[str, str]
         boxes = boxes.with_columns(pl.col(name) / ends[name[0]] for name in CORNERS)
     kept = boxes.drop("row", "file", "named", "split", "image_width", "image_height", "width_px", "height_px")
     said = "corners in pixels of the image" if unit == "pixels" else "corners as shares of the image, 0..1"
-    return findings.data(images, kept, unit=f"{said} (--columns unit=… tells it otherwise)")
+    return findings.data(listed, kept, unit=f"{said} (--columns unit=… tells it otherwise)")
 
 
 def _files(root: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""VGG Image Annotator, version 1 and 2: a project, its annotations as JSON, or as CSV; the images beside.
+"""VGG Image Annotator: a project, its annotations as JSON, or as CSV (versions 1 and 2); the images beside.
 
 Source: https://www.robots.ox.ac.uk/~vgg/software/via/docs/face_track_annotation.html and via.js (2.0.12): shapes in
 pixels; rect has x, y, width, height.
@@ -17,7 +17,7 @@ from typing import Any
 from thresher.data.dataset import Dataset, label_text
 from thresher.data.faults import refusing
 from thresher.data.findings import Row
-from thresher.data.readers import named
+from thresher.data.readers import named, via_3
 from thresher.data.readers.named import Annotated
 from thresher.errors import DataError
 
@@ -27,7 +27,7 @@ _NO_BOXES = frozenset({"point", "polyline"})
 _FORM = "shape_attributes (rect, polygon, circle or ellipse, in pixels), and one attribute of the region as its label"
 
 
-def read(root: Path, split: str | None, dataset: str) -> Dataset:
+def read(root: Path, split: str | None, dataset: str, images: str | None = None) -> Dataset:
     """The images of the JSON and CSV files at `root`; polygons, circles and ellipses have the box around them.
 
     A region's label is its attribute `label`, `class`, `category`, `name`, `type` or `object`, or its only one.
@@ -35,7 +35,7 @@ def read(root: Path, split: str | None, dataset: str) -> Dataset:
     Raises:
         DataError: no file of this form, no image, or most of it cannot be read.
     """
-    findings = named.begun(root, dataset)
+    findings = named.begun(root, dataset, images)
     found: list[Annotated] = []
     seen: list[str] = []
     for path, of in _files(findings.root, split):
@@ -49,7 +49,7 @@ def read(root: Path, split: str | None, dataset: str) -> Dataset:
         found += findings.read("images", entries, parse, named.place_in(path, "image"), form)
     findings.judge()
     if not found:
-        expected = "_via_img_metadata, or images with filename and regions; of version 3, export COCO"
+        expected = "_via_img_metadata, images with filename and regions, or a project of version 3"
         raise named.unknown_shape(findings.root, seen, expected)
     return named.as_dataset(found, _object, findings, _FORM, others=split is None)
 
@@ -68,6 +68,8 @@ def _files(root: Path, split: str | None) -> Iterator[tuple[Path, str | None]]:
 def _entries(content: Any) -> list[Any] | None:
     if isinstance(content, dict):
         content = content.get("_via_img_metadata", content)
+    if isinstance(content, dict) and isinstance(content.get("file"), dict) and "attribute" in content:
+        return via_3.entries(content)
     entries = list(content.values()) if isinstance(content, dict) else content
     is_via = isinstance(entries, list) and any(isinstance(each, dict) and "regions" in each for each in entries)
     return entries if is_via else None

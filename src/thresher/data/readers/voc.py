@@ -22,6 +22,7 @@ from thresher.data.dataset import (
 )
 from thresher.data.findings import Findings, Place, Row
 from thresher.data.readers import pascal_text, voc_xml
+from thresher.data.readers.named_files import home_of
 from thresher.data.readers.voc_masks import drawings_of
 from thresher.errors import DataError
 
@@ -39,7 +40,7 @@ class _Annotation:
     objects: list[Row] = field(default_factory=list)
 
 
-def read(root: Path, split: str | None, dataset: str) -> Dataset:
+def read(root: Path, split: str | None, dataset: str, images: str | None = None) -> Dataset:
     """Images and the boxes of the annotation of the same name; a file's own `<filename>` is often wrong and not used.
 
     `split` names a list `ImageSets/Main/SPLIT.txt`. The id of an image is its path below the image folder without
@@ -53,23 +54,23 @@ def read(root: Path, split: str | None, dataset: str) -> Dataset:
     existing_folder(root, "with Annotations and JPEGImages")
     findings = Findings(root, dataset)
     home, files = _annotation_files(root)
-    photos = _photos(root, home, set(files))
+    photos = _photos(root, home, set(files)) if images is None else _of_folder(home_of(root, images))
     listed = None if split is None else _listed(root, split)
     if listed is not None:
         photos = [(key, path) for key, path in photos if key in listed]
         files = {key: path for key, path in files.items() if key in listed}
     annotations = _annotations(files, dict(photos), findings)
 
-    images = findings.images(_entries(photos, annotations, split, findings))
+    table = findings.images(_entries(photos, annotations, split, findings))
     _note_missing(photos, annotations, listed or set(), home, findings)
-    sizes = {row[0]: row[1:] for row in images.select("image_id", "width_px", "height_px").iter_rows()}
+    sizes = {row[0]: row[1:] for row in table.select("image_id", "width_px", "height_px").iter_rows()}
     rows: list[Row] = []
     for key, annotation in annotations.items():
         image_id = findings.id_of(key)
         if image_id in sizes:
             rows += [_box(image_id, each, *sizes[image_id]) for each in annotation.objects]
     masks = drawings_of(root, {key: findings.id_of(key) for key, _ in photos if findings.id_of(key) in sizes})
-    return findings.data(images, rows, unit="xmin, ymin, xmax, ymax in pixels of the image", drawings=masks)
+    return findings.data(table, rows, unit="xmin, ymin, xmax, ymax in pixels of the image", drawings=masks)
 
 
 def _annotation_files(root: Path) -> tuple[Path, dict[str, Path]]:
@@ -104,6 +105,10 @@ def _photos(root: Path, home: Path, keys: set[str]) -> list[tuple[str, Path]]:
             f"Found {contents(root)}; expected a folder such as JPEGImages/ with images of the same names."
         )
     return keyed[best]
+
+
+def _of_folder(folder: Path) -> list[tuple[str, Path]]:
+    return [(source_id_of(path, folder), path) for path in image_files(folder)]
 
 
 def _listed(root: Path, split: str) -> set[str]:
