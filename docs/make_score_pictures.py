@@ -1,6 +1,7 @@
 """Draws docs/images/score-*.jpg: what each method ranks first and last in a run of made-up scenes.
 
-Run: thresher demo demo && thresher score demo/run --scores all && python docs/make_score_pictures.py demo/run
+Run: on a run of the scenes of SyntheticSettings(), scored: thresher score RUN --scores all;
+     then: python docs/make_score_pictures.py RUN
 """
 
 from __future__ import annotations

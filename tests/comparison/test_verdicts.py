@@ -91,11 +91,13 @@ def test_the_endpoint_is_the_mean_over_its_classes() -> None:
 def test_gains_are_told_with_their_interval_and_not_from_few_seeds() -> None:
     found = {("none", 0): [0.5] * 6, ("random", 40): around(0.53), ("near", 40): [0.55, 0.552] * 3}
     first, second = gains(pairs_of(found), "near", "40")
-    assert (first.shown, second.shown) == (True, True)
+    assert (first.way, second.way) == (1, 1)
     assert second.text == "+5.1 points over the masks alone (95 % interval 5.0 to 5.2; 6 seeds)"
     assert first.text.startswith("+2.1 points over as many random images (95 % interval ")
     alike = gains(pairs_of({**found, ("random", 40): [0.551, 0.5512] * 3}), "near", "40")[0]
-    assert alike.shown is False and alike.text.startswith("no difference shown over as many random images")
+    assert alike.way == 0 and alike.text.startswith("no difference shown over as many random images")
     few = {key: ious[:3] for key, ious in found.items()}
-    assert [each.shown for each in gains(pairs_of(few), "near", "40")] == [None, None]
+    assert [each.way for each in gains(pairs_of(few), "near", "40")] == [None, None]
     assert gains(pairs_of(found), "near", "80") == []
+    (_, worse) = gains(pairs_of({**found, ("near", 40): [0.45, 0.452] * 3}), "near", "40")
+    assert worse.way == -1 and worse.text.startswith("-4.9 points over the masks alone")

@@ -74,8 +74,8 @@ class DemoSettings:
 
     target_images: int = 60
     """Number of target images: street scenes with per-pixel labels."""
-    pool_images: int = 400
-    """Number of pool images with boxes; one in five is a street scene."""
+    pool_images: int = 500
+    """Number of pool images with boxes; two in five are street scenes, a fifth of these at night."""
     seed: int = 0
     """Seed of the generated scenes."""
 

@@ -108,8 +108,8 @@ class Gain:
     """What a selection adds over a baseline, in words."""
 
     text: str
-    shown: bool | None
-    """Whether the interval lies above zero; None if there are too few seeds to tell."""
+    way: int | None
+    """1 if the interval lies above zero, -1 below, 0 if it holds zero; None if there are too few seeds to tell."""
 
 
 def gains(pairs: pl.DataFrame, method: str, budget: str) -> list[Gain]:
@@ -149,5 +149,5 @@ def _gain(row: dict[str, object], words: str) -> Gain:
     low, high = 100 * float(str(low)), 100 * float(str(high))
     between = f"(95 % interval {low:.1f} to {high:.1f}; {seeds} seeds)"
     if low <= 0 <= high:
-        return Gain(f"no difference shown {words} {between}", False)
-    return Gain(f"{100 * float(str(row['iou_difference'])):+.1f} points {words} {between}", low > 0)
+        return Gain(f"no difference shown {words} {between}", 0)
+    return Gain(f"{100 * float(str(row['iou_difference'])):+.1f} points {words} {between}", 1 if low > 0 else -1)

@@ -155,7 +155,7 @@ def held(rows: list[dict[str, Any]]) -> alt.Data:
 
 def legend() -> alt.Legend:
     """Above the chart, large enough to read."""
-    return alt.Legend(orient="top", labelFontSize=13, symbolSize=120, symbolOpacity=1)
+    return alt.Legend(orient="top", labelFontSize=13, symbolSize=120, symbolOpacity=1, labelLimit=400)
 
 
 def finished(chart: Any, title: str, words: list[str], height: int) -> Spec:

@@ -132,7 +132,11 @@ def _method(settings: Mapping[str, Any]) -> str:
     if not settings:
         return "How it was made is not recorded."
     coverage = settings.get("coverage", "off")
-    covered = "" if coverage == "off" else f", with coverage ({coverage}) of the best {settings.get('shortlist', '')}"
+    covered = (
+        ""
+        if coverage == "off"
+        else f", with coverage ({coverage}) of the best {settings.get('shortlist', SelectSettings.shortlist)}"
+    )
     return f"By {settings.get('method')}{covered}; budget {settings.get('budget')}."
 
 
@@ -147,20 +151,20 @@ def _worth(opened: OpenedRun, name: str, taken: pl.DataFrame, compared: Sequence
         for method, budget in pairs.select("method", "budget").unique(maintain_order=True).iter_rows():
             if budget is not None and _images_of(opened, method, budget) == ids:
                 told = gains(pairs, method, budget)
-                enough = any(each.shown is not None for each in told)
+                enough = any(each.way is not None for each in told)
                 found.append((not enough, one.proxy, one, told))
     if not found:
         return None
     _, proxy, one, told = min(found, key=lambda each: each[:2])
     if not told:
         return None
-    if all(each.shown is None for each in told):
+    if all(each.way is None for each in told):
         return Point("What it pays", _TOO_FEW)
     way = "Heads on frozen features (by proxy)" if proxy else "Whole trainings"
     of = one.endpoint or "mIoU"
-    shown = [each.shown for each in told]
+    ways = [each.way for each in told]
     words = f"{way}, {of}: {'; '.join(each.text for each in told)}."
-    return Point("What it pays", words, "good" if all(shown) else "")
+    return Point("What it pays", words, "warning" if -1 in ways else "good" if 1 in ways else "")
 
 
 def _images_of(opened: OpenedRun, method: str, budget: str) -> set[str]:

@@ -35,7 +35,7 @@ from thresher.run.perform import StageResult, Track, untracked
 from thresher.run.record import Record
 from thresher.run.state import refuse_outdated
 from thresher.selection.methods import DEFAULT_METHOD
-from thresher.settings import OptionalPath, converted, default
+from thresher.settings import OptionalPath, Texts, converted, default
 
 if TYPE_CHECKING:
     from thresher.report.blocks import Section
@@ -58,6 +58,8 @@ class ReportSettings:
     """Pool images whose pooled vectors have at least this cosine are reported as near-duplicates. 0 = not reported."""
     map_images: int = 2000
     """Maximum number of images in the map, 4 to 5000: a third each of target, selection and other pool. 0 = no map."""
+    remarks: Texts = default(())
+    """Sentences of your own, shown first."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work.
@@ -134,7 +136,7 @@ def _sections(opened: OpenedRun, settings: ReportSettings, name: str | None) -> 
     audit = audit_of(opened, found.name, found.taken, settings.duplicate_cosine) if found else None
     look = _look(opened, found) if found else None
     return [
-        _answered(opened, found, audit, enough, compared, look),
+        _answered(opened, found, audit, enough, compared, look, settings.remarks),
         *([chosen_section(found, opened.pool.select("image_id", "dataset"), look)] if found and look else []),
         *([audit_section(audit)] if audit else []),
         *([enough_section(enough)] if enough else []),
@@ -159,12 +161,14 @@ def _answered(
     enough: HowMany | None,
     compared: Sequence[Compared],
     look: Look | None,
+    remarks: Sequence[str],
 ) -> Section:
-    from thresher.report.blocks import Missing, Section
+    from thresher.report.blocks import Missing, Section, Words
 
+    first = [Words(each) for each in remarks]
     if found is None or audit is None or look is None:
-        return Section("answer", "The answer", [Missing("Nothing has been selected.", "thresher select RUN")])
-    return Section("answer", "The answer", [answers_block(opened, found, audit, enough, compared, look)])
+        return Section("answer", "The answer", [*first, Missing("Nothing has been selected.", "thresher select RUN")])
+    return Section("answer", "The answer", [*first, answers_block(opened, found, audit, enough, compared, look)])
 
 
 def _look(opened: OpenedRun, found: ReportedSelection) -> Look:

@@ -103,7 +103,7 @@ export class Details {
       at('like').disabled = !this.summary.columns.some(({ name }) => name === 'cluster');
       const rows = Object.entries(each.numbers).map(([name, value]) => make('div', {}, make('dt', { textContent: readable(name) }), make('dd', { textContent: round(value) })));
       const near = each.nearest.map((other) => make('figure', {}, shot(this.summary, other, 320, `Target image ${other.id}`), make('figcaption', { textContent: other.id })));
-      const drawn = [this.drawing(`heat/${row}`, 'Heat map: similarity to the target', `Image ${each.id}, and beside it the same in grey, each part coloured by its log p under the target; yellow is like the target, violet is not`)];
+      const drawn = [this.drawing(`heat/${row}`, 'Heat map: similarity to the target', `Image ${each.id}, and beside it the same in grey, each part coloured by how near it is to the target; yellow is like it, violet is not`)];
       if (each.labels) drawn.push(this.drawing(`labels/${row}`, `Pixel labels: ${each.labels}`, `Image ${each.id}, and beside it its pixel labels in the colours of the classes; white is no label`));
       const frame = make('div', { className: 'frame' }, shot(this.summary, each, LARGE, `Image ${each.id}; ${boxes ? `boxes: ${boxes}` : 'no boxes'}`));
       const reasons = make('div', { className: 'reasons' });

@@ -81,15 +81,15 @@ def chosen_section(choice: ReportedSelection, pool: pl.DataFrame, look: Look) ->
     """
     taken = choice.taken.sort("rank")
     count = taken.height
+    covered = choice.settings.get("coverage", "off") != "off"
+    order = "In the order in which coverage took them." if covered else "Best first."
     blocks: list[Block] = [
         _by_dataset(taken, pool),
         Words(
             "Looks: how near the layout of an image is to the target. Objects: how many of interest, of how many and "
             f"how rare classes. Place 1 of {choice.scored:,} is the best."
         ),
-        _gallery(
-            "first", f"The first {min(FIRST, count)} of {count:,}", "Best first.", taken.head(FIRST), choice, look
-        ),
+        _gallery("first", f"The first {min(FIRST, count)} of {count:,}", order, taken.head(FIRST), choice, look),
     ]
     if count > FIRST:
         last = taken.tail(min(EDGE, count - FIRST))
