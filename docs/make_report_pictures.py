@@ -67,10 +67,10 @@ def main(run: Path) -> None:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         states = []
         for width, scheme in STATES:
-            page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
-            page.goto((run / "report.html").absolute().as_uri())
+            page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+            page.goto((run / "report.html").absolute().as_uri(), timeout=300_000)
             page.wait_for_timeout(500)
-            states.append(Image.open(BytesIO(page.screenshot())).convert("RGB"))
+            states.append(Image.open(BytesIO(page.screenshot(timeout=300_000))).convert("RGB"))
             page.close()
         sheet = Image.new("RGB", (sum(each.width for each in states[::2]) + 40, 1820), (128, 128, 128))
         for number, state in enumerate(states):
@@ -80,8 +80,9 @@ def main(run: Path) -> None:
         sheet.save(kept, "PNG")
         save(kept.getvalue(), "states", 1600)
         page = browser.new_page(viewport={"width": 1400, "height": 980}, reduced_motion="reduce")
-        page.goto((run / "report.html").absolute().as_uri())
+        page.goto((run / "report.html").absolute().as_uri(), timeout=300_000)
         page.wait_for_timeout(500)
+        page.set_default_timeout(300_000)
         save(page.screenshot(), "answer", 1200)
         page.evaluate("thresher.drawAll()")
         page.evaluate("[...document.querySelectorAll('#selection .look')].slice(0, 3).forEach((each) => each.click())")

@@ -50,10 +50,11 @@ def test_the_newest_selection_is_shown_unless_it_was_drawn_or_made_by_a_comparis
         select(run, settings)
         shown.append(write_report(run, dry_run=True).summary["selection"])
     assert shown == ["both-10pct", "layout-10pct", "layout-10pct"]
-    entry = run.recorded()["select:layout-10pct"]
     record = Record(run.comparison("c"))
     record.folder.mkdir(parents=True)
-    record.note("compare", {"finished": entry["finished"] + 1, "seconds": 1.01})
+    record.note(
+        "compare", {"inputs": {"layout-10pct": "…", "both-10pct": "…"}, "settings": {"selections": ["both-10pct"]}}
+    )
     assert newest_first(OpenedRun(run)) == ["both-10pct", "layout-10pct", "random-10pct-seed0"]
     named = write_report(run, ReportSettings(selection="random-10pct-seed0"), dry_run=True)
     assert named.summary["selection"] == "random-10pct-seed0"

@@ -65,7 +65,7 @@ def nearness_of(scores: pl.DataFrame, taken: pl.DataFrame, left_out: pl.DataFram
 
     Args:
         scores: Table SCORES.
-        taken: image_id of the chosen images, in the order in which they were taken.
+        taken: image_id of the chosen images, in the order of their ranking.
         left_out: image_id of the first ones left out.
     """
     column = "nearest" if "nearest" in scores.columns and scores["nearest"].count() else "similarity"
@@ -143,8 +143,8 @@ def edge_point(found: Nearness) -> Point:
     >>> print(edge_point(Nearness(0.9, 0.95, 0.85, None, 0.55)).text)
     Good: from the pool's middle (0 %) to the first 12 taken (100 %), the last 12 taken reach 75 % in nearness.
     """
-    if found.first <= found.pool:
-        return Point("The edge", "Poor: even the first images are no nearer to the target than the pool.", "warning")
+    if found.nearer < _FAR or found.first <= found.pool:
+        return Point("The edge", "Poor: the chosen images are hardly nearer to the target than the pool.", "warning")
     reached = found.way(found.last)
     after = "" if found.left_out is None else f", the first left out {found.way(found.left_out):.0%}"
     words = (

@@ -35,20 +35,18 @@ def newest_first(opened: OpenedRun) -> list[str]:
     def place(name: str) -> tuple[bool, bool, float, str]:
         entry = recorded.get(f"select:{name}", {})
         drawn = parted(str(entry.get("settings", {}).get("method", "")))[0] in SEEDED
-        made = float(entry.get("finished", 0.0))
-        return drawn, any(start <= made <= end for start, end in compared), -made, name
+        return drawn, name in compared, -float(entry.get("finished", 0.0)), name
 
-    compared = _times_of_comparisons(opened)
+    compared = _of_comparisons(opened)
     return sorted(opened.selection_names, key=place)
 
 
-def _times_of_comparisons(opened: OpenedRun) -> list[tuple[float, float]]:
-    """From when to when each comparison of the run was at work."""
-    found = []
+def _of_comparisons(opened: OpenedRun) -> set[str]:
+    """The selections that comparisons made of their methods and budgets."""
+    found: set[str] = set()
     for folder in sorted((opened.run.folder / "comparisons").glob("*")):
         entry: Mapping[str, Any] = Record(folder).recorded().get("compare", {})
-        if "finished" in entry:
-            found.append((entry["finished"] - entry.get("seconds", 0.0), entry["finished"]))
+        found |= set(entry.get("inputs", {})) - set(entry.get("settings", {}).get("selections", ()))
     return found
 
 
@@ -103,7 +101,10 @@ def _answer(
     entry = opened.recorded.get(f"select:{name}", {})
     settings = entry.get("settings", {})
     taken = taken.sort("rank")
-    near = nearness_of(opened.scores, taken, left_out)
+    covered = settings.get("coverage", "off") != "off"
+    # Coverage takes in an order of its own: its edge are those that rank last.
+    ranked = taken.sort("score", descending=True, nulls_last=True) if covered else taken
+    near = nearness_of(opened.scores, ranked, None if covered else left_out)
     dropped = entry.get("summary", {}).get("near_duplicates_left_out")
     points = answer(audit, opened.frequencies.rare, near, how_many, dropped)
     worth = _worth(opened, name, taken, compared)
