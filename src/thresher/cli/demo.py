@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ _LOOKED_AT = 5
 _RANKED = parted(DEFAULT_METHOD)[0]
 _METHODS = ("random", "similarity", _RANKED, DEFAULT_METHOD)
 #: Ten masks teach, for 300 steps of eight images; heads on frozen features learn that in seconds, so eight seeds do.
-_TRAINING = {"height_px": 128, "width_px": 224, "strong_limit": 10, "epochs": 120, "weak_batch": 4}
+_TRAINING = TrainSettings(height_px=128, width_px=224, strong_limit=10, epochs=120, weak_batch=4)
 _SEEDS = 8
 #: Points by which the share of nights may differ from the planted one and count as kept.
 _CLOSE = 5
@@ -101,10 +102,10 @@ def _run_file(folder: Path, budget: str) -> RunFile:
         EmbedSettings(),
         FitSettings(),
         ScoreSettings(),
-        tuple(SelectSettings(method, budget, name=method, coverage=parted(method)[1] or "off") for method in _METHODS),
+        tuple(SelectSettings(method, budget, name=method) for method in _METHODS),
         (),
         insight=InsightSettings() if whole else None,
-        train=TrainSettings(validation=f"{cityscapes}#val", **_TRAINING) if whole else None,
+        train=dataclasses.replace(_TRAINING, validation=f"{cityscapes}#val") if whole else None,
         compare=compare if whole else None,
     )
 
@@ -162,9 +163,8 @@ def boxes_words(run: Run, settings: CompareSettings) -> str:
     pairs = pl.read_parquet(run.comparison(settings.name) / "differences.parquet").filter(pl.col("class").is_null())
     found = gains(pairs, DEFAULT_METHOD, settings.budgets[0])
     head = "Boxes lift the network" if any(each.way == 1 for each in found) else "Boxes"
-    masks = _TRAINING["strong_limit"]
     told = "; ".join(each.text for each in reversed(found))
-    return f"{head} (mIoU of small heads on frozen features; {masks} masks): {told}."
+    return f"{head} (mIoU of small heads on frozen features; {_TRAINING.strong_limit} masks): {told}."
 
 
 def _left_out(parts: str) -> str:
