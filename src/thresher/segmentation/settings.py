@@ -32,7 +32,8 @@ class NetworkSettings:
     decoder: Literal["fpn", "deeplabv3plus", "unet", "upernet"] = "fpn"
     """Decoder of the network (segmentation_models_pytorch)."""
     decoder_channels: int = 0
-    """Decoder channels. FPN: the segmentation branch has half; U-Net: halved per block. 0 = library default (256)."""
+    """Decoder channels. FPN: the segmentation branch has half, 64 at least; U-Net: halved per block. 0 = library
+    default (256)."""
     encoder: str = "tf_efficientnet_lite0"
     """A timm model, started from its packaged ImageNet weights or from `weights`."""
     weights: OptionalPath = default(None)
