@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from thresher.density.fitted_scorers import load_fitted_scorers, save_fitted_scorers
+from thresher.density.fitted_scorers import alike_share_of, load_fitted_scorers, save_fitted_scorers
 from thresher.density.layout import QuerySettings
 from thresher.density.mixture import Mixture
 from thresher.density.scorers import FittedScorers
@@ -28,6 +28,7 @@ def evidence() -> FittedScorers:
         query=rng.normal(size=8),
         held_out_nats=rng.normal(size=3),
         query_settings=QuerySettings(towards_top=0.25),
+        alike_share=0.25,
     )
 
 
@@ -36,6 +37,7 @@ def test_saved_evidence_comes_back_as_it_was(tmp_path: Path) -> None:
     save_fitted_scorers(saved, tmp_path / "evidence.safetensors")
     back = load_fitted_scorers(tmp_path / "evidence.safetensors", saved.mixture, saved.pooled)
     assert back.query_settings == saved.query_settings
+    assert back.alike_share == alike_share_of(tmp_path / "evidence.safetensors") == 0.25
     for field in fields(FittedScorers):
         ours, theirs = getattr(saved, field.name), getattr(back, field.name)
         if isinstance(ours, np.ndarray):

@@ -168,7 +168,9 @@ def test_images_without_a_vector_stay_behind(coverage: str) -> None:
 
 
 def test_words_of_a_wrong_shortlist() -> None:
-    with pytest.raises(SettingsError, match="shortlist = 'many': expected a multiple of the budget .5x., a number"):
+    with pytest.raises(
+        SettingsError, match="shortlist = 'many': expected auto, a multiple of the budget .5x., a number"
+    ):
         shortlist_count("many", 10, 100)
     with pytest.raises(SettingsError, match="expected images, clusters, by_class, modes"):
         covered(order_of(3), "all", 1, 3, looks_of(np.eye(3), np.eye(3)))

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import safetensors.numpy
 
 from thresher import tables
 from thresher.errors import DataError, SettingsError
@@ -116,3 +117,19 @@ def test_a_method_with_coverage_says_so_in_name_and_summary(run: Run) -> None:
     assert select(run, drawn).summary["images"] == 4
     with pytest.raises(SettingsError, match=r"method = layout\+images, coverage = modes: expected one coverage"):
         SelectSettings(method="layout+images", coverage="modes")
+
+
+def test_coverage_looks_no_further_than_what_is_alike(run: Run) -> None:
+    """0, 1 and 2 look the same, and are all of the pool that is as near as the target's own images."""
+
+    def chosen(name: str = "tried", **settings: object) -> list[int]:
+        select(run, SelectSettings(budget="3", name=name, **settings))  # type: ignore[arg-type]
+        return sorted(int(each[5:8]) for each in selected(run, name)["image_id"])
+
+    drawn = chosen(method="random+images")
+    assert chosen(method="layout+images") == [0, 3, 4]
+    run.evidence.write_bytes(safetensors.numpy.save({"alike_share": np.array([0.05])}))
+    assert chosen(method="layout+images", name="again") == [0, 1, 2]
+    assert chosen(method="layout+images", shortlist="5x") == [0, 3, 4]
+    # A ranking that is not one by likeness has no place where likeness ends.
+    assert chosen(method="random+images") == drawn

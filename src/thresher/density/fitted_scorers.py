@@ -18,6 +18,8 @@ from thresher.files import replacing
 from thresher.run_files import read_arrays
 
 _PARTS: dict[str, Any] = {"pool_mixture": Mixture, "sphere": Sphere, "pooled_sphere": Sphere}
+#: The array with `FittedScorers.alike_share`.
+ALIKE = "alike_share"
 _ARRAYS = ("origin", "rows_query", "query", "held_out_nats")
 
 
@@ -28,6 +30,7 @@ def save_fitted_scorers(fitted: FittedScorers, path: Path, pool_keys: UInt64[np.
         pool_keys: What the pool was made of (`run.inputs.pool_keys`), so that it is noticed when it has changed.
     """
     arrays = {name: getattr(fitted, name) for name in _ARRAYS}
+    arrays[ALIKE] = np.array([fitted.alike_share])
     if pool_keys is not None:
         arrays["pool_keys"] = pool_keys
     for part in _PARTS:
@@ -55,4 +58,14 @@ def load_fitted_scorers(path: Path, mixture: Mixture, pooled: Float[np.ndarray, 
     settings = QuerySettings(**{name: float(value[0]) for name, value in part("query_settings").items()})
     models: dict[str, Any] = {name: kind(**part(name)) for name, kind in _PARTS.items()}
     plain = {name: arrays[name] for name in _ARRAYS}
-    return FittedScorers(mixture=mixture, pooled=pooled, query_settings=settings, **models, **plain)
+    alike = float(arrays[ALIKE][0])
+    return FittedScorers(mixture=mixture, pooled=pooled, query_settings=settings, alike_share=alike, **models, **plain)
+
+
+def alike_share_of(path: Path) -> float | None:
+    """Of the file written by `save_fitted_scorers`: the share of the pool that is as near as the target's own images.
+
+    None if it is not known. Raises DataError where there is no such file.
+    """
+    share = float(read_arrays(path)[ALIKE][0])
+    return None if np.isnan(share) else share

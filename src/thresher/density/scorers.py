@@ -56,6 +56,8 @@ class FittedScorers:
     held_out_nats: Float64[np.ndarray, " h"]
     """Similarity of target images under mixtures that were not fitted to them."""
     query_settings: QuerySettings
+    alike_share: float = float("nan")
+    """Share of the pool that is as near to the target as its own images are to each other, 0..1; nan if not known."""
 
 
 @dataclass(frozen=True)

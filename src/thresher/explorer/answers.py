@@ -42,9 +42,10 @@ from thresher.run.folder import check_name
 from thresher.run.perform import as_json
 from thresher.selection.methods import MEAN_RANKS
 from thresher.settings import as_type
+from thresher.stages.candidates import MARKS
 from thresher.stages.heat import HeatMaps
 from thresher.stages.score import known_methods
-from thresher.stages.select import MARKS, SelectSettings
+from thresher.stages.select import SelectSettings
 
 #: Maximum number of cards per response.
 PAGE = 120

@@ -9,8 +9,8 @@ from thresher.selection.coverage import shortlist_count
 from thresher.selection.methods import ranking
 from thresher.selection.why import Choice
 from thresher.settings import restored
-from thresher.stages.candidates import scores_with
-from thresher.stages.select import SelectSettings, candidates_for, choose, review_marks
+from thresher.stages.candidates import alike_of, is_by_likeness, review_marks, scores_with
+from thresher.stages.select import SelectSettings, candidates_for, choose
 
 
 def settings_of_selection(opened: OpenedRun, name: str) -> SelectSettings:
@@ -46,5 +46,6 @@ def choice_of(opened: OpenedRun, made: Selection, settings: SelectSettings) -> C
     ranked = ranking(scores, settings.method, settings.seed, settings.diversity_weight).order
     shortlist = None
     if settings.coverage != "off":
-        shortlist = shortlist_count(settings.shortlist, made.chosen.height, made.candidates.height)
+        alike = alike_of(opened) if is_by_likeness(settings.method) else None
+        shortlist = shortlist_count(settings.shortlist, made.chosen.height, made.candidates.height, alike)
     return Choice(made, settings.method, ranked, scores, shortlist)

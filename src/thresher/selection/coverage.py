@@ -19,6 +19,8 @@ Coverage = Literal["off", "images", "clusters", "by_class", "modes"]
 COVERAGES: tuple[str, ...] = tuple(name for name in get_args(Coverage) if name != "off")
 #: Share of the target in what `images` and `modes` cover; the shortlist itself has the rest (ours).
 TARGET_SHARE = 0.5
+#: Most images of a shortlist that is not told, as a multiple of those to choose.
+AUTO_TIMES = 5
 #: Most clusters of `clusters`; most modes of the target, and target images for each.
 _MOST_CLUSTERS, _MOST_MODES, _MODE_IMAGES = 256, 16, 10
 
@@ -43,20 +45,28 @@ def parted(method: str) -> tuple[str, str]:
     return (ranked.strip(), last.strip()) if sign and last.strip() in COVERAGES else (method, "")
 
 
-def shortlist_count(shortlist: str, count: int, candidates: int) -> int:
-    """How many of the best are looked at: "5x" the images to choose, a number ("2000") or a share ("20%").
+def shortlist_count(shortlist: str, count: int, candidates: int, alike: float | None = None) -> int:
+    """How many of the best are looked at: "5x" the images to choose, a number ("2000"), a share ("20%") or "auto".
 
-    Never fewer than are chosen, nor more than there are.
+    Never fewer than are chosen, nor more than there are. auto: 5x, but no more than are as near to the target as its
+    own images are to each other: near enough, then different.
+
+    Args:
+        alike: Which share of the pool is as near as that, 0..1; None if it is not known.
 
     Raises:
         SettingsError: anything else.
 
-    >>> [shortlist_count(each, 100, 3_000) for each in ("5x", "2000", "20%", "10", "100x")]
-    [500, 2000, 600, 100, 3000]
+    >>> [shortlist_count(each, 100, 3_000) for each in ("5x", "2000", "20%", "10", "100x", "auto")]
+    [500, 2000, 600, 100, 3000, 500]
+    >>> [shortlist_count("auto", 100, 3_000, alike) for alike in (0.5, 0.1, 0.01)]
+    [500, 300, 100]
     """
     text = shortlist.strip().lower()
     try:
-        if text.endswith("x"):
+        if text == "auto":
+            asked = min(AUTO_TIMES * count, candidates if alike is None else alike * candidates) or 1
+        elif text.endswith("x"):
             asked = count * float(text[:-1])
         elif text.endswith("%"):
             asked = candidates * float(text[:-1]) / 100
@@ -67,8 +77,8 @@ def shortlist_count(shortlist: str, count: int, candidates: int) -> int:
         valid = False
     if not valid:
         raise SettingsError(
-            f"shortlist = {shortlist!r}: expected a multiple of the budget (5x), a number of images (2000) or a share "
-            "of the candidates (20%)."
+            f"shortlist = {shortlist!r}: expected auto, a multiple of the budget (5x), a number of images (2000) or a "
+            "share of the candidates (20%)."
         )
     return min(candidates, max(count, round(asked)))
 

@@ -12,7 +12,10 @@ import polars as pl
 from thresher import tables
 from thresher.data.image_lists import LIST_SUFFIXES, Matched, listed_images, matched, read_columns
 from thresher.data.label_maps import class_pixels
+from thresher.density.fitted_scorers import alike_share_of
+from thresher.density.scorers import SCORERS
 from thresher.errors import DataError, SettingsError
+from thresher.run.folder import Run
 from thresher.run.opened import OpenedRun
 from thresher.run.reading import existing_selection
 from thresher.selection.choose import no_target
@@ -20,11 +23,15 @@ from thresher.selection.conditions import is_condition, parsed_conditions
 from thresher.selection.coverage import Looks
 from thresher.selection.diversity import ClassFrequencies
 from thresher.selection.facts import Facts
+from thresher.selection.methods import MEAN_RANKS
 from thresher.selection.redundancy import Near, like_any
 from thresher.selection.wishes import Wish
 
 #: From this cosine of pooled vectors on, an image of the pool nearly is one of the guard: re-encoded or re-cropped.
 GUARD_COSINE = 0.95
+
+#: Marks of a review: accepted (good), rejected (never choose), pinned (always choose).
+MARKS = ("accepted", "rejected", "pinned")
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,8 @@ class Candidates:
     """Ids of the pool's images that nearly are one of the guard's."""
     looks: Looks | None = None
     """Pooled vectors of pool and target; None without coverage."""
+    alike: float | None = None
+    """Share of the pool that is as near to the target as its own images are to each other; None if not known."""
     lists: Mapping[str, Matched] = field(default_factory=dict)
     """The images that each list of `keep` and `exclude` names, by the list as written."""
     facts: Facts = field(default_factory=lambda: Facts(()))
@@ -89,6 +98,7 @@ def candidates_of(
         near_of(opened, duplicate_cosine) if duplicate_cosine else None,
         guarded_by(opened),
         None if coverage == "off" else looks_of(opened),
+        alike_of(opened),
         {text: read_list(opened, text, facts) for text in lists},
         facts,
         lambda wish: target_share(opened, wish),
@@ -233,6 +243,16 @@ def read_list(opened: OpenedRun, text: str, facts: Facts) -> Matched:
     return found
 
 
+def alike_of(opened: OpenedRun) -> float | None:
+    """Share of the pool that is as near to the target as its own images are to each other; None if not known."""
+    return alike_share_of(opened.run.evidence) if opened.run.evidence.is_file() else None
+
+
+def is_by_likeness(method: str) -> bool:
+    """Whether the ranking by a method is one by likeness to the target, alone or beside diversity."""
+    return method in SCORERS or method in MEAN_RANKS
+
+
 def guarded_by(opened: OpenedRun) -> frozenset[str]:
     """Ids of the pool's images that nearly are one of the guard's.
 
@@ -253,3 +273,18 @@ def near_of(opened: OpenedRun, cosine: float) -> Near:
     """
     ids, vectors = opened.vectors(opened.pool)
     return Near(ids, vectors, cosine, like_any(vectors, opened.vectors(opened.target)[1], cosine))
+
+
+def marks_of(review: pl.DataFrame) -> pl.DataFrame:
+    """The last mark of each image (image_id, mark), from table REVIEW."""
+    marks = review.filter(what="mark").group_by("image_id", maintain_order=True).agg(mark=pl.col("value").last())
+    return marks.filter(pl.col("mark").is_in(MARKS))
+
+
+def review_marks(run: Run, name: str) -> pl.DataFrame:
+    """The marks of the review with this name; empty if the name is empty.
+
+    Raises:
+        DataError: no review has this name.
+    """
+    return marks_of(tables.read(run.review(name), tables.REVIEW) if name else tables.empty(tables.REVIEW))

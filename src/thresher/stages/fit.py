@@ -249,6 +249,7 @@ def _fitted_scorers(
         query=query.direction,
         held_out_nats=held_out,
         query_settings=settings,
+        alike_share=query.alike / len(pool) if pool else float("nan"),
     )
     return scorers, query.alike
 

@@ -12,7 +12,7 @@ import polars as pl
 from thresher import tables
 from thresher.density.scorers import SCORERS
 from thresher.errors import SettingsError
-from thresher.run.folder import AnyRun, Run, as_run, check_name
+from thresher.run.folder import AnyRun, as_run, check_name
 from thresher.run.opened import OpenedRun
 from thresher.run.perform import StageResult, as_json, perform
 from thresher.run.stages import stage_named
@@ -46,11 +46,18 @@ from thresher.selection.methods import (
 from thresher.selection.wishes import Kind, all_wishes
 from thresher.selection.written import Budget, Quotas, WishTexts
 from thresher.settings import OptionalPath, Texts, converted, default, younger
-from thresher.stages.candidates import Candidates, candidates_of, facts_of, is_test, list_path, read_list, scores_with
+from thresher.stages.candidates import (
+    Candidates,
+    candidates_of,
+    facts_of,
+    is_by_likeness,
+    is_test,
+    list_path,
+    read_list,
+    review_marks,
+    scores_with,
+)
 from thresher.stages.plan import select_plan
-
-#: Marks of a review: accepted (good), rejected (never choose), pinned (always choose).
-MARKS = ("accepted", "rejected", "pinned")
 
 
 @converted
@@ -98,9 +105,9 @@ class SelectSettings:
     """Choose from the shortlist those that differ most and together cover it: by their vectors (images; cheaper:
     clusters), class by class (by_class), or with the shares that looks have in the target (modes). auto: as the
     method's name says, else off."""
-    shortlist: str = younger("5x")
+    shortlist: str = younger("auto")
     """Coverage: how many of the best ranked to choose from: a multiple of the budget (5x), a number (2000) or a share
-    of the candidates (20%)."""
+    of the candidates (20%). auto: 5x, but no more than are as near as the target's own images are to each other."""
     keep: Texts = younger(())
     """Lists of images that are always chosen and count towards budget and quotas: names of selections, or files
     (.txt with an id per line, .csv or .parquet with column image_id or the first, a COCO .json), or a test of a
@@ -165,7 +172,8 @@ def choose(candidates: Candidates, settings: SelectSettings, marks: pl.DataFrame
         line = line.without(near_duplicates_of_better(line, candidates.near), "near-duplicate")
     count = budget_count(settings.budget, line.height)
     if settings.coverage != "off" and candidates.looks is not None:
-        shortlist = shortlist_count(settings.shortlist, count, line.order.height)
+        alike = candidates.alike if is_by_likeness(settings.method) else None
+        shortlist = shortlist_count(settings.shortlist, count, line.order.height, alike)
         looks, counts = candidates.looks, candidates.counts
         line = line.reordered(covered(line.order, settings.coverage, count, shortlist, looks, counts, line.always))
     by, always = "rank" if settings.coverage == "off" else "coverage", always_chosen(settings.keep, lists, marks)
@@ -204,21 +212,6 @@ def _remedy(method: str) -> str:
         return " Run `thresher score RUN --network TRAINING` first."
     asked = [name for name in names if name in (*SCORERS, "covered_area")]
     return f" Run `thresher score RUN --scores {','.join(asked)}` first." if asked else ""
-
-
-def marks_of(review: pl.DataFrame) -> pl.DataFrame:
-    """The last mark of each image (image_id, mark), from table REVIEW."""
-    marks = review.filter(what="mark").group_by("image_id", maintain_order=True).agg(mark=pl.col("value").last())
-    return marks.filter(pl.col("mark").is_in(MARKS))
-
-
-def review_marks(run: Run, name: str) -> pl.DataFrame:
-    """The marks of the review with this name; empty if the name is empty.
-
-    Raises:
-        DataError: no review has this name.
-    """
-    return marks_of(tables.read(run.review(name), tables.REVIEW) if name else tables.empty(tables.REVIEW))
 
 
 def select(run: AnyRun, settings: SelectSettings | None = None, *, dry_run: bool = False) -> StageResult:
