@@ -14,6 +14,7 @@ WRITTEN_BY = {
     "images.parquet": "index",
     "boxes.parquet": "index",
     "masks.parquet": "index",
+    "tags.parquet": "index",
     "remote.parquet": "index",
     "labels.parquet": "index",
     "taxonomy.toml": "index",

@@ -48,6 +48,9 @@ BOXES: Schema = {
     "exhaustive": pl.Boolean,
 }
 
+#: What is said of whole images: that they show a class (`present`), or that somebody looked and they do not.
+TAGS: Schema = {"image_id": pl.String, "label": pl.String, "class": pl.String, "present": pl.Boolean}
+
 #: Per-pixel label files; a path that is not absolute is below the run's folder. `encoding` gives the meaning of the
 #: PNG's values: one of `taxonomy.ENCODINGS`.
 MASKS: Schema = {"image_id": pl.String, "path": pl.String, "encoding": pl.String}
@@ -55,9 +58,8 @@ MASKS: Schema = {"image_id": pl.String, "path": pl.String, "encoding": pl.String
 #: Images that are listed but not on disk (`index --download-later`), a row per address, the preferred one first.
 #: `original`: an address of another copy than the data set's own, such as the uploaded photo; md5 (hexadecimal) and
 #: size are those of the file there, null where nobody states them. `url` is null where no address is known.
-REMOTE: Schema = {"image_id": pl.String, "url": pl.String, "original": pl.Boolean} | {
-    "md5": pl.String,
-    "size_bytes": pl.Int64,
+REMOTE: Schema = {"image_id": pl.String, "url": pl.String, "original": pl.Boolean, "md5": pl.String} | {
+    "size_bytes": pl.Int64
 }
 
 #: Readable names of a source's labels and their ancestors, nearest first (Open Images has a hierarchy).

@@ -17,7 +17,7 @@ from thresher.data.faults import shown, storable
 from thresher.data.image_files import decoding, opened_image, orientation
 from thresher.data.sources import opened
 from thresher.errors import DataError
-from thresher.tables import BOXES, IMAGES, MASKS, PROBLEMS, REMOTE, VOCABULARY, checked, empty
+from thresher.tables import BOXES, IMAGES, MASKS, PROBLEMS, REMOTE, TAGS, VOCABULARY, checked, empty
 
 _ROWS_AT_ONCE = 100_000
 IMAGE_SUFFIXES = frozenset(
@@ -102,6 +102,8 @@ class Dataset:
     """Masks that are not yet in the taxonomy's classes; `data.drawn_masks` writes them."""
     remote: pl.DataFrame = field(default_factory=lambda: empty(REMOTE))
     """Where the images are to be had that are listed and not on disk."""
+    tags: pl.DataFrame = field(default_factory=lambda: empty(TAGS))
+    """What is said of whole images; `class` is null until `index` maps the labels."""
 
     def checked(self, where: str) -> Dataset:
         """The same dataset, after checking its tables against their schemas.
@@ -118,6 +120,7 @@ class Dataset:
             unlisted=self.unlisted,
             drawings=self.drawings,
             remote=checked(self.remote, REMOTE, f"{where}: remote"),
+            tags=checked(self.tags, TAGS, f"{where}: tags"),
         )
 
 

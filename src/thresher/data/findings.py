@@ -20,7 +20,7 @@ from thresher.data.boxes import BOX_PROBLEMS, clean_boxes
 from thresher.data.dataset import Coded, Dataset, Entry, Outlined, images_table, problem, qualified_id, size_px
 from thresher.data.faults import FAULTS, reason, shown
 from thresher.errors import DataError
-from thresher.tables import BOXES, MASKS, PROBLEMS, REMOTE, VOCABULARY, empty, from_rows
+from thresher.tables import BOXES, MASKS, PROBLEMS, REMOTE, TAGS, VOCABULARY, empty, from_rows
 
 Row = dict[str, object]
 Item = TypeVar("Item")
@@ -143,6 +143,7 @@ class Findings:
         unit: str = "pixels of the image",
         drawings: Sequence[Outlined | Coded] = (),
         remote: pl.DataFrame | None = None,
+        tags: list[Row] | pl.DataFrame | None = None,
     ) -> Dataset:
         """The data set of these tables.
 
@@ -151,6 +152,7 @@ class Findings:
             unit: What the corners of a box are expected to be, for the error if most are not.
             drawings: Masks that are yet to be drawn.
             remote: Table REMOTE.
+            tags: Rows of table TAGS; those of images that are not there are left out.
 
         Raises:
             DataError: too large a share of a kind of item failed, or of the boxes lies where no box can lie.
@@ -175,6 +177,7 @@ class Findings:
             {word: count - MOST_ROWS - 1 for word, count in more.items()},
             drawings,
             empty(REMOTE) if remote is None else remote,
+            _tags(tags, images),
         ).checked(str(self.root))
 
     def _table(self, rows: list[Row]) -> pl.DataFrame:
@@ -222,6 +225,12 @@ class Findings:
                 f"{self.root}: {in_first_pixel:,} of {placed:,} boxes lie within the first pixel of their image. "
                 f"Expected {unit}; are these shares of the image (0..1)? Multiply them by its width and height."
             )
+
+
+def _tags(tags: list[Row] | pl.DataFrame | None, images: pl.DataFrame) -> pl.DataFrame:
+    """Table TAGS of images that are there, each once."""
+    rows = from_rows(tags or [], TAGS) if not isinstance(tags, pl.DataFrame) else tags
+    return rows.join(images, on="image_id", how="semi").unique().sort("image_id", "label", "present")
 
 
 #: The columns of boxes as a reader hands them on, before they are clipped.

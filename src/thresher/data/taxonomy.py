@@ -14,7 +14,7 @@ import polars as pl
 from thresher.data.faults import reason, shown
 from thresher.errors import SettingsError
 from thresher.settings import as_type, did_you_mean
-from thresher.tables import BOXES, LABELS
+from thresher.tables import LABELS
 
 BUILT_IN = Path(__file__).parent / "taxonomies"
 #: Meaning of the values in a label PNG: the taxonomy's own ids, or one of the two id sets of Cityscapes.
@@ -236,7 +236,7 @@ def with_classes(
     """The boxes with their `class`, and a row per source label with the class that it maps to.
 
     Args:
-        boxes: Table BOXES; `class` is overwritten.
+        boxes: Table BOXES, or TAGS; `class` is overwritten.
         images: Table IMAGES, for the dataset of each box.
         vocabulary: Table VOCABULARY of these boxes' source; may be empty.
 
@@ -271,4 +271,4 @@ def with_classes(
         .join(owners, on="image_id", how="left", maintain_order="left")
         .join(meant, on=["dataset", "label"], how="left", maintain_order="left")
     )
-    return mapped.select(list(BOXES)), labels.select(list(LABELS))
+    return mapped.select(boxes.columns), labels.select(list(LABELS))

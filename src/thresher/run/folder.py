@@ -39,6 +39,7 @@ class Run(Record):
         self.boxes = self.folder / "boxes.parquet"
         self.masks = self.folder / "masks.parquet"
         self.drawn_masks = self.folder / "masks"
+        self.tags = self.folder / "tags.parquet"
         self.remote = self.folder / "remote.parquet"
         self.labels = self.folder / "labels.parquet"
         self.taxonomy = self.folder / "taxonomy.toml"

@@ -25,6 +25,7 @@ from thresher.selection.diversity import (
     boxed_counts,
     class_frequencies,
     with_objects,
+    with_tags,
 )
 
 #: Of the boxes what pictures and counts need; `boxes_of` gives all columns of some images' boxes.
@@ -128,7 +129,13 @@ class OpenedRun:
 
     @cached_property
     def _boxed(self) -> pl.DataFrame:
-        return boxed_counts(self.lazy_boxes(), self.classes)
+        counts = boxed_counts(self.lazy_boxes(), self.classes)
+        return with_tags(counts, self.tags, self.classes) if self.tags.height else counts
+
+    @cached_property
+    def tags(self) -> pl.DataFrame:
+        """Table TAGS; empty where no source says anything of whole images."""
+        return tables.read_if_there(self.run.tags, tables.TAGS)
 
     @cached_property
     def counts(self) -> pl.DataFrame:

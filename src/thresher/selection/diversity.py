@@ -71,6 +71,24 @@ def boxed_counts(boxes: pl.LazyFrame, classes: Sequence[str]) -> pl.DataFrame:
     )
 
 
+def with_tags(counts: pl.DataFrame, tags: pl.DataFrame, classes: Sequence[str]) -> pl.DataFrame:
+    """The counts with images that are said to show a class: one object of it, where no box has any.
+
+    Args:
+        counts: From `boxed_counts`.
+        tags: Table TAGS. What is said to be absent adds nothing, but its image counts as labelled.
+
+    >>> counts = pl.DataFrame({"image_id": ["a"], "bus": [2]}, {"image_id": pl.String, "bus": pl.Int32})
+    >>> tags = pl.DataFrame({"image_id": ["a", "b"], "class": ["bus", "bus"], "present": [True, True]})
+    >>> with_tags(counts, tags, ["bus"]).rows()
+    [('a', 2), ('b', 1)]
+    """
+    says = pl.col("present") & pl.col("class").is_not_null()
+    each = [(says & (pl.col("class") == name)).fill_null(False).any().cast(pl.Int32).alias(name) for name in classes]
+    both = pl.concat([counts, tags.group_by("image_id").agg(*each)], how="vertical_relaxed")
+    return both.group_by("image_id").agg(pl.col(list(classes)).max()).sort("image_id")
+
+
 def with_objects(counts: pl.DataFrame) -> pl.DataFrame:
     """The rows of `boxed_counts` that hold an object of interest."""
     classes = counts.drop("image_id").columns

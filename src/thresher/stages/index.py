@@ -118,6 +118,12 @@ def index(run: AnyRun, settings: IndexSettings, *, dry_run: bool = False, track:
             for source in track(sources, len(sources), "reading annotations")
         ]
         summary, failed = _write(run, sources, found, taxonomy, label_map, taxonomy_file)
+        tags = _tags(found, taxonomy, label_map)
+        run.tags.unlink(missing_ok=True)
+        if tags.height:  # few sets have any
+            tables.write(tags, run.tags)
+            outputs.append(run.tags)
+            summary["tags"] = {"present": int(tags["present"].sum()), "absent": int((~tags["present"]).sum())}
         if not settings.download_later:
             run.remote.unlink(missing_ok=True)
             return summary, failed
@@ -128,6 +134,12 @@ def index(run: AnyRun, settings: IndexSettings, *, dry_run: bool = False, track:
     outputs = [run.images, run.boxes, run.masks, run.labels, run.problems, run.taxonomy]
     outputs += [run.remote] if settings.download_later else []
     return perform(run, "index", settings, inputs, outputs, work, again=_drawings_lost(run))
+
+
+def _tags(found: list[Dataset], taxonomy: Taxonomy, label_map: LabelMap) -> pl.DataFrame:
+    """Table TAGS of all sources, with the classes that their labels mean."""
+    mapped = [with_classes(d.tags, d.images, d.vocabulary, taxonomy, label_map)[0] for d in found if d.tags.height]
+    return pl.concat([tables.empty(tables.TAGS).lazy(), *mapped]).sort("image_id", "label", "present").collect()
 
 
 def _drawings_lost(run: Run) -> bool:
@@ -175,6 +187,7 @@ def _limited(dataset: Dataset, limit: int | None) -> Dataset:
         dataset.unlisted,
         [drawing for drawing in dataset.drawings if drawing.image_id in ids],
         dataset.remote.filter(pl.col("image_id").is_in(kept)),
+        dataset.tags.filter(pl.col("image_id").is_in(kept)),
     )
 
 

@@ -133,6 +133,7 @@ def score(
     if dry_run:
         return StageResult("score", "planned", _plan(opened, settings).summary(run))
     read = {"images": run.images, "boxes": run.boxes, "taxonomy": run.taxonomy}
+    read |= {"tags": run.tags} if run.tags.is_file() else {}
     if not settings.boxes_alone:
         read |= {"shards": run.shards, "mixture": run.mixture, "evidence": run.evidence}
     inputs: dict[str, Input] = dict(read)

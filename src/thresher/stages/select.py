@@ -234,6 +234,7 @@ def select(run: AnyRun, settings: SelectSettings | None = None, *, dry_run: bool
         plan = select_plan(run, opened.scores.height, budget_count(settings.budget, candidates))
         return StageResult("select", "planned", {"name": name, "candidates": candidates} | plan.summary(run))
     read = {"scores": run.scores_path, "images": run.images, "boxes": run.boxes, "taxonomy": run.taxonomy}
+    read |= {"tags": run.tags} if run.tags.is_file() else {}
     read |= {f"list {text}": list_path(opened, text) for text in lists_in(settings) if not is_test(text)}
     before = counted_before(opened, settings)
     read |= {f"chosen before: {each}": run.selection_path(each) for each in before}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -88,13 +88,14 @@ def read(root: Path, split: str | None, dataset: str, images: str | None = None,
     things: dict[str, list[tuple[str | None, Any]]] = {}
     for file, images_of in zip(files, named, strict=True):
         rows += _boxes(file, images_of, known, findings, things)
+    tags = [tag for file, images_of in zip(files, named, strict=True) for tag in _absent(file, images_of, known)]
     outlined = [
         Outlined(known[path][0], path, known[path][1:], shapes)
         for path, shapes in things.items()
         if any(label is not None for label, _ in shapes)
     ]
     unit, absent = "bbox [x, y, width, height] in pixels of the image", from_rows(remote, REMOTE)
-    return findings.data(table, rows, unit=unit, drawings=outlined, remote=absent)
+    return findings.data(table, rows, unit=unit, drawings=outlined, remote=absent, tags=tags)
 
 
 def _images(
@@ -245,6 +246,17 @@ def _boxes(
     for path, count in left_out.items():
         findings.note("box_without_image", f"{count} boxes belong to this file, which was left out", path=path)
     return rows
+
+
+def _absent(file: File, images: _Named, known: Mapping[str, tuple[str, int, int]]) -> Iterator[Row]:
+    """What LVIS says is not to be seen in an image (neg_category_ids)."""
+    for image in file.images:
+        numbers = image.get("neg_category_ids") if isinstance(image, dict) else None
+        owner = image.get("id") if isinstance(numbers, list) else None
+        path = images.paths.get(key(owner)) if isinstance(owner, int | str) else None
+        for number in numbers if isinstance(numbers, list) and path in known else ():
+            if isinstance(number, int | str) and key(number) in file.labels:
+                yield {"image_id": known[str(path)][0], "label": file.labels[key(number)], "present": False}
 
 
 def _place(what: str, number: int) -> Place:

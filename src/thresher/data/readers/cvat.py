@@ -13,7 +13,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from thresher.data.dataset import Dataset, label_text, stated_px
-from thresher.data.faults import refusing
+from thresher.data.faults import refusing, storable
 from thresher.data.findings import Row
 from thresher.data.readers import named
 from thresher.data.readers.named import Annotated
@@ -52,13 +52,18 @@ def read(root: Path, split: str | None, dataset: str, images: str | None = None)
     if not chosen:
         subsets = ", ".join(sorted({each.split or "(none)" for each in found}))
         raise DataError(f"{findings.root}: no images of subset '{split}'. Found {subsets}.")
-    return named.as_dataset(chosen, _object, findings, _FORM, others=split is None)
+    return named.as_dataset(chosen, _object, findings, _FORM, others=split is None, tag=_tag)
 
 
 def _image(element: ElementTree.Element, path: Path) -> Annotated:
     name = element.attrib["name"]
     size = stated_px(element.get("width"), element.get("height"))
     return Annotated(name, [(each, size) for each in element], f"{path.name}: {name}", size, element.get("subset"))
+
+
+def _tag(owned: tuple[ElementTree.Element, tuple[int, int] | None]) -> str | None:
+    label = owned[0].get("label") if owned[0].tag == "tag" else None
+    return None if label is None else storable(label)[:1000]
 
 
 def _object(owned: tuple[ElementTree.Element, tuple[int, int] | None]) -> Row | None:

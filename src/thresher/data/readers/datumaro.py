@@ -40,7 +40,7 @@ def read(root: Path, split: str | None, dataset: str, images: str | None = None)
     findings.judge()
     if not found:
         raise named.unknown_shape(findings.root, seen, "annotations/SPLIT.json with categories and items")
-    return named.as_dataset(found, _object, findings, _FORM, others=split is None)
+    return named.as_dataset(found, _object, findings, _FORM, others=split is None, tag=_tag)
 
 
 def _labels(categories: Any, path: Path, findings: Findings) -> dict[int, str]:
@@ -62,6 +62,14 @@ def _item(item: dict[str, Any], path: Path, split: str | None, labels: dict[int,
         raise ValueError("its id is no text, or its annotations are no list")
     stated = stated_px(size[1], size[0]) if isinstance(size, list) and len(size) >= 2 else None
     return Annotated(name, [(each, labels) for each in objects], f"{path.name}: {name}", stated, split)
+
+
+def _tag(owned: tuple[dict[str, Any], dict[int, str]]) -> str | None:
+    each, labels = owned
+    if not isinstance(each, dict) or each.get("type") != "label":
+        return None
+    number = each.get("label_id")
+    return labels.get(number) if isinstance(number, int) else None
 
 
 def _object(owned: tuple[dict[str, Any], dict[int, str]]) -> Row | None:

@@ -168,6 +168,7 @@ def as_dataset(
     *,
     whole: float | None = None,
     others: bool = True,
+    tag: Callable[[Any], str | None] = lambda _: None,
 ) -> Dataset:
     """The tables of annotated images.
 
@@ -179,6 +180,7 @@ def as_dataset(
         expected: What an object must be.
         whole: What the far border of an image is in the rows' unit; None: its size in pixels.
         others: Keep images that no entry names.
+        tag: The label of an object that says it of the whole image; None of another.
 
     Raises:
         DataError: none of the images is there, or most of the entries or objects cannot be read.
@@ -202,10 +204,14 @@ def as_dataset(
     entries += _others(of_path, files, findings) if others else []
     images = findings.images(entries)
     rows: list[Row] = []
+    tags: list[Row] = []
     drawings: list[Outlined] = []
     for image_id, path, width, height in images.select("image_id", "path", "width_px", "height_px").iter_rows():
         ends = (whole, whole) if whole is not None else (width, height)
-        found_rows = list(_rows(of_path.pop(path, []), parse, findings, (image_id, path), ends, expected))
+        mine = of_path.pop(path, [])
+        labels = (tag(thing) for each in mine for thing in each.objects)
+        tags += [{"image_id": image_id, "label": label, "present": True} for label in labels if label is not None]
+        found_rows = list(_rows(mine, parse, findings, (image_id, path), ends, expected))
         things = [_thing(row, row.pop("outline"), ends, whole is not None) for row in found_rows]
         rows += found_rows
         if any(label is not None for label, _ in things):
@@ -215,7 +221,7 @@ def as_dataset(
         objects = sum(len(each.objects) for each in lost)
         if objects:
             findings.note("box_without_image", f"{objects} objects belong to this file, which was left out", path=path)
-    return findings.data(images, rows, unit=expected, drawings=drawings)
+    return findings.data(images, rows, unit=expected, drawings=drawings, tags=tags)
 
 
 def _thing(row: Row, outline: Any, ends: tuple[float, float], in_shares: bool) -> tuple[str | None, Any]:

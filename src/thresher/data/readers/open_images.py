@@ -23,7 +23,7 @@ from thresher.data.dataset import (
 from thresher.data.findings import Findings
 from thresher.data.readers.named_files import home_of
 from thresher.data.readers.open_images_classes import vocabulary
-from thresher.data.readers.open_images_csv import box_rows
+from thresher.data.readers.open_images_csv import box_rows, image_labels
 from thresher.data.readers.open_images_later import absent_images
 from thresher.errors import DataError
 
@@ -86,8 +86,8 @@ def read(root: Path, split: str | None, dataset: str, images: str | None = None,
     words = vocabulary(folders, findings)
     if remote is not None:
         remote = remote.join(photos, on="image_id", how="semi", maintain_order="left")
-    unit = "corners as shares of the image, 0..1"
-    return findings.data(photos, _boxes(parts, kept, photos), vocabulary=words, unit=unit, remote=remote)
+    unit, tags = "corners as shares of the image, 0..1", image_labels(folders, kept)
+    return findings.data(photos, _boxes(parts, kept, photos), vocabulary=words, unit=unit, remote=remote, tags=tags)
 
 
 def _folders(root: Path) -> list[Path]:

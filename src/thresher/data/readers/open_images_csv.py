@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import functools
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import polars as pl
 from thresher.data.faults import refusing, shown
 from thresher.data.findings import MOST_ROWS, Findings, Place
 from thresher.errors import DataError
+from thresher.tables import TAGS, empty
 
 CORNERS = {"XMin": "x0", "XMax": "x1", "YMin": "y0", "YMax": "y1"}
 REQUIRED = ("ImageID", "LabelName", *CORNERS)
@@ -32,6 +33,8 @@ FLAGS = {
 INVERTED_SHARE = 0.25
 #: Shares may be slightly outside 0..1; pixels are rarely inside.
 LARGEST_SHARE = 1.5
+#: Labels of whole images: those that people have verified; FiftyOne's.
+TAG_FILES = ("*human-imagelabels*.csv", "classifications.csv")
 _TRUE, _FALSE = ("True", "true", "TRUE"), ("False", "false", "FALSE")
 _NEEDED = ["named", "label", *CORNERS.values()]
 
@@ -199,3 +202,31 @@ def _check_corners(found: dict[str, Any], path: Path) -> None:
             f"{path}: XMax < XMin or YMax < YMin in {found['inverted']} of {found['readable']} rows (first: image "
             f"{found['first_inverted']}). Columns are XMin,XMax,YMin,YMax; was the file written as XMin,YMin,XMax,YMax?"
         )
+
+
+def image_labels(folders: Sequence[Path], named: pl.DataFrame) -> pl.DataFrame:
+    """Table TAGS, without classes: what people have verified of whole images (Confidence 1: present, 0: absent).
+
+    Rows of any other confidence, as machines give it, are passed over.
+
+    Args:
+        folders: Where the files may lie.
+        named: named (as the files spell an image) and image_id.
+
+    Raises:
+        DataError: a file cannot be read.
+    """
+    files = sorted({path for folder in folders for name in TAG_FILES for path in folder.glob(name)})
+    ids = named.lazy().select("named", "image_id").drop_nulls().unique("named")
+    parts = [empty(TAGS)]
+    for path in files:
+        first_bytes(path)
+        with refusing(f"{path}: not readable as CSV", "Expected ImageID,Source,LabelName,Confidence."):
+            scan = pl.scan_csv(path, infer_schema=False, encoding="utf8-lossy", truncate_ragged_lines=True)
+            sure = pl.col("Confidence").cast(pl.Float32, strict=False)
+            rows = scan.select("LabelName", "Confidence", named="ImageID").filter(sure.is_in([0.0, 1.0]))
+            found = rows.join(ids, on="named", how="inner").select(
+                "image_id", label="LabelName", **{"class": pl.lit(None, pl.String)}, present=sure == 1
+            )
+            parts.append(found.drop_nulls("label").collect(engine="streaming"))
+    return pl.concat(parts)
