@@ -29,7 +29,8 @@ def test_what_it_brings_is_counted_and_rare_classes_stand_beside_a_random_draw()
     points = told(answer(audit_of([0, 1, 2, 30, 31]), ["bus"], None, None, None))
     words = "8 objects of 2 of the pool's 2 classes of interest; rare ones: bus on 2 images (as many at random: 0)."
     assert points["What it brings"].text == words
-    assert set(points) == {"What it brings", "Sources"}
+    assert set(points) == {"What it brings", "Sources", "Like the target"}
+    assert points["Like the target"].text.startswith("Not known until `embed`")
 
 
 def test_a_selection_of_one_source_and_with_near_duplicates_is_warned_of() -> None:

@@ -129,7 +129,7 @@ def _brings(audit: Audit, rare: Collection[str]) -> list[Point]:
 
 def _near(found: Nearness | None) -> list[Point]:
     if found is None:
-        return []
+        return [Point("Like the target", "Not known until `embed`, `fit` and `score` have looked at the pixels.")]
     words = f"The middle one of the chosen images is nearer to the target than {found.nearer:.0%} of the pool.".replace(
         "%", " %"
     )
