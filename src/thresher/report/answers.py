@@ -133,11 +133,8 @@ def _method(settings: Mapping[str, Any]) -> str:
     if not settings:
         return "How it was made is not recorded."
     coverage = settings.get("coverage", "off")
-    covered = (
-        ""
-        if coverage == "off"
-        else f", with coverage ({coverage}) of the best {settings.get('shortlist', SelectSettings.shortlist)}"
-    )
+    shortlist = settings.get("shortlist", SelectSettings.shortlist)
+    covered = "" if coverage == "off" else f", with coverage ({coverage}) of a shortlist of {shortlist}"
     return f"By {settings.get('method')}{covered}; budget {settings.get('budget')}."
 
 
@@ -146,6 +143,8 @@ def _worth(opened: OpenedRun, name: str, taken: pl.DataFrame, compared: Sequence
     ids = set(taken["image_id"])
     found = []
     for one in compared:
+        if one.outdated:  # it measured other images of the same names
+            continue
         pairs = one.differences.filter(pl.col("class").eq_missing(one.endpoint))
         measured_on = "test" if "test" in pairs["set"] else "validation"
         pairs = pairs.filter(set=measured_on)
