@@ -30,7 +30,7 @@ from thresher.training.settings import TrainSettings
 
 #: What is planted: streets in the pool; nights among the target and these streets; near-duplicates of streets.
 _STREETS, _NIGHTS, _COPIES = 0.4, 0.2, 0.1
-#: The default method looks at five times as many images as it takes: at no more than there are streets.
+#: The default method looks at five times as many images as it takes at most: at no more than there are streets.
 _LOOKED_AT = 5
 #: The methods shown, the default last; and the default without its coverage.
 _RANKED = parted(DEFAULT_METHOD)[0]

@@ -10,7 +10,6 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float32
 
-from thresher import tables
 from thresher.data.label_maps import class_pixels
 from thresher.errors import SettingsError
 from thresher.frames import Table
@@ -108,9 +107,8 @@ def _facts(opened: OpenedRun, images: pl.DataFrame) -> pl.DataFrame:
     if not opened.has_vectors:
         return known
     sizes = opened.pooled.drop("vector", "grid_h", "grid_w")
-    facts = tables.read_if_there(opened.run.facts, tables.IMAGE_FACTS)
     known = known.drop("width_px", "height_px").join(sizes, on="image_id", how="left")
-    return known.join(facts, on="image_id", how="left")
+    return known.join(opened.image_facts, on="image_id", how="left")
 
 
 def _object_areas(opened: OpenedRun, ids: pl.DataFrame) -> Float32[np.ndarray, " objects"]:

@@ -215,6 +215,11 @@ class OpenedRun:
         """
         return tables.read(self.run.pooled, tables.POOLED, key="image_id")
 
+    @cached_property
+    def image_facts(self) -> pl.DataFrame:
+        """Table IMAGE_FACTS; empty where embed has left none."""
+        return tables.read_if_there(self.run.facts, tables.IMAGE_FACTS)
+
     @property
     def has_vectors(self) -> bool:
         """Whether embed has run."""
