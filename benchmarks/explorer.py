@@ -18,13 +18,14 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from browser import opened_page
 from made_up_run import made_up_run
 
-TRIES = 15
+TRIES, CLIENTS = 15, 50
 Figures = dict[str, float]
 
 
@@ -57,28 +58,46 @@ def served(address: str, figures: Figures) -> None:
     told(figures, "map, first time", [timed(lambda: ask("api/points"))])
     told(figures, "map, from then on", [timed(lambda: ask("api/points")) for _ in range(3)])
     budget = str(max(1, facts["pool"] // 10))
-    first = facts["classes"][0]["name"]
+    first, ranked = facts["classes"][0]["name"], {"method": "layout_and_diversity"}
     for name, wish in (
         ("weight", {}),
         ("weight with a quota", {"quotas": {first: 50}}),
         ("weight of one data set", {"datasets": [facts["datasets"][0]["name"]]}),
     ):
         asked = [
-            {"diversity_weight": (n + 1) / 20, "budget": budget if not wish else "200"} | wish for n in range(TRIES)
+            ranked | {"diversity_weight": (n + 1) / 20, "budget": budget if not wish else "200"} | wish
+            for n in range(TRIES)
         ]
         told(figures, f"answer to a changed {name}", [timed(lambda one=one: ask("api/choose", one)) for one in asked])
-    one = {"budget": budget}
+    one = ranked | {"budget": budget}
     ask("api/choose", one)
     pages = [one | {"view": "chosen", "from": 60 * n, "most": 60} for n in range(5)]
     told(figures, "60 cards", [timed(lambda each=each: ask("api/gallery", each)) for each in pages])
+    together(ask, one, first, figures)
     told(figures, "a thumbnail", [timed(lambda n=n: ask(f"picture/{n}/320")) for n in range(TRIES)])
+
+
+def together(ask: Callable[..., bytes], settings: dict[str, Any], name: str, figures: Figures) -> None:
+    """Many clients at once, each with settings of its own; and each with the same ones."""
+    for words, wish in (("", {}), (" with a quota", {"quotas": {name: 50}})):
+        for same in (False, True):
+            asked = [settings | {"diversity_weight": 0.301 if same else 0.4 + n / 1000} | wish for n in range(CLIENTS)]
+            with ThreadPoolExecutor(CLIENTS) as pool:
+                started = time.perf_counter()
+
+                def one(content: dict[str, Any], started: float = started) -> float:
+                    ask("api/choose", content)
+                    return time.perf_counter() - started
+
+                seconds = list(pool.map(one, asked))
+            told(figures, f"{CLIENTS} clients at once{words}, {'the same' if same else 'all different'}", seconds)
 
 
 def in_chromium(address: str, figures: Figures) -> None:
     """The page as a person sees it."""
     # Painted: the frame after the one in which the answer was put into the page.
-    moved = """(value) => new Promise((done) => {
-      const one = document.getElementById('weight'), before = document.body.dataset.chosen, start = performance.now();
+    moved = """([control, value]) => new Promise((done) => {
+      const one = document.querySelector(control), before = document.body.dataset.chosen, start = performance.now();
       one.value = value;
       one.dispatchEvent(new Event('input', { bubbles: true }));
       const look = () => (document.body.dataset.chosen === before ? requestAnimationFrame(look)
@@ -92,7 +111,18 @@ def in_chromium(address: str, figures: Figures) -> None:
         opening = timed(lambda: (page.goto(address), page.wait_for_selector(".card")))
         told(figures, "page open, first cards there", [opening])
         told(figures, "map painted after that", [timed(lambda: page.wait_for_selector("#canvas[data-ready]"))])
-        told(figures, "slider moved to answer painted", [page.evaluate(moved, n / 20) for n in range(TRIES)])
+        again = [timed(lambda: (page.goto(address), page.wait_for_selector(".card"))) for _ in range(5)]
+        told(figures, "page opened again, first cards there", again)
+        page.wait_for_selector("#canvas[data-ready]")
+        for words, control, values in (
+            ("slider moved", "#weight", [(n + 1) / 20 for n in range(TRIES)]),
+            ("quota changed", ".quota", [100 + n for n in range(TRIES)]),
+        ):
+            seconds = []
+            for value in values:
+                seconds.append(page.evaluate(moved, [control, value]))
+                page.wait_for_timeout(600)  # a person looks at it
+            told(figures, f"{words} to answer painted", seconds)
         away = [each for each in requests if not each.startswith((address, "data:", "blob:"))]
         figures["requests to elsewhere"] = len(away)
         print(f"requests to elsewhere: {len(away)} of {len(requests)}")

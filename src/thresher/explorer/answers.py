@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import dataclasses
 import threading
 from collections.abc import Mapping
@@ -89,6 +90,13 @@ class Answers:
             "columns": self._columns.told(),
             "start": as_json(self._start) | {name: list(getattr(self._start, name)) for name in WISHES},
         }
+
+    def warm(self) -> None:
+        """Read what the first page will ask for, before it does."""
+        share = self._start.budget.endswith("%")
+        count = round(self._rows.pool * float(self._start.budget[:-1]) / 100) if share else int(self._start.budget)
+        with contextlib.suppress(SettingsError, DataError):  # the page asks for the same, and says what is wrong
+            self._choices.of(settings_of({"method": self._start.method, "budget": str(max(1, count))}, self._start))
 
     def _selections(self) -> list[str]:
         return self._rows.opened.selection_names

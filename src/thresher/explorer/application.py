@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import shutil
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -94,12 +95,19 @@ def application(answers: Answers, hosts: Sequence[str]) -> Starlette:
         Route("/api/export", export, methods=["POST"]),
         *(Route(f"/api/{name}", _answered(answer), methods=["POST"]) for name, answer in asked.items()),
     ]
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        warming = asyncio.create_task(run_in_threadpool(answers.warm))
+        yield
+        await warming
+
     middleware = [
         Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts)),
         Middleware(BaseHTTPMiddleware, _guarded),
     ]
     handlers: Any = {SettingsError: _refused, DataError: _refused}
-    return Starlette(routes=routes, middleware=middleware, exception_handlers=handlers)
+    return Starlette(routes=routes, middleware=middleware, exception_handlers=handlers, lifespan=lifespan)
 
 
 def _answered(answer: Callable[[Mapping[str, Any]], Any]) -> Endpoint:

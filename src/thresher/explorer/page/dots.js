@@ -123,7 +123,10 @@ export const paint = (context, view, scale, codes, colours, size, above) => {
       const y = Math.round((up[row] * ay + by) * scale - dot / 2);
       if (!(x > -dot && y > -dot && x < width && y < height)) continue; // not a number, or off the screen
       const [right, bottom] = [Math.min(width, x + dot), Math.min(height, y + dot)];
-      for (let line = Math.max(0, y); line < bottom; line += 1) pixels.fill(inks[code], line * width + Math.max(0, x), line * width + right);
+      const [ink, left] = [inks[code], Math.max(0, x)];
+      for (let line = Math.max(0, y); line < bottom; line += 1) {
+        for (let at = line * width + left; at < line * width + right; at += 1) pixels[at] = ink; // `fill` costs more for so few
+      }
     }
   }
   context.putImageData(image, 0, 0);

@@ -56,8 +56,9 @@ let [busy, waiting, timer] = [null, null, 0];
 const refresh = async (cards = true) => {
   if (busy) { waiting = { cards: cards || waiting?.cards }; return busy; }
   busy = (async () => {
+    const chosen = choose(); // asked for first: it is what a slider waits for
     const shown = cards && gallery.load();
-    if (!(await choose()) && cards) complain(new Error(at('problem').textContent)); // which the gallery may have taken away
+    if (!(await chosen) && cards) complain(new Error(at('problem').textContent)); // which the gallery may have taken away
     await shown;
   })();
   await busy;
@@ -66,7 +67,7 @@ const refresh = async (cards = true) => {
   waiting = null;
   return next ? refresh(next.cards) : undefined;
 };
-const soon = () => { clearTimeout(timer); timer = setTimeout(refresh, 30); };
+const soon = () => { clearTimeout(timer); timer = setTimeout(refresh, 0); };
 
 const mark = async (rows, value) => {
   try {
