@@ -48,9 +48,9 @@ def test_what_is_missing_is_named_with_the_command_that_installs_it(monkeypatch:
     monkeypatch.setitem(extras.EXTRAS, "report", brought)
     with pytest.raises(SettingsError) as error:
         extras.require("report", "insight")
-    assert str(error.value) == "insight needs not-there-a, not-there-b: pip install 'thresher[report]'"
+    assert str(error.value) == f"insight needs not-there-a, not-there-b: {extras.install('report')}"
     with pytest.raises(
-        SettingsError, match=r"compare needs not-there-a, not-there-b: pip .* 'thresher\[report,train\]'"
+        SettingsError, match=r"compare needs not-there-a, not-there-b: .*pip install .*\[report,train\]"
     ):
         extras.require("report,train", "compare")
 
@@ -135,6 +135,6 @@ except SettingsError as error:
     print(error)
 """
     assert in_the_core_alone(script, tmp_path) == (
-        "embed needs onnx, onnxruntime, onnxscript, timm, torch: pip install 'thresher[embed]' "
+        f"embed needs onnx, onnxruntime, onnxscript, timm, torch: {extras.install('embed')} "
         "(or use your own embeddings: `thresher embed run --vectors FILE`)\n"
     )

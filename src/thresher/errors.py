@@ -3,6 +3,10 @@
 A message says where, what was found, what was expected and what to do about it.
 """
 
+from __future__ import annotations
+
+import shlex
+
 
 class ThresherError(Exception):
     """Parent of both kinds, for one `except`."""
@@ -14,3 +18,12 @@ class DataError(ThresherError):
 
 class SettingsError(ThresherError):
     """A setting has a value that cannot be used."""
+
+
+def quoted(path: object) -> str:
+    """A path or name as it is typed into a shell, for the commands in messages.
+
+    >>> quoted("runs/mine"), quoted("runs/my drive")
+    ('runs/mine', "'runs/my drive'")
+    """
+    return shlex.quote(str(path))

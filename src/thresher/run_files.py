@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from thresher.errors import DataError
+from thresher.errors import DataError, quoted
 
 #: Which stage writes each file of a run's folder.
 WRITTEN_BY = {
@@ -69,7 +69,7 @@ def read_arrays(path: Path) -> dict[str, Any]:
         return load_file(existing(path))
     except SafetensorError as error:
         stage = WRITTEN_BY.get(path.name, "")
-        again = f" and run `thresher {stage} {path.parent}` again" if stage else ""
+        again = f" and run `thresher {stage} {quoted(path.parent)}` again" if stage else ""
         raise DataError(f"{path}: not a readable safetensors file ({error}). Delete it{again}.") from error
 
 
@@ -84,7 +84,7 @@ def readable(path: Path) -> Iterator[None]:
         raise missing(path) from None
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         stage = WRITTEN_BY.get(path.name)
-        again = f"run `thresher {stage} {path.parent}` again" if stage else "make it again"
+        again = f"run `thresher {stage} {quoted(path.parent)}` again" if stage else "make it again"
         reason = str(error).partition("\n")[0]
         raise DataError(f"{path}: not a readable Parquet file ({reason}). Delete it and {again}.") from error
 
@@ -97,5 +97,5 @@ def missing(path: Path) -> DataError:
     run = path.parent if place == path.name else path.parent.parent
     stage = WRITTEN_BY[place]
     return DataError(
-        f"{path}: no such file. `{stage}` writes it: run `thresher {stage} {run}{_TARGET.get(stage, '')}`."
+        f"{path}: no such file. `{stage}` writes it: run `thresher {stage} {quoted(run)}{_TARGET.get(stage, '')}`."
     )

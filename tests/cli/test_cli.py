@@ -14,6 +14,10 @@ import pytest
 
 from thresher import __version__
 from thresher.cli.main import COMMANDS
+from thresher.selection.methods import COMBINED
+from thresher.stages.score import SCORES
+
+SOURCE = Path(__file__).parents[2] / "src" / "thresher"
 
 
 def test_help_names_every_command_without_loading_numpy_or_polars() -> None:
@@ -28,6 +32,32 @@ def test_help_names_every_command_without_loading_numpy_or_polars() -> None:
     shown = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True).stdout
     assert all(f" {name} " in shown for name in COMMANDS)
     assert shown.strip().endswith("[]")
+
+
+def test_help_of_select_has_every_method_and_its_words_as_they_are_written(
+    capsys: pytest.CaptureFixture[str], thresher: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    assert thresher("select", "--help") == 0
+    shown = " ".join(re.sub("[│╭╮╰╯─]", " ", capsys.readouterr().out).split())
+    assert "sequence:*=20, folder:*=50" in shown and "0.7*layout + 0.3*diversity" in shown
+    named = shown[shown.index("How the pool is ranked") : shown.index("--budget")]
+    for method in (*COMBINED, *(score.name for score in SCORES)):
+        assert re.search(rf"\b{method}\b", named), method
+
+
+def test_a_command_in_an_error_can_be_pasted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], thresher: Callable[..., int]
+) -> None:
+    folder = tmp_path / "my runs"
+    assert thresher("score", str(folder)) == 3
+    assert f"run `thresher index '{folder}' --target FORMAT:ROOT`" in capsys.readouterr().err
+    written = [
+        path
+        for path in SOURCE.rglob("*.py")
+        if re.search(r"`thresher [a-z-]+ \{(?!quoted)[^}]*(run|folder|parent)", path.read_text("utf-8"))
+    ]
+    assert written == []
 
 
 def test_the_version(capsys: pytest.CaptureFixture[str], thresher: Callable[..., int]) -> None:

@@ -85,6 +85,10 @@ def test_digest_changes_with_whatever_changes_features(tmp_path: Path) -> None:
 
 
 def test_words_of_errors(tmp_path: Path) -> None:
+    with pytest.raises(
+        SettingsError, match="'efficentnet_b0': timm knows no such model. Did you mean .*'efficientnet_b0'"
+    ):
+        weights_file("efficentnet_b0", allow_download=True)
     with pytest.raises(SettingsError, match="no packaged weights. Give a checkpoint .* allow the download"):
         weights_file("resnet50")
     with pytest.raises(SettingsError, match=r"nowhere\.pth: no such file"):

@@ -134,7 +134,7 @@ def test_words_of_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         (tmp_path / "w.pth").write_bytes(b"")
         pretrained_weights("nothing", tmp_path / "w.pth")
     monkeypatch.setitem(sys.modules, "segmentation_models_pytorch", None)
-    with pytest.raises(SettingsError, match="training needs segmentation_models_pytorch: pip install"):
+    with pytest.raises(SettingsError, match=r"training needs segmentation_models_pytorch: (uv )?pip install"):
         network()
 
 

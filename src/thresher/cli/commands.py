@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from thresher.cli.main import EXIT_FAILURE, EXIT_OK
 from thresher.cli.output import JsonOutput, Output, logs_on_stderr, print_results, progress_bars
 from thresher.cli.stage_command import FLAT, command_of
-from thresher.errors import SettingsError
+from thresher.errors import SettingsError, quoted
 from thresher.run.stages import STAGES
 from thresher.settings import converted
 from thresher.workers.settings import EngineSettings
@@ -56,7 +56,7 @@ def run_command(
         from thresher.run.update import update
 
         if output.dry_run:
-            raise SettingsError(f"{file}: --dry-run needs a TOML file. `thresher status {file}` shows more.")
+            raise SettingsError(f"{file}: --dry-run needs a TOML file. `thresher status {quoted(file)}` shows more.")
         with logs_on_stderr():
             return print_results(update(file, engine=engine, track=progress_bars()), output)
     from thresher.cli.run_file import load_run_file, run_all

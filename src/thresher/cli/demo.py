@@ -168,4 +168,4 @@ def boxes_words(run: Run, settings: CompareSettings) -> str:
 
 
 def _left_out(parts: str) -> str:
-    return f"left out: pip install 'thresher[{parts}]'"
+    return f"left out: {extras.install(parts)}"

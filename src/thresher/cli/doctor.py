@@ -49,7 +49,7 @@ def doctor(folder: Path) -> StageResult:
 
 def _part(part: str) -> str:
     absent = extras.missing(part)
-    return f"lacks {', '.join(absent)}: pip install 'thresher[{part}]'" if absent else "installed"
+    return f"lacks {', '.join(absent)}: {extras.install(part)}" if absent else "installed"
 
 
 def _weights(backbone: str) -> str:

@@ -8,6 +8,7 @@ import sys
 from cyclopts import App
 
 from thresher import __version__
+from thresher.cli.help_text import FlowingText
 from thresher.cli.terminal import on_terminal
 from thresher.errors import DataError, SettingsError
 from thresher.run.stages import STAGES
@@ -18,6 +19,8 @@ app = App(
     name="thresher",
     help="Choose the few images of a huge weakly labelled pool that help your segmentation network.",
     version=__version__,
+    help_format="plaintext",
+    help_formatter=FlowingText(),
     suppress_keyboard_interrupt=False,  # `main` handles it
     help_epilogue="Exit codes: 0 done, 1 failure, 2 wrong usage or settings, 3 bad or outdated data, or a file that "
     "cannot be written, 4 done but some images failed (listed in problems.parquet), 130 interrupted (run it again).",

@@ -9,6 +9,7 @@ import json
 from thresher.cli.main import EXIT_BAD_DATA, EXIT_OK
 from thresher.cli.output import SCHEMA_VERSION, JsonOutput
 from thresher.cli.stage_command import RunFolder
+from thresher.errors import quoted
 from thresher.run.state import StageState
 from thresher.run.update import status
 
@@ -28,11 +29,11 @@ def status_command(run: RunFolder, *, output: JsonOutput = JsonOutput()) -> int:
             print(f"{state.name:<{width}}  {_facts(state)}  {state.in_words()}".rstrip())
         trained = [state for state in wrong if state.name.startswith(("train:", "labels:", "compare:"))]
         if len(wrong) > len(trained):
-            print(f"To bring index to insight and the selections up to date: thresher run {run}")
+            print(f"To bring index to insight and the selections up to date: thresher run {quoted(run)}")
         if trained:
             print(
-                f"To bring trainings, label sets and comparisons up to date: the same `thresher train {run} …`, "
-                "`labels` or `compare` again"
+                f"To bring trainings, label sets and comparisons up to date: the same "
+                f"`thresher train {quoted(run)} …`, `labels` or `compare` again"
             )
     return EXIT_BAD_DATA if wrong else EXIT_OK
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from thresher.errors import SettingsError
+from thresher.errors import SettingsError, quoted
 from thresher.explorer.gallery_views import GallerySelection
 from thresher.explorer.kept import Kept
 from thresher.explorer.review import Review
@@ -74,6 +74,7 @@ class Choices:
             if text not in known and not is_test(text):
                 raise SettingsError(
                     f"list '{text}': expected the name of a selection, or a test of a column such as layout < 0. "
-                    f"A file is given on the command line: `thresher select {run.folder} --exclude FILE --name NAME`, "
-                    f"then `thresher explore {run.folder} --selection NAME`."
+                    "A file is given on the command line: "
+                    f"`thresher select {quoted(run.folder)} --exclude FILE --name NAME`, then "
+                    f"`thresher explore {quoted(run.folder)} --selection NAME`."
                 )

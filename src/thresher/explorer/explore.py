@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from thresher import extras, tables
-from thresher.errors import SettingsError
+from thresher.errors import SettingsError, quoted
 from thresher.explorer.review import UNMARKED, Review
 from thresher.explorer.rows import run_rows
 from thresher.run.folder import AnyRun, Run, as_run
@@ -105,7 +105,7 @@ def _start(opened: OpenedRun, name: str) -> tuple[SelectSettings, pl.DataFrame |
     if not recorded:
         raise SettingsError(
             f"selection '{name}': {run.manifest} has no record of it. "
-            f"Run `thresher select {run.folder} --name {name} …` again first."
+            f"Run `thresher select {quoted(run.folder)} --name {name} …` again first."
         )
     settings = restored(SelectSettings, recorded)
     return settings, tables.read(run.review(settings.review), tables.REVIEW) if settings.review else None

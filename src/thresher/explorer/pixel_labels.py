@@ -10,7 +10,7 @@ from PIL import Image
 from thresher import tables
 from thresher.data.images import rgb_image
 from thresher.data.label_maps import class_numbers, coloured, label_map
-from thresher.errors import DataError
+from thresher.errors import DataError, quoted
 from thresher.run.folder import Run
 from thresher.run.opened import OpenedRun
 
@@ -36,7 +36,7 @@ def labelled_picture(opened: OpenedRun, image_id: str, path: Path) -> Image.Imag
     """
     found = newest_label_set(opened.run, image_id)
     if found is None:
-        raise DataError(f"{image_id}: no label set holds it. Run `thresher labels {opened.run.folder}`.")
+        raise DataError(f"{image_id}: no label set holds it. Run `thresher labels {quoted(opened.run.folder)}`.")
     labels = label_map(found[1], class_numbers(opened.taxonomy, "class_index"))
     colours = coloured(labels, opened.taxonomy)
     colours[labels == len(opened.taxonomy.classes)] = 255  # black may be a class

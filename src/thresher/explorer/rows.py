@@ -13,7 +13,7 @@ import polars as pl
 from jaxtyping import Float32, Int16, Int32, Int64
 
 from thresher.data.sources import split_address
-from thresher.errors import DataError
+from thresher.errors import DataError, quoted
 from thresher.run.opened import OpenedRun, source_roots
 from thresher.stages.candidates import Candidates
 from thresher.stages.select import SelectSettings, candidates_for
@@ -89,7 +89,7 @@ class RunRows:
         if not any(place.is_relative_to(root) for root in self.roots):
             raise DataError(
                 f"{path}: outside the folders given to index, so it is not shown. To allow it, run "
-                f"`thresher explore {self.opened.run.folder} --roots {place.parent}`."
+                f"`thresher explore {quoted(self.opened.run.folder)} --roots {quoted(place.parent)}`."
             )
         return Path(path)
 

@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float16
 
 from thresher import tables
 from thresher.density.slice_block import SliceBlock
-from thresher.errors import DataError
+from thresher.errors import DataError, quoted
 from thresher.features.image_facts import ImageFacts
 from thresher.features.projection import Projection
 from thresher.files import replacing
@@ -155,7 +155,7 @@ def listed_shards(folder: Path) -> pl.DataFrame:
     """
     table = folder.parent / "shards.parquet"
     if not table.is_file():
-        raise DataError(f"{folder}: no slices. Run `thresher embed {folder.parent}` first.")
+        raise DataError(f"{folder}: no slices. Run `thresher embed {quoted(folder.parent)}` first.")
     return tables.read(table, tables.SHARDS, key="number")
 
 
@@ -180,7 +180,7 @@ def shard_content(folder: Path, number: int, sha256: str) -> bytes:
         DataError: it is lost or damaged.
     """
     path = shard_path(folder, number)
-    again = f"Run the same `thresher embed {folder.parent} …` again: it makes this shard alone."
+    again = f"Run the same `thresher embed {quoted(folder.parent)} …` again: it makes this shard alone."
     try:
         content = path.read_bytes()
     except FileNotFoundError:

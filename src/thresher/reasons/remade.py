@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from thresher.errors import DataError
+from thresher.errors import DataError, quoted
 from thresher.run.opened import OpenedRun
 from thresher.selection.choose import Selection
 from thresher.selection.coverage import shortlist_count
@@ -23,7 +23,7 @@ def settings_of_selection(opened: OpenedRun, name: str) -> SelectSettings:
     if "method" not in recorded:
         raise DataError(
             f"{opened.run.folder}: manifest.json does not say how selection '{name}' was made. Make it again: "
-            f"`thresher select {opened.run.folder} --name {name} …`."
+            f"`thresher select {quoted(opened.run.folder)} --name {name} …`."
         )
     return restored(SelectSettings, recorded)
 

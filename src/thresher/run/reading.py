@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from thresher import tables
-from thresher.errors import DataError, SettingsError
+from thresher.errors import DataError, SettingsError, quoted
 from thresher.run_files import readable
 
 
@@ -63,12 +63,12 @@ def read_selection(path: Path, images: pl.DataFrame) -> pl.DataFrame:
     if foreign.height:
         raise DataError(
             f"{path}: {foreign.height} of {chosen.height} images are not in the pool, first {foreign['image_id'][0]}. "
-            f"Make the selection again: `thresher select {path.parent.parent} --name {path.stem} …`."
+            f"Make the selection again: `thresher select {quoted(path.parent.parent)} --name {path.stem} …`."
         )
     if chosen["rank"].sort().to_list() != list(range(1, chosen.height + 1)):
         raise DataError(
             f"{path}: column 'rank' must hold 1 to {chosen.height}, each once; found {_shown(chosen['rank'])}. "
-            f"Make the selection again: `thresher select {path.parent.parent} --name {path.stem} …`."
+            f"Make the selection again: `thresher select {quoted(path.parent.parent)} --name {path.stem} …`."
         )
     return chosen.join(images, on="image_id", how="left", maintain_order="left").sort("rank")
 
@@ -84,7 +84,7 @@ def none_of(what: str, name: str, folder: Path, there: Iterable[str]) -> str:
     >>> none_of("training", "best", Path("runs/mine"), ["small"])
     "No training named 'best' in runs/mine. Available: small."
     """
-    command = {"selection": f"thresher select {folder}", "training": f"thresher train {folder}"}[what]
+    command = {"selection": f"thresher select {quoted(folder)}", "training": f"thresher train {quoted(folder)}"}[what]
     known = ", ".join(there)
     return f"No {what} named '{name}' in {folder}. " + (
         f"Available: {known}." if known else f"There is none yet: run `{command}`."

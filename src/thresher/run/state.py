@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from thresher.errors import DataError
+from thresher.errors import DataError, quoted
 from thresher.run.digests import damage_of, file_digest, folder_digest
 from thresher.run.inputs import INPUTS, OUTSIDE, WORDS
 from thresher.run.record import Record
@@ -223,5 +223,5 @@ def _remedy(run: Record, name: str) -> str:
     """What brings a result up to date, as a sentence."""
     stage = name.partition(":")[0]
     if stage in _OWN_FOLDER:  # takes hours, or needs settings of its own: `thresher run` leaves it alone
-        return f"Run the same `thresher {stage} {run.folder} …` again, which mends it."
-    return f"Run `thresher run {run.folder}`, which brings the run up to date, or add --update to this command."
+        return f"Run the same `thresher {stage} {quoted(run.folder)} …` again, which mends it."
+    return f"Run `thresher run {quoted(run.folder)}`, which brings the run up to date, or add --update to this command."

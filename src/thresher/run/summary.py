@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from thresher.errors import ThresherError
+from thresher.errors import ThresherError, quoted
 from thresher.run.record import Record
 from thresher.run.state import LINE, RunState, StageState
 
@@ -34,7 +34,7 @@ class RunSummary:
     def lines(self) -> list[tuple[str, str]]:
         """Heading and content of each line."""
         if not self.folder.is_dir():
-            return [("folder", f"not there yet; thresher index {self.folder} --target FORMAT:ROOT makes it")]
+            return [("folder", f"not there yet; thresher index {quoted(self.folder)} --target FORMAT:ROOT makes it")]
         found = [("images", ", ".join(f"{number:,} {role}" for role, number in self.images.items()) or "none yet")]
         found += list(self.stages.items())
         for heading, named in (("selections", self.selections), ("trainings", self.trainings)):
@@ -124,6 +124,10 @@ def _words(folder: Path, state: StageState, done: str = "done") -> str:
     if state.word == "done":
         return done
     stage = state.name.partition(":")[0]
-    again = f"thresher {stage} {folder}" if state.word == "missing" or stage == "labels" else f"thresher run {folder}"
+    again = (
+        f"thresher {stage} {quoted(folder)}"
+        if state.word == "missing" or stage == "labels"
+        else f"thresher run {quoted(folder)}"
+    )
     words = "not done" if state.word == "missing" else state.in_words()
     return f"{words}; run: {again}" if done == "done" else f"{done}; {words}; run: {again}"

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from thresher.errors import DataError
+from thresher.errors import DataError, quoted
 from thresher.run.folder import AnyRun, Run, as_run
 from thresher.run.perform import StageResult, Track, untracked
 from thresher.run.stages import STAGES, stage_named
@@ -49,7 +49,9 @@ def update(
     run = as_run(run)
     recorded = run.recorded()
     if "index" not in recorded:
-        raise DataError(f"{run.folder}: index has not run. Run `thresher index {run.folder} --target FORMAT:ROOT`.")
+        raise DataError(
+            f"{run.folder}: index has not run. Run `thresher index {quoted(run.folder)} --target FORMAT:ROOT`."
+        )
     run = Run(run.folder.absolute())
     for name in _in_order(recorded, before):
         stage, entry = stage_named(name), recorded[name]

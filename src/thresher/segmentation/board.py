@@ -12,6 +12,7 @@ import polars as pl
 import torch
 from jaxtyping import Float, UInt8
 
+from thresher import extras
 from thresher.data.label_maps import coloured
 from thresher.data.taxonomy import Taxonomy
 from thresher.errors import SettingsError
@@ -36,7 +37,7 @@ def opened_board(folder: Path, step: int) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ModuleNotFoundError as error:
-        raise SettingsError(f"training needs {error.name}: pip install 'thresher[train]'.") from error
+        raise SettingsError(f"training needs {error.name}: {extras.install('train')}") from error
     if step == 0:
         shutil.rmtree(folder, ignore_errors=True)
     return SummaryWriter(str(folder), purge_step=step + 1)

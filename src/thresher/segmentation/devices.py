@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar
 
 import torch
 
+from thresher import extras
 from thresher.errors import SettingsError
 
 Network = TypeVar("Network", bound=torch.nn.Module)
@@ -38,7 +39,7 @@ def accelerator(precision: Precision = "auto") -> Any:
         from accelerate import Accelerator
         from accelerate.utils import InitProcessGroupKwargs
     except ModuleNotFoundError as error:
-        raise SettingsError(f"training needs {error.name}: pip install 'thresher[train]'.") from error
+        raise SettingsError(f"training needs {error.name}: {extras.install('train')}") from error
     # accelerate scales the losses for float16. bfloat16 needs no scaling; `mixed` does all it takes.
     scaled = "fp16" if chosen_precision(precision) == "float16" else "no"
     _keep_freed_memory()

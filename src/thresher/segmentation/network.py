@@ -8,6 +8,7 @@ from functools import partial
 import torch
 from jaxtyping import Float, UInt8
 
+from thresher import extras
 from thresher.errors import SettingsError
 from thresher.pretrained import PretrainedWeights
 from thresher.segmentation.pyramid import folded_pyramid
@@ -108,7 +109,7 @@ def new_network(tree: ClassTree, settings: NetworkSettings, weights: PretrainedW
             torch.manual_seed(settings.seed)
             network = SegmentationNetwork(tree, settings, weights.mean, weights.std)
     except ModuleNotFoundError as error:
-        raise SettingsError(f"training needs {error.name}: pip install 'thresher[train]'.") from error
+        raise SettingsError(f"training needs {error.name}: {extras.install('train')}") from error
     inner = network.body.encoder.model
     wanted = inner.state_dict()
     tensors = weights.tensors

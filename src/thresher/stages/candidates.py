@@ -14,7 +14,7 @@ from thresher.data.image_lists import LIST_SUFFIXES, Matched, listed_images, mat
 from thresher.data.label_maps import class_pixels
 from thresher.density.fitted_scorers import alike_share_of
 from thresher.density.scorers import SCORERS
-from thresher.errors import DataError, SettingsError
+from thresher.errors import DataError, SettingsError, quoted
 from thresher.run.folder import Run
 from thresher.run.opened import OpenedRun
 from thresher.run.reading import existing_selection
@@ -145,8 +145,8 @@ def image_fact(opened: OpenedRun, name: str) -> pl.DataFrame:
     if found[name].count() == 0:
         raise DataError(
             f"{path}: {name} is not known of any image. If an older release embedded them, delete {opened.run.slices} "
-            f"and run the same `thresher embed {opened.run.folder} …` again: it embeds them anew. Vectors of your own "
-            "come without it: give it by --columns."
+            f"and run the same `thresher embed {quoted(opened.run.folder)} …` again: it embeds them anew. "
+            "Vectors of your own come without it: give it by --columns."
         )
     return found
 

@@ -12,7 +12,7 @@ from thresher import extras, tables
 from thresher.data.dataset import problem
 from thresher.data.fetching import Address, DownloadSettings, Wanted, fetched
 from thresher.data.file_states import with_states
-from thresher.errors import DataError
+from thresher.errors import DataError, quoted
 from thresher.files import sweep
 from thresher.run.folder import AnyRun, Run, as_run
 from thresher.run.opened import OpenedRun
@@ -50,7 +50,7 @@ def download(
     if not run.remote.is_file():
         raise DataError(
             f"{run.folder}: its index lists only images that are on disk, so there is nothing to download. For others "
-            f"run `thresher index {run.folder} … --download-later`."
+            f"run `thresher index {quoted(run.folder)} … --download-later`."
         )
     wanted = _wanted(run, chosen, settings.originals)
     summary: dict[str, Any] = {"name": name, "images": chosen.height, "on_disk": chosen.height - len(wanted)}

@@ -11,7 +11,7 @@ import polars as pl
 
 from thresher import extras
 from thresher.data.file_states import states_digest, with_states
-from thresher.errors import DataError, SettingsError
+from thresher.errors import DataError, SettingsError, quoted
 from thresher.features.backbone import backbone_digest
 from thresher.features.engine import workers
 from thresher.features.given_shards import digest_of, known_here, project_given, with_contents, write_given
@@ -80,8 +80,8 @@ def embed(
         return _embed_given(run, settings, Path(settings.vectors), images, refit_projection, dry_run, track)
     if absent := extras.missing("embed"):
         raise SettingsError(
-            f"embed needs {', '.join(absent)}: pip install 'thresher[embed]' "
-            f"(or use your own embeddings: `thresher embed {run.folder} --vectors FILE`)"
+            f"embed needs {', '.join(absent)}: {extras.install('embed')} "
+            f"(or use your own embeddings: `thresher embed {quoted(run.folder)} --vectors FILE`)"
         )
     states, inputs = _states(run, settings, images)
     if dry_run:
@@ -140,7 +140,7 @@ def merge(run: AnyRun, settings: EmbedSettings | None = None) -> StageResult:
         if not embedding.projection_is_current():
             raise DataError(
                 f"{run.projection}: missing, or made from other images or settings. "
-                f"Run `thresher embed {run.folder} --shard 0/N …` first."
+                f"Run `thresher embed {quoted(run.folder)} --shard 0/N …` first."
             )
         embedding.discard_damaged()
         missing = [each.number for each in embedding.missing]
@@ -149,7 +149,7 @@ def merge(run: AnyRun, settings: EmbedSettings | None = None) -> StageResult:
             raise DataError(
                 f"{run.slices}: {len(missing)} of {len(embedding.plan.numbers)} shards are missing or were made from "
                 f"other inputs (numbers {shown}; shard s belongs to job s mod N + 1). Run those jobs again "
-                f"(`thresher embed {run.folder} --shard I/N …`), then `thresher merge {run.folder} …`."
+                f"(`thresher embed {quoted(run.folder)} --shard I/N …`), then `thresher merge {quoted(run.folder)} …`."
             )
         return embedding.finish(embedding.plan.embedded_now)
 
@@ -244,8 +244,8 @@ def _indexed(run: Run) -> pl.DataFrame:
     if images.filter(role="pool").is_empty() and run.remote.is_file():
         raise DataError(
             f"{run.folder}: no image of the pool is on disk. Choose some by their boxes (`thresher score "
-            f"{run.folder} --scores diversity`, `thresher select {run.folder} --method diversity`), then run "
-            f"`thresher download {run.folder} NAME`."
+            f"{quoted(run.folder)} --scores diversity`, `thresher select {quoted(run.folder)} --method diversity`), "
+            f"then run `thresher download {quoted(run.folder)} NAME`."
         )
     return images
 

@@ -19,7 +19,7 @@ import polars as pl
 
 from thresher import tables
 from thresher.data.file_states import contents
-from thresher.errors import DataError, SettingsError
+from thresher.errors import DataError, SettingsError, quoted
 from thresher.features.backbone import BackboneSettings
 from thresher.features.engine import Work
 from thresher.features.projection import fit_projection, load_projection, projection_is_current, save_projection
@@ -259,8 +259,9 @@ class Embedding:
         told: dict[str, Any] = {"variance_kept": round(fitted, 4), "variance_kept_now": round(now, 4)}
         if 1 - now > MOVED * (1 - fitted) + 1e-3:
             told["warning"] = (
-                f"the pool has moved: the projection keeps {now:.1%} of the variance, {fitted:.1%} when it was fitted. "
-                f"`thresher embed {self.run.folder} … --refit-projection` fits it again and embeds every image anew."
+                f"the pool has moved: the projection keeps {now:.1%} of the variance, {fitted:.1%} when it was "
+                f"fitted. `thresher embed {quoted(self.run.folder)} … --refit-projection` fits it again and "
+                "embeds every image anew."
             )
         return told
 

@@ -12,7 +12,7 @@ from thresher.data.exports import FORMATS, WITH_POOL, WITH_SCORES, Format
 from thresher.data.file_states import with_states
 from thresher.data.readers.open_images_later import BUCKET
 from thresher.drawings.contact_sheet import Cell, contact_sheet, save_sheet
-from thresher.errors import DataError, SettingsError
+from thresher.errors import DataError, SettingsError, quoted
 from thresher.run.folder import AnyRun, Run, as_run
 from thresher.run.opened import OpenedRun, selected
 from thresher.run.perform import StageResult
@@ -60,7 +60,7 @@ def export(
     if not settings:
         raise DataError(
             f"selection '{name}': {run.manifest} has no record of it. "
-            f"Run `thresher select {run.folder} --name {name} …` again first."
+            f"Run `thresher select {quoted(run.folder)} --name {name} …` again first."
         )
     method = settings["method"]
     words = [sentence(row["why"], row["score"], method) for row in chosen.iter_rows(named=True)]

@@ -220,7 +220,12 @@ def _write(
     run.add_problems("index", problems)
     failed = problems.filter(pl.col("problem").is_in(list(IMAGE_PROBLEMS))).height
     counts = sum((Counter(d.unlisted) for d in found), Counter(problems["problem"].to_list()))
-    return _summary(images, tables.scan(run.boxes, tables.BOXES), labels, masks, counts), failed
+    told = _summary(images, tables.scan(run.boxes, tables.BOXES), labels, masks, counts)
+    if not any(source.role == "pool" for source in sources):
+        told["note"] = (
+            "there is no pool: score and select need one. Run the same command again with --pool FORMAT:ROOT."
+        )
+    return told, failed
 
 
 def _in_order(found: list[Dataset]) -> bool:

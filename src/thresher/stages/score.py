@@ -21,7 +21,7 @@ from thresher.density.scorers import (
     ScorerInput,
 )
 from thresher.density.slice_block import SliceBlock
-from thresher.errors import DataError, SettingsError
+from thresher.errors import DataError, SettingsError, quoted
 from thresher.features.shards import listed_shards, read_blocks, slices_of
 from thresher.run.digests import Input, digest_of
 from thresher.run.folder import AnyRun, Run, as_run
@@ -155,7 +155,7 @@ def score(
         if near.is_empty() and elsewhere.is_empty():
             raise DataError(
                 f"{run.folder}: the pool has no readable image. "
-                f"Run `thresher index {run.folder} --target … --pool FORMAT:ROOT` first."
+                f"Run `thresher index {quoted(run.folder)} --target … --pool FORMAT:ROOT` first."
             )
         diverse, frequencies = _diversities(opened, settings)
         areas, failed = _yield_areas(opened, near, diverse, settings, track)

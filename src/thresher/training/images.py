@@ -11,7 +11,7 @@ import polars as pl
 from thresher import tables
 from thresher.data.label_maps import class_numbers
 from thresher.data.taxonomy import Taxonomy
-from thresher.errors import DataError, SettingsError
+from thresher.errors import DataError, SettingsError, quoted
 from thresher.run.folder import Run
 from thresher.run.masked import read_with_masks
 from thresher.run.opened import OpenedRun
@@ -120,7 +120,7 @@ def _images_with_labels(run: Run, images: pl.DataFrame, settings: TrainSettings)
         return images.select("image_id", "path").with_columns(mask=pl.lit(""), encoding=pl.lit(""))
     folder = run.label_set(settings.labels)
     table, selection = folder / "images.parquet", settings.selection
-    again = f"Run `thresher labels {run.folder} --selection {selection} --name {settings.labels}` first."
+    again = f"Run `thresher labels {quoted(run.folder)} --selection {selection} --name {settings.labels}` first."
     if not table.is_file():
         raise SettingsError(f"labels = {settings.labels}: no such label set ({table} is not there). {again}")
     labelled = tables.read(table, tables.LABELLED_IMAGES, key="image_id").select("image_id", "file")

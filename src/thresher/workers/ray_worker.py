@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from thresher import extras
 from thresher.errors import DataError, SettingsError
 from thresher.workers.line_process import ONE_THREAD, DiedError
 from thresher.workers.serve import answerer_of
@@ -118,7 +119,7 @@ def ray_workers(engine: EngineSettings, module: str, first_line: str) -> tuple[i
     try:
         import ray
     except ImportError:
-        raise SettingsError("engine = 'ray': Ray is not installed. pip install 'thresher[ray]'.") from None
+        raise SettingsError(f"engine = 'ray': Ray is not installed: {extras.install('ray')}") from None
     if not ray.is_initialized():
         ray.init(address=engine.address or os.environ.get("RAY_ADDRESS"), log_to_driver=False)
     remote: Any = ray.remote(
