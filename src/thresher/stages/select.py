@@ -68,8 +68,9 @@ class SelectSettings:
     method: str = DEFAULT_METHOD
     """How the pool is ranked: layout_and_diversity, both, similar_among_diverse, holds_class, random; layout,
     similarity, ratio, typicality, cosine, nearest, rows, sphere, pooled_sphere, diversity, objects, classes,
-    class_entropy_bits, covered_area, yield_area or another numeric column; 0.7*layout + 0.3*diversity (a mean of ranks), pareto(layout,
-    diversity) (fronts). METHOD+images chooses of the best ranked those that cover the most (any of --coverage)."""
+    class_entropy_bits, covered_area, yield_area or another numeric column; 0.7*layout + 0.3*diversity (mean of ranks);
+    pareto(layout, diversity) (fronts). METHOD+images chooses of the best ranked those that cover the most (any of
+    --coverage)."""
     budget: Budget = default("10%")
     """How many images to choose: a number (500), or a share of the images that can be ranked (10%)."""
     seed: int = 0
