@@ -137,6 +137,7 @@ def planted() -> None:
     import polars as pl
 
     from thresher import EmbedSettings, IndexSettings, Run, SelectSettings, embed, fit, index, score, select
+    from thresher.selection.methods import DEFAULT_METHOD
     from thresher.synthetic import SyntheticSettings, write_dataset
 
     with tempfile.TemporaryDirectory() as folder:
@@ -149,7 +150,7 @@ def planted() -> None:
         fit(run)
         score(run)
         truth = pl.read_parquet(scenes / "truth.parquet")
-        for method in ("layout", "layout+images", "layout+clusters", "layout+modes"):
+        for method in ("layout", "layout+images", "layout+clusters", "layout+modes", DEFAULT_METHOD):
             for budget, cosine in itertools.product((60, 150), (0.0, 0.95)):
                 select(run, SelectSettings(method, budget, name="chosen", duplicate_cosine=cosine))
                 bare = run.selection("chosen").select(image_id=pl.col("image_id").str.split("/").list.last())
