@@ -45,6 +45,7 @@ class _Named:
     """More than one where entries share an id."""
 
 
+@coco_json.uncollected()
 def read(root: Path, split: str | None, dataset: str, images: str | None = None, later: bool = False) -> Dataset:
     """Images with the sizes that the JSON states, and their boxes; iscrowd becomes is_group.
 
@@ -271,7 +272,7 @@ def _box(annotation: Json, labels: Mapping[Key, str], width: int, height: int) -
     x, y, across, down = map(float, bbox) if bbox else _around(annotation["segmentation"])
     attributes = annotation.get("attributes")
     if not attributes or not isinstance(attributes, dict):
-        attributes = {}
+        attributes = _NONE
     # iscrowd cannot be "unknown", so our exports put that in the attributes.
     group = attributes["group"] if "group" in attributes else annotation.get("iscrowd")
     return {
@@ -281,8 +282,16 @@ def _box(annotation: Json, labels: Mapping[Key, str], width: int, height: int) -
         "x1": (x + across) / width,
         "y1": (y + down) / height,
         "is_group": _flag(group),
-        **{column: _flag(attributes.get(name)) for name, column in FLAGS.items()},
+        **(_NO_FLAGS if attributes is _NONE else _flags(attributes)),
     }
+
+
+_NONE: Json = {}
+_NO_FLAGS = dict.fromkeys(FLAGS.values())
+
+
+def _flags(attributes: Json) -> Row:
+    return {column: _flag(attributes.get(name)) for name, column in FLAGS.items()}
 
 
 def _thing(annotation: Json, label: str) -> tuple[str | None, Any]:

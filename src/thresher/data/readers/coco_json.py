@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,6 +33,21 @@ class File:
     images: list[Json]
     annotations: list[tuple[Key, Json]]
     labels: dict[Key, str]
+
+
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """Context manager (or decorator) in which Python looks for no circles of garbage.
+
+    Annotations are millions of objects without any, among which to look takes as long as to read them.
+    """
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def files(root: Path, split: str | None, findings: Findings) -> list[File]:
