@@ -28,6 +28,8 @@ from thresher.stages.index import IndexSettings, index
 from thresher.stages.score import ScoreSettings, score
 from thresher.stages.select import SelectSettings, select
 
+pytestmark = pytest.mark.slow
+
 CAR, PERSON = "/m/0k4j", "/m/01g317"
 BOXES = "ImageID,Source,LabelName,Confidence,XMin,XMax,YMin,YMax\n"
 IDS = "ImageID,Subset,OriginalURL,OriginalLandingURL,License,Author,Title,OriginalSize,OriginalMD5,Rotation\n"
