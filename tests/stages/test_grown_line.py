@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from thresher import Run, tables
 from thresher.features.projection import load_projection
 from thresher.run.inputs import share_changed
+from thresher.run.state import RunState
 from thresher.stages.embed import EmbedSettings, embed
 from thresher.stages.fit import FitSettings, fit
 from thresher.stages.index import IndexSettings, index
@@ -182,6 +184,17 @@ def test_thirty_growths_leave_no_crumbs_and_equal_a_fresh_run(grown: Grown) -> N
     score(fresh)
     assert grown.run.pooled.read_bytes() == fresh.pooled.read_bytes()
     assert same_scores(grown.run, fresh)
+
+
+def test_fitted_again_for_another_reason_it_is_fitted_to_the_pool_as_it_is(grown: Grown) -> None:
+    for number in range(POOL, POOL + 3):
+        grown.add("pool", number)
+    grown.embedded()
+    other = dataclasses.replace(FIT, seed=FIT.seed + 1)
+    assert fit(grown.run, other).status == "done"
+    assert RunState(grown.run).of("fit").word == "done"
+    assert fit(grown.run, other).status == "unchanged"
+    assert score(grown.run).summary["scored_now"] == POOL + 3
 
 
 def test_a_projection_is_kept_and_says_when_the_pool_has_moved_away(grown: Grown) -> None:

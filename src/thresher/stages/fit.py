@@ -36,7 +36,7 @@ from thresher.run.digests import Input
 from thresher.run.folder import AnyRun, Run, as_run
 from thresher.run.inputs import embedded_pool, embedded_target, pool_keys
 from thresher.run.opened import OpenedRun
-from thresher.run.perform import StageResult, Track, perform, untracked
+from thresher.run.perform import StageResult, Track, fingerprint, is_current, perform, untracked
 from thresher.settings import converted
 from thresher.stages.plan import Plan, Slices, fit_plan
 from thresher.vectors import random_rows
@@ -112,6 +112,10 @@ def fit(
         "embedded_target": embedded_target(run.folder),
         "embedded_pool": embedded_pool(run.folder, None if refit else _recorded_pool(run)),
     }
+    outputs = [run.mixture, run.mixture.with_suffix(".json"), run.evidence]
+    if not is_current(run, "fit", fingerprint("fit", settings, inputs), outputs):
+        # Where it is fitted again, whatever for, it is fitted to the pool as it is now.
+        inputs["embedded_pool"] = embedded_pool(run.folder)
 
     def work() -> tuple[dict[str, Any], int]:
         rng = np.random.default_rng(settings.seed)
@@ -145,7 +149,6 @@ def fit(
             "pool_as_near_as_the_target": f"{alike} of {len(drawn)}",
         }, 0
 
-    outputs = [run.mixture, run.mixture.with_suffix(".json"), run.evidence]
     return perform(run, "fit", settings, inputs, outputs, work)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from thresher import extras
 from thresher.comparison.verdicts import power_words, reduction_words
 from thresher.drawings import comparison_charts as comparison
 from thresher.report.blocks import (
@@ -75,7 +76,7 @@ def comparison_section(found: Sequence[Compared]) -> Section:
         if not one.pictures and not one.proxy:
             words = f"Predictions of {one.name} have not been drawn. Networks that no longer exist are trained again."
             if one.lacking:
-                words += f" {', '.join(one.lacking)} not installed: first run pip install 'thresher[train,report]'."
+                words += f" {', '.join(one.lacking)} not installed: first run {extras.install('train,report')}."
             blocks.append(Missing(words, one.command))
     if not blocks:
         blocks.append(Missing("No comparison has been run.", "thresher compare RUN"))
