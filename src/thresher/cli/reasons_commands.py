@@ -94,8 +94,8 @@ def budget_command(
     """How many images are worth taking: what the first N add to the target, and what trainings on N have reached.
 
     nearness: mean cosine of the target's images to the nearest of the N. covered: share of them with one of the N as
-    near as their own kind. near: images of the N as near to the target as its own are to each other. repeated: share of
-    the images since the last N that near-duplicate an earlier one.
+    near as their own kind. near: images of the N as near to one image of the target as its images are to their nearest
+    other. repeated: share of the images since the last N that near-duplicate an earlier one.
     """
     _first(run, update)
     found = budget(run, settings)

@@ -174,7 +174,8 @@ def answer(table: pl.DataFrame, knee: int, candidates: int, trained: tuple[Train
     words = (
         f"By what they add, about {_two_digits(knee):,}: from there on an image brings the selection nearer to the "
         f"target by less than the average of the {looked_at} does, and {repeated:.0%} near-duplicate an earlier one. "
-        f"As near to the target as its own images are to each other: {near:,} of {of:,} ({near / of:.0%})."
+        "As near to one image of the target as its images are to their nearest other: "
+        f"{near:,} of {of:,} ({near / of:.0%})."
     )
     known = [each for each in trained if each.smallest is not None]
     return " ".join([words, *(each.in_words() for each in known)])
