@@ -110,12 +110,11 @@ def check_lightly(folder: Path) -> str:
             str(Path(sample.file_path_abs).relative_to((home / "images").absolute())): sample for sample in dataset
         }
         assert set(samples) == set(scores)
+        told_of = []
         for file, sample in samples.items():
-            for key in ("image_id", "why"):
-                sample.metadata[key] = scores[file][key]
-            for key in ("rank", "score", "similarity"):
-                if scores[file][key]:
-                    sample.metadata[key] = float(scores[file][key])
+            numbers = {key: float(scores[file][key]) for key in ("rank", "score", "similarity") if scores[file][key]}
+            told_of.append((sample.sample_id, {key: scores[file][key] for key in ("image_id", "why")} | numbers))
+        dataset.update_metadata(told_of)
         by_id = {sample.metadata["image_id"]: sample for sample in dataset}
         for image_id, size, rank, score, similarity, held in IMAGES:
             sample = by_id[image_id]
