@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thresher.errors import DataError
+from thresher.errors import DataError, SettingsError
 from thresher.run import perform as module
 from thresher.run.digests import file_digest, folder_digest
 from thresher.run.folder import Run
@@ -233,3 +233,31 @@ def test_a_single_file_has_the_digest_of_its_size_and_time(tmp_path: Path) -> No
 def test_a_stage_that_is_not_known_is_a_bug_and_not_a_silent_stage() -> None:
     with pytest.raises(KeyError):
         fingerprint("bake", Settings(), {})
+
+
+def refused() -> tuple[dict[str, Any], int]:
+    raise SettingsError("more than there are")
+
+
+def test_what_is_refused_before_anything_is_written_leaves_the_run_as_it_was(tmp_path: Path) -> None:
+    run, path = Run(tmp_path), tmp_path / "selections" / "a.parquet"
+    path.parent.mkdir()
+    perform(run, "select:a", Settings(), INPUTS, [path], writes(path), reads=())
+    done = run.recorded()
+    for name, place in (("select:a", path), ("select:b", path.with_name("b.parquet"))):
+        with pytest.raises(SettingsError, match="more than there are"):
+            perform(run, name, Settings(2), INPUTS, [place], refused, reads=())
+    assert run.recorded() == done
+
+
+def test_what_is_refused_after_it_has_written_counts_as_unfinished(tmp_path: Path) -> None:
+    run, path = Run(tmp_path), tmp_path / "a.parquet"
+
+    def half() -> tuple[dict[str, Any], int]:
+        path.write_text("half", "utf-8")
+        return refused()
+
+    perform(run, "select:a", Settings(), INPUTS, [path], writes(path), reads=())
+    with pytest.raises(SettingsError):
+        perform(run, "select:a", Settings(2), INPUTS, [path], half, reads=())
+    assert "unfinished" in run.recorded()["select:a"]

@@ -114,7 +114,7 @@ def perform(
         if is_current(record, stage, shaped_by, outputs) and not again:
             last = record.recorded()[stage]
             return StageResult(stage, "unchanged", last["summary"], last["failed_items"])
-        started = time.monotonic()
+        started, before, last_entry = time.monotonic(), _stamps(outputs), record.recorded().get(stage)
         try:
             for path in outputs:
                 sweep(path)
@@ -140,7 +140,21 @@ def perform(
             record.note(stage, entry)
         except OSError as error:
             raise _named(error, record) from error
+        except ThresherError:
+            # Refused before anything was written: what was there is as good as it was.
+            if record is run and _stamps(outputs) == before:
+                record.note(stage, last_entry)
+            raise
     return StageResult(stage, "done", summary, failed)
+
+
+def _stamps(outputs: Sequence[Path]) -> list[tuple[int, int, int] | None]:
+    """What changes when a file is written, or anything is put into a folder; None where there is nothing."""
+    found: list[tuple[int, int, int] | None] = []
+    for path in outputs:
+        status = path.stat() if path.exists() else None
+        found.append(None if status is None else (status.st_size, status.st_mtime_ns, status.st_ino))
+    return found
 
 
 def _place(path: Path, folder: Path) -> str:

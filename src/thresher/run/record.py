@@ -73,10 +73,12 @@ class Record:
             raise DataError(f"{self.manifest}: damaged, or changed by hand. {_REMEDY}")
         return content
 
-    def note(self, stage: str, entry: dict[str, Any]) -> None:
-        """Write a stage's entry to the manifest, replacing its last one."""
+    def note(self, stage: str, entry: dict[str, Any] | None) -> None:
+        """Write a stage's entry to the manifest, replacing its last one; None removes it."""
         recorded = self.recorded()
-        recorded[stage] = entry
+        recorded.pop(stage, None)
+        if entry is not None:
+            recorded[stage] = entry
         sealed = {name: each | {"sha256": _entry_digest(each)} for name, each in recorded.items()}
         with replacing(self.manifest) as file:
             file.write((json.dumps(sealed, indent=1, sort_keys=True) + "\n").encode())
