@@ -9,8 +9,10 @@ demo: .venv/ready
 	$(BIN)/thresher demo demo
 
 # A process per core, so one thread in each: libraries that start more wait for each other.
+test quick: export OMP_NUM_THREADS = 1
+
 test: .venv/ready
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto
+	$(BIN)/python -m pytest -q -n auto
 
 # Format, lint, types, and the tests in files that do not call themselves slow: no browser, Ray, faults, networks, real data.
 quick: check

@@ -279,7 +279,7 @@ def test_words_of_errors(run: Run, tmp_path: Path) -> None:
         compare(run, dataclasses.replace(GRID, budgets=("400",), name="much"), SMALL)
     with pytest.raises(SettingsError, match="store = s3://b: the workers of a comparison exchange"):
         compare(run, dataclasses.replace(GRID, name="far"), SMALL, engine=EngineSettings(store="s3://b"), dry_run=True)
-    with pytest.raises(DataError, match="taxonomy.toml: no such file. `index` writes it: run `thresher index"):
+    with pytest.raises(DataError, match="images.parquet: no such file. `index` writes it: run `thresher index"):
         compare(Run(tmp_path / "new"), GRID, SMALL)
 
 

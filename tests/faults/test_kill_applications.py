@@ -60,7 +60,7 @@ from thresher.explorer.explore import ExploreSettings, explorer
 from thresher.explorer.review import Review
 from thresher.explorer.saving import save
 review = Review("ada")
-review.mark(Run(sys.argv[3]).selection("both")["image_id"][0], "rejected")
+review.mark([(Run(sys.argv[3]).selection("both")["image_id"][0], "rejected")])
 log = review.table().with_columns(at=pl.datetime(2026, 1, 1, time_unit="us", time_zone="UTC"))
 save(Run(sys.argv[3]), SelectSettings("random", 7, name="mine", review="mine"), log, replace=True)
 """

@@ -39,7 +39,7 @@ def test_a_head_for_each_classifier_at_every_pixel(decoder: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("decoder", "seen_by_the_head"), [("fpn", 32), ("deeplabv3plus", 64), ("unet", 4), ("upernet", 64)]
+    ("decoder", "seen_by_the_head"), [("fpn", 64), ("deeplabv3plus", 64), ("unet", 4), ("upernet", 64)]
 )
 def test_channels_tell_how_wide_the_decoder_is(decoder: str, seen_by_the_head: int) -> None:
     built = network(decoder, channels=64)

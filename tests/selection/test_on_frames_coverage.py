@@ -72,3 +72,12 @@ def test_a_table_of_vectors_may_come_in_any_order(vectors: np.ndarray) -> None:
 def test_what_cannot_work_is_refused(more: dict[str, Any], words: str) -> None:
     with pytest.raises((DataError, SettingsError), match=words):
         chosen(4, **more)
+
+
+def test_a_table_of_vectors_has_a_row_per_image_of_the_scores(vectors: np.ndarray) -> None:
+    table = pl.DataFrame({"image_id": IDS, "vector": vectors.tolist()})
+    with pytest.raises(DataError, match="holds an id twice"):
+        chosen(4, vectors=pl.concat([table, table.head(2)]), coverage="images")
+    with pytest.raises(DataError, match=r"none of them is of an image with a score \(first: x/i0; scores: i0\)"):
+        chosen(4, vectors=table.with_columns(image_id="x/" + pl.col("image_id")), coverage="images")
+    assert chosen(40, vectors=table.head(5), coverage="images", shortlist=20)[:5] != [f"i{n}" for n in range(35, 40)]

@@ -5,11 +5,10 @@ from __future__ import annotations
 from thresher.errors import DataError, quoted
 from thresher.run.opened import OpenedRun
 from thresher.selection.choose import Selection
-from thresher.selection.coverage import shortlist_count
 from thresher.selection.methods import ranking
 from thresher.selection.why import Choice
 from thresher.settings import restored
-from thresher.stages.candidates import alike_of, is_by_likeness, review_marks, scores_with
+from thresher.stages.candidates import alike_of, review_marks, scores_with, shortlist_of
 from thresher.stages.select import SelectSettings, candidates_for, choose
 
 
@@ -46,6 +45,5 @@ def choice_of(opened: OpenedRun, made: Selection, settings: SelectSettings) -> C
     ranked = ranking(scores, settings.method, settings.seed, settings.diversity_weight).order
     shortlist = None
     if settings.coverage != "off":
-        alike = alike_of(opened) if is_by_likeness(settings.method) else None
-        shortlist = shortlist_count(settings.shortlist, made.chosen.height, made.candidates.height, alike)
+        shortlist = shortlist_of(settings, made.chosen.height, made.candidates.height, alike_of(opened))
     return Choice(made, settings.method, ranked, scores, shortlist)

@@ -183,6 +183,11 @@ def looks_given(
         raise DataError(f"vectors: {len(values)} for {len(named)} images. Give one per image, in the order of the ids.")
     if own.shape[1] != values.shape[1]:
         raise DataError(f"target: vectors of {own.shape[1]} numbers, those of the images have {values.shape[1]}.")
+    if not known["image_id"].is_in(named).any():
+        raise DataError(
+            f"vectors: none of them is of an image with a score (first: {named[0] if named else 'none'}; scores: "
+            f"{known['image_id'][0]}). Are the ids the same?"
+        )
     by_id = pl.DataFrame({"image_id": named}).with_row_index("row").sort("image_id")
     return Looks(by_id.select("image_id"), values[by_id["row"].to_numpy()], own)
 
@@ -201,7 +206,10 @@ def _vectors_of(table: pl.DataFrame) -> tuple[list[str], np.ndarray]:
     lists = [name for name, kind in table.schema.items() if isinstance(kind, pl.List | pl.Array)]
     if "image_id" not in table.columns or len(lists) != 1:
         raise DataError(f"vectors: expected image_id and one column of lists. Found {', '.join(table.columns)}.")
-    return table["image_id"].cast(pl.String).to_list(), _matrix(table[lists[0]].to_list(), "vectors")
+    named = table["image_id"].cast(pl.String)
+    if named.is_duplicated().any() or named.null_count():
+        raise DataError("vectors: column 'image_id' holds an id twice, or none. Keep one row per image.")
+    return named.to_list(), _matrix(table[lists[0]].to_list(), "vectors")
 
 
 def _matrix(values: Any, what: str) -> np.ndarray:

@@ -100,7 +100,7 @@ def choose(
     vectors: Any = None,
     target: Any = None,
     coverage: Coverage = "off",
-    shortlist: str = "5x",
+    shortlist: str | int = "5x",
     duplicate_cosine: float = 0.0,
     pinned: str | int | Iterable[str | int] = (),
     excluded: str | int | Iterable[str | int] = (),
@@ -127,7 +127,8 @@ def choose(
         at_most: Likewise: {"sequence:*": 20}; folder and sequence are read from the ids.
         share: {"dataset:*": "uniform", "bus": "30%"}: exactly this share of the images.
         vectors: A vector of each image, for coverage and duplicate_cosine: an array (n, c) in the order of the ids or
-            of the table's rows, or a table with image_id and a column of lists. Of any length; cosines count.
+            of the table's rows, or a table with image_id and a column of lists, where images without a vector come last
+            and are like no other. Of any length; cosines count.
         target: Vectors of the images of your own domain, an array (m, c): half of what coverage covers.
         coverage: Of the shortlist, take those that together cover the most: images, clusters, by_class (needs boxes) or
             modes (needs target), as in `thresher select --coverage`.
@@ -181,7 +182,7 @@ def choose(
 
 
 def _spread(
-    line: Line, looks: Looks | None, counts: pl.DataFrame, asked: tuple[str | int | float, Coverage, str, float]
+    line: Line, looks: Looks | None, counts: pl.DataFrame, asked: tuple[str | int | float, Coverage, str | int, float]
 ) -> tuple[Line, str]:
     """The line without near-duplicates, in the order of the coverage; and what it is now ordered by."""
     budget, coverage, shortlist, cosine = asked
@@ -199,7 +200,7 @@ def _spread(
     if coverage == "off":
         return line, "rank"
     count = budget_count(as_type(budget, BUDGET, "budget"), line.height)
-    few = shortlist_count(shortlist, count, line.order.height)
+    few = shortlist_count(str(shortlist), count, line.order.height)
     return line.reordered(covered(line.order, coverage, count, few, looks, counts, line.always)), "coverage"
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -20,7 +21,7 @@ from thresher.run.opened import OpenedRun
 from thresher.run.reading import existing_selection
 from thresher.selection.choose import no_target
 from thresher.selection.conditions import is_condition, parsed_conditions
-from thresher.selection.coverage import Looks
+from thresher.selection.coverage import Looks, shortlist_count
 from thresher.selection.diversity import ClassFrequencies
 from thresher.selection.facts import Facts
 from thresher.selection.methods import MEAN_RANKS
@@ -53,8 +54,8 @@ class Candidates:
     """The classes of interest."""
     near: Near | None = None
     """What near-duplicates are found from; None if they are not dropped."""
-    guarded: frozenset[str] = frozenset()
-    """Ids of the pool's images that nearly are one of the guard's."""
+    guarded: frozenset[str] | None = None
+    """Ids of the pool's images that nearly are one of the guard's; None without a guard."""
     looks: Looks | None = None
     """Pooled vectors of pool and target; None without coverage."""
     alike: float | None = None
@@ -253,14 +254,24 @@ def is_by_likeness(method: str) -> bool:
     return method in SCORERS or method in MEAN_RANKS
 
 
-def guarded_by(opened: OpenedRun) -> frozenset[str]:
-    """Ids of the pool's images that nearly are one of the guard's.
+def shortlist_of(settings: Any, count: int, candidates: int, alike: float | None) -> int:
+    """How many of the best coverage looks at; what is alike counts where the ranking is one by likeness.
+
+    Args:
+        settings: `SelectSettings`.
+        alike: From `alike_of`.
+    """
+    return shortlist_count(settings.shortlist, count, candidates, alike if is_by_likeness(settings.method) else None)
+
+
+def guarded_by(opened: OpenedRun) -> frozenset[str] | None:
+    """Ids of the pool's images that nearly are one of the guard's; None if there is no guard.
 
     Raises:
         DataError: there is a guard, and embed has not run.
     """
     if opened.guard.is_empty():
-        return frozenset()
+        return None
     ids, vectors = opened.vectors(opened.pool)
     return frozenset(ids.filter(like_any(vectors, opened.vectors(opened.guard)[1], GUARD_COSINE))["image_id"])
 

@@ -180,7 +180,7 @@ def _warnings(fitted: Fit, scorers: FittedScorers, slices: int, alike: int, pool
         warnings["foreign_pool"] = (
             f"{alike} of {pool} pool images are as near to the target as its own images are to each other. Scores "
             "still rank the pool, but look at the first of them before you label or train: `thresher sheet RUN "
-            "--selection NAME`. Where you can, give a pool that holds scenes like the target's."
+            "NAME`. Where you can, give a pool that holds scenes like the target's."
         )
     unseen = float(np.median(scorers.held_out_nats)) if len(scorers.held_out_nats) else -np.inf
     if fitted.log_likelihood - unseen <= _MOST_OVERFITTING:

@@ -50,12 +50,12 @@ from thresher.stages.candidates import (
     Candidates,
     candidates_of,
     facts_of,
-    is_by_likeness,
     is_test,
     list_path,
     read_list,
     review_marks,
     scores_with,
+    shortlist_of,
 )
 from thresher.stages.plan import select_plan
 
@@ -169,13 +169,12 @@ def choose(candidates: Candidates, settings: SelectSettings, marks: pl.DataFrame
     wishes = all_wishes(asked, settings.quotas, candidates.facts)
     lists = {text: found.image_ids for text, found in candidates.lists.items()}
     line = _filtered(candidates.scores, candidates.images, candidates.facts, lists, settings, marks)
-    line = line.without(named(candidates.guarded, "near-duplicate of an image of the guard"), "guard")
+    line = line.without(named(candidates.guarded or (), "near-duplicate of an image of the guard"), "guard")
     if candidates.near is not None:
         line = line.without(near_duplicates_of_better(line, candidates.near), "near-duplicate")
     count = budget_count(settings.budget, line.height)
     if settings.coverage != "off" and candidates.looks is not None:
-        alike = candidates.alike if is_by_likeness(settings.method) else None
-        shortlist = shortlist_count(settings.shortlist, count, line.order.height, alike)
+        shortlist = shortlist_of(settings, count, line.order.height, candidates.alike)
         looks, counts = candidates.looks, candidates.counts
         line = line.reordered(covered(line.order, settings.coverage, count, shortlist, looks, counts, line.always))
     by, always = "rank" if settings.coverage == "off" else "coverage", always_chosen(settings.keep, lists, marks)
@@ -195,7 +194,7 @@ def _filtered(
     refuse_unknown(always["pinned"], images["image_id"], "pinned", "Review the selection again in `thresher explore`.")
     found = ranking(scores, settings.method, settings.seed, settings.diversity_weight)
     if found.order.is_empty():
-        raise SettingsError(f"method '{settings.method}': no image has this score.{_remedy(settings.method)}")
+        raise SettingsError(f"method '{settings.method}': no image has this score.{_remedy(settings.method, scores)}")
     line = ranked(found, why_unranked(settings.method), {*always["pinned"], *always["kept"]})
     line = line.without(named(marked(marks, "rejected"), f"rejected in review {settings.review}"), "rejected")
     if settings.datasets:
@@ -207,9 +206,12 @@ def _filtered(
     return line
 
 
-def _remedy(method: str) -> str:
+def _remedy(method: str, scores: pl.DataFrame) -> str:
     combination = combination_of(method)
     names = list(combination.weights) if combination else [method]
+    if "diversity" in names and scores["diversity"].null_count() == scores.height:
+        other = next((name for name in names if name != "diversity"), "layout")
+        return f" The pool has no boxes, which diversity counts: use --method {other}+images."
     if "yield_area" in names:
         return " Run `thresher score RUN --network TRAINING` first."
     asked = [name for name in names if name in (*SCORERS, "covered_area")]
@@ -324,7 +326,10 @@ def _told(made: Selection, candidates: Candidates, settings: SelectSettings) -> 
     rows = audit_rows(chosen_side(pool, made.chosen["image_id"]), pool)
     told["audit"] = audit_warnings(rows, made.chosen.height, pool.images.height, candidates.frequencies.rare)
     if settings.coverage != "off":
-        told["coverage"] = settings.coverage
+        told["coverage"], told["shortlist"] = (
+            settings.coverage,
+            shortlist_of(settings, made.chosen.height, made.candidates.height, candidates.alike),
+        )
     if settings.keep:
         told["kept"] = made.decided.filter(decision="kept").height
     for text, found in candidates.lists.items():
@@ -334,7 +339,7 @@ def _told(made: Selection, candidates: Candidates, settings: SelectSettings) -> 
     steps = (
         ("excluded", "exclude", settings.exclude),
         ("near_duplicates_left_out", "near-duplicate", settings.duplicate_cosine),
-        ("left_out_by_guard", "guard", candidates.guarded),
+        ("left_out_by_guard", "guard", candidates.guarded is not None),
         ("left_out_by_where", "where", settings.where),
     )
     told |= {name: made.removed_by(step) for name, step, asked in steps if asked}
