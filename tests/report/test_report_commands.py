@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from thresher import extras
 from thresher.cli.main import app
 from thresher.report.blocks import Missing, Words
 from thresher.report.command_lines import RECORDED, command_lines
@@ -54,7 +55,7 @@ def test_libraries_that_are_not_installed_come_before_the_command(run: Run) -> N
         if isinstance(block, Missing)
     ]
     assert len(words) == 1
-    assert words[0].endswith("accelerate not installed: first run pip install 'thresher[train,report]'.")
+    assert words[0].endswith(f"accelerate not installed: first run {extras.install('train,report')}.")
 
 
 def test_of_a_comparison_by_proxy_the_report_says_so_and_misses_no_pictures(run: Run) -> None:
