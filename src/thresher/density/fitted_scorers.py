@@ -65,7 +65,10 @@ def load_fitted_scorers(path: Path, mixture: Mixture, pooled: Float[np.ndarray, 
 def alike_share_of(path: Path) -> float | None:
     """Of the file written by `save_fitted_scorers`: the share of the pool that is as near as the target's own images.
 
-    None if it is not known. Raises DataError where there is no such file.
+    None if it is not known, as in a file of an older release.
+
+    Raises:
+        DataError: there is no such file.
     """
-    share = float(read_arrays(path)[ALIKE][0])
+    share = float(read_arrays(path).get(ALIKE, [np.nan])[0])
     return None if np.isnan(share) else share

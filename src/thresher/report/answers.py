@@ -116,7 +116,14 @@ def _answer(
         for row in taken.head(PICTURES).iter_rows(named=True)
     ]
     headline = f"{taken.height:,} of {opened.pool.height:,} images chosen"
-    return Answer(name, headline, _method(settings), pictures, points, _next(opened, name, taken.height, measured))
+    return Answer(
+        name,
+        headline,
+        _method(settings, entry.get("summary", {})),
+        pictures,
+        points,
+        _next(opened, name, taken.height, measured),
+    )
 
 
 def _caption(why: Mapping[str, Any], method: str, scored: int) -> str:
@@ -128,13 +135,13 @@ def _caption(why: Mapping[str, Any], method: str, scored: int) -> str:
     return "; ".join(each for each in (words, f"brings {', '.join(rare)}" if rare else "") if each)
 
 
-def _method(settings: Mapping[str, Any]) -> str:
+def _method(settings: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
     """How it was chosen, in a line."""
     if not settings:
         return "How it was made is not recorded."
     coverage = settings.get("coverage", "off")
-    shortlist = settings.get("shortlist", SelectSettings.shortlist)
-    covered = "" if coverage == "off" else f", with coverage ({coverage}) of a shortlist of {shortlist}"
+    best = f" of the best {summary['shortlist']:,}" if "shortlist" in summary else ""
+    covered = "" if coverage == "off" else f", with coverage ({coverage}){best}"
     return f"By {settings.get('method')}{covered}; budget {settings.get('budget')}."
 
 

@@ -59,7 +59,8 @@ class Candidates:
     looks: Looks | None = None
     """Pooled vectors of pool and target; None without coverage."""
     alike: float | None = None
-    """Share of the pool that is as near to the target as its own images are to each other; None if not known."""
+    """Share of the pool that is as near to the target as its own images are to each other; None if not known, or
+    without coverage."""
     lists: Mapping[str, Matched] = field(default_factory=dict)
     """The images that each list of `keep` and `exclude` names, by the list as written."""
     facts: Facts = field(default_factory=lambda: Facts(()))
@@ -99,7 +100,7 @@ def candidates_of(
         near_of(opened, duplicate_cosine) if duplicate_cosine else None,
         guarded_by(opened),
         None if coverage == "off" else looks_of(opened),
-        alike_of(opened),
+        None if coverage == "off" else alike_of(opened),
         {text: read_list(opened, text, facts) for text in lists},
         facts,
         lambda wish: target_share(opened, wish),

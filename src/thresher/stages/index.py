@@ -164,7 +164,8 @@ def _masked(source: Source, dataset: Dataset, meanings: Meanings, run: Run) -> D
     Of the guard only the images count.
     """
     if source.role == "guard":
-        return replace(dataset, drawings=(), boxes=tables.empty(tables.BOXES), masks=tables.empty(tables.MASKS))
+        boxes, masks, tags = (tables.empty(schema) for schema in (tables.BOXES, tables.MASKS, tables.TAGS))
+        return replace(dataset, drawings=(), boxes=boxes, masks=masks, tags=tags)
     if source.role == "pool":
         return replace(dataset, drawings=())
     return with_drawn_masks(dataset, meanings, run.drawn_masks)

@@ -111,7 +111,7 @@ def chosen_section(choice: ReportedSelection, pool: pl.DataFrame, look: Look) ->
             )
         )
     elif choice.left_out.height:
-        words = "Ranked directly after the last image taken."
+        words = "The best ranked of the images left out."
         blocks.append(
             _gallery("left-out", f"The first {choice.left_out.height} left out", words, choice.left_out, choice, look)
         )
