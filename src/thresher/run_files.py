@@ -96,6 +96,12 @@ def missing(path: Path) -> DataError:
         return DataError(f"{path}: no such file.")
     run = path.parent if place == path.name else path.parent.parent
     stage = WRITTEN_BY[place]
+    without_pixels = ""
+    if stage in ("embed", "fit", "score") and (run / "remote.parquet").is_file():
+        without_pixels = (
+            f" Images not on disk are scored by their boxes: `thresher score {quoted(run)} --scores diversity`."
+        )
     return DataError(
         f"{path}: no such file. `{stage}` writes it: run `thresher {stage} {quoted(run)}{_TARGET.get(stage, '')}`."
+        f"{without_pixels}"
     )

@@ -119,6 +119,8 @@ def test_csvs_alone_are_indexed_scored_and_chosen_from(open_images: Run) -> None
         select(run, SelectSettings(method="layout", budget="3"))
     with pytest.raises(DataError, match="no image of the pool is on disk.*thresher download"):
         embed(run)
+    with pytest.raises(DataError, match="shards.parquet: no such file.*thresher score .* --scores diversity"):
+        score(run)
 
 
 def test_a_text_list_is_what_the_official_downloader_takes(open_images: Run, tmp_path: Path) -> None:
