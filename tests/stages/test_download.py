@@ -27,6 +27,8 @@ from thresher.stages.export import export
 from thresher.stages.index import IndexSettings, index
 from thresher.stages.score import ScoreSettings, score
 from thresher.stages.select import SelectSettings, select
+from thresher.training.settings import TrainSettings
+from thresher.training.train import planned_steps
 
 pytestmark = pytest.mark.slow
 
@@ -230,6 +232,26 @@ def test_a_name_that_leads_out_of_the_root_is_no_image_to_download(tmp_path: Pat
     read = reader.read(root, None, "set", later=True)
     assert read.images["image_id"].to_list() == ["set/train2017/good"]
     assert read.problems["problem"].to_list() == ["image_missing"]
+
+
+def test_a_training_takes_those_that_are_on_disk(open_images: Run, tmp_path: Path) -> None:
+    target = tmp_path / "masked"
+    for folder in ("images", "masks"):
+        (target / folder).mkdir(parents=True)
+    for number in range(5):
+        Image.new("RGB", (32, 32), (40 * number, 0, 0)).save(target / "images" / f"{number}.png")
+        Image.new("L", (32, 32), number).save(target / "masks" / f"{number}.png")
+    index(open_images, IndexSettings((f"masks:{target}",), (f"open_images:{tmp_path / 'oi'}",), download_later=True))
+    score(open_images, ScoreSettings(scores=("diversity",)))
+    select(open_images, SelectSettings(method="diversity", budget="3", name="first"))
+    settings = TrainSettings(selection="first", mode="hierarchical")
+    with pytest.raises(DataError, match="none of the 3 images .* is on disk. Run `thresher download .*run first`"):
+        planned_steps(open_images, settings)
+    for path in open_images.selection("first").join(pl.read_parquet(open_images.images), on="image_id")["path"][:2]:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_bytes(jpeg(90))
+    planned = planned_steps(open_images, settings)
+    assert (planned["weak_images"], planned["not_on_disk"]) == (2, 1)
 
 
 def test_the_commands_of_the_guide_work(open_images: Run, capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,6 +30,15 @@ def image_files(folder: Path, recorded: str | None = None) -> str:
 def images_here(folder: Path) -> pl.DataFrame:
     """Table INDEXED_IMAGES, sorted, without the images that are listed for a later download and not on disk yet."""
     images = tables.read(folder / "images.parquet", tables.INDEXED_IMAGES, key="image_id").sort("image_id")
+    return on_disk(images, folder)
+
+
+def on_disk(images: pl.DataFrame, folder: Path) -> pl.DataFrame:
+    """These images of a run, without those that are listed for a later download and not on disk yet.
+
+    Args:
+        images: image_id and path.
+    """
     remote = tables.read_if_there(folder / "remote.parquet", tables.some(tables.REMOTE, "image_id"))
     if remote.is_empty():
         return images

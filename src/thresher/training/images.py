@@ -13,6 +13,7 @@ from thresher.data.label_maps import class_numbers
 from thresher.data.taxonomy import Taxonomy
 from thresher.errors import DataError, SettingsError, quoted
 from thresher.run.folder import Run
+from thresher.run.inputs import on_disk
 from thresher.run.masked import read_with_masks
 from thresher.run.opened import OpenedRun
 from thresher.segmentation.tree import ClassTree, class_tree
@@ -36,13 +37,16 @@ class TrainingImages:
     weak: pl.DataFrame
     """The weakly labelled images. In mode labels image_id, path, mask and encoding, where the masks are a label set's;
     in the others image_id, path, corners, nodes and labelled (`WeakImage` says what they are)."""
+    not_on_disk: int = 0
+    """Images of the selection that are still to be downloaded, and left out."""
 
 
 def training_images(run: Run, settings: TrainSettings) -> TrainingImages:
     """The images on which a training with these settings trains and validates.
 
     Raises:
-        DataError: the target has no masks, or no image is left to train on or to validate with.
+        DataError: the target has no masks, no image is left to train on or to validate with, or none of the selection
+            is on disk.
         SettingsError: no such selection or label set.
     """
     opened = OpenedRun(run)
@@ -57,10 +61,19 @@ def training_images(run: Run, settings: TrainSettings) -> TrainingImages:
             "both. Change validation or validation_share."
         )
     tree = class_tree(taxonomy, settings.has_box_head)
-    pool = _selected(opened, settings.selection)
-    if settings.mode == "labels":
-        return TrainingImages(taxonomy, tree, strong, validation, _images_with_labels(run, pool, settings))
-    return TrainingImages(taxonomy, tree, strong, validation, _images_with_boxes(opened, pool, tree))
+    chosen = _selected(opened, settings.selection)
+    pool = on_disk(chosen, run.folder)
+    if pool.is_empty() and not chosen.is_empty():
+        raise DataError(
+            f"{run.folder}: none of the {chosen.height} images of selection '{settings.selection}' is on disk. Run "
+            f"`thresher download {quoted(run.folder)} {settings.selection}` first."
+        )
+    weak = (
+        _images_with_labels(run, pool, settings)
+        if settings.mode == "labels"
+        else _images_with_boxes(opened, pool, tree)
+    )
+    return TrainingImages(taxonomy, tree, strong, validation, weak, chosen.height - pool.height)
 
 
 def steps_of(settings: TrainSettings, images: TrainingImages) -> int:

@@ -92,6 +92,7 @@ def _steps(settings: TrainSettings, images: TrainingImages) -> dict[str, Any]:
         "name": settings.training_name,
         "strong_images": images.strong.height,
         "weak_images": images.weak.height,
+        **({"not_on_disk": images.not_on_disk} if images.not_on_disk else {}),
         "validation_images": images.validation.height,
         "steps": steps_of(settings, images),
     }
