@@ -157,7 +157,7 @@ class Findings:
         Raises:
             DataError: too large a share of a kind of item failed, or of the boxes lies where no box can lie.
         """
-        raw = boxes if isinstance(boxes, pl.LazyFrame) else self._table(boxes or [])
+        raw = boxes if isinstance(boxes, pl.LazyFrame) else self.table(boxes or [])
         self.judge()
         cleaned = clean_boxes(raw, images, MOST_ROWS)
         self._listed.update(cleaned.counts)
@@ -180,7 +180,8 @@ class Findings:
             _tags(tags, images),
         ).checked(str(self.root))
 
-    def _table(self, rows: list[Row]) -> pl.DataFrame:
+    def table(self, rows: list[Row]) -> pl.DataFrame:
+        """Rows of boxes as a table of the columns `RAW_BOXES`."""
         self._seen["boxes"] += len(rows)
         return self._storable(rows)
 

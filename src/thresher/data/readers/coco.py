@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import polars as pl
 
 from thresher.data.dataset import (
     IMAGE_SUFFIXES,
@@ -19,30 +20,16 @@ from thresher.data.dataset import (
     Entry,
     Outlined,
     existing_folder,
-    source_id_of,
     stated_px,
 )
 from thresher.data.faults import shown
 from thresher.data.findings import Findings, Place, Row, absolute
 from thresher.data.readers import coco_json
+from thresher.data.readers.coco_boxes import Named, boxes_of_file
 from thresher.data.readers.coco_json import File, Json, Key, key
 from thresher.data.readers.named_files import home_of
-from thresher.data.run_lengths import bounds
 from thresher.errors import DataError
 from thresher.tables import REMOTE, from_rows
-
-FLAGS = {"occluded": "is_occluded", "truncated": "is_truncated", "depiction": "is_depiction", "inside": "is_inside"}
-_BOX_FORM = "image_id, category_id and bbox [x, y, width, height] in pixels"
-
-
-@dataclass
-class _Named:
-    """The images of one file by their ids."""
-
-    paths: dict[Key, str | None] = field(default_factory=dict)
-    """None where a problem row lists the image."""
-    names: dict[Key, list[str]] = field(default_factory=dict)
-    """More than one where entries share an id."""
 
 
 @coco_json.uncollected()
@@ -68,7 +55,7 @@ def read(root: Path, split: str | None, dataset: str, images: str | None = None,
         findings.home = home_of(root, images)
     files = coco_json.files(root, split, findings)
     entries: list[Entry] = []
-    named: list[_Named] = []
+    named: list[Named] = []
     remote: list[Row] = []
     for file in files:
         taken = {str(path) for _, path, *_ in entries}
@@ -85,10 +72,10 @@ def read(root: Path, split: str | None, dataset: str, images: str | None = None,
     for source_id, path, *_ in unnamed:
         findings.note("annotation_missing", "no JSON names this image", findings.id_of(source_id), path)
     known = {row[0]: row[1:] for row in table.select("path", "image_id", "width_px", "height_px").iter_rows()}
-    rows: list[Row] = []
+    boxes: list[pl.DataFrame] = []
     things: dict[str, list[tuple[str | None, Any]]] = {}
     for file, images_of in zip(files, named, strict=True):
-        rows += _boxes(file, images_of, known, findings, things)
+        boxes += boxes_of_file(file, images_of, known, findings, things)
     tags = [tag for file, images_of in zip(files, named, strict=True) for tag in _absent(file, images_of, known)]
     outlined = [
         Outlined(known[path][0], path, known[path][1:], shapes)
@@ -96,27 +83,28 @@ def read(root: Path, split: str | None, dataset: str, images: str | None = None,
         if any(label is not None for label, _ in shapes)
     ]
     unit, absent = "bbox [x, y, width, height] in pixels of the image", from_rows(remote, REMOTE)
-    return findings.data(table, rows, unit=unit, drawings=outlined, remote=absent, tags=tags)
+    return findings.data(table, pl.concat(boxes).lazy(), unit=unit, drawings=outlined, remote=absent, tags=tags)
 
 
 def _images(
     file: File, root: Path, findings: Findings, taken: set[str], remote: list[Row] | None
-) -> tuple[list[Entry], _Named]:
+) -> tuple[list[Entry], Named]:
     """The images in a file that are on disk and of known size, and the path of each by its id.
 
     Args:
         remote: Not None: also images that are not on disk; their addresses are added.
     """
-    boxes_of = Counter(number for number, _ in file.annotations)
+    boxes_of = Counter(file.owners)
     split = [root / file.split, root / "images" / file.split] if file.split else []
     split += [findings.home] if findings.home != root else []
     folders = [
         str(folder) for folder in (*split[::-1], root / "images", root, file.path.parent, file.path.parent / "data")
     ]
+    folders = [folder for folder in folders if os.path.isdir(folder)]  # noqa: PTH112 - as below
     entries: list[Entry] = []
-    named = _Named()
+    named = Named()
     where = partial(_place, f"{file.path.name}: image")
-    parse = partial(_entry, folders=folders, root=findings.home, split=file.split, later=remote is not None)
+    parse = partial(_entry, folders=folders, root=str(findings.home), split=file.split, later=remote is not None)
     for number, name, path, source_id, size, urls in findings.read(
         "image entries", file.images, parse, where, "an object with id, file_name"
     ):
@@ -140,7 +128,7 @@ def _images(
 
 
 def _entry(
-    image: Json, folders: list[str], root: Path, split: str | None, later: bool
+    image: Json, folders: list[str], root: str, split: str | None, later: bool
 ) -> tuple[Key, str, str | None, str, tuple[int, int] | None, list[str]]:
     """The id of an image, its name, its file, its id in this source, the size stated, and where to download it."""
     names, size = _names(image), stated_px(image.get("width"), image.get("height"))
@@ -153,10 +141,10 @@ def _entry(
     return key(image["id"]), names[0], path, source_id, size, urls if path else []
 
 
-def _place_for(name: str, root: Path, split: str | None) -> str | None:
+def _place_for(name: str, root: str, split: str | None) -> str | None:
     """Where an image that is yet to be downloaded will be found; None where the name leads out of the root."""
-    folder = root if "/" in name else root / (split or "images")
-    path = os.path.normpath(folder / name)
+    folder = root if "/" in name else os.path.join(root, split or "images")
+    path = os.path.normpath(os.path.join(folder, name))
     inside = path.startswith(f"{root}/") and os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES
     return path if inside and "\0" not in path else None
 
@@ -183,17 +171,21 @@ def _names(image: Json) -> list[str]:
 
 
 def _located(name: str, folders: list[str]) -> str | None:
+    plain = "/" not in name and name not in (".", "..")
     for folder in folders if name else ():
-        path = os.path.normpath(os.path.join(folder, name))  # an absolute name stands for itself
+        # An absolute name stands for itself.
+        path = f"{folder}/{name}" if plain else os.path.normpath(os.path.join(folder, name))
         if os.path.isfile(path):  # noqa: PTH113 - a Path for each try would take most of the time
             return path
     return None
 
 
-def _source_id(path: str, root: Path) -> str:
+def _source_id(path: str, root: str) -> str:
+    """The path below `root` without its suffix; of a path elsewhere, all of it that is no way up."""
+    stem, suffix = os.path.splitext(path)
     if path.startswith(f"{root}/"):
-        return source_id_of(Path(path), root)
-    return "/".join(part for part in Path(os.path.splitext(path)[0]).parts if part not in ("/", ".."))
+        return (stem if len(suffix) > 1 else path)[len(root) + 1 :]
+    return "/".join(part for part in Path(stem).parts if part not in ("/", ".."))
 
 
 def _unnamed(entries: list[Entry], named: set[Any], root: Path, only: str | None) -> list[Entry]:
@@ -203,53 +195,14 @@ def _unnamed(entries: list[Entry], named: set[Any], root: Path, only: str | None
     for folder in sorted(map(Path, split_of)):
         if not folder.is_relative_to(root) or (only is not None and only not in folder.relative_to(root).parts):
             continue
-        for path in sorted(folder.iterdir() if folder.is_dir() else ()):
-            if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != "." and str(path) not in named:
-                found.append((source_id_of(path, root), path, split_of[str(folder)], None, None))
+        for name in sorted(os.listdir(folder) if folder.is_dir() else ()):
+            path = f"{folder}/{name}"
+            if path not in named and name[0] != "." and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES:
+                found.append((_source_id(path, str(root)), Path(path), split_of[str(folder)], None, None))
     return found
 
 
-def _boxes(
-    file: File,
-    images: _Named,
-    known: Mapping[str, tuple[str, int, int]],
-    findings: Findings,
-    things: dict[str, list[tuple[str | None, Any]]],
-) -> list[Row]:
-    """The boxes of a file; what is outlined in an image is added to `things`."""
-    left_out: Counter[str] = Counter()
-
-    def box_of(owned: tuple[Key, Json]) -> Row | None:
-        number, annotation = owned
-        if number not in images.paths:
-            raise ValueError(f"no image has the id {shown(number)}")
-        if len(images.names[number]) > 1:
-            shared = ", ".join(images.names[number][:3])
-            raise ValueError(f"{len(images.names[number])} images have the id {number} ({shared}): which is meant?")
-        path = images.paths[number]
-        if path is None:
-            return None
-        if path not in known:
-            left_out[path] += 1
-            return None
-        image_id, width, height = known[path]
-        box = _box(annotation, file.labels, width, height)
-        things.setdefault(path, []).append(_thing(annotation, str(box["label"])))
-        return {"image_id": image_id, **box}
-
-    def place(number: int) -> Place:
-        owner, annotation = file.annotations[number]
-        path = images.paths.get(owner) or ""
-        image_id = known[path][0] if path in known else None
-        return Place(f"{file.path.name}: annotation {shown(annotation.get('id'))}", image_id, path or file.path)
-
-    rows = [row for row in findings.read("annotations", file.annotations, box_of, place, _BOX_FORM) if row is not None]
-    for path, count in left_out.items():
-        findings.note("box_without_image", f"{count} boxes belong to this file, which was left out", path=path)
-    return rows
-
-
-def _absent(file: File, images: _Named, known: Mapping[str, tuple[str, int, int]]) -> Iterator[Row]:
+def _absent(file: File, images: Named, known: Mapping[str, tuple[str, int, int]]) -> Iterator[Row]:
     """What LVIS says is not to be seen in an image (neg_category_ids)."""
     for image in file.images:
         numbers = image.get("neg_category_ids") if isinstance(image, dict) else None
@@ -262,61 +215,6 @@ def _absent(file: File, images: _Named, known: Mapping[str, tuple[str, int, int]
 
 def _place(what: str, number: int) -> Place:
     return Place(f"{what} {number}")
-
-
-def _box(annotation: Json, labels: Mapping[Key, str], width: int, height: int) -> Row:
-    category = key(annotation["category_id"])
-    if category not in labels:
-        raise ValueError(f"no category has the id {shown(category)}")
-    bbox = annotation.get("bbox")
-    x, y, across, down = map(float, bbox) if bbox else _around(annotation["segmentation"])
-    attributes = annotation.get("attributes")
-    if not attributes or not isinstance(attributes, dict):
-        attributes = _NONE
-    # iscrowd cannot be "unknown", so our exports put that in the attributes.
-    group = attributes["group"] if "group" in attributes else annotation.get("iscrowd")
-    return {
-        "label": labels[category],
-        "x0": x / width,
-        "y0": y / height,
-        "x1": (x + across) / width,
-        "y1": (y + down) / height,
-        "is_group": _flag(group),
-        **(_NO_FLAGS if attributes is _NONE else _flags(attributes)),
-    }
-
-
-_NONE: Json = {}
-_NO_FLAGS = dict.fromkeys(FLAGS.values())
-
-
-def _flags(attributes: Json) -> Row:
-    return {column: _flag(attributes.get(name)) for name, column in FLAGS.items()}
-
-
-def _thing(annotation: Json, label: str) -> tuple[str | None, Any]:
-    """Label and outline; where there is none, the box, without a label."""
-    shape = annotation.get("segmentation")
-    if isinstance(shape, dict | list) and shape:
-        return label, shape
-    x, y, across, down = map(float, annotation["bbox"])
-    return None, [[x, y, x + across, y, x + across, y + down, x, y + down]]
-
-
-def _around(polygons: list[list[float]] | dict[str, Any]) -> tuple[float, float, float, float]:
-    """The box around polygons of [x, y, x, y, …] or run lengths, as COCO states it."""
-    if isinstance(polygons, dict):
-        left, top, right, bottom = bounds(polygons)
-        return left, top, right - left, bottom - top
-    across = [float(x) for polygon in polygons for x in polygon[0::2]]
-    down = [float(y) for polygon in polygons for y in polygon[1::2]]
-    return min(across), min(down), max(across) - min(across), max(down) - min(down)
-
-
-def _flag(value: object) -> bool | None:
-    if isinstance(value, str):
-        return {"0": False, "false": False, "1": True, "true": True}.get(value.strip().lower())
-    return bool(value) if isinstance(value, bool | int | float) else None
 
 
 def _none_on_disk(files: list[File], root: Path) -> DataError:

@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from thresher.data.dataset import contents, label_text, visible
 from thresher.data.faults import refusing, shown
 from thresher.data.findings import Findings, Place
@@ -31,7 +33,9 @@ class File:
     path: Path
     split: str | None
     images: list[Json]
-    annotations: list[tuple[Key, Json]]
+    annotations: list[Json]
+    owners: list[Key]
+    """The id of each annotation's image."""
     labels: dict[Key, str]
 
 
@@ -98,7 +102,7 @@ def _is_of(path: Path, split: str) -> bool:
 
 def _loaded(path: Path, split: str | None, findings: Findings) -> File | None:
     with refusing(f"{path}: not readable as JSON", "Download or export the file again."):
-        content = json.loads(path.read_bytes())
+        content = _parsed(path.read_bytes())
     if not isinstance(content, dict) or not all(
         isinstance(content.get(part), list) for part in ("images", "annotations")
     ):
@@ -106,9 +110,7 @@ def _loaded(path: Path, split: str | None, findings: Findings) -> File | None:
     annotations, categories = content["annotations"], content.get("categories")
     if annotations and not any(_has_box(each) for each in annotations):
         return None
-    owned = findings.read(
-        "ids of annotations", annotations, _owned, partial(_place, path, "annotation"), "an object with image_id"
-    )
+    owned, owners = _owned(path, annotations, findings)
     named = findings.read(
         "categories",
         categories if isinstance(categories, list) else [],
@@ -116,7 +118,15 @@ def _loaded(path: Path, split: str | None, findings: Findings) -> File | None:
         partial(_place, path, "category"),
         "an object with id and name",
     )
-    return File(path, split, content["images"], list(owned), dict(named))
+    return File(path, split, content["images"], owned, owners, dict(named))
+
+
+def _parsed(text: bytes) -> Any:
+    """The content of a JSON file; NaN, UTF-16 and a byte-order mark, which the standard does not know, are read too."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return json.loads(text)
 
 
 def _has_box(annotation: object) -> bool:
@@ -126,8 +136,21 @@ def _has_box(annotation: object) -> bool:
     )
 
 
-def _owned(annotation: Json) -> tuple[Key, Json]:
-    return key(annotation["image_id"]), annotation
+def _owned(path: Path, annotations: list[Json], findings: Findings) -> tuple[list[Json], list[Key]]:
+    """The annotations that name an image, and its id."""
+    what = "ids of annotations"
+    with contextlib.suppress(KeyError, TypeError):
+        owners = [each["image_id"] for each in annotations]
+        if set(map(type, owners)) <= {int}:
+            findings.seen(what, len(owners))
+            return annotations, owners
+
+    def owned(annotation: Json) -> tuple[Key, Json]:
+        return key(annotation["image_id"]), annotation
+
+    place = partial(_place, path, "annotation")
+    pairs = list(findings.read(what, annotations, owned, place, "an object with image_id"))
+    return [annotation for _, annotation in pairs], [owner for owner, _ in pairs]
 
 
 def _category(category: Json) -> tuple[Key, str]:
