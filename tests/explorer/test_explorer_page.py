@@ -130,7 +130,7 @@ def kept(page: Any, name: str) -> None:
         page.screenshot(path=Path(KEPT) / f"{name}.png")  # makes the folder
 
 
-def test_sliders_and_quotas_change_the_selection(page: Any) -> None:
+def test_sliders_and_quotas_change_the_selection(page: Any, barriers: Callable[[Any], list[str]]) -> None:
     slid(page, "weight", 0)
     shows(page, list(range(6)))
     slid(page, "weight", 1)
@@ -141,11 +141,15 @@ def test_sliders_and_quotas_change_the_selection(page: Any) -> None:
     # Signs are on each eighth image: the last two that hold one are 56 and 48.
     shows(page, [59, 56, 48])
     page.locator(".quota").nth(1).fill("4")
-    page.wait_for_selector("#problem:not([hidden])")
-    assert "sign=4 is missed by 1" in page.inner_text("#problem")
-    changed(page, lambda: page.locator(".quota").nth(1).fill(""))
+    page.wait_for_selector("#notice:not([hidden])")
+    assert "sign=4 is missed by 1" in page.inner_text("#notice")
+    page.select_option("#view", "last")  # what was shown before stays, and can be looked at
+    shows(page, [48, 56, 59])
+    assert barriers(page) == []
+    kept(page, "explorer-unmet")
+    changed(page, lambda: page.click("#notice-act"))  # 2 and 4 were one act
     shows(page, [59, 58, 57])
-    assert page.locator("#problem").is_hidden()
+    assert page.locator("#notice").is_hidden() and page.input_value(".quota >> nth=1") == ""
     changed(page, lambda: page.locator(".set").nth(1).uncheck())
     shows(page, [58, 56, 54])
 

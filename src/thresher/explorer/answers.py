@@ -8,7 +8,7 @@ import dataclasses
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 import numpy as np
 import polars as pl
@@ -44,7 +44,7 @@ from thresher.run.perform import as_json
 from thresher.selection.methods import MEAN_RANKS
 from thresher.settings import as_type
 from thresher.stages.candidates import MARKS
-from thresher.stages.heat import HeatMaps
+from thresher.stages.heat import HeatMaps, Shown, shown_by
 from thresher.stages.score import known_methods
 from thresher.stages.select import SelectSettings
 
@@ -68,7 +68,7 @@ class Answers:
         self._columns = Columns(rows)
         self._pictures = Kept[bytes](_KEPT)
         self._places = Kept[Float32[np.ndarray, "rows 2"]](1)
-        self._heat_maps = Kept[HeatMaps](1)
+        self._heat_maps = Kept[HeatMaps](len(get_args(Shown)))
         self._saving = threading.Lock()
 
     def summary(self) -> dict[str, Any]:
@@ -76,13 +76,15 @@ class Answers:
         table = self._rows
         sets = table.images.filter(role="pool").group_by("dataset").len().sort("dataset")
         scores = table.candidates.scores
-        methods = [name for name in known_methods(table.opened.run) if name not in scores or scores[name].count()]
+        known = dict.fromkeys((self._start.method, *known_methods(table.opened.run)))
+        methods = [name for name in known if name not in scores or scores[name].count()]
         return {
             "title": table.opened.run.folder.absolute().name,
             "pool": table.pool,
             "rows": table.images.height,
             "methods": methods,
             "weighted": list(MEAN_RANKS),
+            "heats": {name: shown_by(name) for name in methods},
             "classes": classes_shown(table),
             "datasets": [{"name": name, "pool": count} for name, count in sets.iter_rows()],
             "selections": self._selections(),
@@ -258,14 +260,16 @@ class Answers:
             raise DataError(f"side {side}: expected {' or '.join(map(str, SIDES))}.")
         return self._pictures.of((row, side), lambda: jpeg(thumbnail(rgb_image(self._rows.path(row)), side)))
 
-    def heat(self, row: int) -> bytes:
-        """The heat map of a row as JPEG.
+    def heat(self, row: int, by: str) -> bytes:
+        """The heat map of a row as JPEG, by the score `by` (`shown_by` of the method).
 
         Raises:
-            DataError: the image has no slices, fit has not run, or the image cannot be read.
+            DataError: no such score, the image has no slices, fit has not run, or the image cannot be read.
         """
         self._known(row)
-        heat_maps = self._heat_maps.of("maps", lambda: HeatMaps(self._rows.opened))
+        if by not in get_args(Shown):
+            raise DataError(f"heat map by '{by}': expected {' or '.join(get_args(Shown))}.")
+        heat_maps = self._heat_maps.of(by, lambda: HeatMaps(self._rows.opened, cast(Shown, by)))
         return jpeg(heat_maps.heat(self._rows.images["image_id"][row], self._rows.path(row)))
 
     def labels(self, row: int) -> bytes:

@@ -33,7 +33,20 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-_SCRIPTS = ("explorer", "ask", "cards", "controls", "details", "dots", "gallery", "history", "plane", "texts", "wishes")
+_SCRIPTS = (
+    "explorer",
+    "ask",
+    "cards",
+    "controls",
+    "details",
+    "dots",
+    "gallery",
+    "history",
+    "notice",
+    "plane",
+    "texts",
+    "wishes",
+)
 _KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
 _FILES = ("explorer.html", "explorer.css", *(f"{name}.js" for name in _SCRIPTS))
 #: A request that is larger, or takes longer to arrive, is refused.
@@ -63,7 +76,7 @@ def application(answers: Answers, hosts: Sequence[str]) -> Starlette:
         return Response(content, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
 
     async def heat(request: Request) -> Response:
-        content = await run_in_threadpool(answers.heat, int(request.path_params["row"]))
+        content = await run_in_threadpool(answers.heat, int(request.path_params["row"]), request.path_params["by"])
         return Response(content, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
 
     async def labels(request: Request) -> Response:
@@ -90,7 +103,7 @@ def application(answers: Answers, hosts: Sequence[str]) -> Starlette:
         Route("/api/points", points),
         Route("/api/details/{row:int}", details),
         Route("/picture/{row:int}/{side:int}", picture),
-        Route("/heat/{row:int}", heat),
+        Route("/heat/{row:int}/{by}", heat),
         Route("/labels/{row:int}", labels),
         Route("/api/export", export, methods=["POST"]),
         *(Route(f"/api/{name}", _answered(answer), methods=["POST"]) for name, answer in asked.items()),

@@ -39,7 +39,7 @@ class Zoom {
 }
 
 export class Details {
-  // `acts`: ask() gives the settings, mark(rows, mark) marks, like(row) shows what is like it.
+  // `acts`: shown() gives the settings of the selection that is shown, mark(rows, mark) marks, like(row) shows what is like it.
   constructor(summary, gallery, acts) {
     Object.assign(this, { summary, gallery, acts });
     at('details').addEventListener('error', (event) => broken(event.target), true);
@@ -103,7 +103,7 @@ export class Details {
       at('like').disabled = !this.summary.columns.some(({ name }) => name === 'cluster');
       const rows = Object.entries(each.numbers).map(([name, value]) => make('div', {}, make('dt', { textContent: readable(name) }), make('dd', { textContent: round(value) })));
       const near = each.nearest.map((other) => make('figure', {}, shot(this.summary, other, 320, `Target image ${other.id}`), make('figcaption', { textContent: other.id })));
-      const drawn = [this.drawing(`heat/${row}`, 'Heat map: similarity to the target', `Image ${each.id}, and beside it the same in grey, each part coloured by how near it is to the target; yellow is like it, violet is not`)];
+      const drawn = [this.drawing(`heat/${row}/${this.heat()}`, `Heat map: ${this.heat()}`, `Image ${each.id}, and beside it the same in grey, each part coloured by how near it is to the target; yellow is like it, violet is not`)];
       if (each.labels) drawn.push(this.drawing(`labels/${row}`, `Pixel labels: ${each.labels}`, `Image ${each.id}, and beside it its pixel labels in the colours of the classes; white is no label`));
       const frame = make('div', { className: 'frame' }, shot(this.summary, each, LARGE, `Image ${each.id}; ${boxes ? `boxes: ${boxes}` : 'no boxes'}`));
       const reasons = make('div', { className: 'reasons' });
@@ -118,11 +118,14 @@ export class Details {
       this.zoom = new Zoom(frame);
       if (!at('details').open) at('details').showModal();
       at('details').scrollTop = 0;
-      await fillReasons(this.summary, reasons, this.acts.ask(), row);
+      await fillReasons(this.summary, reasons, this.acts.shown(), row);
     } catch (error) {
       complain(error);
     }
   }
+
+  // What the heat map shows: the score by which the selection ranks.
+  heat() { return this.summary.heats[this.acts.shown().method]; }
 
   // A button, and the place below it where the picture appears while the button is on.
   drawing(address, words, told) {

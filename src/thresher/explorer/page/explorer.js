@@ -5,6 +5,7 @@ import { Controls } from './controls.js';
 import { Details } from './details.js';
 import { Gallery } from './gallery.js';
 import { History } from './history.js';
+import { Notice } from './notice.js';
 import { Plane } from './plane.js';
 import { WishList } from './wishes.js';
 
@@ -17,8 +18,22 @@ let region = null;
 let marks = new Map();
 let history = null;
 let said = '';
+// Of the last choice that could be made: what is shown, and asked about, until there is another.
+let made = null;
 const ask = () => ({ ...controls.get(), ...wishes.get(), region });
+const shown = () => (made ? { ...made, region, against: controls.get().against } : ask());
 const state = () => ({ settings: controls.get(), wishes: wishes.get(), shown: gallery.get(), region, marks: [...marks].sort(([a], [b]) => a - b) });
+
+const notice = new Notice({
+  back: () => {
+    const steps = history?.toMet || 0;
+    if (steps) return [steps === 1 ? `Undo: ${history.back}` : `Undo the last ${steps} acts`, () => step('undo', steps)];
+    const { quotas } = controls.get();
+    const lists = wishes.get();
+    if (!Object.keys(quotas).length && !Object.values(lists).some((each) => each.length)) return null;
+    return ['Take all wishes away', () => { controls.set({ ...controls.get(), quotas: {} }); wishes.set({}); note('all wishes taken away'); soon(); }];
+  },
+});
 
 const buttons = () => {
   for (const [id, words, name] of [['undo', history?.back, 'Undo'], ['redo', history?.forth, 'Redo']]) {
@@ -35,19 +50,20 @@ const tell = (answer) => {
     ...(missed.length ? [`not met: ${missed.join(', ')}`] : []), ...(said ? [said] : [])].join(' · ');
 };
 
-const choose = async () => {
+const choose = async (wanted) => {
   try {
-    const answer = await (await post('api/choose', ask())).json();
+    const answer = await (await post('api/choose', wanted)).json();
+    made = wanted;
+    if (JSON.stringify(wanted) === JSON.stringify(ask())) history?.meets();
     marks = new Map(answer.marked);
     tell(answer);
     controls.show(answer);
     plane.show(answer);
     document.body.dataset.chosen = String(Number(document.body.dataset.chosen || 0) + 1);
     complain(null);
-    return true;
+    return null;
   } catch (error) {
-    complain(error);
-    return false;
+    return error;
   }
 };
 
@@ -56,10 +72,11 @@ let [busy, waiting, timer] = [null, null, 0];
 const refresh = async (cards = true) => {
   if (busy) { waiting = { cards: cards || waiting?.cards }; return busy; }
   busy = (async () => {
-    const chosen = choose(); // asked for first: it is what a slider waits for
-    const shown = cards && gallery.load();
-    if (!(await chosen) && cards) complain(new Error(at('problem').textContent)); // which the gallery may have taken away
-    await shown;
+    const wanted = ask();
+    const chosen = choose(wanted); // asked for first: it is what a slider waits for
+    const listed = cards ? gallery.load(wanted) : null;
+    notice.tell('choice', await chosen);
+    if (cards) notice.tell('cards', await listed);
   })();
   await busy;
   busy = null;
@@ -85,7 +102,8 @@ const mark = async (rows, value) => {
 const controls = new Controls(summary, (words, key) => { note(words, key); soon(); });
 const wishes = new WishList(summary, (words) => { note(words); soon(); });
 const gallery = new Gallery(summary, {
-  ask,
+  shown,
+  failed: (error) => notice.tell('cards', error),
   changed: (words, key) => note(words, key),
   mark,
   open: (row) => details.open(row),
@@ -96,7 +114,7 @@ const gallery = new Gallery(summary, {
     soon();
   },
 });
-const details = new Details(summary, gallery, { ask, mark, like: (row) => gallery.show('like', 'more like this', row) });
+const details = new Details(summary, gallery, { shown, mark, like: (row) => gallery.show('like', 'more like this', row) });
 const plane = new Plane(summary, {
   marked: (next, words) => {
     region = next;
@@ -108,7 +126,9 @@ const plane = new Plane(summary, {
 });
 wishes.set(summary.start);
 
-const restore = async (found, step, words) => {
+const restore = async (which, steps, words) => {
+  let found = null;
+  for (let count = 0; count < steps; count += 1) found = history?.[which]() || found;
   if (!found) return;
   const { state: wanted } = found;
   const marked = new Map(wanted.marks);
@@ -116,7 +136,7 @@ const restore = async (found, step, words) => {
   try {
     if (differing.length) await post('api/mark', { marks: differing.map((row) => [row, marked.get(row) || 'none']) });
   } catch (error) {
-    history[step === 'undo' ? 'redo' : 'undo']();
+    for (let count = 0; count < steps; count += 1) history[which === 'undo' ? 'redo' : 'undo']();
     complain(error);
     return;
   }
@@ -133,7 +153,7 @@ const restore = async (found, step, words) => {
   await refresh();
 };
 let [undoing] = [Promise.resolve()];
-const step = (which) => { undoing = undoing.then(() => restore(history?.[which](), which, which === 'undo' ? 'undone' : 'done again')); };
+const step = (which, steps = 1) => { undoing = undoing.then(() => restore(which, steps, which === 'undo' ? 'undone' : 'done again')); };
 at('undo').addEventListener('click', () => step('undo'));
 at('redo').addEventListener('click', () => step('redo'));
 // In a field for a name the browser's own undo is the right one; everywhere else it would change a control unseen.
@@ -203,5 +223,6 @@ at('export-form').addEventListener('submit', async (event) => {
 
 await refresh();
 history = new History(state());
+if (made) history.meets();
 buttons();
 await plane.load();

@@ -1,5 +1,5 @@
 // The gallery: which images it shows, in which order; moving through them, selecting and marking them by keyboard.
-import { complain, make, post } from './ask.js';
+import { make, post } from './ask.js';
 import { broken, fillReasons, makeCard, showMark, updateCard } from './cards.js';
 import { Texts, testMaker } from './texts.js';
 
@@ -14,8 +14,9 @@ const WORDS = {
 };
 
 export class Gallery {
-  // `acts` has what the page does with it: ask() gives the settings, changed(words, key) notes an act on what is shown,
-  // mark(rows, mark) marks, open(row) opens, wish(tests) makes wishes of the filter.
+  // `acts` has what the page does with it: changed(words, key) notes an act on what is shown,
+  // shown() gives the settings of the selection that is shown, mark(rows, mark) marks, open(row) opens, wish(tests) makes
+  // wishes of the filter, failed(error) takes what became of the list.
   constructor(summary, acts) {
     this.summary = summary;
     this.acts = acts;
@@ -23,6 +24,7 @@ export class Gallery {
     this.picked = new Set();
     this.like = null;
     this.number = 0;
+    this.total = 0;
     at('view').replaceChildren(...Object.entries(WORDS).map(([value, words]) => make('option', { value, textContent: words })));
     at('sort').replaceChildren(make('option', { value: '', textContent: 'as listed' }), ...summary.columns.map(({ name }) => make('option', { value: name, textContent: name })));
     this.filters = new Texts(at('filters'), (words) => this.changed(`filter ${words}`));
@@ -62,10 +64,10 @@ export class Gallery {
     at('descending').parentElement.hidden = !at('sort').value;
   }
 
-  changed(words, key = null) {
+  async changed(words, key = null) {
     this.follow();
     this.acts.changed(words, key);
-    return this.load();
+    this.acts.failed(await this.load());
   }
 
   show(view, words, like = this.like) {
@@ -74,14 +76,15 @@ export class Gallery {
     return this.changed(words);
   }
 
-  more() { return this.load(this.list.children.length); }
+  async more() { this.acts.failed(await this.load(this.acts.shown(), this.list.children.length)); }
 
-  // Cards that are there already stay: their pictures are not fetched again.
-  async load(from = 0) {
+  // Cards that are there already stay: their pictures are not fetched again. All stay if there is an error, which is
+  // returned.
+  async load(asked = this.acts.shown(), from = 0) {
     const number = ++this.number;
     try {
-      const answer = await (await post('api/gallery', { ...this.acts.ask(), ...this.get(), from, most: PAGE })).json();
-      if (number !== this.number) return;
+      const answer = await (await post('api/gallery', { ...asked, ...this.get(), from, most: PAGE })).json();
+      if (number !== this.number) return null;
       const there = new Map(from ? [] : this.cards().map((card) => [Number(card.dataset.row), card]));
       const focused = from ? null : document.activeElement.closest?.('#gallery .card');
       const cards = answer.cards.map((each) => {
@@ -97,9 +100,9 @@ export class Gallery {
       this.tidy();
       if (from && cards.length) cards[0].focus();
       document.body.dataset.shown = String(Number(document.body.dataset.shown || 0) + 1);
-      complain(null);
+      return null;
     } catch (error) {
-      if (number === this.number) { this.list.replaceChildren(); this.total = 0; this.tidy(); complain(error); }
+      return number === this.number ? error : null;
     }
   }
 
@@ -206,6 +209,6 @@ export class Gallery {
     const [button, place] = [card.querySelector('.ask'), card.querySelector('.reasons')];
     place.hidden = !place.hidden;
     button.ariaExpanded = String(!place.hidden);
-    if (!place.hidden) await fillReasons(this.summary, place, this.acts.ask(), Number(card.dataset.row), true);
+    if (!place.hidden) await fillReasons(this.summary, place, this.acts.shown(), Number(card.dataset.row), true);
   }
 }
