@@ -255,13 +255,6 @@ def test_nonsense_has_words(client: TestClient) -> None:
     assert client.post("/api/mark", json={"marks": [[63, "pinned"]]}, headers=OWN).status_code == 404
 
 
-def test_a_heat_map_is_of_what_ranks(client: TestClient) -> None:
-    heats = client.get("/api/summary").json()["heats"]
-    assert (heats["layout_and_diversity"], heats["both"]) == ("layout", "similarity")
-    answer = client.get("/heat/3/looks")
-    assert answer.status_code == 404 and "expected layout or similarity" in answer.json()["error"]
-
-
 def test_points_are_the_tables_columns_by_row(client: TestClient, run: Run) -> None:
     content = client.get("/api/points").content
     rows = POOL + 6

@@ -334,16 +334,6 @@ def test_every_act_can_be_undone_and_done_again(page: Any, barriers: Callable[[A
     assert "3 rejected" in page.inner_text("#status")
 
 
-def test_a_planted_barrier_is_found(chromium: Any, barriers: Callable[[Any], list[str]]) -> None:
-    shown = chromium.new_page()
-    shown.set_content(
-        "<html lang=en><title>t</title><main><h1>t</h1><img src='data:,'><p style='color:#eee'>pale</p></main>"
-    )
-    found = barriers(shown)
-    assert [each.split()[0] for each in found] == ["color-contrast", "image-alt"]
-    shown.close()
-
-
 def test_it_listens_at_one_address_of_this_machine_alone(address: str) -> None:
     port = int(address.rstrip("/").rpartition(":")[2])
     with socket.create_connection(("127.0.0.1", port), timeout=10):

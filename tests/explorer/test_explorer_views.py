@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from thresher.errors import SettingsError
+from thresher.errors import DataError, SettingsError
 from thresher.explorer.answers import Answers
 from thresher.explorer.gallery_views import within_polygon
 from thresher.explorer.kept import Kept
@@ -138,3 +138,10 @@ def test_a_value_is_worked_out_once_and_nobody_waits_for_another() -> None:
     with pytest.raises(ZeroDivisionError):
         kept.of("wrong", lambda: 1 // 0)
     assert kept.of("wrong", lambda: 3) == 3
+
+
+def test_a_heat_map_is_of_what_ranks(answers: Answers) -> None:
+    heats = answers.summary()["heats"]
+    assert (heats["layout_and_diversity"], heats["both"]) == ("layout", "similarity")
+    with pytest.raises(DataError, match="heat map by 'looks': expected layout or similarity"):
+        answers.heat(3, "looks")

@@ -138,3 +138,13 @@ def test_two_selections_stand_side_by_side_and_the_page_fits_a_telephone(chromiu
     for chart in shown.query_selector_all(".canvas svg, .canvas canvas"):
         assert chart.bounding_box()["width"] <= 390
     shown.close()
+
+
+def test_a_planted_barrier_is_found(chromium: Any, barriers: Callable[[Any], list[str]]) -> None:
+    shown = chromium.new_page()
+    shown.set_content(
+        "<html lang=en><title>t</title><main><h1>t</h1><img src='data:,'><p style='color:#eee'>pale</p></main>"
+    )
+    found = barriers(shown)
+    assert [each.split()[0] for each in found] == ["color-contrast", "image-alt"]
+    shown.close()
