@@ -48,8 +48,8 @@ BOXES: Schema = {
     "exhaustive": pl.Boolean,
 }
 
-#: What is said of whole images: that they show a class (`present`), or that somebody looked and they do not.
-TAGS: Schema = {"image_id": pl.String, "label": pl.String, "class": pl.String, "present": pl.Boolean}
+#: Objects marked without an area: by points, or one by a label of the whole image, or 0 where somebody saw none.
+TAGS: Schema = {"image_id": pl.String, "label": pl.String, "class": pl.String, "objects": pl.Int32}
 
 #: Per-pixel label files; a path that is not absolute is below the run's folder. `encoding` gives the meaning of the
 #: PNG's values: one of `taxonomy.ENCODINGS`.

@@ -231,7 +231,7 @@ class Findings:
 def _tags(tags: list[Row] | pl.DataFrame | None, images: pl.DataFrame) -> pl.DataFrame:
     """Table TAGS of images that are there, each once."""
     rows = from_rows(tags or [], TAGS) if not isinstance(tags, pl.DataFrame) else tags
-    return rows.join(images, on="image_id", how="semi").unique().sort("image_id", "label", "present")
+    return rows.join(images, on="image_id", how="semi").unique().sort("image_id", "label", "objects")
 
 
 #: The columns of boxes as a reader hands them on, before they are clipped.

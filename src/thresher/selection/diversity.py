@@ -72,19 +72,18 @@ def boxed_counts(boxes: pl.LazyFrame, classes: Sequence[str]) -> pl.DataFrame:
 
 
 def with_tags(counts: pl.DataFrame, tags: pl.DataFrame, classes: Sequence[str]) -> pl.DataFrame:
-    """The counts with images that are said to show a class: one object of it, where no box has any.
+    """The counts with images that are marked to show a class: of its boxes and marks the larger number counts.
 
     Args:
         counts: From `boxed_counts`.
         tags: Table TAGS. What is said to be absent adds nothing, but its image counts as labelled.
 
     >>> counts = pl.DataFrame({"image_id": ["a"], "bus": [2]}, {"image_id": pl.String, "bus": pl.Int32})
-    >>> tags = pl.DataFrame({"image_id": ["a", "b"], "class": ["bus", "bus"], "present": [True, True]})
+    >>> tags = pl.DataFrame({"image_id": ["a", "b"], "class": ["bus", "bus"], "objects": [1, 3]})
     >>> with_tags(counts, tags, ["bus"]).rows()
-    [('a', 2), ('b', 1)]
+    [('a', 2), ('b', 3)]
     """
-    says = pl.col("present") & pl.col("class").is_not_null()
-    each = [(says & (pl.col("class") == name)).fill_null(False).any().cast(pl.Int32).alias(name) for name in classes]
+    each = [pl.col("objects").filter(pl.col("class") == name).max().fill_null(0).alias(name) for name in classes]
     both = pl.concat([counts, tags.group_by("image_id").agg(*each)], how="vertical_relaxed")
     return both.group_by("image_id").agg(pl.col(list(classes)).max()).sort("image_id")
 

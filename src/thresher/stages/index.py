@@ -123,7 +123,8 @@ def index(run: AnyRun, settings: IndexSettings, *, dry_run: bool = False, track:
         if tags.height:  # few sets have any
             tables.write(tags, run.tags)
             outputs.append(run.tags)
-            summary["tags"] = {"present": int(tags["present"].sum()), "absent": int((~tags["present"]).sum())}
+            present = tags["objects"] > 0
+            summary["tags"] = {"present": int(present.sum()), "absent": int((~present).sum())}
         if not settings.download_later:
             run.remote.unlink(missing_ok=True)
             return summary, failed
@@ -139,7 +140,7 @@ def index(run: AnyRun, settings: IndexSettings, *, dry_run: bool = False, track:
 def _tags(found: list[Dataset], taxonomy: Taxonomy, label_map: LabelMap) -> pl.DataFrame:
     """Table TAGS of all sources, with the classes that their labels mean."""
     mapped = [with_classes(d.tags, d.images, d.vocabulary, taxonomy, label_map)[0] for d in found if d.tags.height]
-    return pl.concat([tables.empty(tables.TAGS).lazy(), *mapped]).sort("image_id", "label", "present").collect()
+    return pl.concat([tables.empty(tables.TAGS).lazy(), *mapped]).sort("image_id", "label", "objects").collect()
 
 
 def _drawings_lost(run: Run) -> bool:

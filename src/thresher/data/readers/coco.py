@@ -210,7 +210,7 @@ def _absent(file: File, images: Named, known: Mapping[str, tuple[str, int, int]]
         path = images.paths.get(key(owner)) if isinstance(owner, int | str) else None
         for number in numbers if isinstance(numbers, list) and path in known else ():
             if isinstance(number, int | str) and key(number) in file.labels:
-                yield {"image_id": known[str(path)][0], "label": file.labels[key(number)], "present": False}
+                yield {"image_id": known[str(path)][0], "label": file.labels[key(number)], "objects": 0}
 
 
 def _place(what: str, number: int) -> Place:

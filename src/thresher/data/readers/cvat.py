@@ -13,15 +13,15 @@ from typing import Any
 from xml.etree import ElementTree
 
 from thresher.data.dataset import Dataset, label_text, stated_px
-from thresher.data.faults import refusing, storable
+from thresher.data.faults import refusing
 from thresher.data.findings import Row
 from thresher.data.readers import named
-from thresher.data.readers.named import Annotated
+from thresher.data.readers.named import Annotated, Marked
 from thresher.data.run_lengths import MOST_PX, mask_of, placed
 from thresher.errors import DataError
 
-#: Of no area, or of the whole image.
-_NO_BOXES = frozenset({"tag", "points", "polyline", "skeleton"})
+#: Lines, and the joints of a body, which are parts of an object.
+_NO_OBJECTS = frozenset({"polyline", "skeleton"})
 _FORM = "a box with label, xtl, ytl, xbr, ybr in pixels of the image; or a polygon, an ellipse, a cuboid, a mask"
 
 
@@ -52,7 +52,7 @@ def read(root: Path, split: str | None, dataset: str, images: str | None = None)
     if not chosen:
         subsets = ", ".join(sorted({each.split or "(none)" for each in found}))
         raise DataError(f"{findings.root}: no images of subset '{split}'. Found {subsets}.")
-    return named.as_dataset(chosen, _object, findings, _FORM, others=split is None, tag=_tag)
+    return named.as_dataset(chosen, _object, findings, _FORM, others=split is None)
 
 
 def _image(element: ElementTree.Element, path: Path) -> Annotated:
@@ -61,17 +61,14 @@ def _image(element: ElementTree.Element, path: Path) -> Annotated:
     return Annotated(name, [(each, size) for each in element], f"{path.name}: {name}", size, element.get("subset"))
 
 
-def _tag(owned: tuple[ElementTree.Element, tuple[int, int] | None]) -> str | None:
-    label = owned[0].get("label") if owned[0].tag == "tag" else None
-    return None if label is None else storable(label)[:1000]
-
-
-def _object(owned: tuple[ElementTree.Element, tuple[int, int] | None]) -> Row | None:
+def _object(owned: tuple[ElementTree.Element, tuple[int, int] | None]) -> Row | Marked | None:
     element, size = owned
     outline: Any = None
-    if element.tag in _NO_BOXES:
+    if element.tag in _NO_OBJECTS:
         return None
     said, label = element.attrib, label_text(element.attrib["label"])
+    if element.tag in ("tag", "points"):
+        return Marked(label, element.tag == "points")
     occluded = {"0": False, "1": True}.get(said.get("occluded", ""))
     if element.tag == "box":
         x0, y0, x1, y1 = (float(said[name]) for name in ("xtl", "ytl", "xbr", "ybr"))

@@ -13,10 +13,10 @@ from typing import Any
 from thresher.data.dataset import Dataset, label_text, stated_px
 from thresher.data.findings import Findings, Row
 from thresher.data.readers import named
-from thresher.data.readers.named import Annotated
+from thresher.data.readers.named import Annotated, Marked
 from thresher.data.run_lengths import bounds
 
-_NO_BOXES = frozenset({"label", "points", "polyline", "caption", "skeleton", "feature_vector"})
+_NO_OBJECTS = frozenset({"polyline", "caption", "skeleton", "feature_vector"})
 _FORM = "type (bbox, polygon, ellipse, mask) with label_id, and bbox [x, y, width, height] or points in pixels"
 
 
@@ -40,7 +40,7 @@ def read(root: Path, split: str | None, dataset: str, images: str | None = None)
     findings.judge()
     if not found:
         raise named.unknown_shape(findings.root, seen, "annotations/SPLIT.json with categories and items")
-    return named.as_dataset(found, _object, findings, _FORM, others=split is None, tag=_tag)
+    return named.as_dataset(found, _object, findings, _FORM, others=split is None)
 
 
 def _labels(categories: Any, path: Path, findings: Findings) -> dict[int, str]:
@@ -64,22 +64,16 @@ def _item(item: dict[str, Any], path: Path, split: str | None, labels: dict[int,
     return Annotated(name, [(each, labels) for each in objects], f"{path.name}: {name}", stated, split)
 
 
-def _tag(owned: tuple[dict[str, Any], dict[int, str]]) -> str | None:
-    each, labels = owned
-    if not isinstance(each, dict) or each.get("type") != "label":
-        return None
-    number = each.get("label_id")
-    return labels.get(number) if isinstance(number, int) else None
-
-
-def _object(owned: tuple[dict[str, Any], dict[int, str]]) -> Row | None:
+def _object(owned: tuple[dict[str, Any], dict[int, str]]) -> Row | Marked | None:
     each, labels = owned
     kind = each["type"]
-    if kind in _NO_BOXES:
+    if kind in _NO_OBJECTS:
         return None
     number = each.get("label_id")
     if number not in labels:
         raise ValueError(f"no category has the number {number!r:.80}")
+    if kind in ("label", "points"):
+        return Marked(labels[number], kind == "points")
     flat, runs = each.get("points", ()), each.get("rle") if kind == "mask" else None
     points = zip(flat[0::2], flat[1::2], strict=True)
     outline = named.polygon(points) if kind == "polygon" else runs

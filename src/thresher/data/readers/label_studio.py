@@ -15,7 +15,7 @@ from thresher.data.dataset import Dataset, label_text, stated_px
 from thresher.data.findings import Findings, Row
 from thresher.data.readers import named
 from thresher.data.readers.label_studio_brush import painted_mask
-from thresher.data.readers.named import Annotated, Corners
+from thresher.data.readers.named import Annotated, Corners, Marked
 from thresher.data.readers.named_files import ImageFiles
 from thresher.data.run_lengths import bounds, placed
 
@@ -34,7 +34,8 @@ def read(root: Path, split: str | None, dataset: str, images: str | None = None)
 
     A task's image is looked for by the path or address in its data, and by the name that it had before it was uploaded.
     Of several annotations of one task, that marked as ground truth counts, or else the first that was not cancelled;
-    the others are listed. A rotated rectangle, a polygon and an ellipse have the upright box around them.
+    the others are listed. A rotated rectangle, a polygon and an ellipse have the upright box around them. Points count
+    as objects, but for those that are parts of a region (parentID); choices of a task are labels of its image.
 
     Raises:
         DataError: no JSON of this form, no image, or most of it cannot be read.
@@ -107,17 +108,31 @@ def _result(task: dict[str, Any], place: str, path: Path, findings: Findings) ->
 
 
 def _labelled(regions: list[dict[str, Any]]) -> Iterator[tuple[str | None, dict[str, Any]]]:
-    """Each region of an area with each of its labels; a label may stand in a region of its own with the same id."""
+    """Each region of an area, point or choice with each of its labels.
+
+    A label may stand in a region of its own with the same id, and so may a choice for that region alone.
+    """
     of_id: dict[object, list[str]] = {}
+    areas = set()
     for region in regions:
-        of_id.setdefault(region.get("id", id(region)), []).extend(_labels(region["value"]))
+        value, key = region["value"], region.get("id", id(region))
+        of_id.setdefault(key, []).extend(_labels(value))
+        areas |= {key} if _is_area(value) else set()
     done = set()
     for region in regions:
         value, key = region["value"], region.get("id", id(region))
-        if key in done or not any(name in value for name in _OF_AREAS):  # a point has a width, too
-            continue
-        done.add(key)
-        yield from ((label, region) for label in dict.fromkeys(of_id[key]) or [None])
+        if _is_area(value) and key not in done:
+            done.add(key)
+            yield from ((label, region) for label in dict.fromkeys(of_id[key]) or [None])
+        elif key not in areas and isinstance(value.get("choices"), list):
+            yield from ((label_text(choice), region) for choice in value["choices"])
+        elif key not in done and key not in areas and {"x", "y"} <= value.keys() and not region.get("parentID"):
+            done.add(key)
+            yield from ((label, region) for label in dict.fromkeys(of_id[key]))
+
+
+def _is_area(value: dict[str, Any]) -> bool:
+    return any(name in value for name in _OF_AREAS)  # a point has a width, too
 
 
 def _labels(value: dict[str, Any]) -> list[str]:
@@ -125,11 +140,13 @@ def _labels(value: dict[str, Any]) -> list[str]:
     return [label_text(label) for found in lists for label in found]
 
 
-def _object(labelled: tuple[str | None, dict[str, Any]]) -> Row | None:
+def _object(labelled: tuple[str | None, dict[str, Any]]) -> Row | Marked | None:
     label, region = labelled
     value = region["value"]
     if label is None:
         raise ValueError("a region without a label")
+    if not _is_area(value):
+        return Marked(label, "choices" not in value)
     if "points" in value:
         points = value["points"]
         return None if "vertices" in value else named.box(label, named.around(points), named.polygon(points))

@@ -19,10 +19,10 @@ from thresher.data.dataset import Dataset, annotation_bytes, label_text, stated_
 from thresher.data.findings import Findings, Place, Row
 from thresher.data.image_files import decoding, opened_image
 from thresher.data.readers import named
-from thresher.data.readers.named import Annotated
+from thresher.data.readers.named import Annotated, Marked
 from thresher.data.run_lengths import placed
 
-_NO_BOXES = frozenset({"point", "points", "line", "linestrip"})
+_NO_OBJECTS = frozenset({"line", "linestrip"})
 _FORM = "a shape with label, shape_type and points [x, y] in pixels of the image"
 
 
@@ -73,11 +73,13 @@ def _annotated(path: Path, split: str | None, content: dict[str, Any], findings:
     return Annotated(name, [(shape, size) for shape in shapes], path.name, size, split)
 
 
-def _object(owned: tuple[dict[str, Any], tuple[int, int] | None]) -> Row | None:
+def _object(owned: tuple[dict[str, Any], tuple[int, int] | None]) -> Row | Marked | None:
     shape, size = owned
     kind = shape.get("shape_type") or "polygon"
-    if kind in _NO_BOXES:
+    if kind in _NO_OBJECTS:
         return None
+    if kind in ("point", "points"):
+        return Marked(label_text(shape["label"]), True)
     label, points = label_text(shape["label"]), shape["points"]
     if kind == "circle":
         (x, y), (rim_x, rim_y) = (map(float, point) for point in points)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from thresher.data.dataset import (
     IMAGE_SUFFIXES,
@@ -30,6 +31,14 @@ from thresher.errors import DataError
 Corners = tuple[float, float, float, float]
 #: Of the polygon that stands for an ellipse.
 _CORNERS = 72
+
+
+class Marked(NamedTuple):
+    """An object that was marked without its area."""
+
+    label: str
+    is_point: bool
+    """Marked by points, each shape of which is one object; else the label is said of the whole image."""
 
 
 @dataclass(frozen=True)
@@ -162,13 +171,12 @@ def flag(value: object) -> bool | None:
 
 def as_dataset(
     found: list[Annotated],
-    parse: Callable[[Any], Row | None],
+    parse: Callable[[Any], Row | Marked | None],
     findings: Findings,
     expected: str,
     *,
     whole: float | None = None,
     others: bool = True,
-    tag: Callable[[Any], str | None] = lambda _: None,
 ) -> Dataset:
     """The tables of annotated images.
 
@@ -176,11 +184,11 @@ def as_dataset(
     the objects of all, and is listed as `duplicate_id`. Other images in the same folders stay, without boxes.
 
     Args:
-        parse: Makes a row (`box`) of an object; None of one that is no box, such as a line or a point.
+        parse: Makes a row (`box`) of an object; `Marked` of a point and of what is said of the whole image; None of
+            another that is no box, such as a line.
         expected: What an object must be.
         whole: What the far border of an image is in the rows' unit; None: its size in pixels.
         others: Keep images that no entry names.
-        tag: The label of an object that says it of the whole image; None of another.
 
     Raises:
         DataError: none of the images is there, or most of the entries or objects cannot be read.
@@ -209,9 +217,8 @@ def as_dataset(
     for image_id, path, width, height in images.select("image_id", "path", "width_px", "height_px").iter_rows():
         ends = (whole, whole) if whole is not None else (width, height)
         mine = of_path.pop(path, [])
-        labels = (tag(thing) for each in mine for thing in each.objects)
-        tags += [{"image_id": image_id, "label": label, "present": True} for label in labels if label is not None]
-        found_rows = list(_rows(mine, parse, findings, (image_id, path), ends, expected))
+        found_rows, marked = _read_objects(mine, parse, findings, (image_id, path), ends, expected)
+        tags += [{"image_id": image_id, "label": label, "objects": number} for label, number in _counted(marked)]
         things = [_thing(row, row.pop("outline"), ends, whole is not None) for row in found_rows]
         rows += found_rows
         if any(label is not None for label, _ in things):
@@ -271,20 +278,35 @@ def _others(named: Collection[str], files: ImageFiles, findings: Findings) -> li
     return entries
 
 
-def _rows(
+def _read_objects(
     named: list[Annotated],
-    parse: Callable[[Any], Row | None],
+    parse: Callable[[Any], Row | Marked | None],
     findings: Findings,
     image: tuple[str, str],
     ends: tuple[float, float],
     expected: str,
-) -> Iterator[Row]:
+) -> tuple[list[Row], list[Marked]]:
+    rows: list[Row] = []
+    marked: list[Marked] = []
     for each in named:
         where = partial(_object_at, each.place, *image)
-        for row in findings.read("objects", each.objects, parse, where, expected):
-            if row is not None:
-                shares = {name: float(str(row[name])) / ends[name[0] == "y"] for name in ("x0", "y0", "x1", "y1")}
-                yield {"image_id": image[0], **row, **shares}
+        for found in findings.read("objects", each.objects, parse, where, expected):
+            if isinstance(found, Marked):
+                marked.append(found)
+            elif found is not None:
+                shares = {name: float(str(found[name])) / ends[name[0] == "y"] for name in ("x0", "y0", "x1", "y1")}
+                rows.append({"image_id": image[0], **found, **shares})
+    return rows, marked
+
+
+def _counted(marked: list[Marked]) -> list[tuple[str, int]]:
+    """How many objects of each label are marked: a label of the whole image is one, and so is each shape of points.
+
+    >>> _counted([Marked("car", True), Marked("car", True), Marked("bus", False), Marked("bus", False)])
+    [('car', 2), ('bus', 1)]
+    """
+    points = Counter(each.label for each in marked if each.is_point)
+    return [(label, max(1, points[label])) for label in dict.fromkeys(each.label for each in marked)]
 
 
 def _object_at(place: str, image_id: str, path: str, number: int) -> Place:

@@ -205,7 +205,7 @@ def _check_corners(found: dict[str, Any], path: Path) -> None:
 
 
 def image_labels(folders: Sequence[Path], named: pl.DataFrame) -> pl.DataFrame:
-    """Table TAGS, without classes: what people have verified of whole images (Confidence 1: present, 0: absent).
+    """Table TAGS, without classes: what people have verified of whole images (Confidence 1: one object, 0: none).
 
     Rows of any other confidence, as machines give it, are passed over.
 
@@ -226,7 +226,7 @@ def image_labels(folders: Sequence[Path], named: pl.DataFrame) -> pl.DataFrame:
             sure = pl.col("Confidence").cast(pl.Float32, strict=False)
             rows = scan.select("LabelName", "Confidence", named="ImageID").filter(sure.is_in([0.0, 1.0]))
             found = rows.join(ids, on="named", how="inner").select(
-                "image_id", label="LabelName", **{"class": pl.lit(None, pl.String)}, present=sure == 1
+                "image_id", label="LabelName", **{"class": pl.lit(None, pl.String)}, objects=sure.cast(pl.Int32)
             )
             parts.append(found.drop_nulls("label").collect(engine="streaming"))
     return pl.concat(parts)

@@ -18,12 +18,11 @@ from thresher.data.dataset import Dataset, label_text
 from thresher.data.faults import refusing
 from thresher.data.findings import Row
 from thresher.data.readers import named, via_3
-from thresher.data.readers.named import Annotated
+from thresher.data.readers.named import Annotated, Marked
 from thresher.errors import DataError
 
 #: Attributes of a region that may be its label, the likeliest first; the only one always is.
 _LABEL_KEYS = ("label", "class", "category", "name", "type", "object")
-_NO_BOXES = frozenset({"point", "polyline"})
 _FORM = "shape_attributes (rect, polygon, circle or ellipse, in pixels), and one attribute of the region as its label"
 
 
@@ -97,12 +96,14 @@ def _image(entry: dict[str, Any], path: Path, split: str | None) -> Annotated:
     return Annotated(name, listed, f"{path.name}: {name}", None, split)
 
 
-def _object(region: dict[str, Any]) -> Row | None:
+def _object(region: dict[str, Any]) -> Row | Marked | None:
     shape = _of_text(region["shape_attributes"])
     kind = shape.get("name")
-    if kind in _NO_BOXES:
+    if kind == "polyline":
         return None
     label = _label(_of_text(region.get("region_attributes", region.get("attributes"))) or {})
+    if kind == "point":
+        return Marked(label, True)
     if kind == "rect":
         x, y, across, down = (float(shape[name]) for name in ("x", "y", "width", "height"))
         return named.box(label, (x, y, x + across, y + down))

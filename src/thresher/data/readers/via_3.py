@@ -10,13 +10,13 @@ from __future__ import annotations
 from typing import Any
 
 _POINT, _RECT, _CIRCLE, _ELLIPSE, _LINE, _POLYLINE, _POLYGON = range(1, 8)
-_NO_AREAS = (_POINT, _LINE, _POLYLINE)
+_LINES = (_LINE, _POLYLINE)
 
 
 def entries(content: dict[str, Any]) -> list[dict[str, Any]]:
     """The images as version 2 has them: filename and regions; one per file, in the order of the project.
 
-    Regions of videos are left out, as are points and lines.
+    Regions of videos are left out, as are lines.
 
     >>> project = {"file": {"1": {"fname": "a.jpg"}}, "attribute": {"1": {"aname": "class", "options": {"0": "car"}}}}
     >>> region = {"vid": "1", "xy": [2, 10, 20, 30, 40], "z": [], "av": {"1": "0"}}
@@ -32,7 +32,7 @@ def entries(content: dict[str, Any]) -> list[dict[str, Any]]:
     }
     for each in (content.get("metadata") or {}).values():
         shape = each.get("xy") or []
-        if each.get("z") or not shape or shape[0] in _NO_AREAS:
+        if each.get("z") or not shape or shape[0] in _LINES:
             continue
         for file in (views.get(str(each.get("vid"))) or {}).get("fid_list", [each.get("vid")])[:1]:
             if str(file) in found:
@@ -43,6 +43,8 @@ def entries(content: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _shape(xy: list[Any]) -> dict[str, Any]:
     kind, numbers = xy[0], xy[1:]
+    if kind == _POINT:
+        return {"name": "point"}
     if kind == _RECT:
         return {"name": "rect", **dict(zip(("x", "y", "width", "height"), numbers, strict=True))}
     if kind == _CIRCLE:
