@@ -101,7 +101,10 @@ def _object(region: dict[str, Any]) -> Row | Marked | None:
     kind = shape.get("name")
     if kind == "polyline":
         return None
-    label = _label(_of_text(region.get("region_attributes", region.get("attributes"))) or {})
+    attributes = _of_text(region.get("region_attributes", region.get("attributes"))) or {}
+    if kind == "point" and not attributes:  # which marks no object of a class
+        return None
+    label = _label(attributes)
     if kind == "point":
         return Marked(label, True)
     if kind == "rect":
