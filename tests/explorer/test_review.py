@@ -10,7 +10,7 @@ import pytest
 from thresher import tables
 from thresher.errors import SettingsError
 from thresher.explorer.review import Review
-from thresher.stages.candidates import marks_of
+from thresher.run.lists import marks_of
 
 
 def test_the_last_mark_of_an_image_counts() -> None:

@@ -40,10 +40,10 @@ from thresher.explorer.saving import exported, save
 from thresher.reasons.remade import choice_of
 from thresher.reasons.why import why_in
 from thresher.run.folder import check_name
+from thresher.run.lists import MARKS
 from thresher.run.perform import as_json
 from thresher.selection.methods import MEAN_RANKS
 from thresher.settings import as_type
-from thresher.stages.candidates import MARKS
 from thresher.stages.heat import HeatMaps, Shown, shown_by
 from thresher.stages.score import known_methods
 from thresher.stages.select import SelectSettings

@@ -11,7 +11,8 @@ from thresher.explorer.gallery_views import GallerySelection
 from thresher.explorer.kept import Kept
 from thresher.explorer.review import Review
 from thresher.explorer.rows import RunRows
-from thresher.stages.candidates import Candidates, candidates_of, is_test
+from thresher.run.lists import is_test
+from thresher.stages.candidates import Candidates, candidates_of
 from thresher.stages.select import SelectSettings, choose, lists_in, texts_of
 
 #: Number of selections kept in memory, and of what they are chosen from.

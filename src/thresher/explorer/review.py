@@ -11,7 +11,7 @@ import polars as pl
 
 from thresher import tables
 from thresher.errors import SettingsError
-from thresher.stages.candidates import MARKS, marks_of
+from thresher.run.lists import MARKS, marks_of
 
 #: Removes a mark.
 UNMARKED = "none"

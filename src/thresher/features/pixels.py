@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from thresher.data.sources import image_bytes
 STRIDE = 32
 #: A JPEG decoded at 1/2, 1/4 or 1/8 of its size is at least this much larger than the resized image.
 _FAST_MARGIN = 1.25
+#: An object is cut out with so much of its box's longer side around it in all, and never smaller than so many pixels.
+CROP_WIDER, CROP_LEAST_PX = 0.2, 32
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,35 @@ def network_pixels(path: Path, short_side: int, fast: bool = False) -> Pixels:
             decoded = np.array(image), image.width, image.height
         pixels, width, height = decoded
         return Pixels(_resized(pixels, network_size(width, height, short_side, STRIDE)), width, height)
+
+
+def object_crop(
+    pixels: UInt8[np.ndarray, "h w 3"], box: Sequence[float], short_side: int
+) -> UInt8[np.ndarray, "new_h new_w 3"]:
+    """What a network is shown of an object: the square around its box, at the network's input size.
+
+    The square's side is the longer side of the box and a fifth more, 32 pixels at least. It is moved into the picture
+    where it reaches over the edge, and cut where the picture is shorter than the square.
+
+    Args:
+        box: x0, y0, x1, y1 as shares of the image's sides, 0..1.
+        short_side: To which the crop's shorter side is resized; both are multiples of 32.
+    """
+    height, width = pixels.shape[:2]
+    ends = np.asarray(box, np.float64) * [width, height, width, height]
+    side = max(float((ends[2:] - ends[:2]).max()) * (1 + CROP_WIDER), CROP_LEAST_PX)
+    (left, right), (top, bottom) = (
+        _stretch(float(ends[at] + ends[at + 2]) / 2, side, whole) for at, whole in ((0, width), (1, height))
+    )
+    cut = np.ascontiguousarray(pixels[top:bottom, left:right])
+    return _resized(cut, network_size(right - left, bottom - top, short_side, STRIDE))
+
+
+def _stretch(middle: float, length: float, whole: int) -> tuple[int, int]:
+    """Where a stretch around this middle begins and ends, moved to lie within 0..whole."""
+    long = min(whole, round(length))
+    start = min(max(0, round(middle - length / 2)), whole - long)
+    return start, start + long
 
 
 def _resized(pixels: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> UInt8[np.ndarray, "new_h new_w 3"]:

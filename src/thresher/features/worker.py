@@ -13,22 +13,23 @@ import os
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float16, Float32
 from safetensors import safe_open
 from safetensors.numpy import save
 
 from thresher.data.file_states import content_digest
+from thresher.data.images import rgb_pixels
 from thresher.data.sources import image_bytes
 from thresher.errors import DataError
 from thresher.features.backbone import Backbone, open_backbone
 from thresher.features.image_facts import ImageFacts, image_facts
-from thresher.features.pixels import network_pixels
+from thresher.features.pixels import network_pixels, object_crop
 from thresher.features.projection import Projection, load_projection
 from thresher.features.shards import ImageFeatures, is_made, shard_bytes, shard_frame
 from thresher.vectors import unit_length
@@ -54,7 +55,7 @@ class WorkerSettings:
 class Task:
     """Some images, and the file to which their features are written."""
 
-    kind: Literal["sample", "shard"]
+    kind: Literal["sample", "shard", "objects"]
     number: int
     images: Sequence[Image]
     path: str
@@ -70,6 +71,8 @@ class Task:
     """Files with features of images that have been through the backbone already."""
     fatal: Sequence[str] = ()
     """Ids of images that killed the workers reading them: listed as unreadable, not tried again."""
+    boxes: Mapping[str, Sequence[Sequence[float]]] = field(default_factory=dict)
+    """By image id the boxes to cut out (x0, y0, x1, y1; 0..1); only for objects."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,7 @@ class Worker:
             return Report(task.number, 0, 0, 0.0, made=False)
         if tuple(task.samples) != self.sampled.paths:
             self.sampled = _Samples(task.samples)
-        found: dict[str, UnitSlices] = {}
+        found: dict[str, Any] = {}
         problems: list[dict[str, object]] = []
         for image_id, image_path in task.images:
             content = None
@@ -123,20 +126,40 @@ class Worker:
                 content = content_digest(image_bytes(image_path))
                 if image_id in task.fatal:
                     raise DataError(f"{image_path}: reading it ended the process, twice (out of memory, or a crash)")
+                if task.kind == "objects":
+                    found[image_id] = self.object_vectors(Path(image_path), task.boxes[image_id])
+                    continue
                 unit = self.sampled.get(image_id) or self.unit_slices(Path(image_path))
                 found[image_id] = dataclasses.replace(unit, content=content)
             except DataError as error:
                 row = {"image_id": image_id, "path": image_path, "stage": "embed", "content": content}
                 problems.append({**row, "problem": "image_unreadable", "detail": str(error)})
         with written(task.path) as path:
-            _write_whole(path, _sample(found) if task.kind == "sample" else self._shard(task, found, problems))
+            _write_whole(path, self._written(task, found, problems))
         return Report(task.number, len(found), len(problems), time.perf_counter() - started)
+
+    def _written(self, task: Task, found: dict[str, Any], problems: list[dict[str, object]]) -> bytes:
+        if task.kind == "objects":
+            content: bytes = save(found, metadata={"problems": json.dumps(problems)})
+            return content
+        return _sample(found) if task.kind == "sample" else self._shard(task, found, problems)
 
     def _shard(self, task: Task, found: dict[str, UnitSlices], problems: list[dict[str, object]]) -> bytes:
         projection = load_projection(local_copy(task.projection))
         images = [projected_features(image_id, unit, projection) for image_id, unit in found.items()]
         width, channels = projection.axes.shape
         return shard_bytes(shard_frame(images, channels), problems, task.fingerprint, width, task.task)
+
+    def object_vectors(self, path: Path, boxes: Sequence[Sequence[float]]) -> Float16[np.ndarray, "boxes c"]:
+        """For each box of an image the mean of the unit-length slices of what is cut out around it (`object_crop`).
+
+        Raises:
+            DataError: the image cannot be read.
+        """
+        pixels = rgb_pixels(path)
+        features = [self.backbone.features(object_crop(pixels, box, self.settings.short_side)) for box in boxes]
+        pooled = [unit_length(each.reshape(-1, each.shape[2])).mean(axis=0) for each in features]
+        return np.stack(pooled).astype(np.float16)
 
     def unit_slices(self, path: Path) -> UnitSlices:
         """One image through the network.

@@ -8,8 +8,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float, Float32, Float64, UInt8
-from scipy import ndimage
 
+from thresher.data.mask_parts import boxes_of_parts
 from thresher.data.source_text import parsed_sources
 from thresher.data.taxonomy import VOID, Taxonomy
 from thresher.labelling.pixels import ImageBoxes, kin, opened_classes, window
@@ -24,8 +24,6 @@ Exhaustive = Literal["auto", "all", "none"]
 Promises: TypeAlias = dict[str, Bool[np.ndarray, " classes"]]
 #: Share of a box that is object where no mask tells (ours: near the mean over CamVid and VOC).
 USUAL_RATE = 0.6
-#: Nobody draws boxes around objects below this share of the image (ours: 6 pixels of 256 × 256).
-LEAST_AREA = 1e-4
 #: Formats whose boxes are complete only for the classes that were verified in the image.
 _VERIFIED_PER_IMAGE = ("open_images",)
 
@@ -149,8 +147,8 @@ def boxes_of_mask(
 ) -> ImageBoxes:
     """Boxes as people would draw them around the objects of a mask; all boxed classes are promised.
 
-    An object is a connected part of one class, so objects that touch share a box. Parts below `LEAST_AREA` of the image
-    have none. Each side is moved by a normal deviate of `jitter` times the box's length across it.
+    An object is a connected part of one class, so objects that touch share a box. Parts below a ten-thousandth of
+    the image have none. Each side is moved by a normal deviate of `jitter` times the box's length across it.
 
     Args:
         labels: Classes as the tree numbers them; their number is void.
@@ -166,16 +164,8 @@ def boxes_of_mask(
     >>> boxes_of_mask(labels, class_tree(taxonomy), boxed, np.random.default_rng(0), jitter=0.0).corners.tolist()
     [[0.25, 0.25, 1.0, 0.75]]
     """
-    height, width = labels.shape
-    corners, nodes = [], []
-    for number in np.flatnonzero(boxed):
-        parts, count = ndimage.label(labels == number, np.ones((3, 3), np.int8))
-        sizes = np.bincount(parts.ravel(), minlength=count + 1)
-        for part, (rows, columns) in enumerate(ndimage.find_objects(parts), 1):
-            if sizes[part] >= LEAST_AREA * labels.size:
-                corners.append((columns.start / width, rows.start / height, columns.stop / width, rows.stop / height))
-                nodes.append(tree.nodes.index(tree.classes[number]))
-    tight = np.array(corners, np.float64).reshape(-1, 4)
+    tight, numbers = boxes_of_parts(labels, np.flatnonzero(boxed))
+    nodes = [tree.nodes.index(tree.classes[number]) for number in numbers]
     return ImageBoxes(jittered(tight, rng, jitter), np.array(nodes, np.int64), np.array(boxed, np.bool_))
 
 

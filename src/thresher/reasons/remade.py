@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from thresher.errors import DataError, quoted
+from thresher.run.lists import review_marks
 from thresher.run.opened import OpenedRun
 from thresher.selection.choose import Selection
 from thresher.selection.methods import ranking
 from thresher.selection.why import Choice
 from thresher.settings import restored
-from thresher.stages.candidates import alike_of, review_marks, scores_with, shortlist_of
+from thresher.stages.candidates import alike_of, scores_with, shortlist_of
 from thresher.stages.select import SelectSettings, candidates_for, choose
 
 

@@ -49,6 +49,7 @@ class Run(Record):
         self.projection = self.folder / "projection.safetensors"
         self.pooled = self.folder / "pooled.parquet"
         self.facts = self.folder / "facts.parquet"
+        self.objects = self.folder / "objects"
         self.backbone = self.folder / "backbone.onnx"
         self.mixture = self.folder / "mixture.safetensors"
         self.evidence = self.folder / "evidence.safetensors"

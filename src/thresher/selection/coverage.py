@@ -14,7 +14,7 @@ from thresher.errors import SettingsError
 from thresher.selection.cells import in_cells
 from thresher.selection.facility import best_cosines, facility_location
 
-Coverage = Literal["off", "images", "clusters", "by_class", "modes"]
+Coverage = Literal["off", "images", "clusters", "by_class", "modes", "objects"]
 #: The ways to cover.
 COVERAGES: tuple[str, ...] = tuple(name for name in get_args(Coverage) if name != "off")
 #: Share of the target in what `images` and `modes` cover; the shortlist itself has the rest (ours).

@@ -104,6 +104,32 @@ def _greedy(
         rows = slice(start, start + _BLOCK)
         np.matmul(unit[rows], known.T, out=cosines[rows])
         bounds[rows] = gains_of(cosines[rows], weight, best)
+    return lazy_greedy(cosines, weight, best, count, bounds)
+
+
+def lazy_greedy(
+    cosines: Float32[np.ndarray, "n m"],
+    weight: Float32[np.ndarray, " m"],
+    best: Float32[np.ndarray, " m"],
+    count: int,
+    bounds: Float64[np.ndarray, " n"] | None = None,
+) -> Covering:
+    """`count` candidates in the order of lazy greedy facility location, on how well each covers each point.
+
+    Args:
+        cosines: Of candidate and point; below 0 counts as 0.
+        best: How well each point is covered beforehand, 0 or more; changed to how well it is afterwards.
+        bounds: What each candidate adds at first, if it has been worked out.
+
+    >>> covers = np.array([[1.0, 0.5, 0.0], [0.9, 0.9, 0.0], [0.0, 0.0, 1.0]], np.float32)
+    >>> lazy_greedy(covers, np.ones(3, np.float32), np.zeros(3, np.float32), 2).rows.tolist()
+    [1, 2]
+    """
+    gains_of = _loop()
+    if bounds is None:
+        bounds = np.empty(len(cosines))
+        for start in range(0, len(cosines), _BLOCK):
+            bounds[start : start + _BLOCK] = gains_of(cosines[start : start + _BLOCK], weight, best)
     equal = _EQUAL * float(weight.sum(dtype=np.float64))
     heap = [(-bound, row) for row, bound in enumerate(bounds.tolist())]
     heapq.heapify(heap)

@@ -11,28 +11,25 @@ from typing import Any
 import polars as pl
 
 from thresher import tables
-from thresher.data.image_lists import LIST_SUFFIXES, Matched, listed_images, matched, read_columns
+from thresher.data.image_lists import Matched, read_columns
 from thresher.data.label_maps import class_pixels
 from thresher.density.fitted_scorers import alike_share_of
 from thresher.density.scorers import SCORERS
 from thresher.errors import DataError, SettingsError, quoted
-from thresher.run.folder import Run
+from thresher.features.object_vectors import object_looks
+from thresher.run.lists import read_list
 from thresher.run.opened import OpenedRun
-from thresher.run.reading import existing_selection
 from thresher.selection.choose import no_target
-from thresher.selection.conditions import is_condition, parsed_conditions
 from thresher.selection.coverage import Looks, shortlist_count
 from thresher.selection.diversity import ClassFrequencies
 from thresher.selection.facts import Facts
-from thresher.selection.methods import MEAN_RANKS
+from thresher.selection.methods import MEAN_RANKS, combination_of
+from thresher.selection.object_cover import ObjectLooks, no_crops
 from thresher.selection.redundancy import Near, like_any
 from thresher.selection.wishes import Wish
 
 #: From this cosine of pooled vectors on, an image of the pool nearly is one of the guard: re-encoded or re-cropped.
 GUARD_COSINE = 0.95
-
-#: Marks of a review: accepted (good), rejected (never choose), pinned (always choose).
-MARKS = ("accepted", "rejected", "pinned")
 
 
 @dataclass(frozen=True)
@@ -58,6 +55,8 @@ class Candidates:
     """Ids of the pool's images that nearly are one of the guard's; None without a guard."""
     looks: Looks | None = None
     """Pooled vectors of pool and target; None without coverage."""
+    objects: Callable[[Sequence[str]], ObjectLooks] = no_crops
+    """Vectors of the objects of these images and of the target's; cuts out what is not kept in the run yet."""
     alike: float | None = None
     """Share of the pool that is as near to the target as its own images are to each other; None if not known, or
     without coverage."""
@@ -100,6 +99,7 @@ def candidates_of(
         near_of(opened, duplicate_cosine) if duplicate_cosine else None,
         guarded_by(opened),
         None if coverage == "off" else looks_of(opened),
+        partial(object_looks, opened),
         None if coverage == "off" else alike_of(opened),
         {text: read_list(opened, text, facts) for text in lists},
         facts,
@@ -201,50 +201,6 @@ def looks_of(opened: OpenedRun) -> Looks:
     return Looks(*opened.vectors(opened.pool), opened.vectors(opened.target)[1])
 
 
-def is_test(text: str) -> bool:
-    """Whether a list is a test of a column ("used = true"), not a file or a selection."""
-    return not text.endswith(LIST_SUFFIXES) and is_condition(text)
-
-
-def list_path(opened: OpenedRun, text: str) -> Path:
-    """The file of a list: the file named, or that of the selection of this name.
-
-    Raises:
-        SettingsError: neither a file that is read as a list nor a selection.
-    """
-    if text.endswith(LIST_SUFFIXES):
-        return Path(text).expanduser()
-    try:
-        return existing_selection(opened.run.folder, text)
-    except SettingsError as error:
-        raise SettingsError(f"{error} Or give a file: {', '.join(LIST_SUFFIXES)}.") from None
-
-
-def read_list(opened: OpenedRun, text: str, facts: Facts) -> Matched:
-    """The pool's images that a list names, or that pass a test of a column.
-
-    Raises:
-        DataError: the file cannot be read, or names no image of the pool.
-        SettingsError: as `list_path`.
-    """
-    if is_test(text):
-        conditions = parsed_conditions([text])
-        failed = facts.failing(opened.pool, conditions, "keep or exclude")
-        return Matched(opened.pool.join(failed, on="image_id", how="anti")["image_id"].sort().to_list(), [])
-    path = list_path(opened, text)
-    if text.endswith(LIST_SUFFIXES):
-        entries = listed_images(path)
-    else:
-        entries = [(each,) for each in tables.read(path, tables.some(tables.SELECTION, "image_id"))["image_id"]]
-    found = matched(entries, opened.pool.select("image_id", "path", "dataset"), text)
-    if found.unknown and not found.image_ids:
-        raise DataError(
-            f"{path}: none of its {len(entries)} images is in the pool (first: {found.unknown[0]}). Expected an "
-            f"image_id such as {opened.pool['image_id'][0]}, or the end of a path."
-        )
-    return found
-
-
 def alike_of(opened: OpenedRun) -> float | None:
     """Share of the pool that is as near to the target as its own images are to each other; None if not known."""
     return alike_share_of(opened.run.evidence) if opened.run.evidence.is_file() else None
@@ -253,6 +209,19 @@ def alike_of(opened: OpenedRun) -> float | None:
 def is_by_likeness(method: str) -> bool:
     """Whether the ranking by a method is one by likeness to the target, alone or beside diversity."""
     return method in SCORERS or method in MEAN_RANKS
+
+
+def remedy(method: str, scores: pl.DataFrame) -> str:
+    """What to do where a method can rank no image, to stand behind the error's first sentence; may be empty."""
+    combination = combination_of(method)
+    names = list(combination.weights) if combination else [method]
+    if "diversity" in names and scores["diversity"].null_count() == scores.height:
+        other = next((name for name in names if name != "diversity"), "layout")
+        return f" The pool has no boxes, which diversity counts: use --method {other}+images."
+    if "yield_area" in names:
+        return " Run `thresher score RUN --network TRAINING` first."
+    asked = [name for name in names if name in (*SCORERS, "covered_area")]
+    return f" Run `thresher score RUN --scores {','.join(asked)}` first." if asked else ""
 
 
 def shortlist_of(settings: Any, count: int, candidates: int, alike: float | None) -> int:
@@ -285,18 +254,3 @@ def near_of(opened: OpenedRun, cosine: float) -> Near:
     """
     ids, vectors = opened.vectors(opened.pool)
     return Near(ids, vectors, cosine, like_any(vectors, opened.vectors(opened.target)[1], cosine))
-
-
-def marks_of(review: pl.DataFrame) -> pl.DataFrame:
-    """The last mark of each image (image_id, mark), from table REVIEW."""
-    marks = review.filter(what="mark").group_by("image_id", maintain_order=True).agg(mark=pl.col("value").last())
-    return marks.filter(pl.col("mark").is_in(MARKS))
-
-
-def review_marks(run: Run, name: str) -> pl.DataFrame:
-    """The marks of the review with this name; empty if the name is empty.
-
-    Raises:
-        DataError: no review has this name.
-    """
-    return marks_of(tables.read(run.review(name), tables.REVIEW) if name else tables.empty(tables.REVIEW))

@@ -10,9 +10,9 @@ from typing import Any, Literal
 import polars as pl
 
 from thresher import tables
-from thresher.density.scorers import SCORERS
 from thresher.errors import SettingsError
 from thresher.run.folder import AnyRun, as_run, check_name
+from thresher.run.lists import is_test, list_path, read_list, review_marks
 from thresher.run.opened import OpenedRun
 from thresher.run.perform import StageResult, as_json, perform
 from thresher.run.stages import stage_named
@@ -43,6 +43,7 @@ from thresher.selection.methods import (
     ranking,
     why_unranked,
 )
+from thresher.selection.object_cover import covered_by_objects
 from thresher.selection.wishes import Kind, all_wishes
 from thresher.selection.written import Budget, Quotas, WishTexts
 from thresher.settings import OptionalPath, Texts, converted, default, younger
@@ -50,10 +51,7 @@ from thresher.stages.candidates import (
     Candidates,
     candidates_of,
     facts_of,
-    is_test,
-    list_path,
-    read_list,
-    review_marks,
+    remedy,
     scores_with,
     shortlist_of,
 )
@@ -173,12 +171,20 @@ def choose(candidates: Candidates, settings: SelectSettings, marks: pl.DataFrame
     if candidates.near is not None:
         line = line.without(near_duplicates_of_better(line, candidates.near), "near-duplicate")
     count = budget_count(settings.budget, line.height)
-    if settings.coverage != "off" and candidates.looks is not None:
-        shortlist = shortlist_of(settings, count, line.order.height, candidates.alike)
-        looks, counts = candidates.looks, candidates.counts
-        line = line.reordered(covered(line.order, settings.coverage, count, shortlist, looks, counts, line.always))
+    if settings.coverage != "off":
+        line = line.reordered(_covered(line, settings, count, candidates))
     by, always = "rank" if settings.coverage == "off" else "coverage", always_chosen(settings.keep, lists, marks)
     return chosen_from(line, Wishes(count, candidates.facts, wishes, always, by, candidates.target_share))
+
+
+def _covered(line: Line, settings: SelectSettings, count: int, candidates: Candidates) -> pl.DataFrame:
+    """The order of the candidates, those in front that together cover the most."""
+    shortlist = shortlist_of(settings, count, line.order.height, candidates.alike)
+    if settings.coverage == "objects":
+        looks = candidates.objects([*line.order.head(shortlist)["image_id"], *line.always])
+        return covered_by_objects(line.order, count, shortlist, looks, line.always)
+    assert candidates.looks is not None, "candidates without coverage"
+    return covered(line.order, settings.coverage, count, shortlist, candidates.looks, candidates.counts, line.always)
 
 
 def _filtered(
@@ -194,7 +200,7 @@ def _filtered(
     refuse_unknown(always["pinned"], images["image_id"], "pinned", "Review the selection again in `thresher explore`.")
     found = ranking(scores, settings.method, settings.seed, settings.diversity_weight)
     if found.order.is_empty():
-        raise SettingsError(f"method '{settings.method}': no image has this score.{_remedy(settings.method, scores)}")
+        raise SettingsError(f"method '{settings.method}': no image has this score.{remedy(settings.method, scores)}")
     line = ranked(found, why_unranked(settings.method), {*always["pinned"], *always["kept"]})
     line = line.without(named(marked(marks, "rejected"), f"rejected in review {settings.review}"), "rejected")
     if settings.datasets:
@@ -204,18 +210,6 @@ def _filtered(
     for text in settings.exclude:
         line = line.without(excluded(text, lists[text], line.always), "exclude")
     return line
-
-
-def _remedy(method: str, scores: pl.DataFrame) -> str:
-    combination = combination_of(method)
-    names = list(combination.weights) if combination else [method]
-    if "diversity" in names and scores["diversity"].null_count() == scores.height:
-        other = next((name for name in names if name != "diversity"), "layout")
-        return f" The pool has no boxes, which diversity counts: use --method {other}+images."
-    if "yield_area" in names:
-        return " Run `thresher score RUN --network TRAINING` first."
-    asked = [name for name in names if name in (*SCORERS, "covered_area")]
-    return f" Run `thresher score RUN --scores {','.join(asked)}` first." if asked else ""
 
 
 def select(run: AnyRun, settings: SelectSettings | None = None, *, dry_run: bool = False) -> StageResult:
@@ -250,6 +244,8 @@ def select(run: AnyRun, settings: SelectSettings | None = None, *, dry_run: bool
         read["review"] = run.review(settings.review)
     if settings.duplicate_cosine or settings.coverage != "off" or opened.guard.height:
         read["pooled"] = run.pooled
+    if settings.coverage == "objects":
+        read |= {"embedded": run.embedded, "masks": run.masks}
 
     def work() -> tuple[dict[str, Any], int]:
         candidates = candidates_for(opened, settings, before)
