@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from thresher.errors import SettingsError
 from thresher.selection import facility
-from thresher.selection.coverage import COVERAGES, Looks, covered, shortlist_count
+from thresher.selection.coverage import BY_IMAGE, Looks, covered, shortlist_count
 from thresher.selection.facility import best_cosines, facility_location
 
 
@@ -157,7 +157,7 @@ def test_modes_of_the_target_get_their_share_however_far_down() -> None:
     assert place[numbers(covered(order_of(360), "images", 100, 200, looks), 100)].sum() == 0
 
 
-@pytest.mark.parametrize("coverage", COVERAGES)
+@pytest.mark.parametrize("coverage", BY_IMAGE)
 def test_images_without_a_vector_stay_behind(coverage: str) -> None:
     looks = looks_of(np.random.default_rng(0).normal(size=(30, 8)), np.eye(8))
     counts = pl.DataFrame({"image_id": ["i004", "i005"], "car": [1, 2]})

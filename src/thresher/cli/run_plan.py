@@ -18,6 +18,8 @@ from thresher.data.source_text import parsed_sources
 from thresher.run.folder import Run
 from thresher.run.opened import OpenedRun
 from thresher.run.perform import StageResult, Track
+from thresher.selection.compared import Compared
+from thresher.selection.coverage import shortlist_count
 from thresher.selection.methods import budget_count
 from thresher.stages.embed import planned_embed
 from thresher.stages.fit import fit, planned_fit
@@ -144,7 +146,13 @@ class _Rest:
         if run.scores_path.is_file():
             result = select(run, chosen, dry_run=True)
         else:
-            plan = select_plan(run, self.pool, budget_count(chosen.budget, self.pool))
+            count, target = budget_count(chosen.budget, self.pool), self.images.height - self.pool
+            shortlist = shortlist_count(chosen.shortlist, count, self.pool) if chosen.coverage != "off" else 0
+            width = self.slices.channels if self.slices else 0
+            compared = Compared.by(width, self.pool, target, 0, shortlist, chosen.duplicate_cosine > 0)
+            plan = select_plan(run, self.pool, count, compared)
+            if chosen.coverage == "objects":  # what is to be cut out is known once the ranking is
+                plan = dataclasses.replace(plan, seconds=None)
             told = {"name": chosen.selection_name, "candidates": self.pool}
             result = StageResult("select", "planned", told | plan.summary(run))
         yield result

@@ -51,7 +51,7 @@ MOST_TARGET_IMAGES = 1_000
 #: Images of a task at least, and about how many tasks there are.
 _TASK_IMAGES, _TASKS = 32, 128
 #: A row of a file in RUN/objects: the vectors of an image, one after the other; null if it cannot be read.
-_CROPPED = {"key": pl.String, "objects": pl.Int64, "vectors": pl.List(pl.Float16)}
+_CROPPED: Any = {"key": pl.String, "objects": pl.Int64, "vectors": pl.List(pl.Float16)}
 
 
 def largest_of_each_class(boxes: pl.DataFrame, most: int = MOST_OBJECTS) -> pl.DataFrame:
@@ -91,6 +91,11 @@ class Cropping:
     def missing(self) -> pl.DataFrame:
         """The images that have not been done."""
         return self.images.join(self.done, on="key", how="anti", maintain_order="left")
+
+    @property
+    def objects(self) -> int:
+        """How many boxes there are."""
+        return int(self.images["class"].list.len().sum())
 
     @property
     def crops(self) -> int:
@@ -152,7 +157,9 @@ def object_looks(
     pool = rows.join(opened.pool, on="image_id", how="semi", maintain_order="left")
     target = rows.join(opened.target, on="image_id", how="semi", maintain_order="left")
     vectors = flat.reshape(total, -1 if total else 1)
-    return ObjectLooks(pool, target, vectors, found.height - read.height)
+    if lost := found.height - read.height:
+        log.warning("coverage: the objects of %d images could not be cut out; they cover nothing", lost)
+    return ObjectLooks(pool, target, vectors)
 
 
 def _boxes(opened: OpenedRun, ids: pl.DataFrame) -> pl.DataFrame:
@@ -183,11 +190,8 @@ def _target_boxes(opened: OpenedRun) -> pl.DataFrame:
             continue
         corners, found = boxes_of_parts(labels, numbers)
         sides = {name: corners[:, place].astype(np.float32) for place, name in enumerate(("x0", "y0", "x1", "y1"))}
-        frames.append(
-            pl.DataFrame(
-                {"image_id": [image_id] * len(found), "class": [names[n] for n in found], **sides}, schema=own.schema
-            )
-        )
+        columns = {"image_id": [image_id] * len(found), "class": [names[number] for number in found], **sides}
+        frames.append(pl.DataFrame(columns, schema=dict(own.schema)))
     return pl.concat(frames)
 
 
@@ -262,10 +266,14 @@ def _keep(run: Run, made: Path, keys: Mapping[str, str]) -> None:
         problems: list[dict[str, Any]] = json.loads(file.metadata()["problems"])
     for each in problems:
         log.warning("objects: %s", each["detail"])
-    rows = [(keys[name], len(found), found.ravel().tolist()) for name, found in sorted(vectors.items())]
-    rows += [(keys[str(each["image_id"])], 0, None) for each in problems]
+    names = [*sorted(vectors), *(str(each["image_id"]) for each in problems)]
+    rows = {
+        "key": [keys[name] for name in names],
+        "objects": [len(vectors.get(name, ())) for name in names],
+        "vectors": [vectors[name].ravel().tolist() if name in vectors else None for name in names],
+    }
     buffer = io.BytesIO()
-    pl.DataFrame(rows, schema=_CROPPED, orient="row").write_parquet(buffer, compression="zstd")
+    pl.DataFrame(rows, schema=_CROPPED).write_parquet(buffer, compression="zstd")
     with replacing(run.objects / _name(buffer.getvalue())) as file:
         file.write(buffer.getvalue())
     made.unlink()

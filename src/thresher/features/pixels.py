@@ -18,7 +18,7 @@ STRIDE = 32
 #: A JPEG decoded at 1/2, 1/4 or 1/8 of its size is at least this much larger than the resized image.
 _FAST_MARGIN = 1.25
 #: An object is cut out with so much of its box's longer side around it in all, and never smaller than so many pixels.
-CROP_WIDER, CROP_LEAST_PX = 0.2, 32
+CROP_WIDER, CROP_LEAST_PX = 0.2, 32.0
 
 
 @dataclass(frozen=True)

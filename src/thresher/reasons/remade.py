@@ -47,4 +47,4 @@ def choice_of(opened: OpenedRun, made: Selection, settings: SelectSettings) -> C
     shortlist = None
     if settings.coverage != "off":
         shortlist = shortlist_of(settings, made.chosen.height, made.candidates.height, alike_of(opened))
-    return Choice(made, settings.method, ranked, scores, shortlist)
+    return Choice(made, settings.method, ranked, scores, shortlist, settings.coverage)

@@ -17,6 +17,8 @@ from thresher.selection.facility import best_cosines, facility_location
 Coverage = Literal["off", "images", "clusters", "by_class", "modes", "objects"]
 #: The ways to cover.
 COVERAGES: tuple[str, ...] = tuple(name for name in get_args(Coverage) if name != "off")
+#: Those by the vectors of images; `object_cover` is by those of objects.
+BY_IMAGE: tuple[str, ...] = tuple(name for name in COVERAGES if name != "objects")
 #: Share of the target in what `images` and `modes` cover; the shortlist itself has the rest (ours).
 TARGET_SHARE = 0.5
 #: Most images of a shortlist that is not told, as a multiple of those to choose.
@@ -127,7 +129,7 @@ def covered(
     elif coverage == "modes":
         head, first = _of_modes(looks, look, shortlist, count, head.taken)
     else:
-        raise SettingsError(f"coverage '{coverage}': expected {', '.join(COVERAGES)}.")
+        raise SettingsError(f"coverage '{coverage}': expected {', '.join(BY_IMAGE)}.")
     by_look = np.full(len(looks.pool), -1, np.int64)
     by_look[look] = place
     front = by_look[head.look[first[:count]]]

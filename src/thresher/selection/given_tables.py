@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from thresher.errors import DataError
+from thresher.errors import DataError, SettingsError
 from thresher.frames import as_table
 from thresher.selection.coverage import Looks
 from thresher.selection.diversity import boxed_counts, with_objects
+from thresher.selection.object_cover import ObjectLooks
 from thresher.settings import items_of
 
 #: Columns of a box's corners.
@@ -190,6 +191,27 @@ def looks_given(
         )
     by_id = pl.DataFrame({"image_id": named}).with_row_index("row").sort("image_id")
     return Looks(by_id.select("image_id"), values[by_id["row"].to_numpy()], own)
+
+
+def objects_given(objects: Any) -> ObjectLooks:
+    """The objects of the images, and those of the target, which have no image_id.
+
+    Raises:
+        SettingsError: there are none.
+        DataError: other columns than image_id, class and one of lists, or no vectors of numbers.
+    """
+    if objects is None:
+        raise SettingsError("coverage = objects: needs a vector of each object. Give objects = TABLE.")
+    table = as_table(objects, "objects")
+    lists = [name for name, kind in table.schema.items() if isinstance(kind, pl.List | pl.Array)]
+    if not {"image_id", "class"} <= set(table.columns) or len(lists) != 1:
+        raise DataError(f"objects: expected image_id, class and one column of lists. Found {', '.join(table.columns)}.")
+    named = table.select(pl.col("image_id").cast(pl.String), pl.col("class").cast(pl.String)).with_row_index("row")
+    if named["class"].null_count():
+        raise DataError("objects: column 'class' is null in some rows. Leave these rows out.")
+    vectors = _matrix(table[lists[0]].to_list(), "objects")
+    own = pl.col("image_id").is_not_null()
+    return ObjectLooks(named.filter(own), named.filter(~own).select("class", "row"), vectors)
 
 
 def _order_of(scores: Any, ids: Sequence[str | int] | None, known: pl.DataFrame) -> list[str]:

@@ -137,8 +137,6 @@ class ObjectLooks:
     target: pl.DataFrame
     """class and row: of the target's objects."""
     vectors: Float[np.ndarray, "n d"]
-    unreadable: int = 0
-    """How many images could not be cropped."""
 
 
 def no_crops(ids: Collection[str]) -> ObjectLooks:

@@ -29,9 +29,11 @@ from thresher.selection.given_tables import (
     known_columns,
     looks_given,
     names_of,
+    objects_given,
     scores_of,
 )
 from thresher.selection.methods import budget_count, weighted_ranks
+from thresher.selection.object_cover import covered_by_objects
 from thresher.selection.redundancy import Near, like_any
 from thresher.selection.wishes import Kind, all_wishes
 from thresher.selection.written import BUDGET, QUOTAS, WISHES
@@ -99,6 +101,7 @@ def choose(
     share: Mapping[str, int | str] | str | Iterable[str] = (),
     vectors: Any = None,
     target: Any = None,
+    objects: Any = None,
     coverage: Coverage = "off",
     shortlist: str | int = "5x",
     duplicate_cosine: float = 0.0,
@@ -130,8 +133,10 @@ def choose(
             of the table's rows, or a table with image_id and a column of lists, where images without a vector come last
             and are like no other. Of any length; cosines count.
         target: Vectors of the images of your own domain, an array (m, c): half of what coverage covers.
-        coverage: Of the shortlist, take those that together cover the most: images, clusters, by_class (needs boxes) or
-            modes (needs target), as in `thresher select --coverage`.
+        objects: For coverage objects: a table with image_id, class and a column of lists, a vector of each object.
+            Rows without image_id are objects of your own domain.
+        coverage: Of the shortlist, take those that together cover the most: images, clusters, by_class (needs boxes),
+            modes (needs target) or objects (needs objects), as in `thresher select --coverage`.
         shortlist: How many of the best to cover with: a multiple of the budget ("5x"), a number or a share ("20%").
         duplicate_cosine: From the best down, leave out what has at least this cosine with an image that stays, or with
             one of the target. 0 = off, 0.95 = same photo re-encoded or re-cropped.
@@ -173,7 +178,7 @@ def choose(
     if tests := parsed_conditions(names_of(where)):
         line = line.without(facts.failing(line.order, tests), "where")
     looks = looks_given(vectors, target, table, scores, ids)
-    line, by = _spread(line, looks, counts, (budget, coverage, shortlist, duplicate_cosine))
+    line, by = _spread(line, looks, counts, objects, (budget, coverage, shortlist, duplicate_cosine))
     count = budget_count(as_type(budget, BUDGET, "budget"), line.height)
     made = chosen_from(line, Wishes(count, facts, wishes, {"pinned": pinned}, by))
     for name, (there, asked_for) in made.unmet.items():
@@ -182,25 +187,33 @@ def choose(
 
 
 def _spread(
-    line: Line, looks: Looks | None, counts: pl.DataFrame, asked: tuple[str | int | float, Coverage, str | int, float]
+    line: Line,
+    looks: Looks | None,
+    counts: pl.DataFrame,
+    objects: Any,
+    asked: tuple[str | int | float, Coverage, str | int, float],
 ) -> tuple[Line, str]:
     """The line without near-duplicates, in the order of the coverage; and what it is now ordered by."""
     budget, coverage, shortlist, cosine = asked
     if coverage == "off" and not cosine:
         return line, "rank"
-    if looks is None:
+    if looks is None and (coverage != "objects" or cosine):
         raise SettingsError("coverage and duplicate_cosine need a vector of each image. Give vectors = ARRAY.")
-    if coverage == "modes" and not len(looks.target):
+    if looks is not None and coverage == "modes" and not len(looks.target):
         raise SettingsError("coverage = modes: needs the vectors of your own images. Give target = ARRAY.")
     if not 0 <= cosine <= 1:
         raise SettingsError(f"duplicate_cosine = {cosine}: expected 0 (off) to 1, such as 0.95.")
-    if cosine:
+    if looks is not None and cosine:
         near = Near(looks.ids, looks.pool, cosine, like_any(looks.pool, looks.target, cosine))
         line = line.without(near_duplicates_of_better(line, near), "near-duplicate")
     if coverage == "off":
         return line, "rank"
     count = budget_count(as_type(budget, BUDGET, "budget"), line.height)
     few = shortlist_count(str(shortlist), count, line.order.height)
+    if looks is None or coverage == "objects":
+        return line.reordered(
+            covered_by_objects(line.order, count, few, objects_given(objects), line.always)
+        ), "coverage"
     return line.reordered(covered(line.order, coverage, count, few, looks, counts, line.always)), "coverage"
 
 

@@ -23,6 +23,7 @@ class Choice:
     """Table SCORES."""
     shortlist: int | None = None
     """With coverage: how many of the best ranked candidates were chosen from."""
+    coverage: str = "off"
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,8 @@ def _taken(image_id: str, rank: int, own: dict[str, Any] | None, choice: Choice)
     found = _row(choice.made.decided, image_id)
     decision = str(found["decision"]) if found else "rank"
     count = choice.made.chosen.height
-    words = [f"Taken, rank {rank:,} of {count:,}: {_DECIDED.get(decision, decision)}."]
+    by = _OBJECTS if decision == "coverage" and choice.coverage == "objects" else _DECIDED.get(decision, decision)
+    words = [f"Taken, rank {rank:,} of {count:,}: {by}."]
     if own is not None:
         of = f"{choice.ranked.height:,} ({_score(own['score'])})"
         words.append(f"By {choice.method} it is place {own['rank']:,} of {of}.")
@@ -136,6 +138,7 @@ def _taken(image_id: str, rank: int, own: dict[str, Any] | None, choice: Choice)
     return decision, tuple(words)
 
 
+_OBJECTS = "its objects add to how well the objects of their classes are covered (coverage objects)"
 _DECIDED = {
     "rank": "by its rank",
     "coverage": "it adds to what the others cover",
@@ -178,7 +181,8 @@ def _below(
     if choice.shortlist is not None:
         if place["place"] <= choice.shortlist:
             within = f"within the shortlist of {choice.shortlist:,}"
-            return "coverage", (f"Not taken: {here}, {within}, but others add more to what is covered.",), last
+            more = "the objects of others add" if choice.coverage == "objects" else "others add"
+            return "coverage", (f"Not taken: {here}, {within}, but {more} more to what is covered.",), last
         return "shortlist", (f"Not taken: {here}; the shortlist ends at {at}, {missed}.",), last
     words = [f"Not taken: {here}; the last one taken by its rank is at {at}, {missed}."]
     later = _by_rank(choice).filter(pl.col("place") > place["place"])

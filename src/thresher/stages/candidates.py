@@ -1,9 +1,9 @@
-"""The input of `select`, read once from a run and independent of most of its settings."""
+"""The input of `select`, read once from a run and independent of most of its settings; and what is told of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,14 @@ from thresher.data.label_maps import class_pixels
 from thresher.density.fitted_scorers import alike_share_of
 from thresher.density.scorers import SCORERS
 from thresher.errors import DataError, SettingsError, quoted
-from thresher.features.object_vectors import object_looks
+from thresher.features.object_vectors import cropping, object_looks
 from thresher.run.lists import read_list
 from thresher.run.opened import OpenedRun
-from thresher.selection.choose import no_target
+from thresher.run.perform import untracked
+from thresher.selection.audit import Side, audit_rows, chosen_side
+from thresher.selection.audit_words import audit_warnings
+from thresher.selection.choose import Selection, no_target
+from thresher.selection.compared import Compared
 from thresher.selection.coverage import Looks, shortlist_count
 from thresher.selection.diversity import ClassFrequencies
 from thresher.selection.facts import Facts
@@ -27,9 +31,13 @@ from thresher.selection.methods import MEAN_RANKS, combination_of
 from thresher.selection.object_cover import ObjectLooks, no_crops
 from thresher.selection.redundancy import Near, like_any
 from thresher.selection.wishes import Wish
+from thresher.stages.plan import select_plan, timed_images
+from thresher.workers.settings import EngineSettings
 
 #: From this cosine of pooled vectors on, an image of the pool nearly is one of the guard: re-encoded or re-cropped.
 GUARD_COSINE = 0.95
+#: A dry run times images out of so many.
+_TIMED_IMAGES = 32
 
 
 @dataclass(frozen=True)
@@ -254,3 +262,69 @@ def near_of(opened: OpenedRun, cosine: float) -> Near:
     """
     ids, vectors = opened.vectors(opened.pool)
     return Near(ids, vectors, cosine, like_any(vectors, opened.vectors(opened.target)[1], cosine))
+
+
+def planned_selection(opened: OpenedRun, settings: Any, order: pl.DataFrame, count: int) -> dict[str, Any]:
+    """What choosing so many of these candidates would take; with coverage of objects also how many are to be cut out.
+
+    A few images are timed for these.
+
+    Args:
+        settings: `SelectSettings`.
+        order: The candidates, best first.
+    """
+    run, shortlist = opened.run, 0
+    if settings.coverage != "off":
+        shortlist = shortlist_of(settings, count, order.height, alike_of(opened))
+    first = pl.scan_parquet(run.pooled).select("vector").head(1).collect() if opened.has_vectors else pl.DataFrame()
+    width = len(first["vector"][0]) if first.height else 0
+    sides = opened.target.height, opened.guard.height
+    compared = Compared.by(width, order.height, *sides, shortlist, settings.duplicate_cosine > 0)
+    plan = select_plan(run, opened.scores.height, count, compared)
+    if settings.coverage != "objects":
+        return plan.summary(run)
+    work = cropping(opened, order.head(shortlist)["image_id"].to_list())
+    if work.crops:
+        images = work.missing["path"].gather_every(max(1, work.missing.height // _TIMED_IMAGES)).to_list()
+        timed = timed_images(images, work.settings, EngineSettings(), untracked)
+        taken = timed.started + work.crops * timed.seconds / timed.workers
+        plan = replace(plan, seconds=(plan.seconds or 0) + taken)
+    return plan.summary(run) | {"objects": work.objects, "to_cut_out": work.crops}
+
+
+def told_of(made: Selection, candidates: Candidates, settings: Any) -> dict[str, Any]:
+    """The summary of a selection made with these `SelectSettings`."""
+    sets = candidates.images.join(made.chosen, on="image_id", how="semi")["dataset"].value_counts(sort=True)
+    told: dict[str, Any] = {
+        "images": made.chosen.height,
+        "candidates": made.candidates.height,
+        "not_ranked": made.removed_by("not ranked"),
+        "datasets": dict(sets.sort(["count", "dataset"], descending=[True, False]).iter_rows()),
+        "rare_classes": sorted(candidates.frequencies.rare),
+    }
+    pool = Side(candidates.images.select("image_id", "dataset"), candidates.counts)
+    rows = audit_rows(chosen_side(pool, made.chosen["image_id"]), pool)
+    told["audit"] = audit_warnings(rows, made.chosen.height, pool.images.height, candidates.frequencies.rare)
+    if settings.coverage != "off":
+        told["coverage"], told["shortlist"] = (
+            settings.coverage,
+            shortlist_of(settings, made.chosen.height, made.candidates.height, candidates.alike),
+        )
+    if settings.keep:
+        told["kept"] = made.decided.filter(decision="kept").height
+    for text, found in candidates.lists.items():
+        if found.unknown:
+            some = f"{len(found.unknown)} of {len(found.unknown) + len(found.image_ids)} (first: {found.unknown[0]})"
+            told[f"not_in_the_pool: {text}"] = some
+    steps = (
+        ("excluded", "exclude", settings.exclude),
+        ("near_duplicates_left_out", "near-duplicate", settings.duplicate_cosine),
+        ("left_out_by_guard", "guard", candidates.guarded is not None),
+        ("left_out_by_where", "where", settings.where),
+    )
+    told |= {name: made.removed_by(step) for name, step, asked in steps if asked}
+    if made.unmet:
+        told["wishes_not_met"] = {each: f"{there:.4g} of {asked:.4g}" for each, (there, asked) in made.unmet.items()}
+    if not made.exact:
+        told["note"] = "the wishes are met; another selection that meets them may have better ranks"
+    return told

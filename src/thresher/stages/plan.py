@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 import shutil
-import statistics
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
-from threadpoolctl import threadpool_limits
 
 from thresher.data.dataset import IMAGE_SUFFIXES
 from thresher.data.source_text import Source, read
@@ -28,7 +23,10 @@ from thresher.features.shards import read_blocks
 from thresher.features.worker import Task, sampled_slices
 from thresher.run.folder import Run
 from thresher.run.perform import Track, untracked
+from thresher.selection.compared import Compared
+from thresher.selection.facility import EXACT_COSINES
 from thresher.workers.settings import EngineSettings
+from thresher.workers.slowness import slowness
 
 #: Memory of the libraries and small tables in every stage.
 BASE_BYTES = 250_000_000
@@ -61,8 +59,6 @@ LAYOUT_SECONDS, SCORE_SECONDS = 2e-6, 2.5e-6
 SELECT_SECONDS_PER_IMAGE = 3e-6
 #: To open, shrink and draw a photo, and for an image in the map of `insight`; bytes of a photo and its thumbnail.
 PICTURE_SECONDS, MAP_SECONDS, PHOTO_BYTES, PICTURE_BYTES = 0.006, 0.013, 200_000, 20_000
-#: How long `slowness` looks, and what a product of 256 × 256 took on the machine of the constants.
-SLOWNESS_SECONDS, PRODUCT_SECONDS = 0.5, 3e-4
 
 
 @dataclass(frozen=True)
@@ -291,11 +287,14 @@ def score_plan(
     return Plan(pool, size, pool * 120, memory, seconds)
 
 
-def select_plan(run: Run, candidates: int, chosen: int) -> Plan:
-    """Plan of select, from the sizes of the tables."""
+def select_plan(run: Run, candidates: int, chosen: int, compared: Compared | None = None) -> Plan:
+    """Plan of select, from the sizes of the tables and the vectors that are compared."""
     read = sum(path.stat().st_size for path in (run.scores_path, run.images, run.boxes) if path.is_file())
     memory = BASE_BYTES + candidates * (IMAGE_BYTES + SCORE_BYTES)
     seconds = candidates * SELECT_SECONDS_PER_IMAGE + ONCE_SECONDS
+    if compared is not None and compared.pairs + compared.cosines:
+        seconds += compared.seconds * slowness(1)
+        memory += candidates * compared.width * 6 + 4 * min(round(compared.cosines), EXACT_COSINES)
     return Plan(chosen, read, chosen * 100, memory, seconds)
 
 
@@ -312,28 +311,6 @@ def pictures_plan(pictures: int, images: int, seconds: float, mapped: int = 0) -
     took = drawn * slowness(1) + images * SELECT_SECONDS_PER_IMAGE
     read, memory = pictures * PHOTO_BYTES, BASE_BYTES + images * SCORE_BYTES
     return Plan(images, read, pictures * PICTURE_BYTES, memory, took)
-
-
-@functools.cache
-def slowness(threads: int) -> float:
-    """How many times longer work takes here and now, on so many threads, than on the idle machine of the constants.
-
-    The wait for a processor, which is measured for half a second, times how slow the processor is while it works. The
-    second is bounded: products of matrices, by which it is measured, suffer more from neighbours than most work does.
-    """
-    a = np.ones((256, 256), np.float32)
-
-    def work(_: int) -> tuple[float, float]:
-        started, spent, products = time.perf_counter(), time.thread_time(), 0
-        while time.perf_counter() - started < SLOWNESS_SECONDS:
-            a @ a
-            products += 1
-        wall, spent = time.perf_counter() - started, time.thread_time() - spent
-        return wall / spent, spent / products / PRODUCT_SECONDS
-
-    with ThreadPoolExecutor(threads) as pool, threadpool_limits(1):
-        waits, paces = zip(*pool.map(work, range(threads)), strict=True)
-    return float(statistics.mean(waits) * np.clip(statistics.mean(paces), 0.5, 1.5))
 
 
 def _first_shard(run: Run) -> tuple[SliceBlock | None, list[Path]]:

@@ -16,8 +16,6 @@ from thresher.run.lists import is_test, list_path, read_list, review_marks
 from thresher.run.opened import OpenedRun
 from thresher.run.perform import StageResult, as_json, perform
 from thresher.run.stages import stage_named
-from thresher.selection.audit import Side, audit_rows, chosen_side
-from thresher.selection.audit_words import audit_warnings
 from thresher.selection.choose import Selection, Wishes, chosen_from, refuse_unknown
 from thresher.selection.conditions import parsed_conditions
 from thresher.selection.coverage import Coverage, covered, parted, shortlist_count
@@ -51,11 +49,12 @@ from thresher.stages.candidates import (
     Candidates,
     candidates_of,
     facts_of,
+    planned_selection,
     remedy,
     scores_with,
     shortlist_of,
+    told_of,
 )
-from thresher.stages.plan import select_plan
 
 
 @converted
@@ -103,8 +102,9 @@ class SelectSettings:
     in the target)."""
     coverage: Literal["auto"] | Coverage = younger("auto")
     """Choose from the shortlist those that differ most and together cover it: by their vectors (images; cheaper:
-    clusters), class by class (by_class), or with the shares that looks have in the target (modes). auto: as the
-    method's name says, else off."""
+    clusters), class by class (by_class), with the shares that looks have in the target (modes), or by what their boxes
+    hold (objects: cuts them out, which takes as long as to embed as many images). auto: as the method's name says, else
+    off."""
     shortlist: str = younger("auto")
     """Coverage: how many of the best ranked to choose from: a multiple of the budget (5x), a number (2000) or a share
     of the candidates (20%). auto: 5x, but no more than are as near as the target's own images are to each other."""
@@ -224,13 +224,7 @@ def select(run: AnyRun, settings: SelectSettings | None = None, *, dry_run: bool
     name = settings.selection_name
     opened = OpenedRun(run)
     if dry_run:
-        marks = review_marks(run, settings.review)
-        scores = scores_with(opened, settings.columns)
-        facts = facts_of(opened, scores, counted_before(opened, settings))
-        lists = {text: read_list(opened, text, facts).image_ids for text in lists_in(settings)}
-        candidates = _filtered(scores, opened.pool, facts, lists, settings, marks).height
-        plan = select_plan(run, opened.scores.height, budget_count(settings.budget, candidates))
-        return StageResult("select", "planned", {"name": name, "candidates": candidates} | plan.summary(run))
+        return _planned(opened, settings)
     read = {"scores": run.scores_path, "images": run.images, "boxes": run.boxes, "taxonomy": run.taxonomy}
     read |= {"tags": run.tags} if run.tags.is_file() else {}
     read |= {f"list {text}": list_path(opened, text) for text in lists_in(settings) if not is_test(text)}
@@ -253,12 +247,24 @@ def select(run: AnyRun, settings: SelectSettings | None = None, *, dry_run: bool
         taken = with_reasons(made.chosen, candidates.scores, candidates.counts, candidates.frequencies)
         checked = tables.checked(taken, tables.SELECTION, f"selection {name}", key="image_id")
         tables.write(checked, run.selection_path(name))
-        told = {"name": name, "method": settings.method} | _told(made, candidates, settings)
+        told = {"name": name, "method": settings.method} | told_of(made, candidates, settings)
         return told | ({"chosen_before": list(before)} if before else {}), 0
 
     others = [f"select:{text}" for text in lists_in(settings) if opened.run.selection_path(text).is_file()]
     reads = [*stage_named("select").reads, *others]
     return perform(run, f"select:{name}", settings, read, [run.selection_path(name)], work, reads=reads)
+
+
+def _planned(opened: OpenedRun, settings: SelectSettings) -> StageResult:
+    """What a selection would take; nothing is compared and nothing cut out."""
+    scores = scores_with(opened, settings.columns)
+    facts = facts_of(opened, scores, counted_before(opened, settings))
+    lists = {text: read_list(opened, text, facts).image_ids for text in lists_in(settings)}
+    marks = review_marks(opened.run, settings.review)
+    line = _filtered(scores, opened.pool, facts, lists, settings, marks)
+    count = budget_count(settings.budget, line.height)
+    told = {"name": settings.selection_name, "candidates": line.height}
+    return StageResult("select", "planned", told | planned_selection(opened, settings, line.order, count))
 
 
 def texts_of(settings: SelectSettings) -> tuple[str, ...]:
@@ -306,41 +312,3 @@ def counted_before(opened: OpenedRun, settings: SelectSettings) -> tuple[str, ..
             each for each in last.get("summary", {}).get("chosen_before", ()) if each in opened.selection_names
         )
     return tuple(each for each in opened.selection_names if each != name)
-
-
-def _told(made: Selection, candidates: Candidates, settings: SelectSettings) -> dict[str, Any]:
-    """The summary of a selection."""
-    sets = candidates.images.join(made.chosen, on="image_id", how="semi")["dataset"].value_counts(sort=True)
-    told: dict[str, Any] = {
-        "images": made.chosen.height,
-        "candidates": made.candidates.height,
-        "not_ranked": made.removed_by("not ranked"),
-        "datasets": dict(sets.sort(["count", "dataset"], descending=[True, False]).iter_rows()),
-        "rare_classes": sorted(candidates.frequencies.rare),
-    }
-    pool = Side(candidates.images.select("image_id", "dataset"), candidates.counts)
-    rows = audit_rows(chosen_side(pool, made.chosen["image_id"]), pool)
-    told["audit"] = audit_warnings(rows, made.chosen.height, pool.images.height, candidates.frequencies.rare)
-    if settings.coverage != "off":
-        told["coverage"], told["shortlist"] = (
-            settings.coverage,
-            shortlist_of(settings, made.chosen.height, made.candidates.height, candidates.alike),
-        )
-    if settings.keep:
-        told["kept"] = made.decided.filter(decision="kept").height
-    for text, found in candidates.lists.items():
-        if found.unknown:
-            some = f"{len(found.unknown)} of {len(found.unknown) + len(found.image_ids)} (first: {found.unknown[0]})"
-            told[f"not_in_the_pool: {text}"] = some
-    steps = (
-        ("excluded", "exclude", settings.exclude),
-        ("near_duplicates_left_out", "near-duplicate", settings.duplicate_cosine),
-        ("left_out_by_guard", "guard", candidates.guarded is not None),
-        ("left_out_by_where", "where", settings.where),
-    )
-    told |= {name: made.removed_by(step) for name, step, asked in steps if asked}
-    if made.unmet:
-        told["wishes_not_met"] = {each: f"{there:.4g} of {asked:.4g}" for each, (there, asked) in made.unmet.items()}
-    if not made.exact:
-        told["note"] = "the wishes are met; another selection that meets them may have better ranks"
-    return told
