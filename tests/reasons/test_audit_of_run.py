@@ -46,6 +46,40 @@ def test_classes_sizes_and_near_duplicates_are_those_of_the_run(run: Run) -> Non
     assert thresher.audit(run, "five", duplicate_cosine=0).alike is None
 
 
+def test_what_cannot_be_known_is_left_out_and_said(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """Images of odd numbers have no boxes; half of the others become a data set without any; then all boxes go."""
+    images = tables.read(run.images, tables.INDEXED_IMAGES)
+    pool = images.filter(role="pool")["image_id"].sort()
+    other = pl.when(pl.col("image_id").is_in(pool[30:].implode())).then(pl.lit("bare")).otherwise("dataset")
+    tables.write(images.with_columns(dataset=other), run.images)
+    boxes = tables.read(run.boxes, tables.BOXES)
+    tables.write(boxes.filter(pl.col("image_id").is_in(pool[:30].implode())), run.boxes)
+    signs = boxes.filter(pl.col("class") == "sign", pl.col("image_id").is_in(pool[:30].implode()))["image_id"]
+    select(run, SelectSettings("layout", "40", name="five"))
+    found = thresher.audit(run, "five")
+    row = found.table.filter(aspect="class", name="sign").row(0, named=True)
+    assert row["pool"] == pytest.approx(signs.n_unique() / 15)  # of those in sets with boxes, not of all 60
+    assert found.unknown[0] == (
+        "45 of 60 images of the pool are of data sets without boxes: classes are compared among the others alone, of "
+        "which 15 of 40 chosen images are."
+    )
+    assert found.unknown[1] == "The target's classes are not known: it has neither boxes nor masks."
+    tables.write(tables.empty(tables.BOXES), run.boxes)
+    select(run, SelectSettings("layout", "40", name="five"))
+    found = thresher.audit(run, "five")
+    assert found.table.filter(pl.col("aspect").is_in(["class", "objects"])).is_empty()
+    assert app(["audit", str(run.folder), "five"], result_action="return_value") == 0
+    assert "it is not known what its images hold: classes are not compared" in capsys.readouterr().out
+
+
+def test_shares_as_in_the_target_need_a_mask_that_can_be_read(run: Run) -> None:
+    ids = tables.read(run.images, tables.INDEXED_IMAGES).filter(role="target")["image_id"].sort()
+    masks = pl.DataFrame({"image_id": ids[:1], "path": ["gone.png"], "encoding": ["class_index"]})
+    tables.write(masks, run.masks)
+    with pytest.raises(DataError, match=r"target's share is not known: 0 of its 1 masks can be read"):
+        select(run, SelectSettings("layout", "5", name="asked", share="class:*=target"))
+
+
 def test_the_brightness_of_the_chosen_stands_beside_that_of_pool_and_target(run: Run) -> None:
     ids = tables.read(run.images, tables.INDEXED_IMAGES)["image_id"].sort()
     facts = pl.DataFrame({"image_id": ids, "brightness": np.arange(66.0)}).with_columns(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +11,22 @@ import pytest
 from PIL import Image
 
 from thresher import tables
+from thresher.comparison.proxy.plan import ProxyPlan
+from thresher.comparison.settings import CompareSettings
+from thresher.errors import SettingsError
 from thresher.features.shards import read_blocks
 from thresher.run.folder import Run
 from thresher.run.opened import OpenedRun, selected
 from thresher.run.perform import StageResult
+from thresher.run.state import RunState
+from thresher.settings import restored
 from thresher.stages.embed import EmbedSettings, embed
 from thresher.stages.fit import FitSettings, fit
 from thresher.stages.index import IndexSettings, index
 from thresher.stages.score import ScoreSettings, score
 from thresher.stages.select import SelectSettings, select
+from thresher.training.images import _selected
+from thresher.training.settings import TrainSettings
 
 IMAGES = {"target": 20, "pool": 12, "guard": 3}
 
@@ -73,6 +81,32 @@ def test_nothing_is_learnt_from_the_guard(guarded: tuple[Run, StageResult], root
     assert run.projection.read_bytes() == without.projection.read_bytes()
     embedded = {image_id for block in read_blocks(run.slices) for image_id in block.image_ids}
     assert {"guard/00", "guard/01", "guard/02"} <= embedded
+
+
+def test_the_whole_pool_is_trained_on_without_what_the_guard_judges(guarded: tuple[Run, StageResult]) -> None:
+    run, _ = guarded
+    rest = {f"pool/{number:02d}" for number in range(12) if number not in (4, 7)}
+    assert set(_selected(OpenedRun(run), "all")["image_id"]) == rest
+    arms = compared_arms(run, CompareSettings(methods=(), baselines=("none", "all"), seeds=1, proxy=True))
+    assert [set(arm) for arm in arms] == [set(), rest]
+
+
+def compared_arms(run: Run, settings: CompareSettings) -> list[tuple[str, ...]]:
+    """The images of each training of a comparison by proxy."""
+    plan = ProxyPlan(run, settings, TrainSettings())
+    return [tuple(plan.images(trial)["image_id"]) for trial in settings.trials()]
+
+
+def test_the_cosine_of_the_guard_is_told_to_index_and_a_change_is_seen(tmp_path: Path) -> None:
+    run, _ = made_run(tmp_path, guards=True)
+    asked = SelectSettings(method="layout", budget="100%", name="all")
+    select(run, asked)
+    settings = restored(IndexSettings, run.recorded()["index"]["settings"])
+    index(run, replace(settings, guard_cosine=1.0))
+    assert RunState(run).of("select:all").in_words() == "outdated: the guard's cosine has changed"
+    assert select(run, asked).summary["left_out_by_guard"] == 0  # the nearest has 0.9999
+    with pytest.raises(SettingsError, match="guard_cosine = 0.0: expected above 0, at most 1"):
+        replace(settings, guard_cosine=0.0)
 
 
 def test_boxes_and_masks_of_the_guard_are_not_read(guarded: tuple[Run, StageResult]) -> None:

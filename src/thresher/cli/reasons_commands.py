@@ -50,6 +50,8 @@ def audit_command(
     print(on_terminal(f"{name}: {found.images:,} of {found.pool:,} images of the pool"))
     for aspect, words in _ASPECTS.items():
         _print_aspect(found, aspect, words)
+    for line in found.unknown:
+        print(on_terminal(line))
     for line in found.warnings or ("Nothing to warn of.",):
         print(on_terminal(f"! {line}" if found.warnings else line))
     return EXIT_OK

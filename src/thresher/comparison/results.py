@@ -85,7 +85,7 @@ def _images(opened: OpenedRun, trial: Trial) -> int:
     if trial.selection == NONE:
         return 0
     if trial.selection == ALL:
-        return opened.pool.height
+        return opened.choosable.height
     return opened.selection(trial.selection).height
 
 

@@ -267,7 +267,7 @@ def _labelled_images(comparison: Comparison) -> int:
     """About how many images the label set of a seed holds; selections may not be made yet, and may overlap."""
     opened, trials = OpenedRun(comparison.run), [each for each in comparison.trials if each.labels and not each.seed]
     if any(trial.method == ALL for trial in trials):
-        return opened.pool.height
+        return opened.choosable.height
     return min(opened.pool.height, sum(_images_of(opened, each) for each in {t.selection: t for t in trials}.values()))
 
 

@@ -47,6 +47,8 @@ class Audit:
     """What is wrong with it, in sentences; empty if nothing is."""
     alike: Alike | None
     """Near-duplicates; None if embed has not run, or they were not asked for."""
+    unknown: tuple[str, ...] = ()
+    """What could not be compared, in sentences; empty if all could."""
 
 
 def audit(run: AnyRun, name: str, *, duplicate_cosine: float = DUPLICATE_COSINE) -> Audit:
@@ -72,15 +74,36 @@ def audit(run: AnyRun, name: str, *, duplicate_cosine: float = DUPLICATE_COSINE)
 
 def audit_of(opened: OpenedRun, name: str, chosen: pl.DataFrame, duplicate_cosine: float = DUPLICATE_COSINE) -> Audit:
     """As `audit`, of the images in column image_id of `chosen`."""
-    pool = Side(_facts(opened, opened.pool), opened.counts, _object_areas(opened, opened.pool))
+    labelled = opened.labelled
+    whole_pool, areas = _facts(opened, opened.pool), _object_areas(opened, opened.pool)
+    pool = Side(whole_pool, opened.counts, areas, labelled.height)
     own = chosen_side(pool, chosen["image_id"])
-    own = Side(own.images, own.counts, _object_areas(opened, chosen))
+    known = own.images.join(labelled, on="image_id", how="semi").height
+    own = Side(own.images, own.counts, _object_areas(opened, chosen), known)
     target, known_by = _target(opened)
     rows = audit_rows(own, pool, target)
     alike = near_duplicates_of(opened, chosen, duplicate_cosine) if duplicate_cosine and opened.has_vectors else None
     images, whole = own.images.height, pool.images.height
-    warnings = audit_warnings(rows, images, whole, opened.frequencies.rare, alike)
-    return Audit(name, images, whole, known_by, Table.of(rows), tuple(warnings), alike)
+    warnings = audit_warnings(rows, images, whole, opened.frequencies.rare, alike, known)
+    unknown = tuple(_unknown(opened, known, images, known_by))
+    return Audit(name, images, whole, known_by, Table.of(rows), tuple(warnings), alike, unknown)
+
+
+def _unknown(opened: OpenedRun, known: int, images: int, known_by: str) -> list[str]:
+    """What could not be compared, in sentences."""
+    sentences, labelled, pool = [], opened.labelled.height, opened.pool.height
+    if not labelled:
+        sentences.append("The pool has no boxes, so it is not known what its images hold: classes are not compared.")
+    elif labelled < pool:
+        sentences.append(
+            f"{pool - labelled:,} of {pool:,} images of the pool are of data sets without boxes: classes are compared "
+            f"among the others alone, of which {known:,} of {images:,} chosen images are."
+        )
+    if labelled and not known_by:
+        masks = opened.masks.join(opened.target, on="image_id", how="semi").height
+        why = f"none of its {masks:,} masks can be read" if masks else "it has neither boxes nor masks"
+        sentences.append(f"The target's classes are not known: {why}.")
+    return sentences
 
 
 def near_duplicates_of(opened: OpenedRun, chosen: pl.DataFrame, cosine: float) -> Alike:

@@ -14,10 +14,13 @@ from jaxtyping import UInt64
 from thresher import tables
 from thresher.data.file_states import states_digest, with_states
 from thresher.errors import DataError
+from thresher.run.record import Record
 from thresher.run_files import existing, read_arrays
 
 #: What was learnt from the pool is kept until this share of its images has come or gone.
 MOST_CHANGED = 0.2
+#: From this cosine of pooled vectors on, an image of the pool nearly is one of the guard: re-encoded or re-cropped.
+GUARD_COSINE = 0.95
 #: The array of evidence.safetensors that holds `pool_keys` of the pool at the time.
 POOL_KEYS = "pool_keys"
 
@@ -70,6 +73,12 @@ def labelled_target(folder: Path, recorded: str | None = None) -> str:
     masks = tables.read(folder / "masks.parquet", tables.MASKS)
     listed = images.join(masks, on="image_id", how="left", suffix="_of_mask").sort("image_id")
     return hashlib.sha256(listed.write_csv().encode()).hexdigest()
+
+
+def guard_cosine(folder: Path, recorded: str | None = None) -> str:
+    """From which cosine on an image of the pool nearly is one of the guard, as index was told."""
+    settings = Record(folder).recorded().get("index", {}).get("settings", {})
+    return str(settings.get("guard_cosine", GUARD_COSINE))
 
 
 def pool_keys(folder: Path) -> UInt64[np.ndarray, " n"]:
@@ -133,6 +142,7 @@ INPUTS: dict[str, Callable[[Path, str | None], str]] = {
     "embedded_target": embedded_target,
     "embedded_pool": embedded_pool,
     "labelled_target": labelled_target,
+    "guard_cosine": guard_cosine,
 }
 #: The same of what lies outside the run's folder.
 OUTSIDE: dict[str, Callable[[Path, str | None], str]] = {"files": image_files}
@@ -141,5 +151,6 @@ WORDS = {
     "embedded_target": "images of the target have changed",
     "embedded_pool": f"at least {MOST_CHANGED:.0%} of the pool's images have come or gone",
     "files": "image files have changed",
+    "guard_cosine": "the guard's cosine has changed",
     "labelled_target": "images or masks of the target have changed",
 }

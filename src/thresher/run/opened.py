@@ -16,7 +16,9 @@ from thresher.data.source_text import parsed_sources, with_places
 from thresher.data.taxonomy import Taxonomy, load_taxonomy
 from thresher.errors import SettingsError
 from thresher.frames import Table
+from thresher.run.digests import Input
 from thresher.run.folder import AnyRun, as_run
+from thresher.run.inputs import guard_cosine
 from thresher.run.reading import existing_selection, none_of, read_scores, read_selection, selection_names
 from thresher.run_files import existing
 from thresher.selection.diversity import (
@@ -27,6 +29,7 @@ from thresher.selection.diversity import (
     with_objects,
     with_tags,
 )
+from thresher.selection.redundancy import like_any
 
 #: Of the boxes what pictures and counts need; `boxes_of` gives all columns of some images' boxes.
 _BOX_COLUMNS = ("image_id", "class", "x0", "y0", "x1", "y1", "is_group", "is_depiction", "is_inside")
@@ -89,6 +92,35 @@ class OpenedRun:
     def guard(self) -> pl.DataFrame:
         """The rows of `images` that judge, from which nothing is learnt."""
         return self.images.filter(role="guard")
+
+    @cached_property
+    def guarded(self) -> frozenset[str]:
+        """Ids of the pool's images that nearly are one of the guard's; none without a guard.
+
+        Raises:
+            DataError: there is a guard, and embed has not run.
+        """
+        if self.guard.is_empty():
+            return frozenset()
+        ids, vectors = self.vectors(self.pool)
+        limit = float(guard_cosine(self.run.folder))
+        return frozenset(ids.filter(like_any(vectors, self.vectors(self.guard)[1], limit))["image_id"])
+
+    @property
+    def choosable(self) -> pl.DataFrame:
+        """The rows of `pool` that something may be learnt from: all but `guarded`.
+
+        Raises:
+            DataError: as `guarded`.
+        """
+        return self.pool.filter(~pl.col("image_id").is_in(list(self.guarded))) if self.guard.height else self.pool
+
+    @property
+    def guard_inputs(self) -> dict[str, Input]:
+        """What `guarded` depends on, by name, as the input of a stage."""
+        if self.guard.is_empty():
+            return {}
+        return {"pooled": self.run.pooled, "guard_cosine": guard_cosine(self.run.folder)}
 
     @cached_property
     def masks(self) -> pl.DataFrame:

@@ -46,6 +46,13 @@ class Side:
     """Objects per class of the images that hold any (`class_counts`)."""
     sizes: Float[np.ndarray, " objects"] | None = None
     """The area of each object's box as a share of its image; None if not known."""
+    labelled: int | None = None
+    """Of how many of the images it is known what they hold: those of data sets with boxes; None: of all."""
+
+    @property
+    def known(self) -> int:
+        """Images whose objects are known."""
+        return self.images.height if self.labelled is None else self.labelled
 
 
 @dataclass(frozen=True)
@@ -63,8 +70,10 @@ class Target:
 def audit_rows(selection: Side, pool: Side, target: Target | None = None) -> pl.DataFrame:
     """Table `AUDIT`: the selection against the pool (which contains it) and the target.
 
-    Classes are those on any image of pool or target. Data sets, folders and sequences are those with a chosen image,
-    most chosen first; of folders and sequences there are rows only where a data set of the pool has more than one.
+    Classes are those on any image of pool or target; their shares are of the images whose objects are known, and there
+    are no rows of classes and objects where that is none of the pool. Data sets, folders and sequences are those with a
+    chosen image, most chosen first; of folders and sequences there are rows only where a data set of the pool has more
+    than one.
 
     >>> ids = pl.DataFrame({"image_id": ["a/1", "a/2", "a/3", "a/4"], "dataset": "a"})
     >>> cars = pl.DataFrame({"image_id": ["a/1", "a/2"], "car": [3, 1]})
@@ -73,7 +82,7 @@ def audit_rows(selection: Side, pool: Side, target: Target | None = None) -> pl.
     [('car', 1.0, 0.5, 0.5)]
     """
     target = target or Target(pool.images.clear())
-    parts = [_classes(selection, pool, target), _objects(selection, pool, target)]
+    parts = [_classes(selection, pool, target), _objects(selection, pool, target)] if pool.known else []
     parts += [
         _groups("data set", pl.col("dataset"), selection.images, pool.images, target.images),
         _groups("folder", folder_of(), selection.images, pool.images, target.images),
@@ -169,8 +178,8 @@ def _classes(selection: Side, pool: Side, target: Target) -> pl.DataFrame:
     """The share of images with each class, in the order of the pool's."""
     names = [name for name in pool.counts.columns if name != "image_id"]
     held, holders = (_held(side.counts, names) for side in (selection, pool))
-    table = _shares("class", names, held, holders, selection.images.height, pool.images.height, target.classes)
-    few = as_few_by_chance(held, selection.images.height, holders, pool.images.height)
+    table = _shares("class", names, held, holders, selection.known, pool.known, target.classes)
+    few = as_few_by_chance(held, selection.known, holders, pool.known)
     return _known(table.with_columns(as_few=pl.Series(few, dtype=pl.Float64)))
 
 

@@ -34,7 +34,12 @@ class Alike:
 
 
 def audit_warnings(
-    rows: pl.DataFrame, images: int, pool: int, rare: Collection[str], alike: Alike | None = None
+    rows: pl.DataFrame,
+    images: int,
+    pool: int,
+    rare: Collection[str],
+    alike: Alike | None = None,
+    labelled: int | None = None,
 ) -> list[str]:
     """What is wrong with a selection, a sentence each, the worst first; none if nothing is.
 
@@ -44,10 +49,11 @@ def audit_warnings(
         pool: Images of the pool.
         rare: The rare classes.
         alike: None if near-duplicates have not been looked for.
+        labelled: Chosen images whose objects are known; None: all.
     """
     if images == pool:
         return []
-    found = class_warnings(rows, images, rare)
+    found = class_warnings(rows, images if labelled is None else labelled, rare)
     found += _one_source(rows)
     found += _near_duplicates(alike) if alike else []
     return found

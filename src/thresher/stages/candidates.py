@@ -34,8 +34,6 @@ from thresher.selection.wishes import Wish
 from thresher.stages.plan import select_plan, timed_images
 from thresher.workers.settings import EngineSettings
 
-#: From this cosine of pooled vectors on, an image of the pool nearly is one of the guard: re-encoded or re-cropped.
-GUARD_COSINE = 0.95
 #: A dry run times images out of so many.
 _TIMED_IMAGES = 32
 
@@ -105,7 +103,7 @@ def candidates_of(
         opened.frequencies,
         opened.classes,
         near_of(opened, duplicate_cosine) if duplicate_cosine else None,
-        guarded_by(opened),
+        opened.guarded if opened.guard.height else None,
         None if coverage == "off" else looks_of(opened),
         partial(object_looks, opened),
         None if coverage == "off" else alike_of(opened),
@@ -174,6 +172,7 @@ def target_share(opened: OpenedRun, wish: Wish) -> dict[str, float]:
 
     Raises:
         SettingsError: the target has no such column, or neither boxes nor masks.
+        DataError: no mask of it can be read, or none shows a class of interest.
     """
     target = opened.target
     if wish.column != "class":
@@ -197,7 +196,14 @@ def target_share(opened: OpenedRun, wish: Wish) -> dict[str, float]:
     paths = [(Path(path), encoding) for path, encoding in masks.select("path", "encoding").iter_rows()]
     _, images, read = class_pixels(paths, opened.taxonomy)
     names = [each.name for each in opened.taxonomy.classes]
-    return {name: int(number) / max(1, read) for name, number in zip(names, images, strict=True) if name in classes}
+    shares = {name: int(number) / max(1, read) for name, number in zip(names, images, strict=True) if name in classes}
+    if not any(shares.values()):
+        shown = f"{read:,} of its {masks.height:,} masks can be read, and none of these shows a class of interest"
+        raise DataError(
+            f"{wish.text(wish.value)}: the target's share is not known: {shown} ({paths[0][0]}). Check them with "
+            f"`thresher audit`, or give the share: 30%."
+        )
+    return shares
 
 
 def looks_of(opened: OpenedRun) -> Looks:
@@ -240,18 +246,6 @@ def shortlist_of(settings: Any, count: int, candidates: int, alike: float | None
         alike: From `alike_of`.
     """
     return shortlist_count(settings.shortlist, count, candidates, alike if is_by_likeness(settings.method) else None)
-
-
-def guarded_by(opened: OpenedRun) -> frozenset[str] | None:
-    """Ids of the pool's images that nearly are one of the guard's; None if there is no guard.
-
-    Raises:
-        DataError: there is a guard, and embed has not run.
-    """
-    if opened.guard.is_empty():
-        return None
-    ids, vectors = opened.vectors(opened.pool)
-    return frozenset(ids.filter(like_any(vectors, opened.vectors(opened.guard)[1], GUARD_COSINE))["image_id"])
 
 
 def near_of(opened: OpenedRun, cosine: float) -> Near:

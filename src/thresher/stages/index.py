@@ -28,6 +28,7 @@ from thresher.errors import DataError, SettingsError
 from thresher.files import replacing
 from thresher.run.digests import Input, Listing, file_digest
 from thresher.run.folder import AnyRun, Run, as_run
+from thresher.run.inputs import GUARD_COSINE
 from thresher.run.perform import StageResult, Track, perform, untracked
 from thresher.settings import Given, OptionalPath, Texts, converted, default, required, younger
 from thresher.stages.plan import index_plan
@@ -45,6 +46,9 @@ class IndexSettings:
     guard: Texts = younger(())
     """Images that will judge, as [NAME=]FORMAT:ROOT[#SPLIT]: of a validation or test set. Nothing is learnt from them,
     and select leaves out the pool's near-duplicates of them. May be repeated."""
+    guard_cosine: float = younger(GUARD_COSINE)
+    """From which cosine with an image of the guard on an image of the pool is its near-duplicate, above 0 to 1. Lower
+    finds more: JPEG copies of simple, drawn scenes have 0.88 to 0.93."""
     taxonomy: Given[str, Path] = default("cityscapes")
     """Classes of the segmentation: a built-in name (cityscapes, camvid) or a TOML file."""
     label_map: OptionalPath = default(None)
@@ -72,6 +76,8 @@ class IndexSettings:
         if not self.target:
             raise SettingsError("index: no target. Run `thresher index RUN --target FORMAT:ROOT[#SPLIT] …`.")
         column_map(self.columns)
+        if not 0 < self.guard_cosine <= 1:
+            raise SettingsError(f"guard_cosine = {self.guard_cosine}: expected above 0, at most 1, such as 0.95.")
         if self.limit is not None and self.limit < 1:
             raise SettingsError(f"limit = {self.limit}: expected 1 or more.")
 
@@ -281,6 +287,7 @@ def _summary(
         "pool_images": images.filter(pl.col("role") == "pool").height,
         **({"guard_images": guarded} if (guarded := images.filter(pl.col("role") == "guard").height) else {}),
         "masks": masks.height,
+        **({} if masks.height else {"note": "the target has no masks: enough to choose images, not to train or label"}),
         "boxes": int(sets["boxes"].sum()),
         "datasets": sets.to_dicts(),
         "boxes_without_counterpart": int(unmapped["boxes"].sum()),

@@ -11,6 +11,7 @@ import polars as pl
 
 from thresher import tables
 from thresher.errors import SettingsError
+from thresher.run.digests import Input
 from thresher.run.folder import AnyRun, as_run, check_name
 from thresher.run.lists import is_test, list_path, read_list, review_marks
 from thresher.run.opened import OpenedRun
@@ -225,7 +226,12 @@ def select(run: AnyRun, settings: SelectSettings | None = None, *, dry_run: bool
     opened = OpenedRun(run)
     if dry_run:
         return _planned(opened, settings)
-    read = {"scores": run.scores_path, "images": run.images, "boxes": run.boxes, "taxonomy": run.taxonomy}
+    read: dict[str, Input] = {
+        "scores": run.scores_path,
+        "images": run.images,
+        "boxes": run.boxes,
+        "taxonomy": run.taxonomy,
+    }
     read |= {"tags": run.tags} if run.tags.is_file() else {}
     read |= {f"list {text}": list_path(opened, text) for text in lists_in(settings) if not is_test(text)}
     before = counted_before(opened, settings)
@@ -236,7 +242,8 @@ def select(run: AnyRun, settings: SelectSettings | None = None, *, dry_run: bool
         read["columns"] = settings.columns
     if settings.review:
         read["review"] = run.review(settings.review)
-    if settings.duplicate_cosine or settings.coverage != "off" or opened.guard.height:
+    read |= opened.guard_inputs
+    if settings.duplicate_cosine or settings.coverage != "off":
         read["pooled"] = run.pooled
     if settings.coverage == "objects":
         read |= {"embedded": run.embedded, "masks": run.masks}

@@ -121,10 +121,10 @@ def _split(opened: OpenedRun, target: pl.DataFrame, settings: TrainSettings) -> 
 
 
 def _selected(opened: OpenedRun, selection: str) -> pl.DataFrame:
-    """The images of a selection, all of the pool, or none."""
+    """The images of a selection, all of the pool that no image of the guard is like, or none."""
     if selection == "none":
         return opened.pool.clear()
-    return opened.pool if selection == "all" else opened.selection(selection)
+    return opened.choosable if selection == "all" else opened.selection(selection)
 
 
 def _images_with_labels(run: Run, images: pl.DataFrame, settings: TrainSettings) -> pl.DataFrame:

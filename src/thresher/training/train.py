@@ -12,6 +12,7 @@ from thresher.pretrained import pretrained_weights, weights_file
 from thresher.run.digests import Input, Listing
 from thresher.run.folder import AnyRun, Run, as_run
 from thresher.run.inputs import labelled_target
+from thresher.run.opened import OpenedRun
 from thresher.run.perform import StageResult, Track, fingerprint, is_current, perform, untracked
 from thresher.run.record import Record
 from thresher.segmentation.settings import NEEDS_TWO_IMAGES
@@ -176,6 +177,8 @@ def _inputs(run: Run, settings: TrainSettings) -> dict[str, Input]:
         inputs["labelled_target"] = labelled_target(run.folder)
     else:
         inputs |= {"images": run.images, "boxes": run.boxes, "masks": run.masks}
+    if settings.selection == "all":
+        inputs |= OpenedRun(run).guard_inputs
     if settings.selection not in ("none", "all"):
         inputs["selection"] = run.selection_path(settings.selection)
     weights = weights_file(settings.encoder, settings.weights)

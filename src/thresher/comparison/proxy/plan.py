@@ -75,7 +75,7 @@ class ProxyPlan:
         """The rows of the pool that a training may learn from."""
         if trial.budget is not None:
             return self.opened.selection(trial.selection)
-        return self.opened.pool if trial.selection == ALL else self.opened.pool.clear()
+        return self.opened.choosable if trial.selection == ALL else self.opened.pool.clear()
 
     def weak(self, trials: Iterable[Trial]) -> pl.DataFrame:
         """image_id, path and dataset of all images that these trainings may learn from."""
@@ -124,7 +124,7 @@ class ProxyPlan:
     def inputs(self, trial: Trial) -> dict[str, Input]:
         """What a training reads, by name."""
         chosen = {"selection": self.run.selection_path(trial.selection)} if trial.budget is not None else {}
-        return {**self._read, **chosen}
+        return {**self._read, **chosen, **(self.opened.guard_inputs if trial.selection == ALL else {})}
 
     def is_done(self, trial: Trial) -> bool:
         """Whether a training is done, with tables that have not changed."""
