@@ -53,15 +53,17 @@ def test_of_each_class_the_largest_come_first_whatever_their_order() -> None:
     boxes = pl.DataFrame(
         [{"image_id": name, "class": kind, "x0": 0.0, "y0": 0.0, "x1": size, "y1": size} for name, kind, size in rows]
     )
-    found = largest_of_each_class(boxes, 3)
+    found = largest_of_each_class(boxes, 3, of_class=2)
     assert found.select("image_id", "class", "x1").rows() == [
         ("a", "car", 0.3),
         ("a", "person", 0.15),
         ("a", "car", 0.2),
         ("b", "car", 0.1),
     ]
-    assert largest_of_each_class(boxes.reverse(), 3).equals(found)
-    assert largest_of_each_class(boxes)["x1"].min() == 0.1  # below a ten-thousandth of the image nothing is cut out
+    assert largest_of_each_class(boxes.reverse(), 3, of_class=2).equals(found)
+    assert (
+        largest_of_each_class(boxes, 9, 9)["x1"].min() == 0.1
+    )  # below a ten-thousandth of the image nothing is cut out
 
 
 @pytest.fixture(scope="module")
@@ -107,10 +109,13 @@ def files(run: Run) -> dict[str, int]:
 
 def test_objects_are_covered_class_by_class_and_cut_out_once(run: Run) -> None:
     planned = select(run, SelectSettings(method="diversity", coverage="objects", budget="2"), dry_run=True).summary
-    assert (planned["objects"], planned["to_cut_out"]) == (7 + 8, 7 + 8)  # pool, and a part of each mask
+    assert (planned["objects"], planned["to_cut_out"]) == (
+        6 + 8,
+        6 + 8,
+    )  # of each class the largest, and a part of each mask
     assert planned["seconds"] > 0.3
     object_looks(OpenedRun(run), OpenedRun(run).pool["image_id"].to_list(), EngineSettings(workers=1))
-    # The only person is a class of its own; then the blue car, as the target's are, of which the pool has one.
+    # The only person, the rarest class, first; then the blue car, as the target's are, of which the pool has one.
     assert chosen(run, shortlist="100%") == [2, 3]
     before = files(run)
     assert len(before) == 1

@@ -44,8 +44,8 @@ from thresher.workers.settings import EngineSettings
 
 log = logging.getLogger(__name__)
 
-#: Most objects of an image: the largest of each class first, then the second largest, and so on.
-MOST_OBJECTS = 8
+#: Most objects of an image, and of each of its classes: the largest of each class first (chosen on the animals pair).
+MOST_OBJECTS, MOST_OF_CLASS = 8, 1
 #: Most images of the target of which objects are taken, evenly spread over all.
 MOST_TARGET_IMAGES = 1_000
 #: Images of a task at least, and about how many tasks there are.
@@ -54,10 +54,11 @@ _TASK_IMAGES, _TASKS = 32, 128
 _CROPPED: Any = {"key": pl.String, "objects": pl.Int64, "vectors": pl.List(pl.Float16)}
 
 
-def largest_of_each_class(boxes: pl.DataFrame, most: int = MOST_OBJECTS) -> pl.DataFrame:
+def largest_of_each_class(boxes: pl.DataFrame, most: int = MOST_OBJECTS, of_class: int = MOST_OF_CLASS) -> pl.DataFrame:
     """At most so many boxes of each image: of every class the largest, then of every class the second largest, …
 
     Args:
+        of_class: Most boxes of one class.
         boxes: image_id, class, x0, y0, x1, y1. Boxes below a ten-thousandth of the image are left out.
 
     Returns:
@@ -65,14 +66,16 @@ def largest_of_each_class(boxes: pl.DataFrame, most: int = MOST_OBJECTS) -> pl.D
 
     >>> sides = {"x0": [0.0] * 3, "y0": [0.0] * 3, "x1": [0.5, 0.4, 0.1], "y1": [0.5, 0.4, 0.1]}
     >>> boxes = pl.DataFrame({"image_id": ["a"] * 3, "class": ["dog", "dog", "cat"], **sides})
-    >>> largest_of_each_class(boxes, 2)["class"].to_list()
+    >>> largest_of_each_class(boxes)["class"].to_list()
     ['dog', 'cat']
     """
     corners, area = ("x0", "y0", "x1", "y1"), (pl.col("x1") - pl.col("x0")) * (pl.col("y1") - pl.col("y0"))
     sized = boxes.with_columns(area=area).filter(pl.col("area") >= LEAST_AREA)
     sized = sized.sort("image_id", "class", "area", *corners, descending=[False, False, True, *[False] * 4])
     turned = sized.with_columns(turn=pl.int_range(pl.len()).over("image_id", "class"))
-    ordered = turned.sort("image_id", "turn", "area", "class", descending=[False, False, True, False])
+    ordered = turned.filter(pl.col("turn") < of_class).sort(
+        "image_id", "turn", "area", "class", descending=[False, False, True, False]
+    )
     return ordered.group_by("image_id", maintain_order=True).head(most).select("image_id", "class", *corners)
 
 
