@@ -20,11 +20,14 @@ _NO_THINGS = ("lane", "drivable area", "area")
 _FORM = "category and box2d {x1, y1, x2, y2} in pixels of the image, or poly2d"
 
 
-def read(root: Path, split: str | None, dataset: str, images: str | None = None) -> Dataset:
+def read(root: Path, split: str | None, dataset: str, images: str | None = None, later: bool = False) -> Dataset:
     """The frames of `labels/…/*_SPLIT.json`, or of all files; an instance outlined by polygons has the box around them.
 
     The id of an image is its path below `root` without suffix: `images/100k/train/0000f77c-6257be58`. Images that no
     frame names stay where no split is asked for, and are listed.
+
+    Args:
+        later: With the images that are not on disk and whose address is known (`named.as_dataset`).
 
     Raises:
         DataError: no JSON of this form, none of the split, no image, or most of it cannot be read.
@@ -43,7 +46,7 @@ def read(root: Path, split: str | None, dataset: str, images: str | None = None)
     findings.judge()
     if not found:
         raise named.unknown_shape(findings.root, seen, "a list of frames, each with name and labels")
-    return named.as_dataset(found, _object, findings, _FORM, others=split is None)
+    return named.as_dataset(found, _object, findings, _FORM, others=split is None, later=later)
 
 
 def _frames(content: Any) -> list[Any] | None:
@@ -65,7 +68,8 @@ def _frame(frame: dict[str, Any], path: Path, split: str | None) -> Annotated:
     if not isinstance(name, str) or not name or not isinstance(labels, list | None):
         raise ValueError("its name is no text, or its labels no list")
     stated = stated_px(size.get("width"), size.get("height")) if isinstance(size, dict) else None
-    return Annotated(name, labels or [], f"{path.name}: {name}", stated, split)
+    url = frame.get("url")
+    return Annotated(name, labels or [], f"{path.name}: {name}", stated, split, url if isinstance(url, str) else None)
 
 
 def _object(label: dict[str, Any]) -> Row | None:

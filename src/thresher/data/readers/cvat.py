@@ -25,10 +25,13 @@ _NO_OBJECTS = frozenset({"polyline", "skeleton"})
 _FORM = "a box with label, xtl, ytl, xbr, ybr in pixels of the image; or a polygon, an ellipse, a cuboid, a mask"
 
 
-def read(root: Path, split: str | None, dataset: str, images: str | None = None) -> Dataset:
+def read(root: Path, split: str | None, dataset: str, images: str | None = None, later: bool = False) -> Dataset:
     """The images of the XML files at `root`; a rotated box, a polygon, an ellipse and a mask have the box around them.
 
     `split` picks a subset of CVAT's. The id of an image is its path below `root` without suffix.
+
+    Args:
+        later: With the images that are not on disk and whose address is known (`named.as_dataset`).
 
     Raises:
         DataError: no XML of this form, one of a video, no such subset, no image, or most of it cannot be read.
@@ -52,7 +55,7 @@ def read(root: Path, split: str | None, dataset: str, images: str | None = None)
     if not chosen:
         subsets = ", ".join(sorted({each.split or "(none)" for each in found}))
         raise DataError(f"{findings.root}: no images of subset '{split}'. Found {subsets}.")
-    return named.as_dataset(chosen, _object, findings, _FORM, others=split is None)
+    return named.as_dataset(chosen, _object, findings, _FORM, others=split is None, later=later)
 
 
 def _image(element: ElementTree.Element, path: Path) -> Annotated:

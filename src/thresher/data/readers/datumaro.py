@@ -20,8 +20,11 @@ _NO_OBJECTS = frozenset({"polyline", "caption", "skeleton", "feature_vector"})
 _FORM = "type (bbox, polygon, ellipse, mask) with label_id, and bbox [x, y, width, height] or points in pixels"
 
 
-def read(root: Path, split: str | None, dataset: str, images: str | None = None) -> Dataset:
+def read(root: Path, split: str | None, dataset: str, images: str | None = None, later: bool = False) -> Dataset:
     """The items of the JSON files; polygons, ellipses and masks have the box around them.
+
+    Args:
+        later: With the images that are not on disk and whose address is known (`named.as_dataset`).
 
     Raises:
         DataError: no JSON of this form, none of the split, no image, or most of it cannot be read.
@@ -40,7 +43,7 @@ def read(root: Path, split: str | None, dataset: str, images: str | None = None)
     findings.judge()
     if not found:
         raise named.unknown_shape(findings.root, seen, "annotations/SPLIT.json with categories and items")
-    return named.as_dataset(found, _object, findings, _FORM, others=split is None)
+    return named.as_dataset(found, _object, findings, _FORM, others=split is None, later=later)
 
 
 def _labels(categories: Any, path: Path, findings: Findings) -> dict[int, str]:

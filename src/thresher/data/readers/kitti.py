@@ -20,27 +20,30 @@ from thresher.data.dataset import (
     source_id_of,
     visible,
 )
-from thresher.data.findings import Findings, Place, Row
+from thresher.data.findings import Findings, Place, Row, absolute
+from thresher.data.readers.named_files import home_of
 from thresher.errors import DataError
 
 _LINE_FORM = "type, truncated, occluded, alpha, left, top, right, bottom …"
 
 
-def read(root: Path, split: str | None, dataset: str) -> Dataset:
+def read(root: Path, split: str | None, dataset: str, images: str | None = None) -> Dataset:
     """Images with their sizes, and their boxes; DontCare regions stay, as boxes of that label.
 
     `root` holds `image_2`, or `training/image_2`; then `split` may be "testing", without it "training" is read.
+    With `images` the images lie in that folder, seen from `root`, and only `label_2` is needed here.
     The id of an image is its name without suffix: `000000`.
 
     Raises:
         DataError: no `image_2` folder, no image in it, no label file of an image, or most lines cannot be read.
     """
     existing_folder(root, "with image_2")
-    home, split = _home(root, split)
+    home, split = _home(root, split, "image_2" if images is None else "label_2")
     findings = Findings(root, dataset)
-    images = findings.images(_entries(home / "image_2", split, findings))
+    folder = home / "image_2" if images is None else home_of(absolute(root), images)
+    photos = findings.images(_entries(folder, split, findings))
     known: dict[str, tuple[str, int, int]] = {
-        row[0]: row[1:] for row in images.select("image_id", "path", "width_px", "height_px").iter_rows()
+        row[0]: row[1:] for row in photos.select("image_id", "path", "width_px", "height_px").iter_rows()
     }
     unreadable = {row["image_id"] for row in findings.rows if row["problem"] == "image_unreadable"}
     label_files = visible(sorted((home / "label_2").glob("*.txt")), root)
@@ -69,15 +72,15 @@ def read(root: Path, split: str | None, dataset: str) -> Dataset:
         findings.note("image_missing", f"no image for {labelled[image_id]}", image_id)
     for image_id in sorted(known.keys() - labelled.keys()) if (home / "label_2").is_dir() else ():
         findings.note("annotation_missing", "no file of that name in label_2", image_id, known[image_id][0])
-    return findings.data(images, rows, unit="left, top, right, bottom in pixels of the image")
+    return findings.data(photos, rows, unit="left, top, right, bottom in pixels of the image")
 
 
-def _home(root: Path, split: str | None) -> tuple[Path, str | None]:
+def _home(root: Path, split: str | None, needed: str) -> tuple[Path, str | None]:
     candidates = [(root / split, split)] if split else [(root, None), (root / "training", "training")]
     for folder, name in candidates:
-        if (folder / "image_2").is_dir():
+        if (folder / needed).is_dir():
             return folder, name
-    raise DataError(f"{candidates[-1][0]}: no image_2 folder. Found {contents(root)}; expected [training/]image_2/.")
+    raise DataError(f"{candidates[-1][0]}: no {needed} folder. Found {contents(root)}; expected [training/]{needed}/.")
 
 
 def _entries(folder: Path, split: str | None, findings: Findings) -> list[Entry]:

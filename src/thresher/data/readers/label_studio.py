@@ -27,7 +27,7 @@ _UPLOAD = 9
 _FORM = "x, y, width, height in per cent of the image, with rectanglelabels (or polygonlabels with points)"
 
 
-def read(root: Path, split: str | None, dataset: str, images: str | None = None) -> Dataset:
+def read(root: Path, split: str | None, dataset: str, images: str | None = None, later: bool = False) -> Dataset:
     """The tasks of the JSON files at `root`; regions without a label are listed.
 
     Predictions are not read, but for the boxes of our own export where a task has no annotation.
@@ -36,6 +36,9 @@ def read(root: Path, split: str | None, dataset: str, images: str | None = None)
     Of several annotations of one task, that marked as ground truth counts, or else the first that was not cancelled;
     the others are listed. A rotated rectangle, a polygon and an ellipse have the upright box around them. Points count
     as objects, but for those that are parts of a region (parentID); choices of a task are labels of its image.
+
+    Args:
+        later: With the images that are not on disk and whose address is known (`named.as_dataset`).
 
     Raises:
         DataError: no JSON of this form, no image, or most of it cannot be read.
@@ -55,7 +58,7 @@ def read(root: Path, split: str | None, dataset: str, images: str | None = None)
     if not found:
         raise named.unknown_shape(findings.root, seen, "a list of tasks, each with data and annotations")
     found = _by_upload(found, findings)
-    return named.as_dataset(found, _object, findings, _FORM, whole=100.0, others=split is None)
+    return named.as_dataset(found, _object, findings, _FORM, whole=100.0, others=split is None, later=later)
 
 
 def _by_upload(found: list[Annotated], findings: Findings) -> list[Annotated]:

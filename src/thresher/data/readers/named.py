@@ -25,7 +25,7 @@ from thresher.data.dataset import (
 from thresher.data.faults import listed, refusing
 from thresher.data.findings import Findings, Place, Row, absolute
 from thresher.data.readers.coco_json import split_of
-from thresher.data.readers.named_files import ImageFiles, bare_id, folders_of, home_of, spelt_path
+from thresher.data.readers.named_files import ImageFiles, ToCome, bare_id, folders_of, home_of, spelt_path
 from thresher.errors import DataError
 
 Corners = tuple[float, float, float, float]
@@ -53,6 +53,8 @@ class Annotated:
     """Where that is: "train.json: image 3"."""
     size: tuple[int, int] | None = None
     split: str | None = None
+    address: str | None = None
+    """Where the image is to be had, if the name is not that address itself."""
 
 
 def annotation_files(root: Path, split: str | None, suffix: str) -> list[tuple[Path, str | None]]:
@@ -177,6 +179,7 @@ def as_dataset(
     *,
     whole: float | None = None,
     others: bool = True,
+    later: bool = False,
 ) -> Dataset:
     """The tables of annotated images.
 
@@ -189,13 +192,19 @@ def as_dataset(
         expected: What an object must be.
         whole: What the far border of an image is in the rows' unit; None: its size in pixels.
         others: Keep images that no entry names.
+        later: An image that is not on disk is one, too, if its address is known, and its size where boxes need it.
 
     Raises:
         DataError: none of the images is there, or most of the entries or objects cannot be read.
     """
     files = ImageFiles(findings.home)
     of_path: dict[str, list[Annotated]] = {}
+    to_come = ToCome(findings.home)
     for each, (path, why) in zip(found, files.located([each.name for each in found]), strict=True):
+        if path is None and later and whole is None and each.size is None and each.objects:
+            why = f"{why}, and no size is stated, which its boxes need"  # noqa: PLW2901
+        elif path is None and later:
+            path, why = to_come.place(each.name, each.address or each.name, why)  # noqa: PLW2901
         if path is None:
             detail = f"{each.place} names '{each.name}', {why}; {len(each.objects)} objects were left out with it"
             findings.note("image_missing", detail, findings.id_of(bare_id(each.name)))
@@ -206,7 +215,8 @@ def as_dataset(
         first = f"(first: {found[0].name!r:.120})" if found else ""
         raise DataError(
             f"{findings.root}: none of the {len(found)} images that the annotations name is there {first}. Found "
-            f"{len(files.paths)} image files below {files.home}; say where else they lie by --images FOLDER."
+            f"{len(files.paths)} image files below {files.home}; say where else they lie by --images FOLDER, or, where "
+            "they have addresses, choose before anything is downloaded: `index … --download-later`."
         )
     entries = _entries(of_path, files.home, whole is None, findings)
     entries += _others(of_path, files, findings) if others else []
@@ -228,7 +238,7 @@ def as_dataset(
         objects = sum(len(each.objects) for each in lost)
         if objects:
             findings.note("box_without_image", f"{objects} objects belong to this file, which was left out", path=path)
-    return findings.data(images, rows, unit=expected, drawings=drawings, tags=tags)
+    return findings.data(images, rows, unit=expected, drawings=drawings, tags=tags, remote=to_come.table(images))
 
 
 def _thing(row: Row, outline: Any, ends: tuple[float, float], in_shares: bool) -> tuple[str | None, Any]:

@@ -9,8 +9,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import polars as pl
+
 from thresher.data.dataset import IMAGE_SUFFIXES, existing_folder, image_paths
 from thresher.data.findings import absolute
+from thresher.tables import REMOTE, from_rows
 
 _SPLIT = re.compile(r"(?i)(train|val|valid|validation|test|dev)\d*")
 
@@ -88,6 +91,40 @@ class ImageFiles:
         """Whether one of the two, seen from the folder, is the end of the other."""
         below = os.path.splitext(path[self._start :])[0] if stemmed else path[self._start :]
         return f"/{below}".endswith(f"/{name}") or f"/{name}".endswith(f"/{below}")
+
+
+class ToCome:
+    """Images that are not on disk and have an address, from which `thresher download` can fetch them."""
+
+    def __init__(self, home: Path) -> None:
+        """For images that are looked for below `home`."""
+        self._home = home
+        self._urls: dict[str, str] = {}
+
+    def place(self, name: str, url: str, why: str) -> tuple[str | None, str]:
+        """Where the image of this name will be found once it is there; None and why where it can have no place.
+
+        Args:
+            url: Where it is to be had.
+            why: Why it is not there.
+
+        >>> ToCome(Path("/data")).place("https://x.org/p/a.jpg?size=2", "https://x.org/p/a.jpg?size=2", "")
+        ('/data/p/a.jpg', '')
+        """
+        path = os.path.normpath(os.path.join(self._home, spelt_path(name)))
+        inside = path.startswith(f"{str(self._home).rstrip('/')}/") and "\0" not in path
+        is_image = os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES
+        if not (inside and is_image and url.lower().startswith(("http://", "https://"))):
+            return None, why
+        if self._urls.setdefault(path, url) != url:
+            return None, f"which would be the same file as {self._urls[path]}"
+        return path, ""
+
+    def table(self, images: pl.DataFrame) -> pl.DataFrame:
+        """Table REMOTE of those that are among the images."""
+        told = pl.DataFrame(list(self._urls.items()), {"path": pl.String, "url": pl.String}, orient="row")
+        rows = images.join(told, on="path", how="inner", maintain_order="left").select("image_id", "url")
+        return from_rows([row | {"original": False} for row in rows.iter_rows(named=True)], REMOTE)
 
 
 def _splits(path: str) -> set[str]:

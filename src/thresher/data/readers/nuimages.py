@@ -1,10 +1,12 @@
 """nuImages: a folder of tables per version (`v1.0-train/object_ann.json` …), the images in `samples/`.
 
-Source: https://www.nuscenes.org/nuimages, schema: bbox is [xmin, ymin, xmax, ymax] in pixels.
+Source: https://www.nuscenes.org/nuimages, schema: bbox is [xmin, ymin, xmax, ymax] in pixels; a mask's counts are
+COCO's run lengths as text, in base64. Surfaces (surface_ann.json) have a mask alone.
 """
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,11 @@ from thresher.data.dataset import Dataset, contents, label_text, stated_px
 from thresher.data.findings import Findings, Row
 from thresher.data.readers import named
 from thresher.data.readers.named import Annotated
+from thresher.data.run_lengths import bounds
 from thresher.errors import DataError
 
 _TABLES = ("sample_data", "object_ann", "category")
-_FORM = "bbox [xmin, ymin, xmax, ymax] in pixels and the token of a category"
+_FORM = "bbox [xmin, ymin, xmax, ymax] in pixels or a mask, and the token of a category"
 
 
 def read(root: Path, split: str | None, dataset: str, images: str | None = None) -> Dataset:
@@ -41,6 +44,8 @@ def read(root: Path, split: str | None, dataset: str, images: str | None = None)
 
 def _frames(version: Path, findings: Findings) -> list[Annotated]:
     frames, objects, categories = (_table(version / f"{name}.json") for name in _TABLES)
+    surfaces = version / "surface_ann.json"
+    objects = objects + (_table(surfaces) if surfaces.is_file() else [])
     places = [named.place_in(version / f"{name}.json", "row") for name in _TABLES]
     names = dict(findings.read("categories", categories, _category, places[2], "a token and a name"))
     of_frame: dict[str, list[Any]] = {}
@@ -86,5 +91,12 @@ def _object(owned: tuple[dict[str, Any], dict[str, str]]) -> Row | None:
     label = names.get(str(each["category_token"]))
     if label is None:
         raise ValueError("no category has its category_token")
-    x0, y0, x1, y1 = map(float, each["bbox"])
-    return named.box(label, (x0, y0, x1, y1))
+    outline = _outline(each.get("mask"))
+    x0, y0, x1, y1 = map(float, each["bbox"] if "bbox" in each or outline is None else bounds(outline))
+    return named.box(label, (x0, y0, x1, y1), outline)
+
+
+def _outline(mask: Any) -> dict[str, Any] | None:
+    if not mask:
+        return None
+    return {"size": mask["size"], "counts": base64.b64decode(mask["counts"]).decode("ascii")}

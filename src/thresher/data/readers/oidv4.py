@@ -18,7 +18,7 @@ _SPLITS = ("train", "validation", "test")
 _FORM = "class left top right bottom in pixels of the image"
 
 
-def read(root: Path, split: str | None, dataset: str) -> Dataset:
+def read(root: Path, split: str | None, dataset: str, images: str | None = None) -> Dataset:
     """The images of the class folders, each once, with the boxes of all classes in whose folders it lies.
 
     The tool puts an image into the folder of each class asked for, with the boxes of that class alone. The id of an
@@ -27,7 +27,7 @@ def read(root: Path, split: str | None, dataset: str) -> Dataset:
     Raises:
         DataError: no `Label` folder, none of the split, no image, or most of it cannot be read.
     """
-    findings = named.begun(root, dataset)
+    findings = named.begun(root, dataset, images)
     files = visible(sorted(findings.root.rglob("Label/*.txt")), findings.root)
     of_split = [path for path in files if split is None or split in path.relative_to(findings.root).parts]
     if not of_split:

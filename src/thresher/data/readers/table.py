@@ -12,7 +12,7 @@ from thresher.data.dataset import Dataset, Entry, contents, source_id_of, stated
 from thresher.data.faults import refusing
 from thresher.data.findings import MOST_ROWS, Findings, Place
 from thresher.data.readers import named
-from thresher.data.readers.named_files import ImageFiles, bare_id
+from thresher.data.readers.named_files import ImageFiles, ToCome, bare_id
 from thresher.data.readers.open_images_csv import LARGEST_SHARE, first_bytes
 from thresher.data.readers.parquet_columns import refuse_damaged
 from thresher.data.readers.table_columns import FORMS, as_rows, chosen_columns
@@ -23,7 +23,12 @@ CORNERS = FORMS[0]
 
 
 def read(
-    root: Path, split: str | None, dataset: str, columns: Mapping[str, str] | None = None, images: str | None = None
+    root: Path,
+    split: str | None,
+    dataset: str,
+    columns: Mapping[str, str] | None = None,
+    images: str | None = None,
+    later: bool = False,
 ) -> Dataset:
     """The images that the rows name, and their boxes; a row without label and box is an image without objects.
 
@@ -34,6 +39,8 @@ def read(
 
     Args:
         columns: From `table_columns.column_map`.
+        later: An image that is not on disk is one, too, if it is named by an address, and its size told where corners
+            are in pixels.
 
     Raises:
         DataError: no table, no column for the image, the label or the box, no image, or most rows cannot be read.
@@ -51,7 +58,8 @@ def read(
         raise DataError(f"{findings.root}: not one row{f' of split {split!r}' if split else ''} that names an image.")
     home = findings.home
     image_files = ImageFiles(home)
-    listed, path_of = _images(every, image_files, unit, findings)
+    to_come = ToCome(home)
+    listed, path_of = _images(every, image_files, unit, findings, to_come if later else None)
     for path in named.unnamed(path_of.values(), image_files) if split is None else ():
         detail = "no row names this image; it was left out"
         findings.note("annotation_missing", detail, findings.id_of(source_id_of(Path(path), home)), path)
@@ -65,7 +73,9 @@ def read(
         boxes = boxes.with_columns(pl.col(name) / ends[name[0]] for name in CORNERS)
     kept = boxes.drop("row", "file", "named", "split", "image_width", "image_height", "width_px", "height_px")
     said = "corners in pixels of the image" if unit == "pixels" else "corners as shares of the image, 0..1"
-    return findings.data(listed, kept, unit=f"{said} (--columns unit=… tells it otherwise)")
+    return findings.data(
+        listed, kept, unit=f"{said} (--columns unit=… tells it otherwise)", remote=to_come.table(listed)
+    )
 
 
 def _files(root: Path) -> list[Path]:
@@ -127,13 +137,16 @@ def _named(rows: pl.LazyFrame) -> pl.DataFrame:
 
 
 def _images(
-    every: pl.DataFrame, files: ImageFiles, unit: str, findings: Findings
+    every: pl.DataFrame, files: ImageFiles, unit: str, findings: Findings, to_come: ToCome | None
 ) -> tuple[pl.DataFrame, dict[str, str]]:
     """The table of images, and the file that each name means."""
     path_of: dict[str, str] = {}
     entries: dict[str, Entry] = {}
     located = files.located(every["named"].to_list())
     for row, (path, why) in zip(every.iter_rows(named=True), located, strict=True):
+        sized = unit != "pixels" or not row["boxes"] or stated_px(row["image_width"], row["image_height"]) is not None
+        if path is None and to_come is not None and sized:
+            path, why = to_come.place(row["named"], row["named"], why)  # noqa: PLW2901
         if path is None:
             detail = f"the rows name '{row['named']}', {why}; {row['boxes']} boxes were left out with it"
             findings.note("image_missing", detail, findings.id_of(bare_id(row["named"])))

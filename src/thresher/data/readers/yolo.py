@@ -23,32 +23,39 @@ from thresher.data.dataset import (
 )
 from thresher.data.findings import Findings, Place, Row
 from thresher.data.readers import yolo_names
+from thresher.data.readers.named_files import home_of
 from thresher.data.readers.yolo_names import Names
 from thresher.errors import DataError
 
 _LINE_FORM = "class x y w h as shares of the image, with a confidence or keypoints behind; or class and a polygon"
 
 
-def read(root: Path, split: str | None, dataset: str) -> Dataset:
+def read(root: Path, split: str | None, dataset: str, images: str | None = None) -> Dataset:
     """Images and their boxes; an image without a label file is one without objects, as the convention has it.
 
     The id of an image is its path without the folder `images` and the suffix: `train2017/000000000009`. `split` is
     its first folder. Without an `images` folder, label files are beside the images.
+    Where `images` tells the images' folder, label files have the same paths below `root/labels`, or else below `root`.
 
     Raises:
         DataError: no images, no label files, no class names, no such split, or most lines cannot be read.
     """
     existing_folder(root, "with images and labels")
     findings = Findings(root, dataset)
-    entries = _entries(root, split)
+    entries = _entries(root if images is None else home_of(root, images), split)
     names = yolo_names.read(root)
-    images = findings.images(entries)
-    known: dict[str, str] = dict(images.select("image_id", "path").iter_rows())
-    labels_of = {qualified_id(dataset, source_id): _label_file(path, root) for source_id, path, *_ in entries}
+    photos = findings.images(entries)
+    known: dict[str, str] = dict(photos.select("image_id", "path").iter_rows())
+    labels = root / "labels" if (root / "labels").is_dir() else root
+    file_of = {
+        source_id: _label_file(path, root) if images is None else labels / f"{source_id}.txt"
+        for source_id, path, *_ in entries
+    }
+    labels_of = {qualified_id(dataset, source_id): path for source_id, path in file_of.items()}
     label_files = _all_label_files(root, split, set(labels_of.values()))
     if label_files.isdisjoint(labels_of.values()):
         raise DataError(
-            f"{root}: no label file for any of {len(entries)} images. Expected {_label_file(entries[0][1], root)}"
+            f"{root}: no label file for any of {len(entries)} images. Expected {next(iter(file_of.values()))}"
             f", and so on. Found {contents(root)}."
         )
     there = [pair for pair in labels_of.items() if pair[1] in label_files and pair[0] in known]
@@ -75,7 +82,7 @@ def read(root: Path, split: str | None, dataset: str) -> Dataset:
     for path in sorted(label_files - set(labels_of.values())):
         if path.stem not in yolo_names.LISTS:
             _note_lost(path, root, findings)
-    return findings.data(images, rows, unit="centre and size as shares of the image, 0..1", drawings=outlined)
+    return findings.data(photos, rows, unit="centre and size as shares of the image, 0..1", drawings=outlined)
 
 
 def _note_lost(path: Path, root: Path, findings: Findings) -> None:
