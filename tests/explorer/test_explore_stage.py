@@ -30,7 +30,7 @@ from starlette.testclient import TestClient
 
 POOL = 60
 OWN = {"x-thresher": "1"}
-ASK = {"method": "layout", "budget": "10", "quotas": {}, "datasets": []}
+ASK = {"method": "layout", "budget": "10", "quotas": {}, "datasets": [], "coverage": "off"}
 
 
 @pytest.fixture

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
+from thresher import tables
 from thresher.errors import DataError, SettingsError
 from thresher.explorer.answers import Answers
+from thresher.explorer.explore import _start
 from thresher.explorer.gallery_views import within_polygon
 from thresher.explorer.kept import Kept
 from thresher.explorer.review import Review
@@ -144,4 +147,44 @@ def test_a_heat_map_is_of_what_ranks(answers: Answers) -> None:
     heats = answers.summary()["heats"]
     assert (heats["layout_and_diversity"], heats["both"]) == ("layout", "similarity")
     with pytest.raises(DataError, match="heat map by 'looks': expected layout or similarity"):
-        answers.heat(3, "looks")
+        answers.pictures.heat(3, "looks")
+
+
+@pytest.mark.parametrize(("coverage", "shortlist", "cosine"), [("images", "auto", 0.0), ("clusters", "30", 0.8)])
+def test_coverage_and_near_duplicates_are_those_of_select(
+    answers: Answers, run: Run, coverage: Any, shortlist: str, cosine: float
+) -> None:
+    ask = ASK | {"coverage": coverage, "shortlist": shortlist, "duplicate_cosine": cosine, "at_most": ["sign=1"]}
+    answer = answers.choose(ask)
+    saved = answers.save(ask | {"name": coverage})
+    taken = selected(run, coverage)["image_id"].to_list()
+    settings = SelectSettings(
+        "layout", "12", coverage=coverage, shortlist=shortlist, duplicate_cosine=cosine, at_most=("sign=1",), name="on"
+    )
+    select(run, settings)
+    assert taken == selected(run, "on")["image_id"].to_list() and saved["images"] == answer["count"] == 12
+    assert [card["id"] for card in answers.gallery(ask | {"view": "chosen"})["cards"]] == taken
+    assert answer["shortlist"] == (30 if shortlist == "30" else 60)
+    edges = {card["edge"].partition(":")[0] for card in answers.gallery(ask | {"view": "all"})["cards"]}
+    assert {"", "coverage"} <= edges and ("near-duplicate" in edges) == (answer["near_duplicates"] > 0) == (cosine > 0)
+    left = answers.gallery(ask | {"view": "duplicates"})
+    assert left["total"] == answer["near_duplicates"]
+
+
+def test_what_is_shown_stays_known_after_further_marks(run: Run) -> None:
+    answers = Answers(run_rows(OpenedRun(run)), Review("ada"), SelectSettings(coverage="off"))
+    version = answers.choose(ASK)["version"]
+    before = shown(answers, view="chosen")
+    answers.mark({"marks": [[before[0], "rejected"]]})
+    assert shown(answers, view="chosen", version=version) == before
+    assert before[0] not in shown(answers, view="chosen")
+
+
+def test_the_page_opens_with_what_select_does_by_default(run: Run) -> None:
+    assert _start(OpenedRun(run), "")[0] == SelectSettings()
+    scores = tables.read(run.scores_path, tables.SCORES)
+    try:
+        tables.write(scores.with_columns(diversity=pl.lit(None, pl.Float64)), run.scores_path)
+        assert _start(OpenedRun(run), "")[0] == SelectSettings("layout+images")
+    finally:
+        tables.write(scores, run.scores_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from thresher import tables
 from thresher.errors import DataError
-from thresher.explorer.explore import ExploreSettings, explorer
+from thresher.explorer.explore import ExploreSettings, _listening, explorer
 from thresher.run.folder import Run
 from thresher.run.state import UNFINISHED
 from thresher.stages.select import SelectSettings, select
@@ -22,7 +23,7 @@ pytest.importorskip("httpx2", reason="starlette's test client is not installed h
 from starlette.testclient import TestClient
 
 OWN = {"x-thresher": "1"}
-ASK = {"method": "layout", "budget": "10", "quotas": {}, "datasets": []}
+ASK = {"method": "layout", "budget": "10", "quotas": {}, "datasets": [], "coverage": "off"}
 
 
 @pytest.fixture
@@ -147,3 +148,13 @@ def test_the_explorer_opens_nothing_unfinished_but_settings_of_an_outdated_selec
     run.note("score", UNFINISHED)
     with pytest.raises(DataError, match=r"score is unfinished: .* Run `thresher run "):
         explorer(run, ExploreSettings(selection="five"))
+
+
+def test_it_listens_at_one_address_of_this_machine_alone() -> None:
+    with _listening(ExploreSettings(port=0)) as listening:
+        port = listening.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port), timeout=10):
+            pass
+        # Who listens at all addresses answers at this one too.
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.2", port), timeout=10)

@@ -79,6 +79,13 @@ def test_who_was_left_out_is_told_also_with_quotas_and_weights(tmp_path: Path, m
     order = ranking(tables.read(run.scores_path, tables.SCORES), "layout_and_diversity", 0, 0.3).order
     rest = [each for each in order["image_id"] if each in set(even) - set(found.taken["image_id"])]
     assert ids == rest[:12]
+    assert found.left_out["edge"][0].startswith("coverage: place ")
+    select(run, SelectSettings("layout+images", "10", name="covering"))
+    covering = reported_selection(OpenedRun(run), "covering").left_out
+    assert covering is not None and covering["rank"].null_count() == 12
+    by_layout = ranking(tables.read(run.scores_path, tables.SCORES), "layout", 0).order["image_id"].to_list()
+    for image_id, edge in covering.select("image_id", "edge").rows():
+        assert edge.startswith(f"coverage: place {by_layout.index(image_id) + 1} of 60, but others of the shortlist")
 
 
 def test_near_duplicates_and_leaks_of_the_selection_are_shown_with_their_cosines(

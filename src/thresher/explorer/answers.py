@@ -8,7 +8,7 @@ import dataclasses
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -16,8 +16,6 @@ from jaxtyping import Float32
 
 from thresher import tables
 from thresher.data.exports import FORMATS
-from thresher.data.images import rgb_image
-from thresher.drawings.thumbnails import jpeg, thumbnail
 from thresher.errors import DataError, SettingsError
 from thresher.explorer.asked import WISHES, settings_of
 from thresher.explorer.choices import Choices
@@ -33,7 +31,8 @@ from thresher.explorer.gallery_views import (
 )
 from thresher.explorer.kept import Kept
 from thresher.explorer.map import places
-from thresher.explorer.pixel_labels import labelled_picture, newest_label_set
+from thresher.explorer.pictures import RunPictures
+from thresher.explorer.pixel_labels import newest_label_set
 from thresher.explorer.review import Review
 from thresher.explorer.rows import RANKED, RunRows, classes_shown
 from thresher.explorer.saving import exported, save
@@ -42,18 +41,17 @@ from thresher.reasons.why import why_in
 from thresher.run.folder import check_name
 from thresher.run.lists import MARKS
 from thresher.run.perform import as_json
+from thresher.selection.coverage import BY_IMAGE
 from thresher.selection.methods import MEAN_RANKS
 from thresher.settings import as_type
-from thresher.stages.heat import HeatMaps, Shown, shown_by
+from thresher.stages.heat import shown_by
 from thresher.stages.score import known_methods
 from thresher.stages.select import SelectSettings
 
 #: Maximum number of cards per response.
 PAGE = 120
-#: Longest side of pictures in pixels: of a card, and of the large view.
-SIDES = (320, 1280)
-#: Number of thumbnails cached in memory.
-_KEPT = 3000
+#: In pools of up to so many images coverage and near-duplicates are worked out before the first cards are shown.
+_AT_ONCE = 20_000
 #: Scores shown on a card, if not null.
 _NUMBERS = ("layout", "similarity", "diversity", "objects", "nearest", "yield_area")
 
@@ -66,9 +64,8 @@ class Answers:
         self._rows, self._review, self._start = rows, review, start
         self._choices = Choices(rows, review, start)
         self._columns = Columns(rows)
-        self._pictures = Kept[bytes](_KEPT)
+        self.pictures = RunPictures(rows)
         self._places = Kept[Float32[np.ndarray, "rows 2"]](1)
-        self._heat_maps = Kept[HeatMaps](len(get_args(Shown)))
         self._saving = threading.Lock()
 
     def summary(self) -> dict[str, Any]:
@@ -90,7 +87,11 @@ class Answers:
             "selections": self._selections(),
             "formats": list(FORMATS),
             "columns": self._columns.told(),
-            "start": as_json(self._start) | {name: list(getattr(self._start, name)) for name in WISHES},
+            "coverages": ["off", *BY_IMAGE] if table.opened.has_vectors else ["off"],
+            "preview": self._previews,
+            "start": as_json(self._start)
+            | {name: list(getattr(self._start, name)) for name in WISHES}
+            | {name: getattr(self._start, name) for name in ("coverage", "shortlist", "duplicate_cosine")},
         }
 
     def warm(self) -> None:
@@ -98,7 +99,15 @@ class Answers:
         share = self._start.budget.endswith("%")
         count = round(self._rows.pool * float(self._start.budget[:-1]) / 100) if share else int(self._start.budget)
         with contextlib.suppress(SettingsError, DataError):  # the page asks for the same, and says what is wrong
-            self._choices.of(settings_of({"method": self._start.method, "budget": str(max(1, count))}, self._start))
+            quick = {"coverage": "off", "duplicate_cosine": 0.0} if self._previews else {}
+            asked = {"method": self._start.method, "budget": str(max(1, count))} | quick
+            self._choices.of(settings_of(asked, self._start))
+
+    @property
+    def _previews(self) -> bool:
+        """Whether the first choice takes so long that the page shows the ranking alone until it is there."""
+        thorough = self._start.coverage != "off" or self._start.duplicate_cosine > 0
+        return thorough and self._rows.pool > _AT_ONCE
 
     def _selections(self) -> list[str]:
         return self._rows.opened.selection_names
@@ -122,6 +131,10 @@ class Answers:
         table, marks = self._rows, self._review.marks()
         answer = self._contents(shown.within) | {
             "count": len(shown.rows),
+            "version": shown.version,
+            "seconds": shown.seconds,
+            "shortlist": shown.shortlist,
+            "near_duplicates": shown.made.removed_by("near-duplicate"),
             "candidates": shown.made.candidates.height,
             "not_ranked": shown.made.removed_by("not ranked"),
             "unmet": {name: list(each) for name, each in shown.made.unmet.items()},
@@ -165,12 +178,20 @@ class Answers:
         view = str(ask.get("view"))
         if view not in VIEWS:
             raise SettingsError(f"view '{view}': expected {', '.join(VIEWS)}.")
-        shown = self._choices.of(settings_of(ask, self._start))
+        shown = self._shown(ask)
         rows = self._kept_rows(self._viewed(view, shown, ask), ask)
         start = max(0, as_type(ask.get("from", 0), int, "from"))
         page = rows[start : start + min(PAGE, max(1, as_type(ask.get("most", 60), int, "most")))]
         ranks = {int(row): rank for rank, row in enumerate(shown.rows, 1)} if len(page) else {}
-        return {"total": len(rows), "cards": [self._card(int(row), ranks.get(int(row))) for row in page]}
+        cards = [self._card(int(row), ranks.get(int(row))) for row in page]
+        edge = shown.edge(pl.Series([card["id"] for card in cards], dtype=pl.String))
+        return {"total": len(rows), "cards": [card | {"edge": edge.get(card["id"], "")} for card in cards]}
+
+    def _shown(self, ask: Mapping[str, Any]) -> GallerySelection:
+        """The selection that the page shows: that of the settings, with the marks of `version` if it is given."""
+        version = ask.get("version")
+        known = None if version is None else as_type(version, int, "version")
+        return self._choices.of(settings_of(ask, self._start), known)
 
     def _kept_rows(self, rows: Rows, ask: Mapping[str, Any]) -> Rows:
         """Those of the rows that pass filter and search, in the order asked for."""
@@ -188,7 +209,7 @@ class Answers:
             return table.rows_of(self._review.marks().filter(mark=view))
         if view == "like":
             row = as_type(ask.get("like", -1), int, "like")
-            self._known(row)
+            self._rows.refuse_unknown(row)
             return self._columns.like(row, PAGE)[0]
         inside = self._inside(ask) if view == "region" else None
         other = self._other(str(ask.get("against") or "")) if view in COMPARED else None
@@ -223,7 +244,7 @@ class Answers:
     def details(self, row: int) -> dict[str, Any]:
         """A card, those of the nearest target images, and the label set that holds its newest pixel labels."""
         table = self._rows
-        self._known(row)
+        self._rows.refuse_unknown(row)
         near = table.scores["nearest_ids"][row] if row < table.pool else None
         ids = [] if near is None else near.to_list()
         known = table.images.filter(pl.col("image_id").is_in(ids)).select("image_id")
@@ -235,8 +256,8 @@ class Answers:
     def why(self, ask: Mapping[str, Any]) -> dict[str, Any]:
         """Why the image of a row is chosen by the current settings, or why not; `instead` is a card with its rank."""
         table, row = self._rows, as_type(ask.get("row", -1), int, "row")
-        self._known(row)
-        shown = self._choices.of(settings_of(ask, self._start))
+        self._rows.refuse_unknown(row)
+        shown = self._shown(ask)
         choice = choice_of(table.opened, shown.made, shown.settings)
         found = why_in(table.opened, choice, table.images["image_id"][row])
         told = dataclasses.asdict(found)
@@ -244,42 +265,6 @@ class Answers:
             (near,) = table.rows_of(pl.DataFrame({"image_id": [found.instead.image_id]}))
             told["instead"] |= self._card(int(near), found.instead.rank)
         return told
-
-    def _known(self, row: int) -> None:
-        if not 0 <= row < self._rows.images.height:
-            raise DataError(f"image {row}: expected 0 to {self._rows.images.height - 1}.")
-
-    def picture(self, row: int, side: int) -> bytes:
-        """The image of a row as JPEG, its longer side at most `side` pixels (one of `SIDES`).
-
-        Raises:
-            DataError: no such row, or an image that cannot be read or is outside the folders given to index.
-        """
-        self._known(row)
-        if side not in SIDES:
-            raise DataError(f"side {side}: expected {' or '.join(map(str, SIDES))}.")
-        return self._pictures.of((row, side), lambda: jpeg(thumbnail(rgb_image(self._rows.path(row)), side)))
-
-    def heat(self, row: int, by: str) -> bytes:
-        """The heat map of a row as JPEG, by the score `by` (`shown_by` of the method).
-
-        Raises:
-            DataError: no such score, the image has no slices, fit has not run, or the image cannot be read.
-        """
-        self._known(row)
-        if by not in get_args(Shown):
-            raise DataError(f"heat map by '{by}': expected {' or '.join(get_args(Shown))}.")
-        heat_maps = self._heat_maps.of(by, lambda: HeatMaps(self._rows.opened, cast(Shown, by)))
-        return jpeg(heat_maps.heat(self._rows.images["image_id"][row], self._rows.path(row)))
-
-    def labels(self, row: int) -> bytes:
-        """The image of a row beside its pixel labels, as JPEG.
-
-        Raises:
-            DataError: no label set holds it, or a file cannot be read.
-        """
-        self._known(row)
-        return jpeg(labelled_picture(self._rows.opened, self._rows.images["image_id"][row], self._rows.path(row)))
 
     def mark(self, ask: Mapping[str, Any]) -> None:
         """Mark images of the pool: `marks` holds [row, mark] of each."""

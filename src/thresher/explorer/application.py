@@ -72,15 +72,17 @@ def application(answers: Answers, hosts: Sequence[str]) -> Starlette:
 
     async def picture(request: Request) -> Response:
         row, side = (int(request.path_params[name]) for name in ("row", "side"))
-        content = await run_in_threadpool(answers.picture, row, side)
+        content = await run_in_threadpool(answers.pictures.picture, row, side)
         return Response(content, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
 
     async def heat(request: Request) -> Response:
-        content = await run_in_threadpool(answers.heat, int(request.path_params["row"]), request.path_params["by"])
+        content = await run_in_threadpool(
+            answers.pictures.heat, int(request.path_params["row"]), request.path_params["by"]
+        )
         return Response(content, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
 
     async def labels(request: Request) -> Response:
-        content = await run_in_threadpool(answers.labels, int(request.path_params["row"]))
+        content = await run_in_threadpool(answers.pictures.labels, int(request.path_params["row"]))
         return Response(content, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
 
     async def export(request: Request) -> Response:

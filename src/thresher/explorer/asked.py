@@ -19,7 +19,7 @@ def settings_of(ask: Mapping[str, Any], start: SelectSettings) -> SelectSettings
     """The settings of select in a request, converted to their types.
 
     Args:
-        start: Where those come from that are not in the request, and near-duplicates and coverage.
+        start: Where those come from that are not in the request.
 
     Raises:
         SettingsError: a value has the wrong type or is out of range.
@@ -36,6 +36,9 @@ def settings_of(ask: Mapping[str, Any], start: SelectSettings) -> SelectSettings
         seed=ask.get("seed", 0),
         name="",
         review="",
+        coverage=as_type(ask.get("coverage", start.coverage), str, "coverage"),
+        shortlist=as_type(ask.get("shortlist", start.shortlist), str, "shortlist"),
+        duplicate_cosine=as_type(ask.get("duplicate_cosine", start.duplicate_cosine), float, "duplicate_cosine"),
         diversity_weight=weight if method in MEAN_RANKS else SelectSettings.diversity_weight,
         quotas={name: as_type(number, int, f"quota of {name}") for name, number in sorted(quotas.items())},
         datasets=sorted(as_type(ask.get("datasets") or (), tuple[str, ...], "datasets")),

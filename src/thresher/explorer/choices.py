@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 
 from thresher.errors import SettingsError, quoted
 from thresher.explorer.gallery_views import GallerySelection
@@ -12,7 +14,7 @@ from thresher.explorer.kept import Kept
 from thresher.explorer.review import Review
 from thresher.explorer.rows import RunRows
 from thresher.run.lists import is_test
-from thresher.stages.candidates import Candidates, candidates_of
+from thresher.stages.candidates import Candidates, alike_of, candidates_of, looks_of, near_of
 from thresher.stages.select import SelectSettings, choose, lists_in, texts_of
 
 #: Number of selections kept in memory, and of what they are chosen from.
@@ -31,24 +33,36 @@ class Choices:
         self._rows, self._review, self._start = rows, review, start
         self._made = Kept[GallerySelection](_SELECTIONS)
         self._candidates = Kept[Candidates](_CANDIDATES)
+        self._marks = Kept[pl.DataFrame](_SELECTIONS)
 
-    def of(self, settings: SelectSettings) -> GallerySelection:
+    def of(self, settings: SelectSettings, version: int | None = None) -> GallerySelection:
         """The selection that `select` makes of the settings and the marks of the moment.
+
+        Args:
+            version: Of the marks (`GallerySelection.version`) of a selection made before, so that it is still known
+                after further marks.
 
         Raises:
             SettingsError: it cannot be made, or a list is a file that the explorer was not opened with.
             DataError: a list cannot be read.
         """
         self._refuse_files(settings)
-        version, marks = self._review.now()
+        now, marks = self._review.now()
+        version = now if version is None or version > now else version
+        marks = self._marks.of(version, lambda: marks)
         before = self._before(settings)
 
         def made() -> GallerySelection:
-            chosen = choose(self._candidates_for(settings, before), settings, marks)
+            started = time.perf_counter()
+            candidates = self._candidates_for(settings, before)
+            chosen = choose(candidates, settings, marks)
             rows = self._rows.rows_of(chosen.chosen)
             within = np.zeros(self._rows.pool, bool)
             within[rows] = True
-            return GallerySelection(settings, chosen, rows, within, self._rows.rows_of)
+            seconds = time.perf_counter() - started
+            return GallerySelection(
+                settings, chosen, rows, within, self._rows.rows_of, candidates.alike, version, seconds
+            )
 
         return self._made.of((replace(settings, name="", review=""), before, version), made)
 
@@ -58,14 +72,20 @@ class Choices:
         return tuple(self._rows.opened.selection_names) if named else ()
 
     def _candidates_for(self, settings: SelectSettings, before: tuple[str, ...]) -> Candidates:
-        coverage = "off" if settings.coverage == "off" else "on"
-        key = (settings.duplicate_cosine, coverage, lists_in(settings), before)
-        start = self._start
-        if key == (start.duplicate_cosine, "off" if start.coverage == "off" else "on", lists_in(start), ()):
-            return self._rows.candidates
-        return self._candidates.of(
-            key, lambda: candidates_of(self._rows.opened, *key[:3], columns=settings.columns, before=before)
-        )
+        """The rows' own candidates, with what the settings need besides; read anew for other lists."""
+        own, opened, start = self._rows.candidates, self._rows.opened, self._start
+        cosine, covers, lists = settings.duplicate_cosine, settings.coverage != "off", lists_in(settings)
+
+        def work() -> Candidates:
+            if (lists, before) != (lists_in(start), ()):
+                coverage = "images" if covers else "off"
+                return candidates_of(opened, cosine, coverage, lists, settings.columns, before)
+            near = own.near if cosine == start.duplicate_cosine else near_of(opened, cosine) if cosine else None
+            if covers and own.looks is None:
+                return replace(own, near=near, looks=looks_of(opened), alike=alike_of(opened))
+            return replace(own, near=near)
+
+        return self._candidates.of((cosine, covers, lists, before), work)
 
     def _refuse_files(self, settings: SelectSettings) -> None:
         """A page must not make the server open files: lists are selections, tests of columns, or those of the start."""

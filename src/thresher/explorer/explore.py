@@ -6,7 +6,7 @@ import getpass
 import ipaddress
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
@@ -29,7 +29,8 @@ class ExploreSettings:
     """What the explorer opens, who reviews, and the address it serves."""
 
     selection: str = ""
-    """Open this selection: its settings and, if it has one, its review. Default: select's default settings."""
+    """Open this selection: its settings and, if it has one, its review. Default: the default settings of select, with
+    method layout+images if the pool has no boxes."""
     person: str = ""
     """Name of the reviewer, stored in saved reviews. Default: your login name."""
     port: int = 8765
@@ -100,7 +101,8 @@ def explorer(run: Run, settings: ExploreSettings) -> Any:
 def _start(opened: OpenedRun, name: str) -> tuple[SelectSettings, pl.DataFrame | None]:
     """The settings of a selection, and its review if it has one."""
     if not name:
-        return SelectSettings(coverage="off"), None  # which takes too long for a page that answers at once
+        plain = SelectSettings() if opened.scores["diversity"].count() else SelectSettings("layout+images")
+        return plain if opened.has_vectors else replace(plain, coverage="off"), None
     run, recorded = opened.run, opened.settings_of(f"select:{name}")
     if not recorded:
         raise SettingsError(

@@ -13,7 +13,9 @@ from jaxtyping import Bool, Float32, Int64
 
 from thresher.errors import SettingsError
 from thresher.selection.choose import Selection
+from thresher.selection.edge import edge_words, places_by_score
 from thresher.settings import as_type
+from thresher.stages.candidates import shortlist_of
 from thresher.stages.select import SelectSettings
 
 #: Rows of a `RunRows`, and one flag for each row of the pool.
@@ -21,7 +23,20 @@ Rows: TypeAlias = Int64[np.ndarray, " n"]
 Flags: TypeAlias = Bool[np.ndarray, " pool"]
 #: The views that need a second selection.
 COMPARED = ("only here", "only there", "in both")
-VIEWS = ("chosen", "last", "left out", "all", "random", "accepted", "pinned", "rejected", "region", "like", *COMPARED)
+VIEWS = (
+    "chosen",
+    "last",
+    "left out",
+    "all",
+    "duplicates",
+    "random",
+    "accepted",
+    "pinned",
+    "rejected",
+    "region",
+    "like",
+    *COMPARED,
+)
 #: Number of random images to compare with, and their seed.
 DRAWN, _SEED = 120, 0
 #: Most corners of an outline; a page that sends more has not thinned it out.
@@ -40,6 +55,12 @@ class GallerySelection:
     """Whether each row of the pool is chosen."""
     rows_of: Callable[[pl.DataFrame], Rows]
     """The rows of images by their ids (`RunRows.rows_of`)."""
+    alike: float | None = None
+    """Of the candidates (`Candidates.alike`)."""
+    version: int = 0
+    """Of the marks that it was made with (`Review.now`)."""
+    seconds: float = 0.0
+    """How long it took to make."""
 
     @cached_property
     def next(self) -> Rows:
@@ -47,6 +68,22 @@ class GallerySelection:
         ordered = self.rows_of(self.made.candidates)
         found: Rows = ordered[~self.within[ordered]]
         return found
+
+    @cached_property
+    def places(self) -> pl.DataFrame:
+        """The candidates' places by score (`places_by_score`)."""
+        return places_by_score(self.made.candidates)
+
+    @property
+    def shortlist(self) -> int | None:
+        """How many of the best ranked were chosen from; None without coverage."""
+        if self.settings.coverage == "off":
+            return None
+        return shortlist_of(self.settings, len(self.rows), self.made.candidates.height, self.alike)
+
+    def edge(self, ids: pl.Series) -> dict[str, str]:
+        """By image_id, what decided against an image that is not chosen (`edge_words`)."""
+        return edge_words(self.made, self.places, self.shortlist, ids)
 
 
 def rows_of_view(view: str, shown: GallerySelection, inside: Flags | None = None, other: Flags | None = None) -> Rows:
@@ -60,6 +97,8 @@ def rows_of_view(view: str, shown: GallerySelection, inside: Flags | None = None
         return shown.rows if view == "chosen" else shown.rows[::-1]
     if view == "left out":
         return shown.next
+    if view == "duplicates":
+        return shown.rows_of(shown.made.steps.filter(step="near-duplicate"))
     if view == "random":
         drawn: Rows = np.random.default_rng(_SEED).permutation(len(shown.within))[:DRAWN].astype(np.int64)
         return drawn

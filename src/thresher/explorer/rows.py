@@ -77,6 +77,15 @@ class RunRows:
         places = {name: number for number, name in enumerate(self.dataset_names)}
         return np.fromiter((places[name] for name in self.images.head(self.pool)["dataset"]), np.int64, self.pool)
 
+    def refuse_unknown(self, row: int) -> None:
+        """Refuse a number that no image has.
+
+        Raises:
+            DataError: says which there are.
+        """
+        if not 0 <= row < self.images.height:
+            raise DataError(f"image {row}: expected 0 to {self.images.height - 1}.")
+
     def path(self, row: int) -> Path:
         """Path of the image of a row.
 
@@ -99,7 +108,7 @@ def run_rows(opened: OpenedRun, roots: Sequence[Path] = (), start: SelectSetting
 
     Args:
         roots: Further folders whose images may be shown, besides those given to index.
-        start: Settings of select; near-duplicates, coverage and lists are as here from then on.
+        start: Settings of select; its lists, near-duplicates and coverage are read.
 
     Raises:
         DataError: score has not run, or a list cannot be read.

@@ -153,6 +153,8 @@ class Card:
     rare_classes: Sequence[str] = ()
     nearest: Sequence[Picture] = ()
     heat: Heat | None = None
+    note: str = ""
+    """Why it was left out, for one near the edge."""
 
 
 @dataclass(frozen=True)

@@ -27,10 +27,11 @@ from thresher.run.folder import Run
 from thresher.run.opened import OpenedRun
 from thresher.run.record import Record
 from thresher.run.state import RunState
-from thresher.selection.choose import Selection
 from thresher.selection.diversity import class_counts
+from thresher.selection.edge import edge_words, places_by_score
 from thresher.selection.explain import with_reasons
 from thresher.selection.redundancy import LIKE_TARGET
+from thresher.selection.why import Choice
 from thresher.stages.candidates import near_of
 from thresher.vectors import nearest_rows
 
@@ -49,35 +50,43 @@ MOST_COMPARED = 200_000
 
 
 def reported_selection(opened: OpenedRun, name: str) -> ReportedSelection:
-    """The selection, the images ranked next after it, and a draw of the pool, each with its scores and reasons."""
+    """The selection, the best ranked images left out and why, and a draw of the pool, each with scores and reasons."""
     from thresher.report.sections.chosen import DRAWN, EDGE, ReportedSelection
 
     scores = opened.scores
     numbers = scores.drop("nearest_ids")
     taken = opened.selection(name).select("image_id", "rank", "score", "why", "dataset")
     settings = opened.settings_of(f"select:{name}")
-    made = _made_again(opened, name)
+    choice = _made_again(opened, name)
+    made = choice.made if choice is not None else None
     same = made is not None and made.chosen["image_id"].to_list() == taken["image_id"].to_list()
     order = made.candidates if same and made is not None else None
     drawn = scores.sort("image_id")[np.sort(np.random.default_rng(SEED).permutation(scores.height)[:DRAWN])]
     drawn = drawn.select("image_id")
     unranked = drawn.with_columns(rank=None, score=None)
     shown = unranked if order is None else drawn.join(order, on="image_id", how="left")
-    next_ones = None if order is None else order.join(taken, on="image_id", how="anti", maintain_order="left")
+    left_out = None
+    if same and choice is not None:
+        places = places_by_score(choice.made.candidates)
+        next_ones = places.join(taken, on="image_id", how="anti", maintain_order="left").head(EDGE)
+        words = edge_words(choice.made, places, choice.shortlist, next_ones["image_id"])
+        explained = _explained(opened, next_ones.select("image_id", "score", rank="place"))
+        edge = explained["image_id"].replace_strict(words, return_dtype=pl.String)
+        left_out = explained.with_columns(edge=edge, rank=pl.lit(None, pl.Int64))
     return ReportedSelection(
         name,
         settings,
         taken.join(numbers, on="image_id", how="left", maintain_order="left"),
-        None if next_ones is None else _explained(opened, next_ones.head(EDGE)),
+        left_out,
         _explained(opened, shown),
         scores.height,
     )
 
 
-def _made_again(opened: OpenedRun, name: str) -> Selection | None:
+def _made_again(opened: OpenedRun, name: str) -> Choice | None:
     """The selection that its recorded settings make now; None if manifest, scores or review are missing."""
     try:
-        return made_again(opened, name).made
+        return made_again(opened, name)
     except (DataError, SettingsError):  # the pool has changed since, and no longer allows this choice
         return None
 

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from thresher.selection.choose import Selection
+from thresher.selection.edge import places_by_score
 
 
 @dataclass(frozen=True)
@@ -108,15 +109,9 @@ def _places(scores: pl.DataFrame, image_id: str) -> tuple[Place, ...]:
     return tuple(Place(name, float(own[name]), above[name] + 1, known[name]) for name in names)
 
 
-def _by_rank(choice: Choice) -> pl.DataFrame:
-    """The candidates in the order of their scores, whatever coverage made of it: image_id, place, score."""
-    order = choice.made.candidates.drop_nulls("score").sort("score", "image_id", descending=[True, False])
-    return order.select("image_id", "score", place=pl.int_range(1, pl.len() + 1, dtype=pl.Int64))
-
-
 def _bar(choice: Choice) -> dict[str, Any] | None:
     """The last candidate that was taken by its rank, or that came into the shortlist: image_id, place, score."""
-    order = _by_rank(choice)
+    order = places_by_score(choice.made.candidates)
     if choice.shortlist is not None:
         return order.row(min(choice.shortlist, order.height) - 1, named=True) if order.height else None
     by_rank = choice.made.decided.filter(decision="rank")
@@ -160,7 +155,7 @@ def _not_taken(image_id: str, own: dict[str, Any] | None, choice: Choice) -> tup
         return str(removed["step"]), tuple(words), None
     if own is None:
         return "not ranked", (f"Not taken: {choice.method} cannot rank it.",), None
-    order, bar = _by_rank(choice), _bar(choice)
+    order, bar = places_by_score(choice.made.candidates), _bar(choice)
     place = _row(order, image_id)
     if place is None or bar is None:
         return "rank", ("Not taken: pinned and kept images and quotas took all of the budget.",), None
@@ -185,7 +180,7 @@ def _below(
             return "coverage", (f"Not taken: {here}, {within}, but {more} more to what is covered.",), last
         return "shortlist", (f"Not taken: {here}; the shortlist ends at {at}, {missed}.",), last
     words = [f"Not taken: {here}; the last one taken by its rank is at {at}, {missed}."]
-    later = _by_rank(choice).filter(pl.col("place") > place["place"])
+    later = places_by_score(choice.made.candidates).filter(pl.col("place") > place["place"])
     ahead = choice.made.decided.filter(pl.col("decision") != "rank").join(later, on="image_id", how="semi")
     if ahead.height:
         counted = ahead["decision"].value_counts(sort=True).sort("count", "decision", descending=[True, False])

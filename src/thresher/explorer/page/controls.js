@@ -3,6 +3,9 @@ import { make } from './ask.js';
 
 const at = (id) => document.getElementById(id);
 const percent = (share) => (share === null || !Number.isFinite(share) ? '–' : `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`);
+// Fields that count when they are left, not while they are typed.
+const TYPED = ['shortlist', 'duplicates'];
+const COVERAGES = { off: 'off', images: 'images: by their looks', clusters: 'clusters: cheaper', by_class: 'by_class: class by class', modes: 'modes: looks as in the target' };
 const options = (names) => names.map((name) => make('option', { value: name, textContent: name.replaceAll('_', ' ') }));
 
 const share = (value, kind) => {
@@ -18,18 +21,26 @@ export class Controls {
     this.summary = summary;
     this.changed = changed;
     at('method').replaceChildren(...options(summary.methods));
+    at('coverage').replaceChildren(...summary.coverages.map((name) => make('option', { value: name, textContent: COVERAGES[name] || name })));
+    at('cover').hidden = summary.coverages.length < 2;
     this.against(summary.selections);
     this.rows();
     this.start(summary.start);
     at('controls').addEventListener('submit', (event) => event.preventDefault());
-    at('controls').addEventListener('input', ({ target }) => { this.follow(target); changed(this.words(target), target.ariaLabel || target.id); });
+    at('controls').addEventListener('input', ({ target }) => { if (!TYPED.includes(target.id)) this.act(target); });
+    for (const id of TYPED) at(id).addEventListener('change', ({ target }) => this.act(target));
+  }
+
+  act(target) {
+    this.follow(target);
+    this.changed(this.words(target), target.ariaLabel || target.id);
   }
 
   // What an act on a control is called.
   words(target) {
     if (target.classList.contains('set')) return `data set ${this.summary.datasets[target.dataset.number].name}`;
     if (target.classList.contains('quota')) return `at least, ${this.summary.classes[target.dataset.number].name}`;
-    return { method: 'ranked by', weight: 'weight', budget: 'number of images', 'budget-slider': 'number of images', against: 'compare with' }[target.id];
+    return { method: 'ranked by', weight: 'weight', budget: 'number of images', 'budget-slider': 'number of images', against: 'compare with', coverage: 'coverage', shortlist: 'shortlist', duplicates: 'near-duplicates' }[target.id];
   }
 
   against(selections) {
@@ -66,6 +77,9 @@ export class Controls {
     at('budget').value = settings.budget;
     at('against').value = settings.against;
     this.seed = settings.seed;
+    at('coverage').value = settings.coverage;
+    at('shortlist').value = settings.shortlist === 'auto' ? '' : settings.shortlist;
+    at('duplicates').value = settings.duplicate_cosine || '';
     for (const box of document.querySelectorAll('.set')) {
       box.checked = !settings.datasets.length || settings.datasets.includes(this.summary.datasets[box.dataset.number].name);
     }
@@ -80,6 +94,7 @@ export class Controls {
     else at('budget-slider').value = Math.log(Math.max(1, Number(at('budget').value))) / most;
     at('budget-slider').setAttribute('aria-valuetext', `${at('budget').value} images`);
     at('weight-value').textContent = Number(at('weight').value).toFixed(2);
+    at('shortlist').disabled = at('coverage').value === 'off';
     at('weight-field').hidden = !this.summary.weighted.includes(at('method').value);
   }
 
@@ -95,6 +110,9 @@ export class Controls {
       diversity_weight: Number(at('weight').value),
       budget: String(Math.max(1, Math.round(Number(at('budget').value) || 1))),
       seed: this.seed,
+      coverage: at('coverage').value,
+      shortlist: at('shortlist').value.trim() || 'auto',
+      duplicate_cosine: Number(at('duplicates').value) || 0,
       datasets: sets.length === boxes.length ? [] : sets,
       quotas,
       against: at('against').value,
@@ -103,6 +121,9 @@ export class Controls {
 
   show(answer) {
     const { other } = answer;
+    at('coverage-told').textContent = [
+      answer.shortlist ? `Of the ${answer.shortlist.toLocaleString()} best ranked, those that together cover the most.` : 'The best ranked, in order.',
+      ...(answer.near_duplicates ? [`${answer.near_duplicates.toLocaleString()} near-duplicates left out.`] : [])].join(' ');
     for (const cell of document.querySelectorAll('th.other')) cell.hidden = !other;
     this.summary.classes.forEach((each, number) => {
       const row = at('classes').tBodies[0].rows[number];

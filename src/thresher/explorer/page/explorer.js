@@ -18,13 +18,20 @@ let region = null;
 let marks = new Map();
 let history = null;
 let said = '';
-// Of the last choice that could be made: what is shown, and asked about, until there is another.
-let made = null;
+// The settings of the last choice that could be made, with the version of its marks: what is shown, and asked about,
+// until there is another. Slower choices than this wait for a click.
+let [made, marked, cost] = [null, false, 0];
+const AT_ONCE_S = 0.5;
 const ask = () => ({ ...controls.get(), ...wishes.get(), region });
+const thorough = ({ coverage, duplicate_cosine: cosine }) => coverage !== 'off' || cosine > 0;
+const plain = ({ region: _, against: __, version: ___, ...settings }) => JSON.stringify(settings);
+// Whether the settings' choice takes so long that it is not made with every move of a slider.
+const slow = (wanted) => made && thorough(wanted) && cost > AT_ONCE_S && (marked || plain(wanted) !== plain(made));
 const shown = () => (made ? { ...made, region, against: controls.get().against } : ask());
 const state = () => ({ settings: controls.get(), wishes: wishes.get(), shown: gallery.get(), region, marks: [...marks].sort(([a], [b]) => a - b) });
 
 const notice = new Notice({
+  apply: () => refresh(true, true),
   back: () => {
     const steps = history?.toMet || 0;
     if (steps) return [steps === 1 ? `Undo: ${history.back}` : `Undo the last ${steps} acts`, () => step('undo', steps)];
@@ -53,7 +60,9 @@ const tell = (answer) => {
 const choose = async (wanted) => {
   try {
     const answer = await (await post('api/choose', wanted)).json();
-    made = wanted;
+    made = { ...wanted, version: answer.version };
+    marked = false;
+    if (thorough(wanted)) cost = answer.seconds;
     if (JSON.stringify(wanted) === JSON.stringify(ask())) history?.meets();
     marks = new Map(answer.marked);
     tell(answer);
@@ -69,26 +78,39 @@ const choose = async (wanted) => {
 
 // One question at a time: while it is being answered, only the newest wish waits.
 let [busy, waiting, timer] = [null, null, 0];
-const refresh = async (cards = true) => {
-  if (busy) { waiting = { cards: cards || waiting?.cards }; return busy; }
+const refresh = async (cards = true, anyway = false, wanted = ask()) => {
+  if (busy) { waiting = { cards: cards || waiting?.cards, anyway: anyway || waiting?.anyway }; return busy; }
+  if (!anyway && slow(wanted)) {
+    notice.tell('choice', null);
+    notice.wait({ busy: false, seconds: cost });
+    if (cards) notice.tell('cards', await gallery.load());
+    return undefined;
+  }
   busy = (async () => {
-    const wanted = ask();
+    const first = made && !thorough(made) && cards;
+    const words = setTimeout(() => notice.wait({ busy: true, seconds: cost, first }), anyway ? 0 : 1000 * AT_ONCE_S);
     const chosen = choose(wanted); // asked for first: it is what a slider waits for
     const listed = cards ? gallery.load(wanted) : null;
-    notice.tell('choice', await chosen);
-    if (cards) notice.tell('cards', await listed);
+    const failed = await chosen;
+    clearTimeout(words);
+    notice.wait(null);
+    notice.tell('choice', failed);
+    if (!cards) return;
+    const error = await listed;
+    notice.tell('cards', error === undefined ? await gallery.load() : error);
   })();
   await busy;
   busy = null;
   const next = waiting;
   waiting = null;
-  return next ? refresh(next.cards) : undefined;
+  return next ? refresh(next.cards, next.anyway) : undefined;
 };
-const soon = () => { clearTimeout(timer); timer = setTimeout(refresh, 0); };
+const soon = () => { clearTimeout(timer); timer = setTimeout(() => refresh(), 0); };
 
 const mark = async (rows, value) => {
   try {
     await post('api/mark', { marks: rows.map((row) => [row, value]) });
+    marked = true;
     for (const row of rows) if (value === 'none') marks.delete(row); else marks.set(row, value);
     gallery.marked(marks);
     details.marked(marks);
@@ -131,16 +153,17 @@ const restore = async (which, steps, words) => {
   for (let count = 0; count < steps; count += 1) found = history?.[which]() || found;
   if (!found) return;
   const { state: wanted } = found;
-  const marked = new Map(wanted.marks);
-  const differing = [...new Set([...marks.keys(), ...marked.keys()])].filter((row) => marks.get(row) !== marked.get(row));
+  const kept = new Map(wanted.marks);
+  const differing = [...new Set([...marks.keys(), ...kept.keys()])].filter((row) => marks.get(row) !== kept.get(row));
   try {
-    if (differing.length) await post('api/mark', { marks: differing.map((row) => [row, marked.get(row) || 'none']) });
+    if (differing.length) await post('api/mark', { marks: differing.map((row) => [row, kept.get(row) || 'none']) });
   } catch (error) {
     for (let count = 0; count < steps; count += 1) history[which === 'undo' ? 'redo' : 'undo']();
     complain(error);
     return;
   }
-  marks = marked;
+  if (differing.length) marked = true;
+  marks = kept;
   region = wanted.region;
   controls.set(wanted.settings);
   wishes.set(wanted.wishes);
@@ -195,6 +218,10 @@ at('export-format').replaceChildren(...summary.formats.map((name) => make('optio
 
 at('save-form').addEventListener('submit', async (event) => {
   event.preventDefault();
+  if (notice.waits) {
+    failed('save', new Error('The settings have changed since the selection that is shown was made. Apply them first.'));
+    return;
+  }
   try {
     const saved = await (await post('api/save', { ...ask(), name: at('save-name').value, replace: at('save-replace').checked })).json();
     selections(saved.selections);
@@ -221,8 +248,12 @@ at('export-form').addEventListener('submit', async (event) => {
   }
 });
 
-await refresh();
+if (summary.preview) {
+  cost = Infinity; // not known yet, but long
+  await refresh(true, true, { ...ask(), coverage: 'off', duplicate_cosine: 0 });
+} else await refresh();
 history = new History(state());
 if (made) history.meets();
 buttons();
+if (summary.preview) await refresh(true, true);
 await plane.load();

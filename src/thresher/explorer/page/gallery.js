@@ -7,7 +7,7 @@ const at = (id) => document.getElementById(id);
 const PAGE = 60;
 export const MARKS = { a: 'accepted', r: 'rejected', p: 'pinned', u: 'none' };
 const WORDS = {
-  chosen: 'chosen, best first', last: 'the last ones taken', 'left out': 'the first ones left out', all: 'the whole pool',
+  chosen: 'chosen, best first', last: 'the last ones taken', 'left out': 'the first ones left out', duplicates: 'left out as near-duplicates', all: 'the whole pool',
   random: 'drawn at random from the pool', accepted: 'accepted', pinned: 'pinned', rejected: 'rejected',
   region: 'inside the rectangle or lasso', like: 'most like one image', 'only here': 'only in this choice',
   'only there': 'only in the other', 'in both': 'in both',
@@ -67,7 +67,8 @@ export class Gallery {
   async changed(words, key = null) {
     this.follow();
     this.acts.changed(words, key);
-    this.acts.failed(await this.load());
+    const failed = await this.load();
+    if (failed !== undefined) this.acts.failed(failed);
   }
 
   show(view, words, like = this.like) {
@@ -79,12 +80,12 @@ export class Gallery {
   async more() { this.acts.failed(await this.load(this.acts.shown(), this.list.children.length)); }
 
   // Cards that are there already stay: their pictures are not fetched again. All stay if there is an error, which is
-  // returned.
+  // returned; undefined if another list has been asked for since.
   async load(asked = this.acts.shown(), from = 0) {
     const number = ++this.number;
     try {
       const answer = await (await post('api/gallery', { ...asked, ...this.get(), from, most: PAGE })).json();
-      if (number !== this.number) return null;
+      if (number !== this.number) return undefined;
       const there = new Map(from ? [] : this.cards().map((card) => [Number(card.dataset.row), card]));
       const focused = from ? null : document.activeElement.closest?.('#gallery .card');
       const cards = answer.cards.map((each) => {
@@ -102,7 +103,7 @@ export class Gallery {
       document.body.dataset.shown = String(Number(document.body.dataset.shown || 0) + 1);
       return null;
     } catch (error) {
-      return number === this.number ? error : null;
+      return number === this.number ? error : undefined;
     }
   }
 

@@ -36,7 +36,8 @@ _MOST_OUTLINES = 60
 class ReportedSelection:
     """A selection, the images left out and a random sample; columns of SELECTION, dataset and the scores.
 
-    `left_out` holds the images ranked just after the last one taken; None if the ranking is no longer known.
+    `left_out` holds the best ranked images that were not taken, with `edge`, what decided against each, in place of a
+    rank; None if the ranking is no longer known.
     """
 
     name: str
@@ -111,7 +112,7 @@ def chosen_section(choice: ReportedSelection, pool: pl.DataFrame, look: Look) ->
             )
         )
     elif choice.left_out.height:
-        words = "The best ranked of the images left out."
+        words = "The best ranked of the images left out, and what decided against each."
         blocks.append(
             _gallery("left-out", f"The first {choice.left_out.height} left out", words, choice.left_out, choice, look)
         )
@@ -195,4 +196,5 @@ def _card(row: Mapping[str, Any], choice: ReportedSelection, look: Look) -> Card
         why.get("rare_classes") or (),
         nearest,
         look.heat.get(row["image_id"]),
+        row.get("edge") or "",
     )
