@@ -93,15 +93,26 @@ class Rows(dict[str, Any]):
 
 
 def named_sources() -> dict[str, dict[str, Any]]:
-    """The formats whose files name their images, from named_sources.json: "PHOTO" there is a picture."""
-    sources: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_name("named_sources.json").read_text())
-    for files in sources.values():
-        for name, content in files.items():
-            if isinstance(content, dict) and "rows" in content:
-                files[name] = Rows(content["rows"])
-            elif isinstance(content, str) and content.startswith("PHOTO"):
-                files[name] = PHOTO + content.removeprefix("PHOTO").encode()
-    return sources
+    """The formats whose files name their images, from named_sources.json."""
+    return {form: filled(files) for form, files in json.loads(beside("named_sources.json").read_text()).items()}
+
+
+def beside(name: str) -> Path:
+    """A file of this folder."""
+    return Path(__file__).with_name(name)
+
+
+def filled(files: dict[str, Any]) -> dict[str, Any]:
+    """The files of a source as JSON describes them: "PHOTO" and "MASK" there are pictures."""
+    found = dict(files)
+    for name, content in files.items():
+        if isinstance(content, dict) and "rows" in content:
+            found[name] = Rows(content["rows"])
+        elif isinstance(content, str) and content.startswith("PHOTO"):
+            found[name] = PHOTO + content.removeprefix("PHOTO").encode()
+        elif content == "MASK":
+            found[name] = MASK
+    return found
 
 
 #: Format → file name → its whole content; dicts are written as JSON, a list of members or rows as tar or Parquet.
@@ -306,7 +317,9 @@ def flipped(content: bytes, rng: random.Random) -> bytes:
 
 @pytest.fixture(scope="session")
 def sources() -> Mapping[str, Mapping[str, Any]]:
-    return SOURCES
+    """The source of each format, and of each way to read one that ways.json tells."""
+    ways = json.loads(beside("ways.json").read_text())
+    return {**SOURCES, **{way: filled(told["files"]) for way, told in ways.items()}}
 
 
 @pytest.fixture(scope="session")

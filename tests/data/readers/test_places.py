@@ -173,3 +173,25 @@ def test_via_of_version_3(tmp_path: Path, picture, text, corners, words) -> None
     ]
     assert words(read) == {"annotation_malformed": 1}
     assert len(read.drawings[0].things) == 3
+
+
+@pytest.mark.parametrize(
+    ("part", "odd"),
+    [("metadata", {"vid": "9", "xy": [2, 1, 1, 5, 5], "av": {}}), ("metadata", {"vid": "1", "xy": [2, 1], "av": {}})]
+    + [("metadata", odd) for odd in ("x", {"vid": "1", "xy": 7, "av": {}}, {"vid": "1", "xy": [7, 1, 2, 3]})]
+    + [("file", odd) for odd in (None, [], {"fid": "9"})],
+)
+def test_a_region_or_file_of_a_via_3_project_costs_itself(tmp_path, picture, part, odd):
+    picture("a.jpg")
+    region = {"vid": "1", "xy": [2, 2, 3, 8, 4], "z": [], "av": {"1": "0"}}
+    content = {
+        "file": {"1": {"fid": "1", "fname": "a.jpg"}},
+        "view": {"1": {"fid_list": ["1"]}},
+        "attribute": {"1": {"aname": "class", "options": {"0": "car"}}},
+        "metadata": {"m": region, "n": region},
+    }
+    content[part]["9"] = odd
+    (tmp_path / "project.json").write_text(json.dumps(content))
+    data = READERS["via"](tmp_path, None, "d")
+    assert data.boxes["label"].to_list() == ["car", "car"]
+    assert data.problems["problem"].to_list() == ["annotation_malformed"]

@@ -39,7 +39,7 @@ def read(root: Path, split: str | None, dataset: str, images: str | None = None)
     seen: list[str] = []
     for path, of in _files(findings.root, split):
         content = _of_csv(path) if path.suffix.lower() == ".csv" else named.loaded(path)
-        entries = _entries(content)
+        entries = _entries(content, path, findings)
         if entries is None:
             seen.append(named.seen_in(path, content))
             continue
@@ -64,11 +64,11 @@ def _files(root: Path, split: str | None) -> Iterator[tuple[Path, str | None]]:
         raise errors[0]
 
 
-def _entries(content: Any) -> list[Any] | None:
+def _entries(content: Any, path: Path, findings: Findings) -> list[Any] | None:
     if isinstance(content, dict):
         content = content.get("_via_img_metadata", content)
     if isinstance(content, dict) and isinstance(content.get("file"), dict) and "attribute" in content:
-        return via_3.entries(content)
+        return via_3.entries(content, path, findings)
     entries = list(content.values()) if isinstance(content, dict) else content
     is_via = isinstance(entries, list) and any(isinstance(each, dict) and "regions" in each for each in entries)
     return entries if is_via else None
