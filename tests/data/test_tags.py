@@ -51,13 +51,16 @@ def test_open_images_labels_that_people_verified(tmp_path: Path) -> None:
 
 
 def test_lvis_says_what_is_not_to_be_seen(tmp_path: Path) -> None:
-    photos(tmp_path, "a.jpg")
+    photos(tmp_path, "a.jpg", "b.jpg")
     image = {"id": 1, "file_name": "a.jpg", "width": 16, "height": 12, "neg_category_ids": [2, 99]}
+    odd = {"id": 2, "file_name": "b.jpg", "width": 16, "height": 12, "neg_category_ids": [2, True]}
     annotations = [{"image_id": 1, "category_id": 1, "bbox": [0, 0, 4, 4]}]
     categories = [{"id": 1, "name": "car"}, {"id": 2, "name": "bus"}]
-    content = {"images": [image], "annotations": annotations, "categories": categories}
+    content = {"images": [image, odd], "annotations": annotations, "categories": categories}
     (tmp_path / "x.json").write_text(json.dumps(content))
     assert tags_of("coco", tmp_path) == [("d/a", "bus", 0)]
+    (detail,) = READERS["coco"](tmp_path, None, "d").problems["detail"]
+    assert detail.startswith("x.json: image 1: the id is True")
 
 
 #: Of each tool: a bus said of the image, two points of a person, and what is neither: lines, joints, what belongs to a

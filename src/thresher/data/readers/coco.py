@@ -9,6 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,9 @@ def read(root: Path, split: str | None, dataset: str, images: str | None = None,
     things: dict[str, list[tuple[str | None, Any]]] = {}
     for file, images_of in zip(files, named, strict=True):
         boxes += boxes_of_file(file, images_of, known, findings, things)
-    tags = [tag for file, images_of in zip(files, named, strict=True) for tag in _absent(file, images_of, known)]
+    tags = [
+        tag for file, images_of in zip(files, named, strict=True) for tag in _absent(file, images_of, known, findings)
+    ]
     outlined = [
         Outlined(known[path][0], path, known[path][1:], shapes)
         for path, shapes in things.items()
@@ -202,15 +205,25 @@ def _unnamed(entries: list[Entry], named: set[Any], root: Path, only: str | None
     return found
 
 
-def _absent(file: File, images: Named, known: Mapping[str, tuple[str, int, int]]) -> Iterator[Row]:
+def _absent(file: File, images: Named, known: Mapping[str, tuple[str, int, int]], findings: Findings) -> Iterator[Row]:
     """What LVIS says is not to be seen in an image (neg_category_ids)."""
-    for image in file.images:
-        numbers = image.get("neg_category_ids") if isinstance(image, dict) else None
-        owner = image.get("id") if isinstance(numbers, list) else None
-        path = images.paths.get(key(owner)) if isinstance(owner, int | str) else None
-        for number in numbers if isinstance(numbers, list) and path in known else ():
-            if isinstance(number, int | str) and key(number) in file.labels:
-                yield {"image_id": known[str(path)][0], "label": file.labels[key(number)], "objects": 0}
+
+    def absent_in(image: Json) -> list[Row]:
+        path = images.paths.get(key(image["id"]))
+        labels = [file.labels[each] for each in map(key, image["neg_category_ids"]) if each in file.labels]
+        if path is None or path not in known:
+            return []
+        return [{"image_id": known[path][0], "label": label, "objects": 0} for label in labels]
+
+    told = [n for n, image in enumerate(file.images) if isinstance(image, dict) and image.get("neg_category_ids")]
+    found = findings.read(
+        "lists of absent classes",
+        (file.images[number] for number in told),
+        absent_in,
+        lambda number: _place(f"{file.path.name}: image", told[number]),
+        "neg_category_ids, a list of ids of categories",
+    )
+    yield from chain.from_iterable(found)
 
 
 def _place(what: str, number: int) -> Place:
