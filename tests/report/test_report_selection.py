@@ -85,7 +85,8 @@ def test_who_was_left_out_is_told_also_with_quotas_and_weights(tmp_path: Path, m
     assert covering is not None and covering["rank"].null_count() == 12
     by_layout = ranking(tables.read(run.scores_path, tables.SCORES), "layout", 0).order["image_id"].to_list()
     for image_id, edge in covering.select("image_id", "edge").rows():
-        assert edge.startswith(f"coverage: place {by_layout.index(image_id) + 1} of 60, but others of the shortlist")
+        place = f"place {by_layout.index(image_id) + 1} of {len(by_layout)}"
+        assert edge.startswith(f"coverage: {place}, but others of the shortlist")
 
 
 def test_near_duplicates_and_leaks_of_the_selection_are_shown_with_their_cosines(

@@ -76,7 +76,7 @@ def read(root: Path, split: str | None, dataset: str, images: str | None = None,
         found, absent, remote = absent_images(found, photos, splits, folders, place, findings.id_of(""))
         photos = pl.concat([photos, absent])
     if found.height and found["image_id"].null_count() == found.height:
-        first, example = found["named"].sort()[0], photos["path"].sort()[0]
+        first, example = found["named"].sort()[0], "none" if photos.is_empty() else photos["path"].sort()[0]
         raise DataError(
             f"{root}: none of the {found.height} images in the box files is among the {photos.height} image files "
             f"(first: '{first}' against {example}). Do they belong together?"

@@ -16,7 +16,7 @@ from typing import Any
 
 from thresher.data.dataset import Dataset, label_text
 from thresher.data.faults import refusing
-from thresher.data.findings import Row
+from thresher.data.findings import Findings, Row
 from thresher.data.readers import named, via_3
 from thresher.data.readers.named import Annotated, Marked
 from thresher.errors import DataError
