@@ -88,7 +88,7 @@ def test_masks_by_any_two_patterns(tmp_path: Path, picture, images: str, masks: 
         ("masks:{}?images=a&masks=b/{{}}.png", "two folders, or two patterns"),
         ("masks:{}?images={{}}/{{}}.jpg&masks={{}}.png", "two folders, or two patterns"),
         ("masks:{}?images={{split}}/{{}}.jpg&masks={{}}.png", "which split"),
-        ("kitti:{}?images=a", "format 'kitti' has its images in one place. Formats that take images=: .*coco"),
+        ("parquet:{}?images=a", "format 'parquet' has its images in one place. Formats that take images=: .*coco"),
         ("coco:{}?masks=a", "Formats that take masks=: masks"),
     ],
 )
@@ -98,7 +98,7 @@ def test_places_that_say_too_little_are_refused(tmp_path: Path, source: str, sai
 
 
 def test_places_beside_the_sources_are_of_those_named_or_of_all_that_take_them() -> None:
-    sources = parsed_sources(["cam=masks:/a"], ["one=coco:/b", "two=kitti:/c", "three=cvat:/d"])
+    sources = parsed_sources(["cam=masks:/a"], ["one=coco:/b", "two=parquet:/c", "three=cvat:/d"])
     placed = with_places(sources, ["one=/x=1", "cam=p/{}.jpg"], ["m/{}.png"])
     assert [each.images for each in placed] == ["p/{}.jpg", "/x=1", None, None]
     assert [each.masks for each in placed] == ["m/{}.png", None, None, None]

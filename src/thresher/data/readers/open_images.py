@@ -55,8 +55,9 @@ def read(root: Path, split: str | None, dataset: str, images: str | None = None,
     findings = Findings(root, dataset)
     # Before the images, so that errors in it are found at once.
     parts, named_in = zip(*(box_rows(path, findings) for path in files), strict=True)
+    said = {row["path"] for row in findings.rows}
     for path, each in zip(files, named_in, strict=True):
-        if each.is_empty():
+        if each.is_empty() and str(path) not in said:
             findings.note("annotation_missing", f"{path.name} has a header and no box", path=path)
     findings.home = home_of(root, images)
     photos = findings.images(_located(findings.home, dataset, split))

@@ -66,7 +66,7 @@ def read(
     owner = pl.DataFrame(list(path_of.items()), {"named": pl.String, "path": pl.String}, orient="row")
     owner = owner.join(listed.select("path", "image_id", "width_px", "height_px"), on="path", how="inner")
     boxes = rows.filter(pl.all_horizontal(pl.col("label", *CORNERS).is_not_null())).join(
-        owner.lazy().drop("path"), on="named", how="inner"
+        owner.lazy().drop("path"), on="named", how="inner", maintain_order="left"
     )
     if unit == "pixels":
         ends = {"x": pl.col("width_px"), "y": pl.col("height_px")}
