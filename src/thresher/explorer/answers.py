@@ -51,7 +51,7 @@ from thresher.stages.select import SelectSettings
 #: Maximum number of cards per response.
 PAGE = 120
 #: In pools of up to so many images coverage and near-duplicates are worked out before the first cards are shown.
-_AT_ONCE = 20_000
+AT_ONCE = 20_000
 #: Scores shown on a card, if not null.
 _NUMBERS = ("layout", "similarity", "diversity", "objects", "nearest", "yield_area")
 
@@ -107,7 +107,7 @@ class Answers:
     def _previews(self) -> bool:
         """Whether the first choice takes so long that the page shows the ranking alone until it is there."""
         thorough = self._start.coverage != "off" or self._start.duplicate_cosine > 0
-        return thorough and self._rows.pool > _AT_ONCE
+        return thorough and self._rows.pool > AT_ONCE
 
     def _selections(self) -> list[str]:
         return self._rows.opened.selection_names

@@ -100,9 +100,13 @@ def explorer(run: Run, settings: ExploreSettings) -> Any:
 
 def _start(opened: OpenedRun, name: str) -> tuple[SelectSettings, pl.DataFrame | None]:
     """The settings of a selection, and its review if it has one."""
+    from thresher.explorer.answers import AT_ONCE
+
     if not name:
         plain = SelectSettings() if opened.scores["diversity"].count() else SelectSettings("layout+images")
-        return plain if opened.has_vectors else replace(plain, coverage="off"), None
+        # Of a large pool coverage would take gigabytes and minutes before there is anything to see.
+        covers = opened.has_vectors and opened.pool.height <= AT_ONCE
+        return plain if covers else replace(plain, coverage="off"), None
     run, recorded = opened.run, opened.settings_of(f"select:{name}")
     if not recorded:
         raise SettingsError(
