@@ -77,6 +77,16 @@ def test_a_choice_is_that_of_select_and_its_counts_are_those_of_the_tables(clien
         assert [card["rank"] for card in cards["cards"]] == list(range(1, 11))
 
 
+def test_a_large_pool_opens_without_coverage(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def opens_with() -> str:
+        with TestClient(explorer(run, ExploreSettings()), base_url="http://127.0.0.1:8765") as client:
+            return str(client.get("/api/summary").json()["start"]["coverage"])
+
+    assert opens_with() == SelectSettings().coverage != "off"
+    monkeypatch.setattr("thresher.explorer.answers.AT_ONCE", 10)
+    assert opens_with() == "off"
+
+
 def test_the_weight_moves_the_choice_from_one_end_to_the_other(client: TestClient) -> None:
     # Layout falls with the number of an image, diversity rises: the ends are the first and the last images.
     at = {

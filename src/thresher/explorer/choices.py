@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
 from dataclasses import replace
 
@@ -34,6 +36,8 @@ class Choices:
         self._made = Kept[GallerySelection](_SELECTIONS)
         self._candidates = Kept[Candidates](_CANDIDATES)
         self._marks = Kept[pl.DataFrame](_SELECTIONS)
+        # Coverage of tens of thousands of images takes a gigabyte, so of many clients' choices one is made at a time.
+        self._one_at_a_time = threading.Lock()
 
     def of(self, settings: SelectSettings, version: int | None = None) -> GallerySelection:
         """The selection that `select` makes of the settings and the marks of the moment.
@@ -55,7 +59,8 @@ class Choices:
         def made() -> GallerySelection:
             started = time.perf_counter()
             candidates = self._candidates_for(settings, before)
-            chosen = choose(candidates, settings, marks)
+            with self._one_at_a_time if settings.coverage != "off" else contextlib.nullcontext():
+                chosen = choose(candidates, settings, marks)
             rows = self._rows.rows_of(chosen.chosen)
             within = np.zeros(self._rows.pool, bool)
             within[rows] = True

@@ -104,7 +104,7 @@ def _start(opened: OpenedRun, name: str) -> tuple[SelectSettings, pl.DataFrame |
 
     if not name:
         plain = SelectSettings() if opened.scores["diversity"].count() else SelectSettings("layout+images")
-        # Of a large pool coverage would take gigabytes and minutes before there is anything to see.
+        # Of a large pool the first choice with coverage takes tens of seconds: the page opens without it.
         covers = opened.has_vectors and opened.pool.height <= AT_ONCE
         return plain if covers else replace(plain, coverage="off"), None
     run, recorded = opened.run, opened.settings_of(f"select:{name}")

@@ -64,9 +64,10 @@ def training_images(run: Run, settings: TrainSettings) -> TrainingImages:
     chosen = _selected(opened, settings.selection)
     pool = on_disk(chosen, run.folder)
     if pool.is_empty() and not chosen.is_empty():
+        name = "NAME" if settings.selection == "all" else settings.selection  # a selection that select made
         raise DataError(
             f"{run.folder}: none of the {chosen.height} images of selection '{settings.selection}' is on disk. Run "
-            f"`thresher download {quoted(run.folder)} {settings.selection}` first."
+            f"`thresher download {quoted(run.folder)} {name}` first."
         )
     weak = (
         _images_with_labels(run, pool, settings)
