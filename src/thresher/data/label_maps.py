@@ -42,11 +42,10 @@ def label_map(path: Path, numbers: Int16[np.ndarray, " 256"]) -> UInt8[np.ndarra
     """The mask with each value replaced by its class's number.
 
     Raises:
-        DataError: missing, damaged, not of one channel of 8 bits or fewer, or with a value that has no meaning.
+        DataError: missing, damaged, not of one channel of 8 bits or fewer, a JPEG, or with a value without a meaning.
     """
     with decoding(path, "mask"), opened(path) as file, opened_image(file) as image:
-        if image.mode not in ("1", "L", "P"):
-            raise DataError(f"{path}: mode {image.mode}; expected a mask of one channel of at most 8 bits (L or P).")
+        one_channel(image, path)
         values = stored_values(image, path)
     found: Int16[np.ndarray, "h w"] = numbers[values]
     if (found == UNKNOWN).any():
@@ -57,6 +56,21 @@ def label_map(path: Path, numbers: Int16[np.ndarray, " 256"]) -> UInt8[np.ndarra
         )
     labels: UInt8[np.ndarray, "h w"] = found.astype(np.uint8)
     return labels
+
+
+def one_channel(image: Image.Image, path: Path) -> None:
+    """Check by its header that an image can be a mask in numbers of classes.
+
+    Raises:
+        DataError: several channels, more than 8 bits, or JPEG, which changes values.
+    """
+    if image.mode not in ("1", "L", "P"):
+        raise DataError(
+            f"{path}: mode {image.mode}; expected a mask of one channel of at most 8 bits (L or P). Save it so, or, "
+            "if its colours or values have names, put labelmap.txt or class_dict.csv beside the masks."
+        )
+    if image.format in ("JPEG", "MPO"):
+        raise DataError(f"{path}: a JPEG, which changes the values of a mask; expected a PNG. Export the masks anew.")
 
 
 def class_pixels(

@@ -14,6 +14,7 @@ from thresher import tables
 from thresher.data.dataset import Dataset
 from thresher.data.drawn_masks import Meanings, with_drawn_masks
 from thresher.data.findings import IMAGE_PROBLEMS
+from thresher.data.mask_checks import with_checked_masks
 from thresher.data.readers.table_columns import column_map
 from thresher.data.source_text import Source, parsed_sources, read, with_places
 from thresher.data.taxonomy import (
@@ -166,7 +167,7 @@ def _described(source: Source) -> str:
 
 
 def _masked(source: Source, dataset: Dataset, meanings: Meanings, run: Run) -> Dataset:
-    """The dataset with its masks drawn. The pool is chosen from by its boxes, so its masks are not drawn.
+    """The dataset with its masks drawn and checked. The pool is chosen from by its boxes, so its masks are not drawn.
 
     Of the guard only the images count.
     """
@@ -175,7 +176,7 @@ def _masked(source: Source, dataset: Dataset, meanings: Meanings, run: Run) -> D
         return replace(dataset, drawings=(), boxes=boxes, masks=masks, tags=tags)
     if source.role == "pool":
         return replace(dataset, drawings=())
-    return with_drawn_masks(dataset, meanings, run.drawn_masks)
+    return with_checked_masks(with_drawn_masks(dataset, meanings, run.drawn_masks), meanings.taxonomy)
 
 
 def _limited(dataset: Dataset, limit: int | None) -> Dataset:

@@ -105,7 +105,7 @@ def _none_paired(
 
 
 def _legend(pair: Pair, root: Path, masks: list[Path]) -> Legend | None:
-    """What the values mean; None where they are ids that the encoding names. The first readable mask tells the kind."""
+    """What the values mean; None where they are ids that the encoding names. The first readable masks tell the kind."""
     if pair.encoding not in (OWN_IDS, INSTANCES):
         return None
     above = (folder for folder in pair.masks.parents if folder.is_relative_to(root))
@@ -118,14 +118,15 @@ def _legend(pair: Pair, root: Path, masks: list[Path]) -> Legend | None:
 
 
 def _in_colours(masks: list[Path]) -> bool:
-    """Whether the first mask that can be read has several channels that differ."""
+    """Whether of the first masks one has several channels that differ; those that are black all over do not tell."""
     for path in masks[:10]:
         try:
             with decoding(path, "mask"), opened(path) as file, opened_image(file) as image:
                 if image.mode in ("1", "L", "P"):
                     return False
                 channels = image.convert("RGB").split()
-                return any(channel.tobytes() != channels[0].tobytes() for channel in channels[1:])
+                if any(channel.tobytes() != channels[0].tobytes() for channel in channels[1:]):
+                    return True
         except DataError:  # listed when it is drawn or read
             continue
     return False
