@@ -110,7 +110,7 @@ def test_places_beside_the_sources_are_of_those_named_or_of_all_that_take_them()
 def test_an_index_with_places_is_watched_and_its_images_may_be_shown(tmp_path: Path, picture, text) -> None:
     picture("photos/a.jpg", (64, 48))
     picture("frames/t.jpg")
-    picture("labels/t.png")
+    Image.new("L", (20, 10)).save(picture("labels/t.png"))
     text(*FORMS["coco"])
     (tmp_path / "cam").mkdir()
     settings = IndexSettings(
