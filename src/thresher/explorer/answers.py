@@ -33,6 +33,7 @@ from thresher.explorer.kept import Kept
 from thresher.explorer.map import places
 from thresher.explorer.pictures import RunPictures
 from thresher.explorer.pixel_labels import newest_label_set
+from thresher.explorer.queries import Likeness, Queries, nearest_of, shown_cosine
 from thresher.explorer.review import Review
 from thresher.explorer.rows import RANKED, RunRows, classes_shown
 from thresher.explorer.saving import exported, save
@@ -64,6 +65,7 @@ class Answers:
         self._rows, self._review, self._start = rows, review, start
         self._choices = Choices(rows, review, start)
         self._columns = Columns(rows)
+        self.queries = Queries(rows, self._columns)
         self.pictures = RunPictures(rows)
         self._places = Kept[Float32[np.ndarray, "rows 2"]](1)
         self._saving = threading.Lock()
@@ -87,6 +89,7 @@ class Answers:
             "selections": self._selections(),
             "formats": list(FORMATS),
             "columns": self._columns.told(),
+            "query": self.queries.told(),
             "coverages": ["off", *BY_IMAGE] if table.opened.has_vectors else ["off"],
             "preview": self._previews,
             "start": as_json(self._start)
@@ -170,7 +173,8 @@ class Answers:
         """Cards of a view (`VIEWS`) starting at `from`, and their total number.
 
         Of the view only images that pass `filter` (tests of columns) and have `search` in their id, in the order of
-        column `sort` if one is given. View "like" is of the images most like that of row `like`.
+        column `sort` if one is given. View "like" is of the images most like that of row `like`. With a `query`
+        (`Queries.of`) only the `nearest` of it, the most alike first, each with its `cosine`.
 
         Raises:
             SettingsError: unknown view or column, or a test that cannot be read.
@@ -179,13 +183,15 @@ class Answers:
         if view not in VIEWS:
             raise SettingsError(f"view '{view}': expected {', '.join(VIEWS)}.")
         shown = self._shown(ask)
-        rows = self._kept_rows(self._viewed(view, shown, ask), ask)
+        likeness = self.queries.of(ask)
+        rows = self._kept_rows(self._viewed(view, shown, ask), ask, likeness)
         start = max(0, as_type(ask.get("from", 0), int, "from"))
         page = rows[start : start + min(PAGE, max(1, as_type(ask.get("most", 60), int, "most")))]
         ranks = {int(row): rank for rank, row in enumerate(shown.rows, 1)} if len(page) else {}
         cards = [self._card(int(row), ranks.get(int(row))) for row in page]
         edge = shown.edge(pl.Series([card["id"] for card in cards], dtype=pl.String))
-        return {"total": len(rows), "cards": [card | {"edge": edge.get(card["id"], "")} for card in cards]}
+        told = [{"edge": edge.get(card["id"], ""), "cosine": shown_cosine(likeness, card["row"])} for card in cards]
+        return {"total": len(rows), "cards": [card | more for card, more in zip(cards, told, strict=True)]}
 
     def _shown(self, ask: Mapping[str, Any]) -> GallerySelection:
         """The selection that the page shows: that of the settings, with the marks of `version` if it is given."""
@@ -193,10 +199,12 @@ class Answers:
         known = None if version is None else as_type(version, int, "version")
         return self._choices.of(settings_of(ask, self._start), known)
 
-    def _kept_rows(self, rows: Rows, ask: Mapping[str, Any]) -> Rows:
-        """Those of the rows that pass filter and search, in the order asked for."""
+    def _kept_rows(self, rows: Rows, ask: Mapping[str, Any], likeness: Likeness | None) -> Rows:
+        """Those of the rows that pass query, filter and search, in the order asked for."""
         tests = as_type(ask.get("filter") or (), tuple[str, ...], "filter")
         search, by = str(ask.get("search") or "").strip(), str(ask.get("sort") or "")
+        if likeness is not None:
+            rows = likeness.ordered(rows, nearest_of(ask))
         if tests:
             rows = rows[self._columns.passing(tests)[rows]]
         if search:

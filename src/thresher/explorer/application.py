@@ -22,6 +22,7 @@ from starlette.routing import Route
 
 from thresher.errors import DataError, SettingsError
 from thresher.explorer.answers import Answers
+from thresher.explorer.queries import PICTURE_BYTES
 
 #: Pages of other origins cannot send this header without a CORS preflight, which is not answered.
 OWN_HEADER = "x-thresher"
@@ -44,6 +45,7 @@ _SCRIPTS = (
     "history",
     "notice",
     "plane",
+    "query",
     "texts",
     "wishes",
 )
@@ -89,6 +91,10 @@ def application(answers: Answers, hosts: Sequence[str]) -> Starlette:
         path, folder = await run_in_threadpool(answers.export, await _sent(request))
         return FileResponse(path, filename=path.name, background=BackgroundTask(shutil.rmtree, folder))
 
+    async def picture_asked(request: Request) -> Response:
+        content = await _content(request, PICTURE_BYTES)
+        return JSONResponse(await run_in_threadpool(answers.queries.picture, content))
+
     async def points(request: Request) -> Response:
         return Response(await run_in_threadpool(answers.points), media_type="application/octet-stream")
 
@@ -108,6 +114,7 @@ def application(answers: Answers, hosts: Sequence[str]) -> Starlette:
         Route("/heat/{row:int}/{by}", heat),
         Route("/labels/{row:int}", labels),
         Route("/api/export", export, methods=["POST"]),
+        Route("/api/picture", picture_asked, methods=["POST"]),
         *(Route(f"/api/{name}", _answered(answer), methods=["POST"]) for name, answer in asked.items()),
     ]
 
@@ -134,9 +141,7 @@ def _answered(answer: Callable[[Mapping[str, Any]], Any]) -> Endpoint:
 
 async def _sent(request: Request) -> dict[str, Any]:
     try:
-        content = json.loads(await asyncio.wait_for(_body(request), _LONGEST_SECONDS))
-    except TimeoutError as error:
-        raise SettingsError(f"request: not complete after {_LONGEST_SECONDS} seconds.") from error
+        content = json.loads(await _content(request, _LARGEST_BYTES))
     except (ValueError, RecursionError) as error:
         raise SettingsError(f"request: not JSON ({error}).") from error
     if not isinstance(content, dict):
@@ -144,12 +149,19 @@ async def _sent(request: Request) -> dict[str, Any]:
     return content
 
 
-async def _body(request: Request) -> bytes:
+async def _content(request: Request, most_bytes: int) -> bytes:
+    try:
+        return await asyncio.wait_for(_body(request, most_bytes), _LONGEST_SECONDS)
+    except TimeoutError as error:
+        raise SettingsError(f"request: not complete after {_LONGEST_SECONDS} seconds.") from error
+
+
+async def _body(request: Request, most_bytes: int) -> bytes:
     parts, size = [], 0
     async for part in request.stream():
         size += len(part)
-        if size > _LARGEST_BYTES:
-            raise SettingsError(f"request: more than {_LARGEST_BYTES:,} bytes.")
+        if size > most_bytes:
+            raise SettingsError(f"request: more than {most_bytes:,} bytes.")
         parts.append(part)
     return b"".join(parts)
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from thresher.errors import DataError
+from thresher.errors import DataError, quoted
 from thresher.features.backbone import BackboneFile, BackboneSettings, backbone_digest, backbone_file, scaled
 from thresher.features.pixels import network_pixels
 from thresher.features.quantised import quantise
@@ -36,6 +36,27 @@ def worker_settings(run: Run, settings: BackboneSettings, drawn: Sequence[Sequen
         if backbone.path.parent == run.folder:
             _note(run, settings, backbone)
     return WorkerSettings(str(backbone.path.absolute()), backbone.mean, backbone.std, settings.short_side, fast)
+
+
+def network_there(run: Run, settings: BackboneSettings) -> WorkerSettings:
+    """As `worker_settings`, of the network that embed has left: nothing is made or written.
+
+    Raises:
+        DataError: it is lost, or no longer what it was.
+        SettingsError: the weights that it was made from are not available.
+    """
+    fast = settings.mode == "fast"
+    backbone = backbone_file(settings, run.backbone) if _is_given(settings) and not fast else _kept(run, settings)
+    if backbone is None:
+        raise DataError(
+            f"{run.folder}: the network that embedded this run is not there, or is not what it was. "
+            f"Run `thresher embed {quoted(run.folder)}` with the run's settings to make it again."
+        )
+    return WorkerSettings(str(backbone.path.absolute()), backbone.mean, backbone.std, settings.short_side, fast)
+
+
+def _is_given(settings: BackboneSettings) -> bool:
+    return settings.backbone.endswith(".onnx")
 
 
 def calibrated_network(run: Run, settings: BackboneSettings, drawn: Sequence[Sequence[Image]]) -> str:

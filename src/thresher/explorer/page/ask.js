@@ -16,6 +16,8 @@ export const post = async (path, content) => answered(await fetch(path, {
   body: JSON.stringify(content),
 }));
 
+export const sendFile = async (path, file) => answered(await fetch(path, { method: 'POST', headers: { 'x-thresher': '1' }, body: file }));
+
 export const points = async () => (await answered(await fetch('api/points'))).arrayBuffer();
 
 export const complain = (error) => {

@@ -57,6 +57,7 @@ export const makeCard = (summary, each) => {
     make('p', { className: 'name', textContent: each.dataset }),
     make('p', { className: 'held', textContent: boxes || 'no boxes' }),
     make('dl', { className: 'numbers' }, ...numbers),
+    make('p', { className: 'likeness' }),
     make('p', { className: 'edge' }),
     make('p', { className: 'id', textContent: each.id }),
     make('div', { className: 'reasons', hidden: true }));
@@ -67,6 +68,9 @@ export const makeCard = (summary, each) => {
 // What changes from choice to choice: the rank, the mark, and with them the reasons.
 export const updateCard = (card, each) => {
   card.querySelector('.head b').textContent = each.rank ? `rank ${each.rank.toLocaleString()}` : 'not chosen';
+  const likeness = card.querySelector('.likeness');
+  likeness.hidden = each.cosine === null || each.cosine === undefined;
+  likeness.textContent = likeness.hidden ? '' : `cosine ${each.cosine.toFixed(3)} to what you look for`;
   const edge = card.querySelector('.edge');
   edge.textContent = each.edge ? `Left out by ${each.edge}.` : '';
   edge.hidden = !each.edge;

@@ -1,6 +1,7 @@
 // The gallery: which images it shows, in which order; moving through them, selecting and marking them by keyboard.
 import { make, post } from './ask.js';
 import { broken, fillReasons, makeCard, showMark, updateCard } from './cards.js';
+import { Query } from './query.js';
 import { Texts, testMaker } from './texts.js';
 
 const at = (id) => document.getElementById(id);
@@ -28,6 +29,11 @@ export class Gallery {
     at('view').replaceChildren(...Object.entries(WORDS).map(([value, words]) => make('option', { value, textContent: words })));
     at('sort').replaceChildren(make('option', { value: '', textContent: 'as listed' }), ...summary.columns.map(({ name }) => make('option', { value: name, textContent: name })));
     this.filters = new Texts(at('filters'), (words) => this.changed(`filter ${words}`));
+    // The whole pool is looked through first; another view can be chosen then.
+    this.query = new Query(summary.query, (words, key, first) => {
+      if (first) [at('view').value, at('sort').value] = ['all', ''];
+      this.changed(words, key);
+    });
     testMaker(at('filter-form'), summary.columns, (text) => this.filters.add(text));
     at('filter-wish').addEventListener('click', () => acts.wish(this.filters.texts));
     for (const [name, words] of [['view', 'view'], ['search', 'search'], ['sort', 'order'], ['descending', 'order']]) {
@@ -44,13 +50,14 @@ export class Gallery {
   }
 
   get() {
-    return { view: at('view').value, like: this.like, search: at('search').value.trim(), filter: [...this.filters.texts], sort: at('sort').value, descending: at('descending').checked };
+    return { view: at('view').value, like: this.like, search: at('search').value.trim(), query: this.query.get(), filter: [...this.filters.texts], sort: at('sort').value, descending: at('descending').checked };
   }
 
   set(shown) {
     at('view').value = shown.view;
     this.like = shown.like;
     at('search').value = shown.search;
+    this.query.set(shown.query);
     this.filters.set(shown.filter);
     at('sort').value = shown.sort;
     at('descending').checked = shown.descending;
@@ -61,6 +68,7 @@ export class Gallery {
     const number = this.filters.texts.length;
     at('filter-count').textContent = number ? `(${number})` : '';
     at('filter-wish').hidden = !number;
+    at('sort').options[0].textContent = this.query.get() ? 'likeness' : 'as listed';
     at('descending').parentElement.hidden = !at('sort').value;
   }
 
@@ -84,7 +92,7 @@ export class Gallery {
   async load(asked = this.acts.shown(), from = 0) {
     const number = ++this.number;
     try {
-      const answer = await (await post('api/gallery', { ...asked, ...this.get(), from, most: PAGE })).json();
+      const answer = await (await post('api/gallery', { ...asked, ...this.get(), query: this.query.asked, from, most: PAGE })).json();
       if (number !== this.number) return undefined;
       const there = new Map(from ? [] : this.cards().map((card) => [Number(card.dataset.row), card]));
       const focused = from ? null : document.activeElement.closest?.('#gallery .card');
