@@ -33,7 +33,7 @@ def rows(page: Any) -> list[int]:
 
 
 def until(page: Any, reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while not reached():
         assert time.monotonic() < deadline
         page.wait_for_timeout(20)
