@@ -21,11 +21,12 @@ import pytest
 from PIL import Image
 
 from thresher import tables
+from thresher.comparison import again
 from thresher.comparison.compare import compare, made_selections
 from thresher.comparison.crew import crew
 from thresher.comparison.job import Job, as_job
-from thresher.comparison.pictures import pictures, shown_trials
-from thresher.comparison.settings import CompareSettings, Trial
+from thresher.comparison.pictures import pictures
+from thresher.comparison.settings import CompareSettings
 from thresher.comparison.time_left import TimeEstimate
 from thresher.comparison.trained import Comparison
 from thresher.data.taxonomy import load_taxonomy
@@ -141,6 +142,22 @@ def test_a_plan_says_what_is_to_do_and_how_long_it_takes(story: Story) -> None:
     seconds = Record(story.run.training("few.random-4-seed0-hierarchical-seed0")).recorded()["train"]["seconds"]
     assert told["seconds"] == round(seconds)
     assert told["time_known_from"] == "finished trainings"
+
+
+def test_trainings_that_no_longer_count_are_told_with_the_reason(story: Story) -> None:
+    faster = dataclasses.replace(SMALL, learning_rate=0.5)
+    told = again.trained_before(Comparison(story.run, GRID, faster), GRID.trials())
+    assert told == {"other settings: learning_rate": 4}
+    assert again.trained_before(Comparison(story.run, GRID, SMALL), GRID.trials()) == {}
+    taxonomy = story.run.taxonomy.read_text("utf-8")
+    try:
+        story.run.taxonomy.write_text(taxonomy + "\n# another\n", "utf-8")
+        told = again.trained_before(Comparison(story.run, GRID, SMALL), GRID.trials())
+    finally:
+        story.run.taxonomy.write_text(taxonomy, "utf-8")
+    # What a random choice was trained on is itself made from the taxonomy.
+    assert told.pop("taxonomy.toml has changed") == 2
+    assert told == {f"select:random-4-seed{seed} is outdated": 1 for seed in (0, 1)}
 
 
 def test_each_training_is_told(story: Story) -> None:
@@ -293,34 +310,6 @@ def test_predictions_are_drawn_beside_the_truth(story: Story) -> None:
         colours = {colour for _, colour in sheet.crop((250, 45, 480, 45 + 60)).getcolors(1 << 16)}
     taxonomy = load_taxonomy(str(story.run.taxonomy))
     assert len(colours) > 2 and colours <= {each.colour for each in taxonomy.classes} | {(0, 0, 0)}
-
-
-def test_none_random_and_the_best_other_method_are_shown() -> None:
-    def trial(method: str, budget: str | None, seed: int = 0) -> Trial:
-        return Trial(method, budget, "hierarchical", seed, "x", f"{method}-{budget}-{seed}")
-
-    ious = {
-        trial("none", None): 0.2,
-        trial("all", None): 0.9,
-        trial("random", "4"): 0.3,
-        trial("random", "9"): 0.4,
-        trial("both", "4"): 0.8,
-        trial("both", "9"): 0.5,
-        trial("layout", "9"): 0.5,
-        trial("layout", "9", 1): 0.7,
-    }
-    trials = [*ious]
-    row = {"set": "validation", "class": None, "weak_images": 0, "seconds": 1.0}
-    rows: list[dict[str, object]] = [
-        {**row, "method": each.method, "mode": each.mode, "budget": each.budget, "seed": each.seed}
-        | {"images": int(each.budget or 0), "iou": iou}
-        for each, iou in ious.items()
-    ]
-    results = tables.from_rows(rows, tables.RESULTS)
-    shown = shown_trials(trials, results)
-    # layout's mean over two seeds is above that of both; 0.8 is of a smaller selection.
-    assert [each.training for each in shown] == ["none-None-0", "random-9-0", "layout-9-0"]
-    assert shown_trials(trials[1:2], results) == []
 
 
 def test_a_method_with_coverage_has_selections_of_its_own(run: Run) -> None:

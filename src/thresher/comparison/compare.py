@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from typing import Any
 
 from thresher import extras, tables
-from thresher.comparison import results
+from thresher.comparison import again, results
 from thresher.comparison.class_frequencies import SelectionOf, write_frequencies
 from thresher.comparison.crew import crew
 from thresher.comparison.pictures import draw_predictions
@@ -29,6 +30,8 @@ from thresher.stages.score import known_methods
 from thresher.stages.select import SelectSettings, select
 from thresher.training.settings import TrainSettings
 from thresher.workers.settings import EngineSettings
+
+log = logging.getLogger(__name__)
 
 
 def compare(
@@ -73,6 +76,9 @@ def compare(
         asked = {"settings": as_json(settings), "training": as_json(training)}
         record.note("compare", UNFINISHED | asked)
         done = [trial for trial in comparison.trials if comparison.is_done(trial)]
+        todo = [trial for trial in comparison.trials if trial not in done]
+        if before := again.trained_before(comparison, todo):
+            log.warning("compare: %d trainings to do, %s", len(todo), again.in_words(before))
         if settings.proxy:
             trained_now, failed, unreadable = proxies_trained(comparison.proxies, engine, done)
         else:
@@ -166,10 +172,12 @@ def _plan(comparison: Comparison, engine: EngineSettings, planned: dict[str, Any
     done = [trial for trial in trials if trial not in missing and comparison.is_done(trial)]
     todo = [trial for trial in trials if trial not in done]
     left = _time_left(comparison, engine, done, todo)
+    before = again.trained_before(comparison, todo)
     summary: dict[str, Any] = {
         "name": comparison.settings.name,
         "trainings": len(trials),
         "done": len(done),
+        **({"done_again": again.in_words(before)} if before else {}),
         "selections_to_make": len({trial.selection for trial in missing}),
         "steps_of_each": planned["steps"],
         **left,
