@@ -19,12 +19,13 @@ from thresher.stages.index import IndexSettings
 from thresher.stages.select import SelectSettings, select
 
 TARGET_IMAGES, PICTURES, KINDS, CHANNELS, BOXES_EACH = 500, 64, 12, 320, 8
+BLOCK = 65_536
 CLASSES = ("car", "person", "traffic sign", "traffic light", "bicycle", "truck", "rider", "bus", "motorcycle", "train")
 _SHARES = np.array([40, 25, 10, 8, 6, 4, 3, 2, 1.5, 0.5]) / 100
 
 
-def made_up_run(folder: Path, images: int, seed: int = 0) -> Run:
-    """Write a run with a pool of so many images, and a selection of a tenth of them."""
+def made_up_run(folder: Path, images: int, seed: int = 0, channels: int = CHANNELS, selected: bool = True) -> Run:
+    """Write a run with a pool of so many images, and a selection of a tenth of them unless `selected` is False."""
     rng = np.random.default_rng(seed)
     run = Run(folder / "run")
     run.folder.mkdir(parents=True)
@@ -45,9 +46,10 @@ def made_up_run(folder: Path, images: int, seed: int = 0) -> Run:
     run.note("index", {"settings": as_json(IndexSettings((source,), (source,))), "summary": {}})
     kind = rng.integers(0, KINDS, count)
     kind[images:] = rng.integers(0, 2, TARGET_IMAGES)
-    _write_vectors(run, ids, kind, rng)
+    _write_vectors(run, ids, kind, rng, channels)
     _write_scores(run, ids, kind[:images], rng)
-    select(run, SelectSettings(name="tenth"))
+    if selected:
+        select(run, SelectSettings(name="tenth"))
     return run
 
 
@@ -72,13 +74,20 @@ def _boxes(ids: list[str], rng: np.random.Generator) -> pl.DataFrame:
     return frame.cast(types).with_columns(missing).select(list(tables.BOXES))  # type: ignore[arg-type]
 
 
-def _write_vectors(run: Run, ids: list[str], kind: np.ndarray, rng: np.random.Generator) -> None:
-    centres = rng.normal(size=(KINDS, CHANNELS))
-    vectors = (centres[kind] + rng.normal(size=(len(ids), CHANNELS)) * 0.7).astype(np.float16)
+def _write_vectors(run: Run, ids: list[str], kind: np.ndarray, rng: np.random.Generator, channels: int) -> None:
+    centres = rng.normal(size=(KINDS, channels)).astype(np.float32)
+    vectors = np.empty((len(ids), channels), np.float16)
+    for start in range(0, len(ids), BLOCK):
+        rows = slice(start, min(start + BLOCK, len(ids)))
+        noise = rng.standard_normal((rows.stop - start, channels), dtype=np.float32)
+        vectors[rows] = centres[kind[rows]] + noise * 0.7
+    # Of each ten images of the pool the last one nearly is the first.
+    first = np.arange(0, len(ids) - TARGET_IMAGES - 9, 10)
+    vectors[first + 9] = vectors[first] * np.float16(1.01)
     sizes = {"grid_h": 7, "grid_w": 9, "width_px": 640, "height_px": 480}
     frame = pl.DataFrame({"image_id": ids}).with_columns(
         *(pl.lit(value, pl.Int32).alias(name) for name, value in sizes.items()),
-        vector=pl.Series(vectors, dtype=pl.Array(pl.Float16, CHANNELS)),
+        vector=pl.Series(vectors, dtype=pl.Array(pl.Float16, channels)),
     )
     tables.write(frame, run.pooled)
 
