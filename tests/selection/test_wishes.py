@@ -86,6 +86,7 @@ def test_reasons_of_those_taken_and_passed_over() -> None:
     ("wishes", "words"),
     [
         ({"at_least": "tram=3"}, "at_least 'tram=3': no class is called 'tram'"),
+        ({"at_least": "car=3,bus=2"}, "expected one wish. Write --at-least before each"),
         ({"at_least": "datset:a=3"}, "no column is called 'datset'. Did you mean 'dataset'"),
         ({"at_least": "dataset:kiti=3"}, "no candidate has dataset kiti. Did you mean 'kitti'"),
         ({"at_least": "bus"}, "expected CLASS=AMOUNT, COLUMN:VALUE=AMOUNT, either with objects: before it"),

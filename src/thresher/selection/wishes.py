@@ -124,6 +124,11 @@ def _parsed(kind: Kind, text: str, classes: Sequence[str], columns: Sequence[str
     column, colon, value = subject.partition(":")
     if subject in classes or not colon or (column == "class" and "class" not in columns):
         column, value = "class", value if colon and column == "class" else subject
+        if value not in (*classes, "*") and "=" in value and "," in value:
+            flag = f"--{kind.replace('_', '-')}"
+            raise SettingsError(
+                f"{kind} '{text}': expected one wish. Write {flag} before each, as values may hold commas."
+            )
         if value not in (*classes, "*"):
             known = [*classes, *(f"{each}:" for each in columns)]
             raise SettingsError(f"{kind} '{text}': no class is called '{value}'.{did_you_mean(value, known)}")
