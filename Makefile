@@ -10,13 +10,15 @@ demo: .venv/ready
 
 # A process per core, so one thread in each: libraries that start more wait for each other.
 test quick: export OMP_NUM_THREADS = 1
+# A file's tests go to one process, so that what they share is made once.
+SPREAD := --dist loadfile --no-loadscope-reorder
 
 test: .venv/ready
-	$(BIN)/python -m pytest -q -n auto
+	$(BIN)/python -m pytest -q -n auto $(SPREAD)
 
 # Format, lint, types, and the tests in files that do not call themselves slow: no browser, Ray, faults, networks, real data.
 quick: check
-	$(BIN)/python -m pytest -q -n auto -m "not slow" tests
+	$(BIN)/python -m pytest -q -n auto $(SPREAD) -m "not slow" tests
 
 # Wrong versions of every format, as many of each as asked for: make fuzz MUTANTS=100000 SEED=1
 MUTANTS ?= 10000

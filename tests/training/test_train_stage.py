@@ -31,7 +31,15 @@ from thresher.training.settings import TrainSettings
 from thresher.training.train import is_trained, train
 
 SMALL = TrainSettings(
-    height_px=64, width_px=96, strong_batch=2, weak_batch=2, epochs=4, checkpoint_epochs=2, selection="all", zoom=1.2
+    height_px=64,
+    width_px=96,
+    decoder_channels=64,
+    strong_batch=2,
+    weak_batch=2,
+    epochs=4,
+    checkpoint_epochs=2,
+    selection="all",
+    zoom=1.2,
 )
 
 
@@ -162,7 +170,7 @@ def test_an_auxiliary_head_learns_boxes_and_is_left_out_of_decisions(run: Run, t
 
 
 def test_rounding_changes_little_and_no_measurement(run: Run) -> None:
-    given = dataclasses.replace(SMALL, height_px=96, width_px=160)
+    given = dataclasses.replace(SMALL, height_px=96, width_px=160, epochs=2, checkpoint_epochs=1)
     for precision in ("float32", "bfloat16"):
         settings = dataclasses.replace(given, precision=precision, name=precision)
         assert train(run, settings).summary["precision"] == precision
