@@ -37,6 +37,7 @@ EXTRAS = {
         "sklearn": "scikit-learn",
         "vl_convert": "vl-convert-python",
     },
+    "text": {"onnxruntime": "onnxruntime", "tokenizers": "tokenizers"},
     "explore": {"sklearn": "scikit-learn", "starlette": "starlette", "uvicorn": "uvicorn"},
     "ray": {"ray": "ray"},
     "s3": {"s3fs": "s3fs"},

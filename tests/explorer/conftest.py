@@ -1,9 +1,11 @@
-"""A run whose backbone is there, so that pictures of one's own can be looked for."""
+"""A run whose backbone is there, and a text encoder: what a picture of one's own or words are looked for with."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -19,6 +21,7 @@ from thresher.features.worker import Worker, projected_features
 from thresher.run.folder import Run
 
 CHANNELS = 8
+_WORDS = ("nothing", "tram", "night", "rain")
 
 
 def made_up_backbone(path: Path) -> Path:
@@ -61,3 +64,55 @@ def _embed(made: Run, folder: Path) -> None:
     )
     pooled = tables.read(made.pooled, tables.POOLED).drop("vector").join(vectors, on="image_id")
     tables.write(pooled, made.pooled)
+
+
+@pytest.fixture(scope="session")
+def text_files() -> Callable[..., tuple[Path, Path]]:
+    """Writes text.onnx and tokenizer.json into a folder, given the vectors of nothing, tram, night and rain."""
+
+    def written(folder: Path, vectors: np.ndarray, **more: Any) -> tuple[Path, Path]:
+        return _encoder(folder / "text.onnx", vectors, **more), _tokenizer(folder / "tokenizer.json")
+
+    return written
+
+
+def _tokenizer(path: Path) -> Path:
+    """A word is a token; all others are "nothing", whose vector is 0."""
+    content = {"version": "1.0", "truncation": None, "padding": None, "added_tokens": [], "post_processor": None} | {
+        "normalizer": {"type": "Lowercase"},
+        "pre_tokenizer": {"type": "Whitespace"},
+        "decoder": None,
+        "model": {
+            "type": "WordLevel",
+            "vocab": {word: number for number, word in enumerate(_WORDS)},
+            "unk_token": "nothing",
+        },
+    }
+    path.write_text(json.dumps(content), "utf-8")
+    return path
+
+
+def _encoder(path: Path, vectors: np.ndarray, length: int | str = "n", masked: bool = False) -> Path:
+    """The sum of the tokens' vectors; with a mask, of those that it holds."""
+    table = helper.make_tensor("table", TensorProto.FLOAT, vectors.shape, vectors.astype("<f4").tobytes(), raw=True)
+    axes = helper.make_tensor("axes", TensorProto.INT64, [1], [1])
+    names = ["input_ids", *(["attention_mask"] if masked else [])]
+    given = [helper.make_tensor_value_info(name, TensorProto.INT64, [1, length]) for name in names]
+    outputs = [
+        helper.make_tensor_value_info("last_hidden_state", TensorProto.FLOAT, [1, length, vectors.shape[1]]),
+        helper.make_tensor_value_info("text_embeds", TensorProto.FLOAT, [1, vectors.shape[1]]),
+    ]
+    nodes = [helper.make_node("Gather", ["table", "input_ids"], ["found"])]
+    if masked:
+        last = helper.make_tensor("last", TensorProto.INT64, [1], [2])
+        nodes += [
+            helper.make_node("Cast", ["attention_mask"], ["flags"], to=TensorProto.FLOAT),
+            helper.make_node("Unsqueeze", ["flags", "last"], ["column"]),
+            helper.make_node("Mul", ["found", "column"], ["last_hidden_state"]),
+        ]
+    else:
+        nodes.append(helper.make_node("Identity", ["found"], ["last_hidden_state"]))
+    nodes.append(helper.make_node("ReduceSum", ["last_hidden_state", "axes"], ["text_embeds"], keepdims=0))
+    graph = helper.make_graph(nodes, "made up", given, outputs, [table, axes, *([last] if masked else [])])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+    return path

@@ -1,7 +1,8 @@
-"""Looking for a picture of one's own, in a real browser."""
+"""Looking for a picture of one's own and for words, in a real browser."""
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 import time
@@ -9,19 +10,29 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
+from thresher import tables
 from thresher.run.folder import Run
 from thresher.stages.select import SelectSettings, select
 
 pytestmark = pytest.mark.slow
 
+SAYS_WORDS = importlib.util.find_spec("tokenizers") is not None
+
 
 @pytest.fixture
-def address(looking_run: Callable[[Path], Run], tmp_path: Path) -> Iterator[str]:
+def address(
+    looking_run: Callable[[Path], Run], text_files: Callable[..., tuple[Path, Path]], tmp_path: Path
+) -> Iterator[str]:
     run = looking_run(tmp_path)
     select(run, SelectSettings("layout", "12", coverage="off", name="plain"))
     command = [sys.executable, "-m", "thresher", "explore", str(run.folder), "--port", "0", "--selection", "plain"]
+    if SAYS_WORDS:
+        own = tables.read(run.pooled, tables.POOLED).filter(pl.col("image_id").str.starts_with("pool/023"))["vector"]
+        encoder, tokenizer = text_files(tmp_path, own.to_numpy()[[0, 0, 0, 0]])
+        command += ["--text-encoder", str(encoder), "--tokenizer", str(tokenizer)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         yield process.stdout.readline().removeprefix("explore: ").strip()
@@ -39,7 +50,7 @@ def until(page: Any, reached: Callable[[], bool]) -> None:
         page.wait_for_timeout(20)
 
 
-def test_a_picture_orders_the_pool_until_it_is_taken_away(
+def test_a_picture_or_words_order_the_pool_until_they_are_taken_away(
     chromium: Any, address: str, tmp_path: Path, barriers: Callable[[Any], list[str]]
 ) -> None:
     page = chromium.new_page(viewport={"width": 1400, "height": 900})
@@ -51,11 +62,11 @@ def test_a_picture_orders_the_pool_until_it_is_taken_away(
     until(page, lambda: rows(page)[:1] == [17])
     assert page.input_value("#view") == "all" and page.inner_text("#query-shown") == "Most like 17.png"
     assert page.inner_text(".card >> nth=0").count("cosine 1.000 to what you look for") == 1
-    assert barriers(page) == []
     page.fill("#query-nearest", "5")
     page.keyboard.press("Enter")
     until(page, lambda: len(rows(page)) == 5)
     nearest = rows(page)
+    assert barriers(page) == []
     page.select_option("#view", "chosen")
     until(page, lambda: rows(page) == [row for row in nearest if row < 12])
     page.click("#query-off")
@@ -73,6 +84,16 @@ def test_a_picture_orders_the_pool_until_it_is_taken_away(
     page.set_input_files("#picture-file", {"name": "notes.png", "mimeType": "image/png", "buffer": b"no picture"})
     page.wait_for_selector("#problem:not([hidden])")
     assert page.inner_text("#problem").startswith("your picture: expected a file in JPEG")
-    assert rows(page)[:1] == [17] and page.inner_text("#shown") == "58 of 58" and barriers(page) == []
+    assert rows(page)[:1] == [17] and page.inner_text("#shown") == "58 of 58"
+    if SAYS_WORDS:
+        page.fill("#words", "a tram")
+        page.keyboard.press("Enter")
+        until(page, lambda: rows(page)[:1] == [23])
+        assert page.inner_text("#query-shown") == "Looks like “a tram”"
+        page.click("#undo")
+        until(page, lambda: rows(page)[:1] == [17])
+        assert page.input_value("#words") == ""
+    else:
+        assert page.is_hidden("#words")
     assert not complaints
     page.close()

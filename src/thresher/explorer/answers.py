@@ -37,6 +37,7 @@ from thresher.explorer.queries import Likeness, Queries, nearest_of, shown_cosin
 from thresher.explorer.review import Review
 from thresher.explorer.rows import RANKED, RunRows, classes_shown
 from thresher.explorer.saving import exported, save
+from thresher.features.words import TextEncoder
 from thresher.reasons.remade import choice_of
 from thresher.reasons.why import why_in
 from thresher.run.folder import check_name
@@ -60,12 +61,12 @@ _NUMBERS = ("layout", "similarity", "diversity", "objects", "nearest", "yield_ar
 class Answers:
     """The API of one run and one reviewer; thread-safe."""
 
-    def __init__(self, rows: RunRows, review: Review, start: SelectSettings) -> None:
-        """Open with the settings `start`."""
+    def __init__(self, rows: RunRows, review: Review, start: SelectSettings, words: TextEncoder | None = None) -> None:
+        """Open with the settings `start`; with `words` images can be looked for by a text."""
         self._rows, self._review, self._start = rows, review, start
         self._choices = Choices(rows, review, start)
         self._columns = Columns(rows)
-        self.queries = Queries(rows, self._columns)
+        self.queries = Queries(rows, self._columns, words)
         self.pictures = RunPictures(rows)
         self._places = Kept[Float32[np.ndarray, "rows 2"]](1)
         self._saving = threading.Lock()

@@ -7,7 +7,7 @@ import ipaddress
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -19,8 +19,11 @@ from thresher.run.folder import AnyRun, Run, as_run
 from thresher.run.opened import OpenedRun
 from thresher.run.perform import StageResult
 from thresher.run.state import refuse_outdated
-from thresher.settings import Paths, converted, default, restored
+from thresher.settings import OptionalPath, Paths, converted, default, restored
 from thresher.stages.select import SelectSettings
+
+if TYPE_CHECKING:
+    from thresher.features.words import TextEncoder
 
 
 @converted
@@ -37,6 +40,10 @@ class ExploreSettings:
     """Port to listen on. 0 = any free port."""
     host: str = "127.0.0.1"
     """Address to listen on. With any but a loopback address, everyone who can reach it sees the images and can save."""
+    text_encoder: OptionalPath = default(None)
+    """Search images by words: the text encoder (.onnx) of the model whose image encoder the run was embedded with."""
+    tokenizer: OptionalPath = default(None)
+    """The text encoder's tokenizer.json."""
     roots: Paths = default(())
     """Further folders whose images may be shown, such as targets of links. Default: only the roots given to index."""
 
@@ -48,6 +55,9 @@ class ExploreSettings:
         """
         if not 0 <= self.port <= 65535:
             raise SettingsError(f"port = {self.port}: expected 0 to 65535.")
+        if (self.text_encoder is None) != (self.tokenizer is None):
+            given = f"text_encoder = {self.text_encoder}" if self.tokenizer is None else f"tokenizer = {self.tokenizer}"
+            raise SettingsError(f"{given}: expected text_encoder and tokenizer together.")
 
 
 def explore(
@@ -59,7 +69,8 @@ def explore(
         opened: Called with the address once the server is listening.
 
     Raises:
-        SettingsError: there is no such selection, the port is taken, or the optional part `explore` is not installed.
+        SettingsError: there is no such selection, the port is taken, the text encoder does not suit the run, or the
+            optional part `explore` or `text` is not installed.
         DataError: score has not run.
     """
     run = as_run(run)
@@ -81,7 +92,7 @@ def explorer(run: Run, settings: ExploreSettings) -> Any:
     """The web application (ASGI) for one run and one person.
 
     Raises:
-        SettingsError: there is no such selection.
+        SettingsError: there is no such selection, or the text encoder does not suit the run.
         DataError: score has not run, or a table is outdated or damaged.
     """
     from thresher.explorer.answers import Answers
@@ -95,7 +106,17 @@ def explorer(run: Run, settings: ExploreSettings) -> Any:
     review = Review(settings.person or getpass.getuser(), before)
     gone = review.marks().join(rows.candidates.images, on="image_id", how="anti")
     review.mark((image_id, UNMARKED) for image_id in gone["image_id"])  # the page cannot: they are not in the pool
-    return application(Answers(rows, review, start), _hosts(settings.host))
+    return application(Answers(rows, review, start, _words(opened, settings)), _hosts(settings.host))
+
+
+def _words(opened: OpenedRun, settings: ExploreSettings) -> TextEncoder | None:
+    """The text encoder that was given; None without one."""
+    if settings.text_encoder is None or settings.tokenizer is None:
+        return None
+    from thresher.features.words import text_encoder_of_width
+
+    width = opened.pooled["vector"].dtype.shape[0]  # type: ignore[attr-defined]
+    return text_encoder_of_width(settings.text_encoder, settings.tokenizer, width)
 
 
 def _start(opened: OpenedRun, name: str) -> tuple[SelectSettings, pl.DataFrame | None]:

@@ -1,4 +1,4 @@
-"""What the reviewer brings along to look for: a picture of one's own. The pool's images are ordered by cosine to it."""
+"""What the reviewer looks for: a picture of one's own, or words. The pool's images are ordered by cosine to it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
-from thresher.errors import SettingsError
+from thresher.errors import SettingsError, quoted
 from thresher.explorer.columns import Columns
 from thresher.explorer.gallery_views import Rows
 from thresher.explorer.kept import Kept
 from thresher.explorer.rows import RunRows
 from thresher.features.one_picture import FORMATS, PictureNetwork, embeds_pictures
+from thresher.features.words import TextEncoder
 from thresher.settings import as_type
 from thresher.vectors import nearest_rows
 
@@ -47,16 +48,17 @@ class Likeness:
 class Queries:
     """What is looked for in a run; thread-safe."""
 
-    def __init__(self, rows: RunRows, columns: Columns) -> None:
+    def __init__(self, rows: RunRows, columns: Columns, words: TextEncoder | None) -> None:
         """Open nothing yet."""
-        self._rows, self._columns = rows, columns
+        self._rows, self._columns, self._words = rows, columns, words
         self._network = PictureNetwork(rows.opened)
         self._kept = Kept[Likeness](_KEPT)
 
     def told(self) -> dict[str, Any]:
-        """What can be looked for: whether a picture, and of which types and size."""
+        """What can be looked for: whether words, whether a picture, and of which types and size."""
         types = [f"image/{name.lower()}" for name in FORMATS]
-        return {"picture": embeds_pictures(self._rows.opened), "types": types, "most_bytes": PICTURE_BYTES}
+        offered = {"words": self._words is not None, "picture": embeds_pictures(self._rows.opened)}
+        return offered | {"types": types, "most_bytes": PICTURE_BYTES}
 
     def picture(self, content: bytes) -> dict[str, Any]:
         """The vector of a picture, as `query` of a gallery takes it.
@@ -69,19 +71,31 @@ class Queries:
         return {"vector": base64.b64encode(vector.tobytes()).decode()}
 
     def of(self, ask: Mapping[str, Any]) -> Likeness | None:
-        """The pool's likeness to the `query` of a request: an object with `vector`. None without one.
+        """The pool's likeness to the `query` of a request: an object with `vector`, or with `words`. None without one.
 
         Raises:
-            SettingsError: no vector of the run's width.
+            SettingsError: no vector of the run's width, or words without a text encoder.
             DataError: embed has not run.
         """
         query = ask.get("query")
         if not query:
             return None
         if not isinstance(query, dict):
-            raise SettingsError(f"query = {query!r}: expected an object with a vector.")
-        text = as_type(query.get("vector", ""), str, "vector")
-        return self._kept.of(text, lambda: self._likeness(_vector_of(text)))
+            raise SettingsError(f"query = {query!r}: expected an object with a vector, or with words.")
+        kind = "words" if "words" in query else "vector"
+        text = as_type(query.get(kind, ""), str, kind)
+        return self._kept.of((kind, text), lambda: self._likeness(self._vector(kind, text)))
+
+    def _vector(self, kind: str, text: str) -> Float32[np.ndarray, " c"]:
+        if kind == "vector":
+            return _vector_of(text)
+        if self._words is None:
+            raise SettingsError(
+                "words: this explorer was opened without a text encoder. Open it with "
+                f"`thresher explore {quoted(self._rows.opened.run.folder)} --text-encoder FILE.onnx --tokenizer "
+                "FILE.json`."
+            )
+        return self._words.vector(text)
 
     def _likeness(self, vector: Float32[np.ndarray, " c"]) -> Likeness:
         known, vectors = self._columns.vectors()

@@ -13,8 +13,10 @@ export class Query {
     at('picture').addEventListener('click', () => at('picture-file').click());
     at('picture-file').accept = told.types.join(',');
     at('picture-file').addEventListener('change', ({ target }) => { if (target.files.length) this.picture(target.files[0]); target.value = ''; });
+    at('words').parentElement.hidden = !told.words;
+    at('words').addEventListener('change', ({ target }) => this.say(target.value.trim()));
     at('query-nearest').addEventListener('change', () => this.keep(Number(at('query-nearest').value)));
-    at('query-off').addEventListener('click', () => this.take(null, `no longer like ${this.now.words}`));
+    at('query-off').addEventListener('click', () => this.take(null, 'no longer by likeness'));
     if (told.picture) this.drops();
     this.set(null);
   }
@@ -33,17 +35,22 @@ export class Query {
   }
 
   async picture(file) {
-    const [kind, most, before] = ['picture', this.told.most_bytes, at('shown').textContent];
+    const [most, before] = [this.told.most_bytes, at('shown').textContent];
     try {
       if (file.size > most) throw new Error(`${file.name}: ${Math.ceil(file.size / 1e6).toLocaleString()} MB; expected at most ${most / 1e6} MB.`);
       at('shown').textContent = `Looking at ${file.name}…`;
       const { vector } = await (await sendFile('api/picture', file)).json();
       complain(null);
-      this.take({ kind, vector, words: file.name, image: URL.createObjectURL(file), nearest: null }, `most like ${file.name}`);
+      this.take({ vector, name: file.name, image: URL.createObjectURL(file), nearest: null }, `most like ${file.name}`);
     } catch (error) {
       at('shown').textContent = before;
       complain(error);
     }
+  }
+
+  say(words) {
+    if (words) this.take({ words, nearest: this.now?.nearest || null }, `looks like ${words}`, 'words');
+    else if (this.now?.words) this.take(null, 'no longer by likeness');
   }
 
   keep(number) {
@@ -58,14 +65,16 @@ export class Query {
   }
 
   // What the server needs of it.
-  get asked() { return this.now && { vector: this.now.vector, nearest: this.now.nearest }; }
+  get asked() { return this.now && { vector: this.now.vector, words: this.now.words, nearest: this.now.nearest }; }
 
   get() { return this.now; }
 
   set(now) {
     this.now = now;
     at('query').hidden = !now;
-    at('query-shown').replaceChildren(...(now ? [make('img', { src: now.image, alt: '' }), `Most like ${now.words}`] : []));
+    at('words').value = now?.words || '';
+    if (now?.words) at('query-shown').replaceChildren(`Looks like “${now.words}”`);
+    else at('query-shown').replaceChildren(...(now ? [make('img', { src: now.image, alt: '' }), `Most like ${now.name}`] : []));
     at('query-nearest').value = now?.nearest || '';
   }
 }
