@@ -48,6 +48,7 @@ KEPT_IN = {
     "altair": ("drawings/",),
     "vl_convert": ("drawings/charts.py",),
     "sklearn": ("density/",),
+    "tokenizers": ("features/words.py",),
     "cyclopts": ("cli/",),
     "rich": ("cli/",),
     "pickle": (),

@@ -142,7 +142,12 @@ def _try(given: BackboneFile, short_side: int) -> None:
 
 
 def open_backbone(path: Path, mean: tuple[float, float, float], std: tuple[float, float, float]) -> Backbone:
-    """The network in that file, on a GPU where onnxruntime has one, else on one thread of a processor."""
+    """The network in that file, ready for images."""
+    return Backbone(network_session(path), mean, std)
+
+
+def network_session(path: Path) -> Any:
+    """onnxruntime's session of an ONNX file, on a GPU where there is one, else on one thread of a processor."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -155,7 +160,7 @@ def open_backbone(path: Path, mean: tuple[float, float, float], std: tuple[float
     options.add_session_config_entry("session.x64quantprecision", "1")
     usable = set(onnxruntime.get_available_providers())
     providers = [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in usable]
-    return Backbone(onnxruntime.InferenceSession(str(path), options, providers=providers), mean, std)
+    return onnxruntime.InferenceSession(str(path), options, providers=providers)
 
 
 def _timm_model(settings: BackboneSettings) -> tuple[torch.nn.Module, Any, Any]:

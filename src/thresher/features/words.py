@@ -11,6 +11,7 @@ from jaxtyping import Float32
 from thresher import extras
 from thresher.data.faults import reason
 from thresher.errors import SettingsError
+from thresher.features.backbone import network_session
 from thresher.vectors import unit_length
 
 #: The output that holds the vector, where a network has several; of other names the first of two dimensions.
@@ -37,16 +38,13 @@ class TextEncoder:
             SettingsError: the optional part `text` is not installed, a file is not there, or is none of these.
         """
         extras.require("text", "text_encoder")
-        import onnxruntime
         import tokenizers
 
         for name, path in (("text_encoder", encoder), ("tokenizer", tokenizer)):
             if not path.is_file():
                 raise SettingsError(f"{name} = {path}: no such file.")
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
         try:
-            self._session = onnxruntime.InferenceSession(str(encoder), options, providers=["CPUExecutionProvider"])
+            self._session = network_session(encoder)
         except Exception as error:  # onnxruntime's errors have no common parent but this
             raise SettingsError(f"text_encoder = {encoder}: cannot be opened ({reason(error)}). {_EXPECTED}") from error
         try:
