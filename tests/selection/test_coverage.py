@@ -174,3 +174,16 @@ def test_words_of_a_wrong_shortlist() -> None:
         shortlist_count("many", 10, 100)
     with pytest.raises(SettingsError, match="expected images, clusters, by_class, modes"):
         covered(order_of(3), "all", 1, 3, looks_of(np.eye(3), np.eye(3)))
+
+
+def test_once_prepared_no_choice_compiles_anything() -> None:
+    pytest.importorskip("numba", reason="numpy does the loop where numba is not installed")
+    from thresher.selection.facility_compiled import gains
+
+    facility.prepare()
+    compiled = list(gains.signatures)
+    rng = np.random.default_rng(0)
+    looks = rng.normal(size=(30, 5)).astype(np.float16)
+    facility_location(looks, count=3)
+    facility_location(looks, rng.normal(size=(8, 5)), 3, weights=rng.random(8), covered=rng.random(8))
+    assert len(compiled) == 1 and list(gains.signatures) == compiled

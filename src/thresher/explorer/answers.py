@@ -44,6 +44,7 @@ from thresher.run.folder import check_name
 from thresher.run.lists import MARKS
 from thresher.run.perform import as_json
 from thresher.selection.coverage import BY_IMAGE
+from thresher.selection.facility import prepare
 from thresher.selection.methods import MEAN_RANKS
 from thresher.settings import as_type
 from thresher.stages.heat import shown_by
@@ -106,6 +107,8 @@ class Answers:
             quick = {"coverage": "off", "duplicate_cosine": 0.0} if self._previews else {}
             asked = {"method": self._start.method, "budget": str(max(1, count))} | quick
             self._choices.of(settings_of(asked, self._start))
+        if self._rows.opened.has_vectors:
+            prepare()
 
     @property
     def _previews(self) -> bool:

@@ -16,6 +16,7 @@ from thresher.explorer.kept import Kept
 from thresher.explorer.review import Review
 from thresher.explorer.rows import RunRows
 from thresher.run.lists import is_test
+from thresher.selection.facility import prepare
 from thresher.stages.candidates import Candidates, alike_of, candidates_of, looks_of, near_of
 from thresher.stages.select import SelectSettings, choose, lists_in, texts_of
 
@@ -57,6 +58,8 @@ class Choices:
         before = self._before(settings)
 
         def made() -> GallerySelection:
+            if settings.coverage != "off":
+                prepare()  # what it takes says nothing of the next choice
             started = time.perf_counter()
             candidates = self._candidates_for(settings, before)
             with self._one_at_a_time if settings.coverage != "off" else contextlib.nullcontext():

@@ -170,6 +170,12 @@ def _loop() -> Callable[..., np.ndarray]:
     return compiled("thresher.selection.facility_compiled", "gains", _gains)
 
 
+@functools.cache
+def prepare() -> None:
+    """Load the loop of `facility_location`, and compile it where that has not been done: a second or two, once."""
+    facility_location(np.eye(2, dtype=np.float32))
+
+
 def _cell_by_cell(
     unit: Float32[np.ndarray, "n d"],
     known: Float32[np.ndarray, "m d"],
