@@ -47,6 +47,7 @@ export class Gallery {
     this.list.addEventListener('error', (event) => broken(event.target), true);
     at('picks').addEventListener('click', ({ target }) => { if (target.dataset.mark) this.mark([...this.picked], target.dataset.mark); });
     at('unpick').addEventListener('click', () => this.pick([]));
+    this.follow();
   }
 
   get() {
