@@ -244,12 +244,9 @@ def with_classes(
         Boxes, in their old order and no second time in memory, and the LABELS table, which holds every label that
         occurs, mapped or not.
     """
-    # Numbers in place of texts, since distinct ones are counted in a fraction of the room.
-    number = pl.int_range(pl.len(), dtype=pl.UInt32).alias("image")
-    numbers = images.lazy().select("image_id", pl.col("dataset").cast(pl.Categorical), number)
-    keyed = boxes.lazy().select("image_id", pl.col("label").cast(pl.Categorical)).join(numbers, on="image_id")
     labels = (
-        keyed.group_by("dataset", "label")
+        _keyed(boxes, images)
+        .group_by("dataset", "label")
         .agg(pl.len().cast(pl.Int64).alias("boxes"), pl.col("image").n_unique().cast(pl.Int64).alias("images"))
         .collect()
         .with_columns(pl.col("dataset", "label").cast(pl.String))
@@ -263,12 +260,23 @@ def with_classes(
             node = taxonomy.understood(row["label"], row["name"], tuple(row["ancestors"] or ()))
         classes.append(node)
     labels = labels.with_columns(pl.Series("class", classes, dtype=pl.String))
-    owners = images.lazy().select("image_id", "dataset")
     meant = labels.lazy().select("dataset", "label", "class")
-    mapped = (
-        boxes.lazy()
-        .drop("class")
-        .join(owners, on="image_id", how="left", maintain_order="left")
-        .join(meant, on=["dataset", "label"], how="left", maintain_order="left")
-    )
+    mapped = boxes.lazy().drop("class")
+    if images["dataset"].n_unique() > 1:
+        owners = images.lazy().select("image_id", "dataset")
+        mapped = mapped.join(owners, on="image_id", how="left", maintain_order="left")
+        mapped = mapped.join(meant, on=["dataset", "label"], how="left", maintain_order="left")
+    else:
+        mapped = mapped.join(meant.drop("dataset"), on="label", how="left", maintain_order="left")
     return mapped.select(boxes.columns), labels.select(list(LABELS))
+
+
+def _keyed(boxes: pl.DataFrame, images: pl.DataFrame) -> pl.LazyFrame:
+    """Dataset, label and a number for the image of each box: distinct numbers are counted in a fraction of the room."""
+    labels = pl.col("label").cast(pl.Categorical)
+    if images["dataset"].n_unique() == 1 and boxes["image_id"].is_sorted():  # no box needs to be looked up
+        home = pl.lit(images["dataset"][0]).cast(pl.Categorical)
+        return boxes.lazy().select(labels, dataset=home, image=pl.col("image_id").rle_id())
+    number = pl.int_range(pl.len(), dtype=pl.UInt32).alias("image")
+    numbers = images.lazy().select("image_id", pl.col("dataset").cast(pl.Categorical), number)
+    return boxes.lazy().select("image_id", labels).join(numbers, on="image_id")

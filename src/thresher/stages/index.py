@@ -216,7 +216,10 @@ def _write(
     boxes = pl.concat([boxes for boxes, _ in mapped])
     if not _in_order(found):  # sorting needs twice the memory of the boxes; large sets are sorted by id already
         boxes = boxes.sort(["image_id", "y0", "x0", "y1", "x1", "label"])
-    labels = _summed(pl.concat([labels for _, labels in mapped]))
+    by_role = pl.concat(
+        [labels.with_columns(role=pl.lit(source.role)) for source, (_, labels) in zip(sources, mapped, strict=True)]
+    )
+    labels = _summed(by_role)
     masks = pl.concat([d.masks for d in found]).sort("image_id")
     problems = pl.concat([d.problems for d in found])
     tables.write(images.select(list(tables.INDEXED_IMAGES)), run.images)
@@ -229,7 +232,7 @@ def _write(
     run.add_problems("index", problems)
     failed = problems.filter(pl.col("problem").is_in(list(IMAGE_PROBLEMS))).height
     counts = sum((Counter(d.unlisted) for d in found), Counter(problems["problem"].to_list()))
-    told = _summary(images, tables.scan(run.boxes, tables.BOXES), labels, masks, counts)
+    told = _summary(images, by_role, labels, masks, counts)
     if not any(source.role == "pool" for source in sources):
         told["note"] = (
             "there is no pool: score and select need one. Run the same command again with --pool FORMAT:ROOT."
@@ -268,11 +271,11 @@ def _summed(labels: pl.DataFrame) -> pl.DataFrame:
 
 
 def _summary(
-    images: pl.DataFrame, boxes: pl.LazyFrame, labels: pl.DataFrame, masks: pl.DataFrame, problems: Counter[str]
+    images: pl.DataFrame, by_role: pl.DataFrame, labels: pl.DataFrame, masks: pl.DataFrame, problems: Counter[str]
 ) -> dict[str, Any]:
     keys = ["role", "dataset"]
-    owned = boxes.select("image_id", "class").join(images.lazy().select("image_id", *keys), on="image_id")
-    counts = owned.group_by(keys).agg(boxes=pl.len(), mapped=pl.col("class").count()).collect(engine="streaming")
+    known = pl.col("boxes").filter(pl.col("class").is_not_null())
+    counts = by_role.group_by(keys).agg(pl.col("boxes").sum(), mapped=known.sum())
     sets = (
         images.group_by(keys)
         .agg(images=pl.len())

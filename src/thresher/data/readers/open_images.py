@@ -129,6 +129,9 @@ def _located(root: Path, dataset: str, split: str | None) -> Iterator[tuple[str,
 
 def _image_of_each(named: pl.DataFrame, images: pl.DataFrame, dataset: str) -> pl.DataFrame:
     """`named` with image_id: of the same id, or else the same path without suffix, or else the same unique stem."""
+    if images.is_empty():
+        nothing = named.with_columns(image_id=pl.lit(None, pl.String)).select("named", "file", "boxes", "image_id")
+        return nothing.sort("file", "named")
     files = images.select("image_id", key=pl.col("image_id").str.strip_prefix(f"{dataset}/" if dataset else ""))
     exact = named.join(files.rename({"key": "named"}), on="named", how="left")
     # Millions of ids are mostly spelt as the files are; only for the others is it worth to cut and compare.
@@ -186,7 +189,7 @@ def _with_split(
 
 def _boxes(parts: Sequence[pl.LazyFrame], kept: pl.DataFrame, images: pl.DataFrame) -> pl.LazyFrame:
     wanted = kept.filter(pl.col("file") == pl.col("owner")).lazy().select("named", "file", "image_id")
-    sized = wanted.join(sizes_of(images), on="image_id", how="left")
+    sized = wanted.join(sizes_of(images), on="image_id", how="left").cast({"named": pl.Categorical})
     raw = [
         rows.join(
             sized.filter(pl.col("file") == index).drop("file"), on="named", how="inner", maintain_order="left"
