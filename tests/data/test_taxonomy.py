@@ -65,6 +65,15 @@ def test_the_label_map_of_one_dataset_leaves_the_others_alone(tmp_path) -> None:
     assert rows == [("a", "side", "car", 3, 2), ("b", "Peaton", "person", 1, 1), ("b", "side", None, 1, 1)]
 
 
+@pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1]])
+def test_labels_of_one_dataset_are_counted_alike_whatever_the_order_of_its_boxes(order: list[int]) -> None:
+    images, boxes = (table.filter(pl.col("image_id").str.starts_with("a")) for table in tables())
+    taxonomy, known = load_taxonomy("cityscapes"), LabelMap({"side": "bus"}, {})
+    mapped, labels = with_classes(boxes[order], images, from_rows([], VOCABULARY), taxonomy, known)
+    assert mapped.collect()["class"].to_list() == ["bus"] * 3
+    assert labels.select("dataset", "label", "boxes", "images").rows() == [("a", "side", 3, 2)]
+
+
 def test_the_label_map_can_drop_a_label_that_the_taxonomy_knows() -> None:
     said = LabelMap({"car": None}, {}).understood("any", "Car", None)
     assert said == (True, None)

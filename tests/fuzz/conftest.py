@@ -264,13 +264,17 @@ def reworded(text: str, rng: random.Random) -> str:
 
 
 def reworded_xml(text: str, rng: random.Random) -> str:
-    """An XML document with other texts, other names of elements, or elements in other places."""
+    """An XML document with other texts, attributes or names of elements, or elements in other places."""
     root = ElementTree.fromstring(text)
     every = list(root.iter())
     for _ in range(rng.choice((1, 1, 2, 5))):
         one, other, what = rng.choice(every), rng.choice(every), rng.random()
-        if what < 0.6:
-            one.text = rng.choice(TOKENS).replace("\ud800", "?").replace("\x00", "?").replace("\x1b", "?")
+        word = rng.choice(TOKENS).replace("\ud800", "?").replace("\x00", "?").replace("\x1b", "?")
+        if what < 0.6 and one.attrib:
+            name = rng.choice(sorted(one.attrib))
+            one.attrib[name] = word if rng.random() < 0.8 else one.attrib[name][: rng.randrange(9)]
+        elif what < 0.6:
+            one.text = word
         elif what < 0.7:
             one.tag = other.tag
         elif what < 0.85:

@@ -78,9 +78,13 @@ def _is_bad() -> pl.Expr:
 
 def _compact(path: Path, rows: pl.LazyFrame) -> pl.DataFrame:
     """The rows in their order, ids and labels as categories, corners as tables hold them."""
-    small = {"named": pl.Categorical, "label": pl.Categorical, **dict.fromkeys(CORNERS.values(), pl.Float32)}
+    small: dict[Any, Any] = {
+        "named": pl.Categorical,
+        "label": pl.Categorical,
+        **dict.fromkeys(CORNERS.values(), pl.Float32),
+    }
     with refusing(f"{path}: not readable as CSV", f"Expected {','.join(REQUIRED)} and flags."):
-        return rows.cast(dict(small)).collect(engine="streaming")
+        return rows.cast(small).collect(engine="streaming")
 
 
 def _facts(rows: pl.DataFrame) -> dict[str, Any]:
