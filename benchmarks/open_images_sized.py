@@ -90,8 +90,10 @@ def image_ids(numbers: np.ndarray) -> pl.Series:
     )
 
 
-def write(folder: Path, images: int = IMAGES, boxes: int = BOXES, seed: int = 0, *, files: bool = False) -> None:
-    """Write both forms, and the empty image files if asked for; what is there already stays."""
+def write(
+    folder: Path, images: int = IMAGES, boxes: int = BOXES, seed: int = 0, *, files: bool = False, parquet: bool = True
+) -> None:
+    """Write the CSV and, if asked for, the Parquet file and the empty image files; what is there already stays."""
     folder.mkdir(parents=True, exist_ok=True)
     csv = folder / CSV
     if not csv.exists():
@@ -102,7 +104,7 @@ def write(folder: Path, images: int = IMAGES, boxes: int = BOXES, seed: int = 0,
                 chunk.write_csv(text, include_header=number == 0, float_precision=6)
                 file.write(text.getbuffer())
         unfinished.replace(csv)
-    if not (folder / PARQUET).exists():
+    if parquet and not (folder / PARQUET).exists():
         pl.scan_csv(csv).sink_parquet(folder / PARQUET, row_group_size=500_000)
     if files:
         (folder / "images").mkdir(exist_ok=True)
