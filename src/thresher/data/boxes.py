@@ -51,17 +51,18 @@ def clean_boxes(raw: pl.DataFrame | pl.LazyFrame, images: pl.DataFrame, most_row
         return Cleaned(empty(BOXES), empty(PROBLEMS), Counter(), 0, 0)
     present = raw.lazy().collect_schema().names()
     missing = [pl.lit(None, dtype).alias(name) for name, dtype in BOXES.items() if name not in present]
-    frame = raw.lazy().with_columns(missing).with_columns(pl.col(corners).cast(pl.Float64))
+    frame = raw.lazy().with_columns(pl.col(corners).cast(pl.Float64))
     if "is_there" not in present:
         frame = frame.join(sizes_of(images), on="image_id", how="left", maintain_order="left")
     frame = frame.with_columns(problem=_problem_of_box())
     kept = frame.filter(pl.col("problem").is_null() | (pl.col("problem") == "box_clipped"))
     boxes = kept.with_columns(pl.col(corners).clip(0.0, 1.0))
-    boxes = boxes.select(pl.col(name).cast(dtype) for name, dtype in BOXES.items())
+    boxes = boxes.select(pl.col(name).cast(dtype) for name, dtype in BOXES.items() if name in present)
     facts = frame.select(
         *((pl.col("problem") == word).sum().alias(word) for word in BOX_PROBLEMS), _in_first_pixel(), _placed()
     )
     found, counted = pl.collect_all([boxes, facts], engine="streaming")
+    found = found.with_columns(missing).select(list(BOXES))  # at the end, where a column of nulls takes no room
     numbers = counted.row(0, named=True)
     counts = Counter({word: numbers[word] for word in BOX_PROBLEMS if numbers[word]})
     paths = images.lazy().select("image_id", "path")
