@@ -1,6 +1,6 @@
 """Draws docs/images/explorer*.jpg: the explorer on the demo's run, as a browser shows it.
 
-Run: thresher demo demo && python docs/make_explorer_pictures.py demo/run    (needs Chromium, and pip install playwright)
+Run: thresher demo demo && python docs/make_explorer_pictures.py demo/run    (needs Chromium and playwright)
 """
 
 from __future__ import annotations
