@@ -8,17 +8,16 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 demo: .venv/ready
 	$(BIN)/thresher demo demo
 
-# A process per core, so one thread in each: libraries that start more wait for each other.
+# A process per core, so one thread in each: libraries that start more wait for each other. A file's tests go to one
+# process, so that what they share is made once.
 test quick: export OMP_NUM_THREADS = 1
-# A file's tests go to one process, so that what they share is made once.
-SPREAD := --dist loadfile --no-loadscope-reorder
 
 test: .venv/ready
-	$(BIN)/python -m pytest -q -n auto $(SPREAD)
+	$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder
 
 # Format, lint, types, and the tests in files that do not call themselves slow: no browser, Ray, faults, networks, real data.
 quick: check
-	$(BIN)/python -m pytest -q -n auto $(SPREAD) -m "not slow" tests
+	$(BIN)/python -m pytest -q -n auto --dist loadfile --no-loadscope-reorder -m "not slow" tests
 
 # Wrong versions of every format, as many of each as asked for: make fuzz MUTANTS=100000 SEED=1
 MUTANTS ?= 10000

@@ -33,7 +33,8 @@ def recipe(target: str) -> str:
 
 def test_make_test_runs_every_test() -> None:
     (command,) = recipe("test").strip().splitlines()
-    assert command.split() == ["$(BIN)/python", "-m", "pytest", "-q", "-n", "auto"]
+    spread = ["-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder"]
+    assert command.split() == ["$(BIN)/python", "-m", "pytest", "-q", *spread]
     options = tomllib.loads(ROOT.joinpath("pyproject.toml").read_text("utf-8"))["tool"]["pytest"]["ini_options"]
     assert options["testpaths"] == ["tests", "src"]
     assert "--doctest-modules" in options["addopts"]
