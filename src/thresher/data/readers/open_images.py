@@ -8,6 +8,7 @@ from __future__ import annotations
 import filecmp
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -26,6 +27,7 @@ from thresher.data.readers.open_images_classes import vocabulary
 from thresher.data.readers.open_images_csv import box_rows, image_labels
 from thresher.data.readers.open_images_later import absent_images
 from thresher.errors import DataError
+from thresher.tables import REMOTE, checked
 
 SPLITS = ("train", "validation", "val", "test")
 BOX_FILE = "annotations-bbox.csv"
@@ -88,10 +90,13 @@ def read(root: Path, split: str | None, dataset: str, images: str | None = None,
     for row in _unplaced(kept, dataset, [path.name for path in files]).iter_rows(named=True):
         findings.note(row["problem"], row["detail"], row["image_id"])
     words = vocabulary(folders, findings)
-    if remote is not None:
-        remote = remote.join(photos, on="image_id", how="semi", maintain_order="left")
     unit, tags = "corners as shares of the image, 0..1", image_labels(folders, kept)
-    return findings.data(photos, _boxes(parts, kept, photos), vocabulary=words, unit=unit, remote=remote, tags=tags)
+    read = findings.data(photos, _boxes(parts, kept, photos), vocabulary=words, unit=unit, tags=tags)
+    if remote is None:
+        return read
+    # After the boxes, which take the most memory while they are read.
+    addresses = remote.join(photos.lazy(), on="image_id", how="semi", maintain_order="left").collect()
+    return replace(read, remote=checked(addresses, REMOTE, f"{root}: remote"))
 
 
 def _folders(root: Path) -> list[Path]:

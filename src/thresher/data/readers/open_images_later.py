@@ -28,7 +28,7 @@ _FACTS = {"Subset": "subset", "OriginalURL": "original", "OriginalSize": "size_b
 
 def absent_images(
     found: pl.DataFrame, images: pl.DataFrame, splits: list[str | None], folders: list[Path], place: Path, prefix: str
-) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.LazyFrame]:
     """`found` with an image_id for each id without a file, and their rows of tables IMAGES and REMOTE.
 
     The file of such an image is expected at SPLIT/ID.jpg below `place`.
@@ -54,7 +54,7 @@ def absent_images(
         .select("named", split=split)
     )
     if absent.is_empty():
-        return found, empty(IMAGES), empty(REMOTE)
+        return found, empty(IMAGES), empty(REMOTE).lazy()
     facts = _facts(folders, absent)
     if facts is not None:
         told = pl.coalesce("split", "subset")
@@ -74,13 +74,15 @@ def absent_images(
     return known.with_columns(image_id=pl.coalesce("image_id", "listed")).drop("listed"), rows, _remote(absent)
 
 
-def _remote(absent: pl.DataFrame) -> pl.DataFrame:
-    """Table REMOTE: the bucket's copy, then the original where its address is known."""
+def _remote(absent: pl.DataFrame) -> pl.LazyFrame:
+    """Table REMOTE: the bucket's copy, then the original where its address is known; made when it is asked for."""
     place = pl.col("split").replace(_IN_BUCKET) + pl.lit("/") + pl.col("named") + ".jpg"
-    parts = [absent.select("image_id", url=pl.lit(BUCKET) + place, original=pl.lit(False))]
+    parts = [absent.lazy().select("image_id", url=pl.lit(BUCKET) + place, original=pl.lit(False))]
     if "original" in absent.columns:
         parts.append(
-            absent.filter(pl.col("original").str.starts_with("http")).select(
+            absent.lazy()
+            .filter(pl.col("original").str.starts_with("http"))
+            .select(
                 "image_id",
                 url="original",
                 original=pl.lit(True),
@@ -88,7 +90,7 @@ def _remote(absent: pl.DataFrame) -> pl.DataFrame:
                 size_bytes=pl.col("size_bytes").cast(pl.Int64, strict=False),
             )
         )
-    return pl.concat([empty(REMOTE), *parts], how="diagonal")
+    return pl.concat([empty(REMOTE).lazy(), *parts], how="diagonal")
 
 
 def _facts(folders: list[Path], absent: pl.DataFrame) -> pl.DataFrame | None:
