@@ -12,9 +12,11 @@ import pytest
 from PIL import Image
 
 from thresher import tables
+from thresher.comparison import again
 from thresher.comparison.compare import compare
 from thresher.comparison.proxy.store import Store, filled
 from thresher.comparison.settings import CompareSettings
+from thresher.comparison.trained import Comparison
 from thresher.data.images import image_size
 from thresher.errors import DataError, SettingsError
 from thresher.run.folder import Run
@@ -123,6 +125,23 @@ def test_a_dry_run_says_how_long_it_takes(run: Run, grid: CompareSettings, ended
     assert planned.status == "planned"
     assert planned.summary["done"] == planned.summary["trainings"] / 2
     assert planned.summary["seconds"] >= 0
+
+
+def test_trainings_that_are_done_again_are_told_with_the_reason(
+    run: Run, grid: CompareSettings, ended: StageResult
+) -> None:
+    longer = Comparison(run, grid, dataclasses.replace(SMALL, epochs=5))
+    assert again.trained_before(longer, longer.trials) == {"other settings: epochs": len(longer.trials)}
+    random = [trial for trial in longer.trials if trial.method == "random"]
+    path = run.selection_path(random[0].selection)
+    kept = path.read_bytes()
+    try:
+        tables.write(tables.read(path, tables.SELECTION).head(3), path)
+        told = again.trained_before(Comparison(run, grid, SMALL), random)
+    finally:
+        path.write_bytes(kept)
+    same = sum(trial.selection == random[0].selection for trial in random)
+    assert told == {"changed since: selection": same}
 
 
 def test_modes_without_a_proxy_are_refused() -> None:

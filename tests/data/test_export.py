@@ -179,6 +179,31 @@ def test_only_what_an_export_wrote_is_replaced(pool, tmp_path, form):
     assert bytes_below(out) == before
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            lambda out: (out / "notes.md").write_text("mine"),
+            r"holds notes.md \(not written by the last export\), which",
+        ),
+        (
+            lambda out: (out / "data.yaml").write_text("names: [mine]"),
+            r"holds data.yaml \(changed since\), which a new",
+        ),
+    ],
+)
+def test_what_people_made_in_an_exported_folder_is_not_deleted(pool, tmp_path, change, words):
+    chosen, boxes = pool
+    out = tmp_path / "out"
+    FORMATS["yolo"](chosen, boxes, NAMES, out, "copy")
+    FORMATS["yolo"](chosen, boxes, NAMES, out, "copy")  # as it was written it may be replaced
+    change(out)
+    before = bytes_below(out)
+    with pytest.raises(DataError, match=words):
+        FORMATS["yolo"](chosen, boxes, NAMES, out, "copy")
+    assert bytes_below(out) == before
+
+
 def test_a_failed_export_leaves_the_old_one(pool, tmp_path):
     chosen, boxes = pool
     out = tmp_path / "out"

@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from thresher.comparison.proxy.plan import ProxyPlan
 from thresher.comparison.settings import Trial
 from thresher.comparison.trained import Comparison
+from thresher.run.digests import digest_of
 from thresher.run.perform import as_json
 from thresher.run.record import Record
 from thresher.run.state import RunState
@@ -20,7 +22,8 @@ def trained_before(comparison: Comparison, todo: Sequence[Trial]) -> dict[str, i
     A training that was interrupted is not among them: it goes on where it stopped.
     """
     if comparison.settings.proxy:
-        return {}
+        reasons = (_reason_of_proxy(comparison.proxies, trial) for trial in todo)
+        return dict(Counter(reason for reason in reasons if reason))
     states = RunState(comparison.run, sources=True)
     found: Counter[str] = Counter()
     for trial in todo:
@@ -30,6 +33,30 @@ def trained_before(comparison: Comparison, todo: Sequence[Trial]) -> dict[str, i
         differing = _differing(entry.get("settings", {}), as_json(comparison.training_of(trial)))
         found[differing or states.of(f"train:{trial.training}").because or "what it was trained on has changed"] += 1
     return dict(found)
+
+
+def _reason_of_proxy(plan: ProxyPlan, trial: Trial) -> str:
+    entry = plan.record(trial).recorded().get("proxy")
+    if entry is None or "unfinished" in entry:
+        return ""
+    before, now = (_flat(each) for each in (entry.get("settings", {}), as_json(plan.asked(trial))))
+    if differing := _differing(before, now):
+        return differing
+    if trial.budget is not None and not plan.run.selection_path(trial.selection).is_file():
+        return "its selection is made anew"
+    recorded = entry.get("inputs", {})
+    changed = [name for name, given in plan.inputs(trial).items() if digest_of(given) != recorded.get(name)]
+    if changed:
+        return f"changed since: {', '.join(sorted(changed))}"
+    return "" if plan.is_done(trial) else "its tables are not as they were written"
+
+
+def _flat(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings within settings beside each other."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        found |= value if isinstance(value, dict) else {name: value}
+    return found
 
 
 def _is_trained(comparison: Comparison, trial: Trial) -> bool:

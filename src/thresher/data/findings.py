@@ -31,7 +31,9 @@ FAILED_SHARE = 0.5
 #: More rows of one kind of problem in one source are counted, and stand as one row.
 MOST_ROWS = 10_000
 #: Problems that leave out a whole image; each of them is listed, however many there are.
-IMAGE_PROBLEMS = frozenset({"image_missing", "image_unreadable", "duplicate_id", "name_not_utf8", "archive_broken"})
+IMAGE_PROBLEMS = frozenset(
+    {"image_missing", "image_unreadable", "mask_unreadable", "duplicate_id", "name_not_utf8", "archive_broken"}
+)
 
 
 class Place(NamedTuple):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
-from thresher.errors import SettingsError, quoted
+from thresher.errors import DataError, SettingsError, quoted
 from thresher.explorer.columns import Columns
 from thresher.explorer.gallery_views import Rows
 from thresher.explorer.kept import Kept
@@ -64,10 +64,12 @@ class Queries:
         """The vector of a picture, as `query` of a gallery takes it.
 
         Raises:
-            SettingsError: no backbone, or another type of file.
-            DataError: it cannot be read.
+            SettingsError: no backbone, another type of file, or it cannot be read.
         """
-        vector = self._network.vector(content).astype("<f4")
+        try:
+            vector = self._network.vector(content).astype("<f4")
+        except DataError as error:  # what was sent is at fault, not what lies here
+            raise SettingsError(str(error)) from error
         return {"vector": base64.b64encode(vector.tobytes()).decode()}
 
     def of(self, ask: Mapping[str, Any]) -> Likeness | None:

@@ -219,6 +219,19 @@ def refuse_outdated(run: Record, names: Iterable[str]) -> None:
         raise DataError(f"{run.folder}: {first.name} is {reason}. {_remedy(run, root.name)}")
 
 
+def outdated_of(run: Record, names: Iterable[str]) -> list[str]:
+    """Those of the results that are outdated, for whoever reads them as they stand; none may be damaged or unfinished.
+
+    Raises:
+        DataError: names the first, the reason, and the command that mends it.
+    """
+    states = [*map(RunState(run).of, names)]
+    for state in states:
+        if state.word in ("damaged", "unfinished"):
+            raise DataError(f"{run.folder}: {state.name} is {state.in_words()}. {_remedy(run, state.name)}")
+    return [state.name for state in states if state.word == "outdated"]
+
+
 def _remedy(run: Record, name: str) -> str:
     """What brings a result up to date, as a sentence."""
     stage = name.partition(":")[0]

@@ -105,6 +105,8 @@ def parsed_quotas(texts: Iterable[str], known: Collection[str]) -> dict[str, int
         name, sign, number = text.rpartition("=")
         if not sign or not number.strip().isdecimal():
             raise SettingsError(f"quotas '{text}': expected CLASS=NUMBER, such as bus=20.")
+        if "=" in name and "," in name:
+            raise SettingsError(f"quotas '{text}': expected one quota. Write --quotas before each.")
         if name not in known:
             raise SettingsError(f"quotas '{text}': no class of interest is called '{name}'. Known: {', '.join(known)}.")
         if name in found:
@@ -206,6 +208,8 @@ def _bounds(wish: Wish, places: Places) -> list[Bound]:
     least, most = (0.0, math.inf)
     found = []
     for value, (rows, numbers) in picked.items():
+        if wish.value == "*" and wish.kind == "at_least" and not numbers.any():
+            continue  # "each class" is each that a candidate holds
         if wish.is_share and wish.objects:
             found.append(_object_share(wish, value, rows, numbers, places))
             continue

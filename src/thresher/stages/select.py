@@ -5,18 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
 
 from thresher import tables
-from thresher.errors import SettingsError
+from thresher.errors import DataError, SettingsError
 from thresher.run.digests import Input
 from thresher.run.folder import AnyRun, as_run, check_name
 from thresher.run.lists import is_test, list_path, read_list, review_marks
 from thresher.run.opened import OpenedRun
 from thresher.run.perform import StageResult, as_json, perform
-from thresher.run.stages import stage_named
+from thresher.run.state import outdated_of
 from thresher.selection.choose import Selection, Wishes, chosen_from, refuse_unknown
 from thresher.selection.conditions import parsed_conditions
 from thresher.selection.coverage import Coverage, covered, parted, shortlist_count
@@ -253,13 +254,28 @@ def select(run: AnyRun, settings: SelectSettings | None = None, *, dry_run: bool
         made = choose(candidates, settings, review_marks(run, settings.review))
         taken = with_reasons(made.chosen, candidates.scores, candidates.counts, candidates.frequencies)
         checked = tables.checked(taken, tables.SELECTION, f"selection {name}", key="image_id")
+        gone = _no_longer_chosen(run.selection_path(name), checked)
         tables.write(checked, run.selection_path(name))
         told = {"name": name, "method": settings.method} | told_of(made, candidates, settings)
+        told |= {"no_longer_chosen": gone} if gone else {}
+        told |= {"outdated_lists_as_they_stand": outdated} if outdated else {}
         return told | ({"chosen_before": list(before)} if before else {}), 0
 
-    others = [f"select:{text}" for text in lists_in(settings) if opened.run.selection_path(text).is_file()]
-    reads = [*stage_named("select").reads, *others]
-    return perform(run, f"select:{name}", settings, read, [run.selection_path(name)], work, reads=reads)
+    # What was chosen, and perhaps labelled, stays so however the pool has grown since: it may be outdated.
+    lists = [text for text in lists_in(settings) if run.selection_path(text).is_file()]
+    outdated = [name.partition(":")[2] for name in outdated_of(run, [f"select:{text}" for text in lists])]
+    return perform(run, f"select:{name}", settings, read, [run.selection_path(name)], work)
+
+
+def _no_longer_chosen(path: Path, chosen: pl.DataFrame) -> int:
+    """How many images of the selection that is replaced are not in the new one, so that a run that grows says it."""
+    if not path.is_file():
+        return 0
+    try:
+        before = tables.read(path, tables.some(tables.SELECTION, "image_id"))
+    except DataError:  # a damaged selection is made anew
+        return 0
+    return before.join(chosen, on="image_id", how="anti").height
 
 
 def _planned(opened: OpenedRun, settings: SelectSettings) -> StageResult:

@@ -8,11 +8,12 @@ from typing import Literal
 from thresher.data.exports.atlas import write_atlas
 from thresher.data.exports.coco import write_coco
 from thresher.data.exports.fiftyone import write_fiftyone
-from thresher.data.exports.folders import MARKER, Exporter, Images
+from thresher.data.exports.folders import Exporter, Images
 from thresher.data.exports.hf import write_hf
 from thresher.data.exports.label_studio import write_label_studio
 from thresher.data.exports.lightly import write_lightly
 from thresher.data.exports.lists import write_csv, write_parquet, write_txt
+from thresher.data.exports.marker import MARKER
 from thresher.data.exports.open_images import write_open_images
 from thresher.data.exports.xml_forms import write_cvat, write_voc
 from thresher.data.exports.yolo import write_yolo

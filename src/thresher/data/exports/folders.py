@@ -16,6 +16,7 @@ from typing import Any, Literal
 import polars as pl
 
 from thresher.data.dataset import contents, size_px
+from thresher.data.exports.marker import MARKER, refuse_changed, write_marker
 from thresher.data.image_files import opened_image
 from thresher.data.sources import image_bytes, opened, split_address
 from thresher.errors import DataError
@@ -30,9 +31,6 @@ Images = Literal["link", "copy", "none"]
 #: `boxes`: the rows of the boxes table for these images. Then names of labels, the file or folder to write, and
 #: `Images`. Lists hold no boxes and ignore the last.
 Exporter = Callable[[pl.DataFrame, pl.DataFrame, Mapping[str, str], Path, Images], None]
-
-#: A folder with this file was written by an export, and may be replaced.
-MARKER = ".thresher-export"
 
 
 def ordered(chosen: pl.DataFrame, boxes: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -164,13 +162,15 @@ def replaced_folder(out: Path, chosen: pl.DataFrame) -> Iterator[Path]:
     """A new folder that takes the place of `out` when the block ends well, and vanishes when it does not.
 
     Raises:
-        DataError: `out` is a file, holds things that no export wrote, or holds chosen images.
+        DataError: `out` is a file, holds things that no export wrote or that were changed since, or chosen images.
     """
     out = Path(os.path.abspath(out))
     if out.is_symlink() or (out.exists() and not out.is_dir()):
         raise DataError(f"{out}: is a file or a link; expected the name of a folder to write.")
     if out.is_dir() and any(out.iterdir()) and not (out / MARKER).is_file():
         raise DataError(f"{out}: holds {contents(out)}, not written by an export. Name another folder or empty it.")
+    if out.is_dir():
+        refuse_changed(out)
     inside = [path for path in chosen["path"] if Path(path).is_relative_to(out)]
     if inside:
         raise DataError(f"{out}: {len(inside)} chosen images lie in it (first: {inside[0]}). Name another folder.")
@@ -181,9 +181,10 @@ def replaced_folder(out: Path, chosen: pl.DataFrame) -> Iterator[Path]:
     new, old = (out.with_name(f".{out.name}.{secrets.token_hex(4)}.{word}") for word in ("new", "old"))
     new.mkdir(parents=True)
     try:
-        (new / MARKER).write_text("Written by thresher; a later export may replace this folder.\n", encoding="utf-8")
+        (new / MARKER).touch()
         with disk_errors(out):
             yield new
+            write_marker(new)
         if out.exists():
             out.rename(old)
         new.rename(out)
