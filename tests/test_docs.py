@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import thresher
+from thresher.data.exports import FORMATS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -95,3 +96,9 @@ def test_every_public_name_is_there_and_says_what_it_is(name: str) -> None:
 def test_a_name_that_is_not_there_says_so() -> None:
     with pytest.raises(AttributeError, match="module 'thresher' has no attribute 'nothing'"):
         _ = thresher.nothing
+
+
+def test_the_reference_of_export_names_every_format() -> None:
+    text = (ROOT / "docs" / "reference.md").read_text("utf-8")
+    line = next(line for line in text.splitlines() if line.startswith("| `format` | required |"))
+    assert [form for form in FORMATS if not re.search(rf"\b{form}\b", line)] == []

@@ -26,7 +26,7 @@ class ExportSettings:
     name: str
     """Name of the selection to write."""
     format: Format
-    """Format: csv, txt, parquet, coco, open_images, fiftyone, lightly, atlas or hf."""
+    """Format: csv, txt, parquet, coco, yolo, voc, cvat, label_studio, open_images, fiftyone, lightly, atlas or hf."""
     out: AnyPath = required()
     """File or folder to write, relative to the TOML file."""
     images: str = "link"
