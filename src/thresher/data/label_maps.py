@@ -67,7 +67,8 @@ def one_channel(image: Image.Image, path: Path) -> None:
     if image.mode not in ("1", "L", "P"):
         raise DataError(
             f"{path}: mode {image.mode}; expected a mask of one channel of at most 8 bits (L or P). Save it so, or, "
-            "if its colours or values have names, read it as masks:ROOT with labelmap.txt or class_dict.csv beside the masks."
+            "if its colours or values have names, read it as masks:ROOT, with labelmap.txt or class_dict.csv beside "
+            "the masks."
         )
     if image.format in ("JPEG", "MPO"):
         raise DataError(f"{path}: a JPEG, which changes the values of a mask; expected a PNG. Export the masks anew.")
