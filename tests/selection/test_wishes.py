@@ -70,6 +70,8 @@ def test_soft_wishes_and_quotas_tell_what_is_missing() -> None:
     found = made(4, at_least="bus=9?")
     assert found.unmet == {"at_least bus=9": (4, 9)} and found.chosen.height == 4
     assert made(12, quotas=["bus=9"]).unmet == {"bus": (6, 9)}
+    huge = made(4, at_least="objects:bus=1e9?")
+    assert huge.chosen["image_id"].to_list() == made(4, at_least="objects:bus=40?").chosen["image_id"].to_list()
     assert made(4, at_least="tram:1=1?".replace("tram", "city")).unmet == {}
 
 

@@ -217,7 +217,8 @@ def _bounds(wish: Wish, places: Places) -> list[Bound]:
         least, most = (
             (math.ceil(number - 1e-9), math.inf) if wish.kind == "at_least" else (0.0, math.floor(number + 1e-9))
         )
-        there = float(min(least, numbers.sum())) if wish.if_there else least
+        # A soft wish beyond what there is asks for all of it: a solver loses its footing with huge numbers.
+        there = float(min(least, numbers.sum())) if wish.if_there or wish.soft else least
         found.append(Bound(wish.text(value), rows, numbers, there, most, wish.soft, least))
     return found
 
