@@ -51,12 +51,10 @@ def _reason_of_proxy(plan: ProxyPlan, trial: Trial) -> str:
     return "" if plan.is_done(trial) else "its tables are not as they were written"
 
 
-def _flat(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings within settings beside each other."""
-    found: dict[str, Any] = {}
-    for name, value in settings.items():
-        found |= value if isinstance(value, dict) else {name: value}
-    return found
+def _flat(asked: dict[str, Any]) -> dict[str, Any]:
+    """Settings of a training by proxy beside each other; those of its trial have names of their own."""
+    trial = {f"trial's {name}": value for name, value in asked.get("trial", {}).items()}
+    return {**asked.get("training", {}), **trial, "test": asked.get("test")}
 
 
 def _is_trained(comparison: Comparison, trial: Trial) -> bool:
