@@ -31,10 +31,10 @@ def run(hostile_run: Callable[[Path], Run], tmp_path: Path) -> Run:
     return made
 
 
-def trained(run: Run, budgets: tuple[int, ...], seeds: int) -> None:
+def trained(run: Run, budgets: tuple[int, ...], seeds: int, method: str = "layout") -> None:
     """mIoU of 0.5 at the smallest budget, 0.6 at all others, and twice as much of the test set."""
     rows: list[dict[str, object]] = []
-    about = {"method": "layout", "mode": "hierarchical"}
+    about = {"method": method, "mode": "hierarchical"}
     for seed in range(seeds):
         for place, budget in enumerate(budgets):
             iou = (0.6 if place else 0.5) + 0.001 * (seed % 3)
@@ -88,11 +88,12 @@ def test_only_the_first_of_a_long_order_are_looked_at(run: Run) -> None:
     assert "average of the first 12 does" in found.answer
 
 
-def test_trainings_have_the_last_word(run: Run) -> None:
-    trained(run, (10, 20, 40, 60), 4)
+@pytest.mark.parametrize("method", ["layout", "layout+images"])
+def test_trainings_have_the_last_word(run: Run, method: str) -> None:
+    trained(run, (10, 20, 40, 60), 4, method)
     found = thresher.budget(run, thresher.BudgetSettings("layout"))
     (own,) = found.trained
-    assert (own.method, own.images, own.seeds, own.smallest) == ("layout", (10, 20, 40, 60), 4, 20)
+    assert (own.method, own.images, own.seeds, own.smallest) == (method, (10, 20, 40, 60), 4, 20)
     assert own.means[0] == pytest.approx(0.5 + 0.003 / 4)
     assert own.curve is not None
     assert 10 < own.curve.enough <= 60

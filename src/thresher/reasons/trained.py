@@ -10,6 +10,7 @@ import polars as pl
 from jaxtyping import Float64, Int64
 
 from thresher.run.opened import OpenedRun
+from thresher.selection.coverage import parted
 from thresher.selection.saturation import (
     FEWEST,
     Saturation,
@@ -60,7 +61,8 @@ def trained_numbers(opened: OpenedRun) -> Iterator[Trained]:
         results = opened.results(path.parent.name).filter(
             pl.col("class").is_null() & pl.col("budget").is_not_null() & pl.col("iou").is_not_null()
         )
-        own = results.filter(pl.col("method").is_in(methods) & (pl.col("set") == "validation"))
+        names = [name for name in results["method"].unique() if parted(name)[0] in methods]  # with any coverage
+        own = results.filter(pl.col("method").is_in(names) & (pl.col("set") == "validation"))
         for (method, mode), rows in own.group_by(["method", "mode"], maintain_order=True):
             images, values = _matrix(rows)
             if len(images) > 1 and len(values):
