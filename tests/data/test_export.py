@@ -182,6 +182,7 @@ def test_only_what_an_export_wrote_is_replaced(pool, tmp_path, form):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
+        (lambda out: (out / MARKER).write_text("{"), r"thresher-export: damaged. Name another folder"),
         (
             lambda out: (out / "notes.md").write_text("mine"),
             r"holds notes.md \(not written by the last export\), which",

@@ -79,8 +79,10 @@ def test_a_wrong_mask_costs_itself_and_is_said(
 ) -> None:
     text = source(tmp_path / "data", mask, wrong, mask)
     run = Run(tmp_path / "run")
-    summary = index(run, IndexSettings((text,))).summary
+    done = index(run, IndexSettings((text,)))
+    summary = done.summary
     assert (summary["target_images"], summary["masks"], summary["problems"]) == (3, 2, {"mask_unreadable": 1})
+    assert done.failed_items == 1  # so that the command ends with exit code 4
     problem = OpenedRun(run).problems.row(0, named=True)
     assert re.search(WRONG[wrong], problem["detail"])
     assert problem["image_id"].rsplit("/", 1)[1] == "1" and Path(problem["path"]).is_file()

@@ -61,6 +61,18 @@ def test_what_is_wished_is_had_with_the_best_ranks(wishes: dict[str, str], taken
     assert numbers(4, **wishes) == sorted(taken)
 
 
+def test_each_class_is_each_that_a_candidate_holds() -> None:
+    facts = Facts((IMAGES,), ("bus", "car", "tram"), lambda: COUNTS.with_columns(tram=0))
+    wishes = all_wishes({"at_least": ["class:*=3"]}, (), facts)
+    chosen = chosen_from(LINE, Wishes(4, facts, wishes, target_share=shares)).chosen
+    assert sorted(IDS.index(each) for each in chosen["image_id"]) == [0, 1, 3, 5]
+
+
+def test_several_quotas_in_one_are_told_how_to_be_written() -> None:
+    with pytest.raises(SettingsError, match="expected one quota. Write --quotas before each"):
+        parsed_quotas(["bus=3,car=2"], ["bus", "car"])
+
+
 def test_objects_in_shares_are_near_the_share() -> None:
     chosen = made(6, share="objects:bus=90%").chosen.join(COUNTS, on="image_id")
     assert chosen["bus"].sum() / (chosen["bus"].sum() + chosen["car"].sum()) == pytest.approx(0.9, abs=0.01)

@@ -249,6 +249,10 @@ def select(run: AnyRun, settings: SelectSettings | None = None, *, dry_run: bool
     if settings.coverage == "objects":
         read |= {"embedded": run.embedded, "masks": run.masks}
 
+    # What was chosen, and perhaps labelled, stays so however the pool has grown since: it may be outdated.
+    lists = [f"select:{text}" for text in lists_in(settings) if run.selection_path(text).is_file()]
+    outdated = [each.partition(":")[2] for each in outdated_of(run, lists)]
+
     def work() -> tuple[dict[str, Any], int]:
         candidates = candidates_for(opened, settings, before)
         made = choose(candidates, settings, review_marks(run, settings.review))
@@ -261,9 +265,6 @@ def select(run: AnyRun, settings: SelectSettings | None = None, *, dry_run: bool
         told |= {"outdated_lists_as_they_stand": outdated} if outdated else {}
         return told | ({"chosen_before": list(before)} if before else {}), 0
 
-    # What was chosen, and perhaps labelled, stays so however the pool has grown since: it may be outdated.
-    lists = [text for text in lists_in(settings) if run.selection_path(text).is_file()]
-    outdated = [name.partition(":")[2] for name in outdated_of(run, [f"select:{text}" for text in lists])]
     return perform(run, f"select:{name}", settings, read, [run.selection_path(name)], work)
 
 

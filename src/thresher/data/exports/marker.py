@@ -14,6 +14,8 @@ from thresher.errors import DataError
 MARKER = ".thresher-export"
 #: Files that people edit, and that are small: their content counts. Of images the size does.
 _TEXTS = frozenset({".csv", ".json", ".jsonl", ".txt", ".xml", ".yaml", ".yml"})
+#: The marker of older releases, which names no files.
+_OLDER = "Written by thresher; a later export may replace this folder.\n"
 #: So many names are told.
 _TOLD = 3
 
@@ -29,15 +31,19 @@ def refuse_changed(folder: Path) -> None:
     """Check that a folder holds nothing but what an export wrote.
 
     Raises:
-        DataError: there is more in it, or a file was changed since. Folders of older releases say nothing of that.
+        DataError: there is more in it, a file was changed since, or the marker is damaged. Folders of older releases
+            say nothing of that.
     """
     marker = folder / MARKER
+    if not marker.is_file():
+        return
+    text = marker.read_text("utf-8")
+    if text == _OLDER:
+        return
     try:
-        written = json.loads(marker.read_text("utf-8"))["files"] if marker.is_file() else None
-    except (ValueError, KeyError, TypeError):  # by an older release
-        return
-    if written is None:
-        return
+        written = json.loads(text)["files"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{marker}: damaged. Name another folder, or delete {folder}.") from error
     now = dict(_states(folder))
     found = [("not written by the last export", sorted(now.keys() - written.keys()))]
     found.append(("changed since", sorted(name for name in now.keys() & written.keys() if now[name] != written[name])))
