@@ -169,6 +169,22 @@ def test_the_remedy_is_the_command_that_makes_the_damaged_result_again(run: Run,
         refuse_outdated(run, [name])
 
 
+def test_an_outdated_selection_is_exported_as_it_stands_where_one_says_so(run: Run, tmp_path: Path) -> None:
+    select(run, SelectSettings(method="cosine", budget=5, name="first"))
+    select(run, SelectSettings(method="cosine", budget=3, name="a", exclude="first"))
+    select(run, SelectSettings(method="cosine", budget=2, name="first"))
+    chosen = run.selection("a")["image_id"].to_list()
+    with pytest.raises(DataError, match=r"select:a is outdated.*thresher run.*add --as-it-stands"):
+        export(run, "a", "csv", tmp_path / "a.csv")
+    told = export(run, "a", "csv", tmp_path / "a.csv", as_it_stands=True).summary
+    assert told["outdated_as_it_stands"] and pl.read_csv(tmp_path / "a.csv")["image_id"].to_list() == chosen
+    again = export(run, "first", "csv", tmp_path / "first.csv", as_it_stands=True).summary
+    assert "outdated_as_it_stands" not in again
+    (run.folder / "selections" / "a.parquet").write_bytes(b"cut")
+    with pytest.raises(DataError, match="select:a is damaged"):
+        export(run, "a", "csv", tmp_path / "b.csv", as_it_stands=True)
+
+
 def test_a_selection_is_done_again_after_the_one_that_it_reads(run: Run) -> None:
     select(run, SelectSettings(method="cosine", budget=3, name="a", exclude="first"))
     select(run, SelectSettings(method="cosine", budget=5, name="0", keep="a"))

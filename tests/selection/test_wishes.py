@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
+from thresher import choose
 from thresher.errors import SettingsError
 from thresher.selection.choose import Selection, Wishes, chosen_from
 from thresher.selection.facts import Facts
@@ -115,6 +116,11 @@ def test_reasons_of_those_taken_and_passed_over() -> None:
 def test_words_of_errors(wishes: dict[str, str], words: str) -> None:
     with pytest.raises(SettingsError, match=words):
         made(4, **wishes)
+
+
+def test_a_class_without_any_boxes_says_that_they_are_missing() -> None:
+    with pytest.raises(SettingsError, match="'bus' would be a class, but there are no boxes.*boxes = TABLE"):
+        choose({"near": [0.9, 0.1]}, 1, at_least={"bus": 1})
 
 
 def test_quotas_are_spelt_class_and_number() -> None:

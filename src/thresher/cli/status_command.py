@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from thresher.cli.main import EXIT_BAD_DATA, EXIT_OK
 from thresher.cli.output import SCHEMA_VERSION, JsonOutput
@@ -13,19 +16,23 @@ from thresher.errors import quoted
 from thresher.run.state import StageState
 from thresher.run.update import status
 
+_SEED = re.compile(r"seed\d+")
+
 
 def status_command(run: RunFolder, *, output: JsonOutput = JsonOutput()) -> int:
     """Show what has been done in a run, and what is outdated, damaged, unfinished, running or missing, and why.
 
-    Sources and results are compared with what each stage recorded. Exit code 3 if something is not up to date.
+    Sources and results are compared with what each stage recorded. Results that differ only in their seed share a line
+    in the text (seconds and sizes are sums); --json has each. Exit code 3 if something is not up to date.
     """
     states = status(run)
     wrong = [state for state in states if state.because]
     if output.json:
         print(json.dumps({"schema_version": SCHEMA_VERSION, "stages": [dataclasses.asdict(each) for each in states]}))
     else:
-        width = max(len(state.name) for state in states)
-        for state in states:
+        shown = _seeds_as_one(states)
+        width = max(len(state.name) for state in shown)
+        for state in shown:
             print(f"{state.name:<{width}}  {_facts(state)}  {state.in_words()}".rstrip())
         trained = [state for state in wrong if state.name.startswith(("train:", "labels:", "compare:"))]
         if len(wrong) > len(trained):
@@ -36,6 +43,33 @@ def status_command(run: RunFolder, *, output: JsonOutput = JsonOutput()) -> int:
                 f"`thresher train {quoted(run)} …`, `labels` or `compare` again"
             )
     return EXIT_BAD_DATA if wrong else EXIT_OK
+
+
+def _seeds_as_one(states: Sequence[StageState]) -> list[StageState]:
+    """Results that differ in nothing but their seed as one row: a comparison makes tens of them.
+
+    >>> [each.name for each in _seeds_as_one([StageState(f"select:random-9-seed{n}", "done") for n in range(3)])]
+    ['select:random-9-seed* (3)']
+    """
+    alike: dict[tuple[str, str, str], list[StageState]] = {}
+    for state in states:
+        alike.setdefault((_SEED.sub("seed*", state.name), state.word, state.because), []).append(state)
+    return [
+        same[0]
+        if len(same) == 1
+        else StageState(
+            f"{name} ({len(same)})",
+            word,
+            because,
+            *(sum(known) if (known := _known(same, what)) else None for what in ("seconds", "bytes")),
+            max(_known(same, "finished"), default=None),
+        )
+        for (name, word, because), same in alike.items()
+    ]
+
+
+def _known(states: Iterable[StageState], what: str) -> list[Any]:
+    return [value for state in states if (value := getattr(state, what)) is not None]
 
 
 def _facts(state: StageState) -> str:

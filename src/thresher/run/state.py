@@ -198,11 +198,12 @@ def damaged_problems(record: Record, name: str, entry: Mapping[str, Any]) -> str
     return f"{record.problems.name} is not as it was written (damaged, or changed by hand)"
 
 
-def refuse_outdated(run: Record, names: Iterable[str]) -> None:
+def refuse_outdated(run: Record, names: Iterable[str], otherwise: str = "") -> None:
     """Refuse to read results that are outdated, damaged or unfinished.
 
     Args:
         names: Stages ("score"), selections ("select:first") or trainings ("train:base").
+        otherwise: A sentence on what else can be done with an outdated one.
 
     Raises:
         DataError: names the first, the reason, and the commands that bring the run up to date.
@@ -216,7 +217,8 @@ def refuse_outdated(run: Record, names: Iterable[str]) -> None:
         follows = any(first.because == f"{state.name} is {state.word}" for state in wrong_stages)
         root = wrong_stages[0] if follows else first
         reason = first.in_words() if root is first else f"{first.word}, as {root.name} is {root.in_words()}"
-        raise DataError(f"{run.folder}: {first.name} is {reason}. {_remedy(run, root.name)}")
+        hint = f" {otherwise}" if otherwise and first.word == "outdated" else ""
+        raise DataError(f"{run.folder}: {first.name} is {reason}. {_remedy(run, root.name)}{hint}")
 
 
 def outdated_of(run: Record, names: Iterable[str]) -> list[str]:

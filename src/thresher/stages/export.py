@@ -16,7 +16,7 @@ from thresher.errors import DataError, SettingsError, quoted
 from thresher.run.folder import AnyRun, Run, as_run
 from thresher.run.opened import OpenedRun, selected
 from thresher.run.perform import StageResult
-from thresher.run.state import refuse_outdated
+from thresher.run.state import outdated_of, refuse_outdated
 from thresher.selection.explain import sentence
 
 
@@ -28,6 +28,7 @@ def export(
     *,
     images: Literal["link", "copy", "none"] = "link",
     pool: bool = False,
+    as_it_stands: bool = False,
     dry_run: bool = False,
 ) -> StageResult:
     """Write a selection in the given format; `index` reads the same images and boxes back, if it reads the format.
@@ -38,10 +39,12 @@ def export(
         out: File (csv, txt, parquet, atlas) or folder (other formats) to write.
         images: link, copy or leave out (none) the image files, in formats that hold images (atlas: copies thumbnails).
         pool: Also write the pool images that were not chosen (atlas only).
+        as_it_stands: Write an outdated selection too, as it was chosen: one that is already at the labellers.
 
     Raises:
         SettingsError: unknown selection or format, or a format that cannot hold the pool.
-        DataError: `out` holds files that thresher did not write, or the selection is outdated, damaged or unfinished.
+        DataError: `out` holds files that thresher did not write; the selection is damaged, unfinished or, without
+            as_it_stands, outdated; or an image of it is no longer in the pool.
     """
     run, out = as_run(run), Path(out)
     if format not in FORMATS:
@@ -51,7 +54,7 @@ def export(
     if pool and format not in WITH_POOL:
         raise SettingsError(f"pool: format '{format}' can only hold the chosen images. Use {', '.join(WITH_POOL)}.")
     opened = OpenedRun(run)
-    refuse_outdated(run, ["index", f"select:{name}"])
+    outdated = _refuse_outdated(run, name, as_it_stands)
     chosen = opened.selection(name)
     if dry_run:
         rows = _and_pool(opened, chosen) if pool else chosen
@@ -77,7 +80,16 @@ def export(
     labels = opened.labels.drop_nulls("name")
     names = dict(zip(labels["label"].to_list(), labels["name"].to_list(), strict=True))
     FORMATS[format](chosen, boxes, names, out, images)
-    return StageResult("export", "done", {"images": chosen.height, "boxes": boxes.height, "out": str(out)})
+    told = {"images": chosen.height, "boxes": boxes.height, "out": str(out)}
+    return StageResult("export", "done", told | ({"outdated_as_it_stands": True} if outdated else {}))
+
+
+def _refuse_outdated(run: Run, name: str, as_it_stands: bool) -> bool:
+    """Whether the selection is outdated, where that may be."""
+    refuse_outdated(run, ["index"])
+    if not as_it_stands:
+        refuse_outdated(run, [f"select:{name}"], "To export what was chosen then, add --as-it-stands.")
+    return bool(outdated_of(run, [f"select:{name}"]))
 
 
 def _with_addresses(run: Run, chosen: pl.DataFrame) -> pl.DataFrame:
