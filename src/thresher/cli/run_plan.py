@@ -149,7 +149,7 @@ class _Rest:
             count, target = budget_count(chosen.budget, self.pool), self.images.height - self.pool
             shortlist = shortlist_count(chosen.shortlist, count, self.pool) if chosen.coverage != "off" else 0
             width = self.slices.channels if self.slices else 0
-            compared = Compared.by(width, self.pool, target, 0, shortlist, chosen.duplicate_cosine > 0)
+            compared = Compared.by(width, self.pool, target, 0, shortlist, self.pool if chosen.duplicate_cosine else 0)
             plan = select_plan(run, self.pool, count, compared)
             if chosen.coverage == "objects":  # what is to be cut out is known once the ranking is
                 plan = dataclasses.replace(plan, seconds=None)

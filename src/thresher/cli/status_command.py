@@ -54,18 +54,18 @@ def _seeds_as_one(states: Sequence[StageState]) -> list[StageState]:
     alike: dict[tuple[str, str, str], list[StageState]] = {}
     for state in states:
         alike.setdefault((_SEED.sub("seed*", state.name), state.word, state.because), []).append(state)
-    return [
-        same[0]
-        if len(same) == 1
-        else StageState(
-            f"{name} ({len(same)})",
-            word,
-            because,
-            *(sum(known) if (known := _known(same, what)) else None for what in ("seconds", "bytes")),
-            max(_known(same, "finished"), default=None),
-        )
-        for (name, word, because), same in alike.items()
-    ]
+    return [same[0] if len(same) == 1 else _together(name, same) for (name, *_), same in alike.items()]
+
+
+def _together(name: str, same: Sequence[StageState]) -> StageState:
+    seconds, sizes, ends = (_known(same, what) for what in ("seconds", "bytes", "finished"))
+    return dataclasses.replace(
+        same[0],
+        name=f"{name} ({len(same)})",
+        seconds=sum(seconds) if seconds else None,
+        bytes=sum(sizes) if sizes else None,
+        finished=max(ends, default=None),
+    )
 
 
 def _known(states: Iterable[StageState], what: str) -> list[Any]:

@@ -63,7 +63,7 @@ class Choices:
             started = time.perf_counter()
             candidates = self._candidates_for(settings, before)
             with self._one_at_a_time if settings.coverage != "off" else contextlib.nullcontext():
-                chosen = choose(candidates, settings, marks)
+                chosen = choose(candidates, settings, marks, compare_all=True)
             rows = self._rows.rows_of(chosen.chosen)
             within = np.zeros(self._rows.pool, bool)
             within[rows] = True

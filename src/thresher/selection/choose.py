@@ -62,6 +62,8 @@ class Selection:
     "rank", "coverage")."""
     exact: bool = True
     """Whether no other selection that meets the wishes has a better mean rank."""
+    compared: int | None = None
+    """How many of the best were looked at for near-duplicates; None: all."""
 
     def removed_by(self, step: str) -> int:
         """How many images a step removed."""

@@ -25,20 +25,20 @@ class Compared:
 
     @classmethod
     def by(
-        cls, width: int, candidates: int, target: int = 0, guard: int = 0, shortlist: int = 0, duplicates: bool = False
+        cls, width: int, candidates: int, target: int = 0, guard: int = 0, shortlist: int = 0, duplicates: int = 0
     ) -> Compared:
         """Of so many images.
 
         Args:
             target, guard: Images of each.
             shortlist: How many coverage looks at; 0 without coverage.
-            duplicates: Whether near-duplicates are dropped.
+            duplicates: Among how many of the best near-duplicates are looked for; 0: they are not dropped.
         """
-        each = guard + (min(candidates / 2, MOST_PAIRS) + target if duplicates else 0)
+        pairs = candidates * (guard + (target if duplicates else 0)) + duplicates * min(duplicates / 2, MOST_PAIRS)
         covers = shortlist + target
         if shortlist * covers > EXACT_COSINES:  # cell by cell
             covers = round(covers * min(1, CELL_ROWS / shortlist))
-        return cls(width, float(candidates * each), float(shortlist * covers))
+        return cls(width, float(pairs), float(shortlist * covers))
 
     @property
     def seconds(self) -> float:

@@ -140,14 +140,60 @@ def excluded(text: str, ids: Sequence[str], always: Collection[str]) -> pl.DataF
     return named(ids, f"listed in {text}")
 
 
-def near_duplicates_of_better(line: Line, near: Near) -> pl.DataFrame:
-    """Rows for `Line.without`: what is a near-duplicate of a better image that stays, or of the target.
+@dataclass(frozen=True)
+class Apart:
+    """A line without the near-duplicates of better images that stay, and of the target.
 
-    Pinned and kept images (`line.always`) come before all others.
+    Of large pools only the best are compared, as far down as `enough` asks.
     """
-    unranked = sorted(line.always - set(line.order["image_id"])) if line.always else []
-    order = pl.concat([line.order.select("image_id"), pl.DataFrame({"image_id": unranked}, {"image_id": pl.String})])
-    found = near.clusters(order, line.always).filter(pl.col("of").is_null() | (pl.col("of") != pl.col("image_id")))
-    like = pl.format("near-duplicate of {} (cosine {})", "of", pl.col("cosine").round(3))
-    target = pl.lit("near-duplicate of an image of the target")
-    return found.select("image_id", reason=pl.when(pl.col("of").is_null()).then(target).otherwise(like))
+
+    start: Line
+    """With all near-duplicates."""
+    line: Line
+    near: Near | None
+    enough: int | None
+    """How many images stay among those compared; None: all were compared."""
+    compared: pl.DataFrame
+    """image_id of those that were."""
+
+    @classmethod
+    def of(cls, line: Line, near: Near | None, enough: int | None = None) -> Apart:
+        """Compare the best, from the first down. Pinned and kept images (`line.always`) come before all others.
+
+        Args:
+            near: None: nothing is a near-duplicate.
+            enough: How many images that stay are needed. Default: compare all.
+        """
+        return cls(line, line, near, 0, pl.DataFrame(schema={"image_id": pl.String}))._to(enough)
+
+    def _to(self, enough: int | None) -> Apart:
+        if self.near is None:
+            return replace(self, enough=None)
+        start, unranked = self.start, sorted(self.start.always - set(self.start.order["image_id"]))
+        last = pl.DataFrame({"image_id": unranked}, {"image_id": pl.String})
+        order = pl.concat([start.order.select("image_id"), last])
+        found = self.near.clusters(order, start.always, enough)
+        if found.height == order.join(self.near.ids, on="image_id", how="semi").height:
+            enough = None
+        gone = found.filter(pl.col("of").is_null() | (pl.col("of") != pl.col("image_id")))
+        like = pl.format("near-duplicate of {} (cosine {})", "of", pl.col("cosine").round(3))
+        target = pl.lit("near-duplicate of an image of the target")
+        rows = gone.select("image_id", reason=pl.when(pl.col("of").is_null()).then(target).otherwise(like))
+        line = self.line.without(rows, "near-duplicate")
+        return replace(self, line=line, enough=enough, compared=found.select("image_id"))
+
+    def reordered(self, order: pl.DataFrame) -> Apart:
+        """With the candidates of `line` in another order, of which no more than `enough` come from elsewhere."""
+        return replace(self, line=self.line.reordered(order))
+
+    def allows(self, chosen: pl.DataFrame) -> bool:
+        """Whether all these images were compared, or need not be: none is then a near-duplicate of a better one."""
+        if self.enough is None:
+            return True
+        assert self.near is not None
+        unknown = chosen.join(self.compared, on="image_id", how="anti").join(self.near.ids, on="image_id", how="semi")
+        return unknown.height == 0
+
+    def further(self) -> Apart:
+        """With four times as many that stay: near-duplicates found on the way leave the line as it is ordered now."""
+        return self._to(None if self.enough is None else 4 * self.enough)

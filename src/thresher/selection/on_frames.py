@@ -21,7 +21,7 @@ from thresher.selection.diversity import (
     diversity_scores,
 )
 from thresher.selection.facts import Facts
-from thresher.selection.filters import Line, named, near_duplicates_of_better
+from thresher.selection.filters import Apart, Line, named
 from thresher.selection.given_tables import (
     CORNERS,
     boxes_of,
@@ -205,7 +205,7 @@ def _spread(
         raise SettingsError(f"duplicate_cosine = {cosine}: expected 0 (off) to 1, such as 0.95.")
     if looks is not None and cosine:
         near = Near(looks.ids, looks.pool, cosine, like_any(looks.pool, looks.target, cosine))
-        line = line.without(near_duplicates_of_better(line, near), "near-duplicate")
+        line = Apart.of(line, near).line
     if coverage == "off":
         return line, "rank"
     count = budget_count(as_type(budget, BUDGET, "budget"), line.height)

@@ -31,24 +31,29 @@ class Near:
     cosine: float
     like_target: Bool[np.ndarray, " n"]
     """Which are near-duplicates of an image of the target."""
-    _last: dict[str, tuple[pl.Series, frozenset[str], pl.DataFrame]] = field(
+    _last: dict[str, tuple[pl.Series, frozenset[str], int | None, pl.DataFrame]] = field(
         default_factory=dict, compare=False, repr=False
     )
 
-    def clusters(self, order: pl.DataFrame, always: Collection[str] = ()) -> pl.DataFrame:
+    def clusters(self, order: pl.DataFrame, always: Collection[str] = (), enough: int | None = None) -> pl.DataFrame:
         """The cluster of each image: its kept one and what is dropped for it (`leaders`), or `LIKE_TARGET`.
 
         Args:
             order: image_id, best first; images without a vector are in no cluster.
             always: Ids of images that are kept in any case.
+            enough: Of more than `EXACT_ROWS` images look no further down than for so many kept ones, besides those of
+                `always`. Default: at all.
 
         Returns:
-            image_id, cluster, of (id of the kept image; null for what is like the target), cosine (with it).
+            image_id, cluster, of (id of the kept image; null for what is like the target), cosine (with it); of the
+            images looked at, in the order, and of all that are like the target.
         """
         firm = frozenset(always)
+        if order.height <= EXACT_ROWS:
+            enough = None
         if "last" in self._last:
-            ids, before, found = self._last["last"]
-            if before == firm and ids.equals(order["image_id"]):
+            ids, before, depth, found = self._last["last"]
+            if (before, depth) == (firm, enough) and ids.equals(order["image_id"]):
                 return found
         numbered = order.select("image_id").join(self.ids.with_row_index("row"), on="image_id", maintain_order="left")
         numbered = numbered.with_columns(held=pl.col("image_id").is_in(list(firm))).sort(
@@ -57,11 +62,14 @@ class Near:
         row = numbered["row"].to_numpy().astype(np.int64)
         held = numbered["held"].to_numpy()
         part = numbered.filter(pl.Series(held | ~self.like_target[row]))
-        made = leaders(self.vectors[part["row"].to_numpy()], self.cosine, int(held.sum()))
-        names = part["image_id"]
+        firsts = int(held.sum())
+        made = leaders(
+            self.vectors[part["row"].to_numpy()], self.cosine, firsts, None if enough is None else firsts + enough
+        )
+        names, looked_at = part["image_id"], len(made.rows)
         clustered = pl.DataFrame(
             {
-                "image_id": names,
+                "image_id": names.head(looked_at),
                 "cluster": part["row"].gather(made.rows).cast(pl.Int64),
                 "of": names.gather(made.rows),
                 "cosine": made.cosines.astype(np.float64),
@@ -74,7 +82,7 @@ class Near:
             cosine=pl.lit(None, pl.Float64),
         )
         found = pl.concat([clustered, target])
-        self._last["last"] = (order["image_id"], firm, found)
+        self._last["last"] = (order["image_id"], firm, enough, found)
         return found
 
 
@@ -93,7 +101,7 @@ class Leaders:
         return found
 
 
-def leaders(vectors: Float[np.ndarray, "n c"], cosine: float, always: int = 0) -> Leaders:
+def leaders(vectors: Float[np.ndarray, "n c"], cosine: float, always: int = 0, enough: int | None = None) -> Leaders:
     """Which of the images remain when, from the first to the last, all near-duplicates of a kept one are dropped.
 
     No two kept images have a cosine of `cosine` or more, and every dropped one has it with the kept image that it is
@@ -107,6 +115,8 @@ def leaders(vectors: Float[np.ndarray, "n c"], cosine: float, always: int = 0) -
         vectors: In order, best first. Of any length; a vector of zeros is like no other.
         cosine: Above 0, at most 1.
         always: The first so many images are kept in any case.
+        enough: Stop once so many are kept; the answer is then that of the first images alone, for a few more than need
+            be. Default: look at all.
 
     Source: the leader algorithm (Hartigan 1975, §3.2).
 
@@ -122,6 +132,8 @@ def leaders(vectors: Float[np.ndarray, "n c"], cosine: float, always: int = 0) -
     shelf = _Shelf.of(own, cells, vectors.shape[1])
     found = Leaders(np.arange(count), np.ones(count, np.float32))
     for start in range(0, count, _BLOCK):
+        if enough is not None and shelf.filled.sum() >= enough:
+            return Leaders(found.rows[:start], found.cosines[:start])
         rows = np.arange(start, min(count, start + _BLOCK))
         unit = unit_length(vectors[rows])
         firm = int(np.clip(always - start, 0, len(rows)))

@@ -27,9 +27,9 @@ from thresher.selection.compared import Compared
 from thresher.selection.coverage import Looks, shortlist_count
 from thresher.selection.diversity import ClassFrequencies
 from thresher.selection.facts import Facts
-from thresher.selection.methods import MEAN_RANKS, combination_of
+from thresher.selection.methods import MEAN_RANKS, budget_count, combination_of
 from thresher.selection.object_cover import ObjectLooks, no_crops
-from thresher.selection.redundancy import Near, like_any
+from thresher.selection.redundancy import EXACT_ROWS, Near, like_any
 from thresher.selection.wishes import Wish
 from thresher.stages.plan import select_plan, timed_images
 from thresher.workers.settings import EngineSettings
@@ -248,6 +248,24 @@ def shortlist_of(settings: Any, count: int, candidates: int, alike: float | None
     return shortlist_count(settings.shortlist, count, candidates, alike if is_by_likeness(settings.method) else None)
 
 
+def enough_of(settings: Any, candidates: int, alike: float | None) -> int | None:
+    """How many images without near-duplicates suffice to choose from; None where that depends on how many there are.
+
+    Args:
+        settings: `SelectSettings`.
+        candidates: With near-duplicates.
+        alike: From `alike_of`.
+    """
+    if "%" in settings.budget or "%" in settings.shortlist or settings.coverage == "modes":
+        return None
+    count = budget_count(settings.budget, candidates)
+    if settings.coverage == "off":
+        return count
+    enough = shortlist_of(settings, count, candidates, alike)
+    # What is alike is a share of the candidates without near-duplicates: half of all at least, else all are compared.
+    return enough if enough == shortlist_of(settings, count, candidates // 2, alike) else None
+
+
 def near_of(opened: OpenedRun, cosine: float) -> Near:
     """What near-duplicates among the pool's images, and of the target's, are found from.
 
@@ -272,8 +290,12 @@ def planned_selection(opened: OpenedRun, settings: Any, order: pl.DataFrame, cou
         shortlist = shortlist_of(settings, count, order.height, alike_of(opened))
     first = pl.scan_parquet(run.pooled).select("vector").head(1).collect() if opened.has_vectors else pl.DataFrame()
     width = len(first["vector"][0]) if first.height else 0
+    duplicates = 0
+    if settings.duplicate_cosine:
+        enough = enough_of(settings, order.height, alike_of(opened))
+        duplicates = order.height if enough is None else min(order.height, max(enough, EXACT_ROWS))
     sides = opened.target.height, opened.guard.height
-    compared = Compared.by(width, order.height, *sides, shortlist, settings.duplicate_cosine > 0)
+    compared = Compared.by(width, order.height, *sides, shortlist, duplicates)
     plan = select_plan(run, opened.scores.height, count, compared)
     if settings.coverage != "objects":
         return plan.summary(run)
@@ -317,6 +339,8 @@ def told_of(made: Selection, candidates: Candidates, settings: Any) -> dict[str,
         ("left_out_by_where", "where", settings.where),
     )
     told |= {name: made.removed_by(step) for name, step, asked in steps if asked}
+    if made.compared is not None:
+        told["near_duplicates_looked_for_among"] = made.compared
     if made.unmet:
         told["wishes_not_met"] = {each: f"{there:.4g} of {asked:.4g}" for each, (there, asked) in made.unmet.items()}
     if not made.exact:

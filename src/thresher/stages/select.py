@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,12 +24,12 @@ from thresher.selection.coverage import Coverage, covered, parted, shortlist_cou
 from thresher.selection.explain import with_reasons
 from thresher.selection.facts import Facts
 from thresher.selection.filters import (
+    Apart,
     Line,
     always_chosen,
     excluded,
     marked,
     named,
-    near_duplicates_of_better,
     of_other_datasets,
     ranked,
 )
@@ -50,6 +50,7 @@ from thresher.settings import OptionalPath, Texts, converted, default, younger
 from thresher.stages.candidates import (
     Candidates,
     candidates_of,
+    enough_of,
     facts_of,
     planned_selection,
     remedy,
@@ -84,7 +85,8 @@ class SelectSettings:
     """Choose only from these data sets of the pool. Default: all."""
     duplicate_cosine: float = 0.0
     """Drop near-duplicates: from the best ranked down, each image with cosine >= this to one that stays, and images
-    that near-duplicate a target image. 0 = off, 0.95 = same photo re-encoded or re-cropped."""
+    that near-duplicate a target image. 0 = off, 0.95 = same photo re-encoded or re-cropped. In large pools they are
+    looked for only as far down as the choice goes."""
     review: str = ""
     """Name of a review saved in the explorer: its rejected images are left out, its pinned ones always chosen."""
     where: Texts = younger(())
@@ -149,12 +151,16 @@ class SelectSettings:
         return self.name or f"{method}{coverage}-{self.budget.replace('%', 'pct')}{seed}"
 
 
-def choose(candidates: Candidates, settings: SelectSettings, marks: pl.DataFrame) -> Selection:
+def choose(
+    candidates: Candidates, settings: SelectSettings, marks: pl.DataFrame, compare_all: bool = False
+) -> Selection:
     """The selection that the settings make: the ranking, what each step leaves of it, and the choice.
 
     Args:
         candidates: With the lists of the settings (`lists_in`).
         marks: image_id and mark, from `marks_of`.
+        compare_all: Look for near-duplicates among all candidates, not only as far down as the choice goes: for
+            whoever asks again with another budget. What is chosen is the same.
 
     Raises:
         SettingsError: an unknown method, data set or class, fewer candidates than the budget, or images both kept and
@@ -170,13 +176,17 @@ def choose(candidates: Candidates, settings: SelectSettings, marks: pl.DataFrame
     lists = {text: found.image_ids for text, found in candidates.lists.items()}
     line = _filtered(candidates.scores, candidates.images, candidates.facts, lists, settings, marks)
     line = line.without(named(candidates.guarded or (), "near-duplicate of an image of the guard"), "guard")
-    if candidates.near is not None:
-        line = line.without(near_duplicates_of_better(line, candidates.near), "near-duplicate")
-    count = budget_count(settings.budget, line.height)
+    apart = Apart.of(line, candidates.near, None if compare_all else enough_of(settings, line.height, candidates.alike))
+    count = budget_count(settings.budget, apart.line.height)
     if settings.coverage != "off":
-        line = line.reordered(_covered(line, settings, count, candidates))
+        apart = apart.reordered(_covered(apart.line, settings, count, candidates))
     by, always = "rank" if settings.coverage == "off" else "coverage", always_chosen(settings.keep, lists, marks)
-    return chosen_from(line, Wishes(count, candidates.facts, wishes, always, by, candidates.target_share))
+    asked_for = Wishes(count, candidates.facts, wishes, always, by, candidates.target_share)
+    made = chosen_from(apart.line, asked_for)
+    while not apart.allows(made.chosen):
+        apart = apart.further()
+        made = chosen_from(apart.line, asked_for)
+    return made if apart.enough is None else replace(made, compared=apart.compared.height)
 
 
 def _covered(line: Line, settings: SelectSettings, count: int, candidates: Candidates) -> pl.DataFrame:
