@@ -27,6 +27,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -142,8 +143,9 @@ def planted() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         scenes, run = Path(folder) / "scenes", Run(Path(folder) / "run")
-        shares = {"street_share": 0.4, "night_share": 0.15, "duplicate_share": 0.1}
-        write_dataset(scenes, SyntheticSettings(target_images=150, val_images=0, pool_images=1500, **shares))
+        made_up = SyntheticSettings(target_images=150, val_images=0, pool_images=1500)
+        made_up = replace(made_up, street_share=0.4, night_share=0.15, duplicate_share=0.1)
+        write_dataset(scenes, made_up)
         sources = f"cityscapes:{scenes / 'cityscapes'}#train", f"open_images:{scenes / 'open_images'}"
         index(run, IndexSettings((sources[0],), (sources[1],)))
         embed(run, EmbedSettings())

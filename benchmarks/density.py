@@ -177,10 +177,10 @@ def accuracy(figures: dict[str, float]) -> None:
         for covariance in KINDS:
             mixture, near = planted(d, k, 4000, covariance, rng)
             slices = np.concatenate([near, near * 3]).astype(np.float32)
-            single, double = log_density(mixture, slices), log_density(mixture, slices.astype(np.float64), double=True)
-            off = np.abs(single - double)
+            single, exact = log_density(mixture, slices), log_density(mixture, slices.astype(np.float64), double=True)
+            off = np.abs(single - exact)
             figures[f"accuracy d{d} k{k} {covariance} mean nats"] = float(off.mean())
-            figures[f"accuracy d{d} k{k} {covariance} relative maximum"] = float((off / np.abs(double)).max())
+            figures[f"accuracy d{d} k{k} {covariance} relative maximum"] = float((off / np.abs(exact)).max())
     _, slices = planted(64, 64, 30_000, "full", rng)
     reached = {}
     for double in (False, True):

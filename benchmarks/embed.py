@@ -219,7 +219,9 @@ def compare(figures: dict[str, float]) -> None:
 def user_model() -> torch.nn.Module:
     """timm's network with the same weights."""
     model = timm.create_model("tf_efficientnet_lite0", features_only=True, pretrained=False).eval()
-    state = torch.load(weights_file("tf_efficientnet_lite0"), weights_only=True)
+    file = weights_file("tf_efficientnet_lite0")
+    assert file is not None, "weights that come with a package"
+    state = torch.load(file, weights_only=True)
     names = timm.create_model("tf_efficientnet_lite0", pretrained=False).state_dict()
     named = dict(zip(names, state.values(), strict=True))
     model.load_state_dict({key: named[key] for key in model.state_dict()})
@@ -244,8 +246,9 @@ def errors(
     """How far the unit slices of each mode are from the user's own."""
     some, truth = files[:48], []
     with torch.inference_mode():
-        for image in Photographs(some):
-            features = model(image[None])[-1][0].permute(1, 2, 0).numpy()
+        photographs = Photographs(some)
+        for number in range(len(some)):
+            features = model(photographs[number][None])[-1][0].permute(1, 2, 0).numpy()
             truth.append(unit_length(features.reshape(-1, features.shape[-1])))
     for name, each in settings.items():
         worker = Worker(each)

@@ -16,11 +16,13 @@ import csv
 import json
 import math
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 #: id, size, rank, score, similarity; boxes as label, its name, class, x, y, width, height in pixels, group.
-IMAGES = [
+IMAGES: list[Any] = [
     (
         "kitti/000000",
         (40, 20),
@@ -189,7 +191,7 @@ def check_atlas(folder: Path) -> str:
     return version("embedding-atlas")
 
 
-def assert_boxes(found: list[tuple[object, ...]], held: list[tuple[object, ...]]) -> None:
+def assert_boxes(found: Sequence[tuple[Any, ...]], held: Any) -> None:
     """Labels alike, pixels to a thousandth, in any order."""
     order = sorted(found, key=lambda box: str(box[0])), sorted((box[:7] for box in held), key=lambda box: str(box[0]))
     for got, want in zip(*order, strict=True):

@@ -51,7 +51,7 @@ def main() -> None:
     asked = parser.parse_args()
     opened = OpenedRun(Run(asked.run))
     teacher = teacher_of(opened.run, LabelSettings(teacher=asked.teacher), None)
-    images = opened.pool.join(true_masks(opened.pool, asked.masks).drop("path"), on="image_id").sort("image_id")
+    images = opened.pool.join(true_masks(opened, asked.masks).drop("path"), on="image_id").sort("image_id")
     measure(opened, teacher, images.gather_every(asked.every), asked.shown_steps)
 
 

@@ -46,8 +46,9 @@ TABLES = (
 
 def full_seconds(run: Run, training: TrainSettings, weak: bool) -> float:
     """Seconds of a full training, from a few steps in a worker with one thread."""
-    mode, selection = ("hierarchical", "all") if weak else ("strong", "none")
-    own = dataclasses.replace(training, mode=mode, selection=selection, name="timed", fill_batch=not weak)
+    own = dataclasses.replace(training, mode="strong", selection="none", name="timed", fill_batch=True)
+    if weak:
+        own = dataclasses.replace(own, mode="hierarchical", selection="all", fill_batch=False)
     with crew(ONE) as workers:
         (outcome,) = workers.outcomes([as_job(run, own, kind="time")])
     if outcome.failure:

@@ -204,8 +204,10 @@ class Loops:
 
     def our_steps(self, todo: range, laps: Laps) -> float:
         """The same of ours, just as `thresher train` does it."""
-        given = self.here, self.our_batch, self.material.tree, self.settings, 10**6
-        return training.take_steps(training.Training(*self.prepared, *given), todo, iter(todo))["loss"]
+        network, optimiser = self.prepared
+        tree, steps = self.material.tree, 10**6
+        taken = training.Training(network, optimiser, self.here, self.our_batch, tree, self.settings, steps)
+        return training.take_steps(taken, todo, iter(todo))["loss"]
 
     def our_laps(self, todo: range, laps: Laps) -> None:
         """Ours without threads, only to see where its time goes."""
