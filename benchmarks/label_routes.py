@@ -86,7 +86,7 @@ def measure(opened: OpenedRun, teacher: Teacher, images: pl.DataFrame, shown_ste
     table = route_table(by_route, np.zeros(len(tree.classes), np.int64), tree, boxed).drop_nulls("iou")
     for row in table.iter_rows(named=True):
         iou, low, high, precision = (100 * (row[name] or 0.0) for name in ("iou", "low", "high", "precision"))
-        name = f"{row['route']} {row['class']}"
+        name = f"{row['route']} {row['class'] or 'mean of boxed classes'}"
         print(f"{name:28} IoU {iou:5.1f} ({low:.1f} to {high:.1f}), precision {precision:5.1f}, {row['images']} images")
     for name, seconds in spent.items():
         print(f"{name:28} {1000 * seconds / len(rows):5.1f} ms per image")
