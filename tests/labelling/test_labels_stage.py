@@ -30,6 +30,8 @@ from thresher.training.train import train
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 SMALL = TrainSettings(height_px=64, width_px=96, strong_batch=2, epochs=6, checkpoint_epochs=6, decoder_channels=64)
+#: Of Cityscapes' classes those that Open Images has boxes of.
+BOXED = ["traffic light", "traffic sign", "person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle"]
 FILL = LabelSettings(route="fill", name="filled", teacher="base", sure=0.3, stuff="always")
 
 
@@ -232,6 +234,10 @@ def test_rounds_stop_when_held_out_masks_say_so(run: Run) -> None:
     assert len(told) == 2
     assert result.summary["name"] == told[ious.index(max(ious))]["labels"]
     assert [each["teacher"] for each in told[:2]] == ["base", "again.student1"]
+    for each in told:  # over the classes that boxes name, whatever the order of the classes' names
+        routes = tables.read(run.label_set(each["labels"]) / "routes.parquet", LABEL_ROUTES).filter(route="fill")
+        named = routes.filter(pl.col("class").is_in(BOXED) & (pl.col("objects") > 0)).drop_nulls("iou")
+        assert named.height and each["held_out_iou"] == pytest.approx(named["iou"].mean(), abs=1e-4)
     assert run.training("again.student1").is_dir()
 
 

@@ -108,7 +108,7 @@ def _told(request: Request, plan: Plan, labelled_now: int) -> tuple[dict[str, An
 def in_words(table: pl.DataFrame, plan: Plan) -> list[dict[str, str]]:
     """A line per class of table LABEL_ROUTES: IoU and interval of each route, and which was taken."""
     lines = []
-    for name in [None, *plan.route_of]:
+    for name in table["class"].unique(maintain_order=True):
         rows = table.filter(pl.col("class").eq_missing(name)).drop_nulls("iou").iter_rows(named=True)
         shown = {row["route"]: f"{row['iou']:.3f} ({row['low']:.3f}–{row['high']:.3f})" for row in rows}
         if shown:

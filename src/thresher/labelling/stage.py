@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from thresher import extras
+import polars as pl
+
+from thresher import extras, tables
 from thresher.errors import SettingsError
-from thresher.labelling.label_set import read_plan
+from thresher.labelling.label_tables import LABEL_ROUTES
 from thresher.labelling.one_set import made_set
 from thresher.labelling.request import Request
 from thresher.labelling.settings import TIMES_VALIDATION, LabelSettings
@@ -95,12 +97,9 @@ def _in_rounds(
 
 def _held_out_iou(request: Request) -> float:
     """Mean of the chosen routes' IoU on held-out masks, over the classes that boxes are drawn around."""
-    plan = read_plan(request.files.plan)
-    if plan is None:
-        return 0.0
-    boxed = [name for name, is_boxed in zip(plan.route_of, plan.boxed, strict=True) if is_boxed]
-    known = [value for name in boxed if (value := plan.expected[name]) is not None]
-    return sum(known) / len(known) if known else 0.0
+    table = tables.read(request.files.routes, LABEL_ROUTES)
+    taken = table.filter(pl.col("chosen") & (pl.col("objects") > 0))["iou"].drop_nulls().to_list()
+    return sum(taken) / len(taken) if taken else 0.0
 
 
 def _seconds(request: Request) -> dict[str, Any]:
