@@ -177,12 +177,26 @@ def test_an_outdated_selection_is_exported_as_it_stands_where_one_says_so(run: R
     with pytest.raises(DataError, match=r"select:a is outdated.*thresher run.*add --as-it-stands"):
         export(run, "a", "csv", tmp_path / "a.csv")
     told = export(run, "a", "csv", tmp_path / "a.csv", as_it_stands=True).summary
-    assert told["outdated_as_it_stands"] and pl.read_csv(tmp_path / "a.csv")["image_id"].to_list() == chosen
+    assert "outdated" in told["note"] and pl.read_csv(tmp_path / "a.csv")["image_id"].to_list() == chosen
+    both = ["export", str(run.folder), "a", "--format", "csv", "--out", str(tmp_path / "b.csv")]
+    assert code(*both, "--as-it-stands", "--update") == 2
     again = export(run, "first", "csv", tmp_path / "first.csv", as_it_stands=True).summary
-    assert "outdated_as_it_stands" not in again
+    assert "note" not in again
     (run.folder / "selections" / "a.parquet").write_bytes(b"cut")
     with pytest.raises(DataError, match="select:a is damaged"):
         export(run, "a", "csv", tmp_path / "b.csv", as_it_stands=True)
+
+
+def test_a_selection_whose_list_has_changed_is_not_exported(run: Run, tmp_path: Path) -> None:
+    used = tmp_path / "used.txt"
+    used.write_text("\n".join(run.selection("first")["image_id"].head(1)))
+    select(run, SelectSettings(method="cosine", budget=3, name="a", exclude=str(used)))
+    used.write_text("")
+    with pytest.raises(DataError, match=r"select:a is outdated: used.txt has changed"):
+        export(run, "a", "csv", tmp_path / "a.csv")
+    used.unlink()
+    with pytest.raises(DataError, match=r"select:a is outdated: .*used.txt is not there"):
+        export(run, "a", "csv", tmp_path / "a.csv")
 
 
 def test_a_selection_is_done_again_after_the_one_that_it_reads(run: Run) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import polars as pl
 import pytest
 
 from thresher import tables
+from thresher.errors import SettingsError
 from thresher.run.folder import Run
 from thresher.run.opened import OpenedRun
 from thresher.selection import redundancy
@@ -40,13 +42,16 @@ def run(hostile_run: Callable[[Path], Run], tmp_path: Path) -> Run:
     return made
 
 
-def both(run: Run, **settings: object) -> tuple[list[str], int | None]:
+def both(
+    run: Run, cosine: float = 0.999, alike: float | None = None, **settings: object
+) -> tuple[list[str], int | None]:
     """The chosen images, which have to be those of having compared all; and how many were compared."""
-    asked = SelectSettings(method="layout", duplicate_cosine=0.999, **settings)  # type: ignore[arg-type]
-    candidates = candidates_for(OpenedRun(run), asked)
+    asked = SelectSettings(method="layout", duplicate_cosine=cosine, **settings)  # type: ignore[arg-type]
+    candidates = replace(candidates_for(OpenedRun(run), asked), alike=alike)
     early, whole = choose(candidates, asked, NO_MARKS), choose(candidates, asked, NO_MARKS, compare_all=True)
     assert whole.compared is None
     assert early.chosen.equals(whole.chosen) and early.decided.equals(whole.decided)
+    assert early.unmet == whole.unmet
     gone = early.steps.filter(step="near-duplicate")
     assert gone.join(whole.steps, on=["image_id", "reason"], how="semi").height == gone.height
     return early.chosen["image_id"].to_list(), early.compared
@@ -92,14 +97,43 @@ def test_a_wish_that_only_the_last_image_can_meet_is_met(run: Run) -> None:
     assert last in chosen and compared is None  # only after all were compared is it known to be no near-duplicate
 
 
+@pytest.mark.parametrize("alike", [0.1, 0.3, 0.5, 0.9])
+@pytest.mark.parametrize("cosine", [0.999, 0.99])  # of the frames of a drive few stay
+def test_the_share_that_is_alike_is_one_of_those_that_stay(run: Run, alike: float, cosine: float) -> None:
+    for count in ("1", "2", "4"):
+        both(run, cosine, alike, budget=count, coverage="images")
+
+
+def test_wishes_are_judged_on_what_is_no_near_duplicate(run: Run) -> None:
+    asked = SelectSettings("layout", "6", duplicate_cosine=0.99)
+    candidates = candidates_for(OpenedRun(run), asked)
+    ids = OpenedRun(run).scores.select("image_id")
+    gone = choose(candidates, asked, NO_MARKS, compare_all=True).steps.filter(step="near-duplicate")["image_id"]
+    table = run.folder / "drives.csv"
+    last = gone[-1]  # a drive of its own, whose one image is a near-duplicate of a better one
+    drives = pl.when(pl.col("image_id") == last).then(pl.lit("copy")).otherwise(pl.lit("other"))
+    rare = pl.col("image_id").is_in([*gone.tail(3), ids["image_id"][0]])
+    ids.with_columns(drive=drives, rare=rare).write_csv(table)
+    both(run, 0.99, budget="6", columns=table, at_least="drive:*=1")
+    both(run, 0.99, budget="6", columns=table, at_least="rare:true=4?")
+    with pytest.raises(SettingsError) as early:
+        select(run, replace(asked, name="x", columns=table, at_least="rare:true=4"))
+    with pytest.raises(SettingsError) as whole:
+        hard = replace(asked, columns=table, at_least="rare:true=4")
+        choose(candidates_for(OpenedRun(run), hard), hard, NO_MARKS, compare_all=True)
+    assert str(early.value) == str(whole.value)
+
+
 def test_how_many_are_enough() -> None:
     def enough(alike: float | None = None, **settings: str) -> int | None:
         return enough_of(SelectSettings(method="layout", **settings), 10_000, alike)  # type: ignore[arg-type]
 
     assert enough(budget="100") == 100
     assert enough(budget="100", coverage="images") == 500
-    assert enough(budget="100", coverage="images", alike=0.2) == 500
-    assert enough(budget="100", coverage="images", alike=0.06) is None  # perhaps fewer are alike than 5x
+    # A fifth of 2,500 that stay are 500, the shortlist; a twentieth of all 10,000 may be fewer.
+    assert enough(budget="100", coverage="images", alike=0.2) == 2_500
+    assert enough(budget="100", coverage="images", alike=0.05) is None
+    assert enough(budget="100", coverage="images", alike=0.05, shortlist="5x") == 500
     assert enough(budget="5%") is enough(budget="100", coverage="modes") is None
 
 

@@ -147,6 +147,8 @@ def test_words_of_errors(run: Run) -> None:
         TrainSettings(mode="labels", selection="all")
     with pytest.raises(SettingsError, match=r"labels = some: only mode = labels uses pixel labels \(got hierarchical"):
         TrainSettings(labels="some")
+    with pytest.raises(SettingsError, match="labels = some, selection = none: nothing would be learnt from the labels"):
+        TrainSettings(mode="labels", labels="some")
     with pytest.raises(SettingsError, match=r"labels = best: no such label set .*Run `thresher labels .* --selection"):
         train(run, dataclasses.replace(LABELLED, labels="best"))
     write_labels(run, "empty", OpenedRun(run).pool.head(0), 0)

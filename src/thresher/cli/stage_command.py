@@ -16,6 +16,7 @@ from cyclopts import Parameter
 
 from thresher.cli.main import EXIT_OK
 from thresher.cli.output import JsonOutput, Output, logs_on_stderr, print_results, progress_bars
+from thresher.errors import SettingsError
 from thresher.run.folder import Run, as_run
 from thresher.run.perform import StageResult
 from thresher.run.stages import Stage
@@ -61,6 +62,8 @@ def command_of(stage: Stage) -> Callable[..., int]:
         values = dict(signature.bind(*arguments, **flags).arguments)
         run, wanted = as_run(values.pop("run")), values.pop("output", output())
         first = values.pop("update", False)
+        if first and values.get("as_it_stands"):
+            raise SettingsError("--update makes what is outdated anew, --as-it-stands leaves it. Give one of the two.")
         # In distributed training only rank 0 prints.
         prints = os.environ.get("RANK", "0") == "0"
         if "track" in given and prints:

@@ -128,7 +128,9 @@ class RunState:
             if key in (INPUTS | OUTSIDE) and not whole:
                 continue
             place = entry.get("read", {}).get(key, {})
-            if words := self._changed_input(key, recorded, place):
+            # Of what lies outside the run, the lists and columns of a selection are few and small.
+            outside = self._sources or name.startswith("select:")
+            if words := self._changed_input(key, recorded, place, outside):
                 return words
         return ""
 
@@ -148,7 +150,7 @@ class RunState:
     def _has_own(self, stage: str, name: str) -> bool:
         return (self._run.folder / _OWN_FOLDER[stage] / name / "manifest.json").is_file()
 
-    def _changed_input(self, key: str, recorded: str, place: Mapping[str, str]) -> str:
+    def _changed_input(self, key: str, recorded: str, place: Mapping[str, str], and_outside: bool) -> str:
         """How an input differs from what was read, in words; empty if it does not, or is not looked at."""
         if value := (INPUTS | OUTSIDE).get(key):
             looked_at = key in INPUTS or self._sources
@@ -158,7 +160,7 @@ class RunState:
             return ""
         path = self._run.folder / (place.get("file") or place["below"])
         outside = not path.absolute().is_relative_to(self._run.folder.absolute())
-        if outside and not self._sources:
+        if outside and not and_outside:
             return ""
         if not path.exists():
             # A table of the run that was deleted to save space says nothing against what was made from it.

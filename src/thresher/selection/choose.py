@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
@@ -13,7 +13,7 @@ from jaxtyping import Bool
 from thresher.errors import DataError, SettingsError
 from thresher.selection.bounds import Bound
 from thresher.selection.facts import Facts
-from thresher.selection.filters import STEPS, Line
+from thresher.selection.filters import STEPS, Apart, Line
 from thresher.selection.programme import best_choice
 from thresher.selection.wishes import Places, Wish, bounds_of
 
@@ -99,6 +99,31 @@ def chosen_from(line: Line, wishes: Wishes) -> Selection:
         _decided(rows["image_id"], made.taken, fixed, bounds, wishes),
         made.exact,
     )
+
+
+def chosen_apart(apart: Apart, wishes: Wishes) -> Selection:
+    """The same from candidates of which only the best have been compared: more are, until the choice is known.
+
+    Raises:
+        SettingsError: as `chosen_from`.
+    """
+    while (made := _known(apart, wishes)) is None:
+        apart = apart.further()
+    return made if apart.enough is None else replace(made, compared=apart.compared.height)
+
+
+def _known(apart: Apart, wishes: Wishes) -> Selection | None:
+    """The choice; None if it is not known yet.
+
+    What wishes come to, what they miss and by how much depends on all that is no near-duplicate.
+    """
+    try:
+        made = chosen_from(apart.line, wishes)
+    except SettingsError:
+        if apart.enough is None:
+            raise
+        return None
+    return made if apart.allows(made.chosen) and (apart.enough is None or not made.unmet) else None
 
 
 def _unmet(

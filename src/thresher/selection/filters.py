@@ -195,5 +195,6 @@ class Apart:
         return unknown.height == 0
 
     def further(self) -> Apart:
-        """With four times as many that stay: near-duplicates found on the way leave the line as it is ordered now."""
-        return self._to(None if self.enough is None else 4 * self.enough)
+        """With ten times as many that stay, or all; what is found to be a near-duplicate leaves the line as ordered."""
+        many = 10 * (self.enough or 0)
+        return self._to(many if 0 < 4 * many < self.start.height else None)

@@ -17,6 +17,8 @@ from thresher.selection.bounds import Bound, greedy, improved
 MOST_VARIABLES = 20_000
 #: Seconds for one solution; when they are over the best so far is taken.
 TIME_LIMIT_S = 30.0
+#: Most wishes that an error names.
+_MOST_MISSED = 6
 #: Above this many kinds of images a choice that the greedy way has found is good enough.
 MOST_KINDS = 4_000
 #: How far from the best the mean rank may be, relatively.
@@ -281,6 +283,8 @@ def _infeasible(program: _Program, found: Any) -> SettingsError:
             words.append(f"{each.text} is missed by {off:.0f}" if off >= 0.5 else f"{each.text} is missed by {off:.2g}")
     if slacks[-1] > 0.5:
         words.append(f"the budget is missed by {slacks[-1]:.0f} images")
+    if len(words) > _MOST_MISSED:
+        words = [*words[: _MOST_MISSED - 1], f"{len(words) - _MOST_MISSED + 1} more wishes are missed"]
     return SettingsError(
         f"the wishes cannot all be met: at best {', and '.join(words)}. Ask for less, change the budget, or end a wish "
         "in ? to have it met as far as it goes."

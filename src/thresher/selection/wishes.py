@@ -131,12 +131,12 @@ def _parsed(kind: Kind, text: str, classes: Sequence[str], columns: Sequence[str
             raise SettingsError(
                 f"{kind} '{text}': expected one wish. Write {flag} before each, as values may hold commas."
             )
+        if not classes:
+            raise SettingsError(
+                f"{kind} '{text}': '{value}' would be a class, but there are no boxes to count classes in. Give boxes "
+                "(in Python boxes = TABLE), or wish for a column, as COLUMN:VALUE."
+            )
         if value not in (*classes, "*"):
-            if not classes:
-                raise SettingsError(
-                    f"{kind} '{text}': '{value}' would be a class, but there are no boxes to count classes in. Give "
-                    "boxes (in Python boxes = TABLE), or wish for a column, as COLUMN:VALUE."
-                )
             known = [*classes, *(f"{each}:" for each in columns)]
             raise SettingsError(f"{kind} '{text}': no class is called '{value}'.{did_you_mean(value, known)}")
     elif column not in columns:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -251,19 +252,18 @@ def shortlist_of(settings: Any, count: int, candidates: int, alike: float | None
 def enough_of(settings: Any, candidates: int, alike: float | None) -> int | None:
     """How many images without near-duplicates suffice to choose from; None where that depends on how many there are.
 
-    Args:
-        settings: `SelectSettings`.
-        candidates: With near-duplicates.
-        alike: From `alike_of`.
+    Args as of `shortlist_of`; `candidates` counts near-duplicates, too.
     """
     if "%" in settings.budget or "%" in settings.shortlist or settings.coverage == "modes":
         return None
     count = budget_count(settings.budget, candidates)
     if settings.coverage == "off":
         return count
-    enough = shortlist_of(settings, count, candidates, alike)
-    # What is alike is a share of the candidates without near-duplicates: half of all at least, else all are compared.
-    return enough if enough == shortlist_of(settings, count, candidates // 2, alike) else None
+    enough = shortlist_of(settings, count, candidates, None)
+    if alike and settings.shortlist == "auto" and is_by_likeness(settings.method):
+        # What is alike is a share of the images without near-duplicates: of so many that it does not cut the shortlist.
+        enough = math.ceil(enough / alike)
+    return enough if enough < candidates else None
 
 
 def near_of(opened: OpenedRun, cosine: float) -> Near:

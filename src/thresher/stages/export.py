@@ -81,15 +81,16 @@ def export(
     names = dict(zip(labels["label"].to_list(), labels["name"].to_list(), strict=True))
     FORMATS[format](chosen, boxes, names, out, images)
     told = {"images": chosen.height, "boxes": boxes.height, "out": str(out)}
-    return StageResult("export", "done", told | ({"outdated_as_it_stands": True} if outdated else {}))
+    return StageResult("export", "done", told | outdated)
 
 
-def _refuse_outdated(run: Run, name: str, as_it_stands: bool) -> bool:
-    """Whether the selection is outdated, where that may be."""
+def _refuse_outdated(run: Run, name: str, as_it_stands: bool) -> dict[str, str]:
+    """What to tell of an outdated selection, where one may be exported."""
     refuse_outdated(run, ["index"])
     if not as_it_stands:
         refuse_outdated(run, [f"select:{name}"], "To export what was chosen then, add --as-it-stands.")
-    return bool(outdated_of(run, [f"select:{name}"]))
+    outdated = outdated_of(run, [f"select:{name}"])
+    return {"note": "the selection is outdated; written as it was chosen"} if outdated else {}
 
 
 def _with_addresses(run: Run, chosen: pl.DataFrame) -> pl.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from thresher.run.lists import is_test, list_path, read_list, review_marks
 from thresher.run.opened import OpenedRun
 from thresher.run.perform import StageResult, as_json, perform
 from thresher.run.state import outdated_of
-from thresher.selection.choose import Selection, Wishes, chosen_from, refuse_unknown
+from thresher.selection.choose import Selection, Wishes, chosen_apart, refuse_unknown
 from thresher.selection.conditions import parsed_conditions
 from thresher.selection.coverage import Coverage, covered, parted, shortlist_count
 from thresher.selection.explain import with_reasons
@@ -182,11 +182,7 @@ def choose(
         apart = apart.reordered(_covered(apart.line, settings, count, candidates))
     by, always = "rank" if settings.coverage == "off" else "coverage", always_chosen(settings.keep, lists, marks)
     asked_for = Wishes(count, candidates.facts, wishes, always, by, candidates.target_share)
-    made = chosen_from(apart.line, asked_for)
-    while not apart.allows(made.chosen):
-        apart = apart.further()
-        made = chosen_from(apart.line, asked_for)
-    return made if apart.enough is None else replace(made, compared=apart.compared.height)
+    return chosen_apart(apart, asked_for)
 
 
 def _covered(line: Line, settings: SelectSettings, count: int, candidates: Candidates) -> pl.DataFrame:

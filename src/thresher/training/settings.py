@@ -61,6 +61,11 @@ class TrainSettings(NetworkSettings):
                 f"mode = labels learns from pixel labels. Make them: `thresher labels RUN --selection {self.selection} "
                 "--name NAME`; then set labels = NAME. Or set selection = none, to train on masks alone."
             )
+        if self.labels and self.selection == "none":
+            raise SettingsError(
+                f"labels = {self.labels}, selection = none: nothing would be learnt from the labels. Set selection to "
+                "the selection that was labelled, or to all."
+            )
         if self.labels:
             check_name(self.labels)
 
