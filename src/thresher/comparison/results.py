@@ -159,13 +159,11 @@ def _difference_rows(pairs: pl.DataFrame) -> list[dict[str, Any]]:
     return [
         {key: row[key] for key in ("set", "method", "mode", "budget", "against", "seeds") if row[key] is not None}
         | {"points": _percent(row["iou_difference"]), "interval": _between(row["low"], row["high"])}
-        | {"holm": _between(row["low_holm"], row["high_holm"]), "p": _p(row["p"]), "p_holm": _p(row["p_holm"])}
+        | {"holm": _between(row["low_holm"], row["high_holm"])}
+        # With one seed there is no p-value.
+        | {key: round(row[key], 4) for key in ("p", "p_holm") if row[key] is not None}
         for row in rows.iter_rows(named=True)
     ]
-
-
-def _p(p: float | None) -> float | None:
-    return None if p is None else round(p, 4)
 
 
 def _percent(share: float | None) -> float | None:
