@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -21,6 +22,8 @@ from thresher.training.train import train
 from thresher.workers.pool import pool
 from thresher.workers.settings import EngineSettings
 
+log = logging.getLogger(__name__)
+
 #: How often a chunk is tried again whose worker died on a cluster, where nodes come and go.
 _RETRIES = 3
 
@@ -29,6 +32,7 @@ def made_set(request: Request, engine: EngineSettings, track: Track[Any]) -> Sta
     """Make a label set, and its teacher first if that is to be made, unless both are there and current."""
     teacher = request.teacher
     if teacher is not None and teacher.made:
+        log.info("labels: the teacher is trained, %s, unless it is there", teacher.name)
         train(request.run, teacher.settings, track=track)
 
     def work() -> tuple[dict[str, Any], int]:
@@ -50,6 +54,7 @@ def _labelled(request: Request, plan: Plan, engine: EngineSettings, track: Track
     first = max(numbered, default=-1) + 1
     todo = request.images.join(there.select("image_id").collect(), on="image_id", how="anti", maintain_order="left")
     if todo.height:
+        log.info("labels: %s images to label", f"{todo.height:,}")
         tables.write(todo, files.todo)
         job = LabelJob(request.run, files, plan, first)
         numbers = range(-(-todo.height // CHUNK))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from thresher.labelling.showing import Shown, new_shown, read_segmenter, write_s
 from thresher.labelling.teacher import Teacher, held_out
 from thresher.run.perform import Track
 from thresher.segmentation.tree import ClassTree, class_tree
+
+log = logging.getLogger(__name__)
 
 
 def new_plan(request: Request, track: Track[Any]) -> Plan:
@@ -101,6 +104,7 @@ def _measured(request: Request, teacher: Teacher, of_masks: BoxesOfMasks, track:
     else:
         routes.remove("shown")
     network = ready(trained_network(judged.checkpoint))
+    log.info("labels: routes are measured on %s held-out masks", f"{judged.images.height:,}")
     measured = measured_routes(network, judged.images, of_masks, rules, routes, track)
     table = route_table(measured.counts, measured.objects, tree, boxed, settings.seed)
     route_of: dict[str, str] = dict.fromkeys(tree.classes, settings.route)
@@ -121,6 +125,7 @@ def _shown(
     Raises:
         DataError: there is nothing to learn from.
     """
+    log.info("labels: the network that is shown boxes is trained, %s steps", f"{request.settings.shown_steps:,}")
     found = new_shown(strong, of_masks, request.settings.shown_steps, teacher.settings, track)
     if found is None:
         raise DataError(

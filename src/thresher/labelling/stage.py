@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from typing import Any
 
 import polars as pl
@@ -21,6 +22,8 @@ from thresher.training.settings import TrainSettings
 from thresher.training.time_needed import seconds_of, times_of
 from thresher.training.train import is_trained, planned_steps, train, train_watched
 from thresher.workers.settings import EngineSettings
+
+log = logging.getLogger(__name__)
 
 __all__ = ["LabelSettings", "labels"]
 
@@ -90,6 +93,7 @@ def _in_rounds(
             taught = dataclasses.replace(
                 teacher.settings, mode=mode, selection=settings.selection[0], labels=name, name=student
             )
+            log.info("labels: round %d: held-out IoU %.4f; its student is trained, %s", number, iou, student)
             train(run, taught, track=track)
             teacher = Teacher(run, taught, made=False)
     return StageResult("labels", "done", {"name": used, "rounds": told})

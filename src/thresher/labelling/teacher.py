@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from thresher.settings import restored
 from thresher.training.images import TrainingImages, training_images
 from thresher.training.settings import TrainSettings
 from thresher.training.train import train
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,7 @@ def held_out(teacher: Teacher, share: float, track: Track[Any]) -> HeldOut:
         images = teacher.images()
         return HeldOut(images.validation, images.strong, teacher.checkpoint)
     run, settings = judges_run(teacher, share), judges_settings(teacher, share)
+    log.info("labels: the judge is trained, as %s was on a part of its masks, unless it is there", teacher.name)
     train(run, settings, track=track)
     images = training_images(run, settings)
     return HeldOut(images.validation, images.strong, OpenedRun(run).checkpoint(settings.training_name))
