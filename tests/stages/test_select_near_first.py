@@ -100,8 +100,9 @@ def test_a_wish_that_only_the_last_image_can_meet_is_met(run: Run) -> None:
 @pytest.mark.parametrize("alike", [0.1, 0.3, 0.5, 0.9])
 @pytest.mark.parametrize("cosine", [0.999, 0.99])  # of the frames of a drive few stay
 def test_the_share_that_is_alike_is_one_of_those_that_stay(run: Run, alike: float, cosine: float) -> None:
-    for count in ("1", "2", "4"):
-        both(run, cosine, alike, budget=count, coverage="images")
+    for count in (1, 2, 4):
+        chosen, _ = both(run, cosine, alike, budget=str(count), coverage="images")
+        assert len(chosen) == count
 
 
 def test_wishes_are_judged_on_what_is_no_near_duplicate(run: Run) -> None:
