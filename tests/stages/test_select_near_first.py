@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 
+import thresher
 from thresher import tables
 from thresher.errors import SettingsError
 from thresher.run.folder import Run
@@ -123,6 +125,21 @@ def test_wishes_are_judged_on_what_is_no_near_duplicate(run: Run) -> None:
         hard = replace(asked, columns=table, at_least="rare:true=4")
         choose(candidates_for(OpenedRun(run), hard), hard, NO_MARKS, compare_all=True)
     assert str(early.value) == str(whole.value)
+
+
+@pytest.mark.parametrize("more", [{}, {"coverage": "images"}, {"at_least": {"rare:true": 2}}])
+def test_arrays_of_ones_own_are_chosen_from_likewise(more: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(2)
+    ids, near, vectors = [f"{number:03}" for number in range(300)], rng.random(300), rng.normal(size=(300, 3))
+    rare = pl.DataFrame({"image_id": ids, "rare": near < np.sort(near)[30]})
+    looked_at = []
+    real = redundancy.leaders
+    monkeypatch.setattr(redundancy, "leaders", lambda *args: looked_at.append(real(*args)) or looked_at[-1])
+    given: dict[str, Any] = {"ids": ids, "vectors": vectors, "duplicate_cosine": 0.99, "columns": rare} | more
+    early = thresher.choose({"near": near}, 5, **given)
+    assert len(looked_at[0].rows) < 100
+    monkeypatch.setattr(redundancy, "EXACT_ROWS", 300)  # as in small pools
+    assert early.equals(thresher.choose({"near": near}, 5, **given))
 
 
 def test_how_many_are_enough() -> None:

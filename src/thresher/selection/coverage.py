@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -13,6 +15,7 @@ from jaxtyping import Float, Int64
 from thresher.errors import SettingsError
 from thresher.selection.cells import in_cells
 from thresher.selection.facility import best_cosines, facility_location
+from thresher.selection.methods import budget_count
 
 Coverage = Literal["off", "images", "clusters", "by_class", "modes", "objects"]
 #: The ways to cover.
@@ -83,6 +86,28 @@ def shortlist_count(shortlist: str, count: int, candidates: int, alike: float | 
             "share of the candidates (20%)."
         )
     return min(candidates, max(count, round(asked)))
+
+
+def enough_apart(budget: str, coverage: str, shortlist: str, candidates: int, alike: float | None = None) -> int | None:
+    """How many of the best that are no near-duplicates suffice for a choice; None where all have to be known.
+
+    Args:
+        candidates: How many there are, near-duplicates among them.
+        alike: As for `shortlist_count`; a share of the images that are no near-duplicates.
+
+    >>> [enough_apart(each, "off", "5x", 10_000) for each in ("100", "5%")]
+    [100, None]
+    >>> [enough_apart("100", "images", "auto", 10_000, alike) for alike in (None, 0.2, 0.05)]
+    [500, 2500, None]
+    """
+    if "%" in budget or "%" in shortlist or coverage == "modes":
+        return None
+    enough = budget_count(budget, sys.maxsize)
+    if coverage != "off":
+        enough = shortlist_count(shortlist, enough, candidates)
+        if alike and shortlist.strip().lower() == "auto":
+            enough = math.ceil(enough / alike)  # of so many that the share that is alike does not cut the shortlist
+    return enough if enough < candidates else None
 
 
 def covered(

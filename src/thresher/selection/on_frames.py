@@ -12,9 +12,9 @@ import polars as pl
 
 from thresher.errors import SettingsError
 from thresher.frames import Table
-from thresher.selection.choose import Wishes, chosen_from, refuse_unknown
+from thresher.selection.choose import Wishes, chosen_apart, refuse_unknown
 from thresher.selection.conditions import parsed_conditions
-from thresher.selection.coverage import Coverage, Looks, covered, shortlist_count
+from thresher.selection.coverage import Coverage, Looks, covered, enough_apart, shortlist_count
 from thresher.selection.diversity import (
     class_frequencies,
     counts_and_areas,
@@ -178,9 +178,10 @@ def choose(
     if tests := parsed_conditions(names_of(where)):
         line = line.without(facts.failing(line.order, tests), "where")
     looks = looks_given(vectors, target, table, scores, ids)
-    line, by = _spread(line, looks, counts, objects, (budget, coverage, shortlist, duplicate_cosine))
-    count = budget_count(as_type(budget, BUDGET, "budget"), line.height)
-    made = chosen_from(line, Wishes(count, facts, wishes, {"pinned": pinned}, by))
+    amount = as_type(budget, BUDGET, "budget")
+    apart, by = _spread(line, looks, counts, objects, (amount, coverage, str(shortlist), duplicate_cosine))
+    count = budget_count(amount, apart.line.height)
+    made = chosen_apart(apart, Wishes(count, facts, wishes, {"pinned": pinned}, by))
     for name, (there, asked_for) in made.unmet.items():
         warnings.warn(f"only {there:.4g} of {asked_for:.4g} for '{name}' can be chosen.", stacklevel=2)
     return Table.of(_with_why(made.chosen, table, names, counts))
@@ -191,30 +192,32 @@ def _spread(
     looks: Looks | None,
     counts: pl.DataFrame,
     objects: Any,
-    asked: tuple[str | int | float, Coverage, str | int, float],
-) -> tuple[Line, str]:
+    asked: tuple[str, Coverage, str, float],
+) -> tuple[Apart, str]:
     """The line without near-duplicates, in the order of the coverage; and what it is now ordered by."""
     budget, coverage, shortlist, cosine = asked
     if coverage == "off" and not cosine:
-        return line, "rank"
+        return Apart.of(line, None), "rank"
     if looks is None and (coverage != "objects" or cosine):
         raise SettingsError("coverage and duplicate_cosine need a vector of each image. Give vectors = ARRAY.")
     if looks is not None and coverage == "modes" and not len(looks.target):
         raise SettingsError("coverage = modes: needs the vectors of your own images. Give target = ARRAY.")
     if not 0 <= cosine <= 1:
         raise SettingsError(f"duplicate_cosine = {cosine}: expected 0 (off) to 1, such as 0.95.")
+    near = None
     if looks is not None and cosine:
         near = Near(looks.ids, looks.pool, cosine, like_any(looks.pool, looks.target, cosine))
-        line = Apart.of(line, near).line
+    apart = Apart.of(line, near, enough_apart(budget, coverage, shortlist, line.height))
     if coverage == "off":
-        return line, "rank"
-    count = budget_count(as_type(budget, BUDGET, "budget"), line.height)
-    few = shortlist_count(str(shortlist), count, line.order.height)
+        return apart, "rank"
+    order, always = apart.line.order, apart.line.always
+    count = budget_count(budget, apart.line.height)
+    few = shortlist_count(shortlist, count, order.height)
     if looks is None or coverage == "objects":
-        return line.reordered(
-            covered_by_objects(line.order, count, few, objects_given(objects), line.always)
-        ), "coverage"
-    return line.reordered(covered(line.order, coverage, count, few, looks, counts, line.always)), "coverage"
+        order = covered_by_objects(order, count, few, objects_given(objects), always)
+    else:
+        order = covered(order, coverage, count, few, looks, counts, always)
+    return apart.reordered(order), "coverage"
 
 
 def _is_weight(value: Any) -> bool:

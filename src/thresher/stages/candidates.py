@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -25,10 +24,10 @@ from thresher.selection.audit import Side, audit_rows, chosen_side
 from thresher.selection.audit_words import audit_warnings
 from thresher.selection.choose import Selection, no_target
 from thresher.selection.compared import Compared
-from thresher.selection.coverage import Looks, shortlist_count
+from thresher.selection.coverage import Looks, enough_apart, shortlist_count
 from thresher.selection.diversity import ClassFrequencies
 from thresher.selection.facts import Facts
-from thresher.selection.methods import MEAN_RANKS, budget_count, combination_of
+from thresher.selection.methods import MEAN_RANKS, combination_of
 from thresher.selection.object_cover import ObjectLooks, no_crops
 from thresher.selection.redundancy import EXACT_ROWS, Near, like_any
 from thresher.selection.wishes import Wish
@@ -250,20 +249,9 @@ def shortlist_of(settings: Any, count: int, candidates: int, alike: float | None
 
 
 def enough_of(settings: Any, candidates: int, alike: float | None) -> int | None:
-    """How many images without near-duplicates suffice to choose from; None where that depends on how many there are.
-
-    Args as of `shortlist_of`; `candidates` counts near-duplicates, too.
-    """
-    if "%" in settings.budget or "%" in settings.shortlist or settings.coverage == "modes":
-        return None
-    count = budget_count(settings.budget, candidates)
-    if settings.coverage == "off":
-        return count
-    enough = shortlist_of(settings, count, candidates, None)
-    if alike and settings.shortlist == "auto" and is_by_likeness(settings.method):
-        # What is alike is a share of the images without near-duplicates: of so many that it does not cut the shortlist.
-        enough = math.ceil(enough / alike)
-    return enough if enough < candidates else None
+    """How many images that are no near-duplicates suffice to choose from; arguments as of `shortlist_of`."""
+    alike = alike if is_by_likeness(settings.method) else None
+    return enough_apart(settings.budget, settings.coverage, settings.shortlist, candidates, alike)
 
 
 def near_of(opened: OpenedRun, cosine: float) -> Near:
