@@ -77,6 +77,17 @@ def test_a_crop_shows_the_cell_in_its_middle_and_grey_beyond_the_image() -> None
     assert corner[100, 110].tolist() == [0, 0, 0]
 
 
+@pytest.mark.parametrize(
+    ("size", "grid"), [((640, 480), (1, 49)), ((640, 480), (49, 1)), ((8000, 100), (7, 7)), ((640, 480), (1, 600))]
+)
+def test_a_cell_thinner_than_a_pixel_is_framed_in_yellow_all_the_same(
+    size: tuple[int, int], grid: tuple[int, int]
+) -> None:
+    crop = np.asarray(slice_crop(Image.new("RGB", size), grid, row=0, column=0))
+    assert max(crop.shape[:2]) <= 120
+    assert (crop == (255, 214, 10)).all(2).any()
+
+
 def test_a_sheet_has_a_row_per_component_and_room_for_what_cannot_be_read() -> None:
     rows = [
         ComponentRow(["component 0", "50% of target slices"], [Crop("gone", "1.0 nats")] * 3),

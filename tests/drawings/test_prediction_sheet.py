@@ -26,3 +26,9 @@ def test_a_long_legend_takes_more_lines() -> None:
     panel = Panel(["x" * 200, "second"], np.zeros((10, 20, 3), np.uint8))
     heights = [prediction_sheet([panel], [(f"class {n}", (n, n, n)) for n in range(count)]).height for count in (2, 20)]
     assert heights[1] >= heights[0] + 5 * 20
+
+
+def test_a_picture_much_wider_than_high_is_a_line() -> None:
+    wide = Panel(["wide"], np.full((5, 4000, 3), RED, np.uint8))
+    sheet = np.asarray(prediction_sheet([wide, wide], [("a", RED)]))
+    assert (sheet[:41] == RED).all(2).sum(1).tolist()[-2:] == [0, 2 * 230]

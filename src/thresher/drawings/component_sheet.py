@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw, ImageFont
 
+from thresher.drawings.frame import framed_pixels
+
 _CROP, _GAP, _LABEL_W, _TITLE_H, _CAPTION_H = 120, 8, 176, 66, 18
 _PAPER, _INK, _FAINT, _MISSING, _MARK = (255, 255, 255), (24, 24, 27), (105, 105, 112), (228, 228, 231), (255, 214, 10)
 #: Cells of context drawn on each side of the slice's own cell.
@@ -47,16 +49,16 @@ def slice_crop(picture: Image.Image, grid: tuple[int, int], row: int, column: in
     )
     # Cells of one grid are nearly square; drawn to fit a square of `side`, in their own proportions.
     factor = side / (span * max(wide, high))
-    crop = Image.new("RGB", (round(span * wide * factor), round(span * high * factor)), _MISSING)
+    crop = Image.new("RGB", (max(1, round(span * wide * factor)), max(1, round(span * high * factor))), _MISSING)
     left, top, right, bottom = (round((edge - corner) * factor) for edge, corner in zip(inside, box * 2, strict=True))
     size = (max(1, right - left), max(1, bottom - top))
     crop.paste(picture.resize(size, Image.Resampling.BILINEAR, box=inside), (left, top))
     wide, high = wide * factor, high * factor
-    frame = [round(edge) for edge in (CONTEXT * wide, CONTEXT * high, (CONTEXT + 1) * wide, (CONTEXT + 1) * high)]
+    frame = (CONTEXT * wide, CONTEXT * high, (CONTEXT + 1) * wide, (CONTEXT + 1) * high)
     draw = ImageDraw.Draw(crop)
     # Yellow within black is visible on bright and dark images.
-    draw.rectangle((frame[0], frame[1], frame[2] - 1, frame[3] - 1), outline=_INK, width=4)
-    draw.rectangle((frame[0] + 1, frame[1] + 1, frame[2] - 2, frame[3] - 2), outline=_MARK, width=2)
+    draw.rectangle(framed_pixels(frame), outline=_INK, width=4)
+    draw.rectangle(framed_pixels((frame[0] + 1, frame[1] + 1, frame[2] - 1, frame[3] - 1)), outline=_MARK, width=2)
     return crop
 
 

@@ -11,6 +11,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from thresher.data.images import rgb_image
+from thresher.drawings.frame import framed_pixels
 from thresher.errors import DataError
 
 _CELL_W, _CELL_H, _CAPTION_H, _GAP, _TITLE_H, _COLUMNS = 200, 140, 34, 8, 40, 3
@@ -55,7 +56,8 @@ def _draw(sheet: Image.Image, draw: ImageDraw.ImageDraw, picture: LabelledPictur
         image = rgb_image(picture.path).resize(size, Image.Resampling.BILINEAR)
         lines = ImageDraw.Draw(image)
         for x0, y0, x1, y1 in picture.boxes:
-            lines.rectangle((x0 * size[0], y0 * size[1], x1 * size[0] - 1, y1 * size[1] - 1), outline=_BOX, width=2)
+            edges = (x0 * size[0], y0 * size[1], x1 * size[0], y1 * size[1])
+            lines.rectangle(framed_pixels(edges), outline=_BOX, width=2)
         sheet.paste(image, (x, y))
     except DataError as error:
         draw.rectangle((x, y, x + size[0] - 1, y + size[1] - 1), fill=_MISSING)

@@ -36,7 +36,7 @@ def prediction_sheet(panels: Sequence[Panel], legend: Sequence[tuple[str, tuple[
         left = _GAP + number * (_WIDTH + _GAP)
         for line, text in enumerate(panel.lines[:2]):
             draw.text((left, 4 + line * 17), _fitted(draw, text, (font, small)[line]), _INK, (font, small)[line])
-        size = (_WIDTH, round(_WIDTH * panel.pixels.shape[0] / panel.pixels.shape[1]))
+        size = (_WIDTH, max(1, round(_WIDTH * panel.pixels.shape[0] / panel.pixels.shape[1])))
         kind = Image.Resampling.BICUBIC if number == 0 else Image.Resampling.NEAREST
         sheet.paste(Image.fromarray(panel.pixels).resize(size, kind), (left, _CAPTION_H))
     colours = dict(legend)
