@@ -45,7 +45,7 @@ class HeadSettings:
     """hierarchical: the paper's, on `shares`. labels: on the pixel labels of weakly labelled images."""
     group_weight: float = 0.1
     """Weight of each group classifier's loss (loss = hierarchical)."""
-    label_weight: float = 1.0
+    label_weight: float = 0.3
     """Weight of the weakly labelled pixels (loss = labels); that of the strong ones is 1."""
     ema: float = 0.99
     """Decay per step of the moving average of the weights."""

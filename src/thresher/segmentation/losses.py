@@ -15,6 +15,9 @@ from thresher.segmentation.tree import Classifier, ClassTree
 
 #: λ, the weight of each group's loss; the root's is 1. Source: arXiv 1903.03462 §III-C.
 GROUP_WEIGHT = 0.1
+#: Weight of the pixels labelled from boxes; that of the true labels is 1. With 1 the few pixels of such labels weigh as
+#: much as all true ones, and classes without boxes fade (ours; docs/experiments/animals.md).
+LABEL_WEIGHT = 0.3
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ def label_loss(
     labels: Int64[torch.Tensor, "strong h w"],
     weak_labels: Int64[torch.Tensor, "weak h w"],
     tree: ClassTree,
-    label_weight: float = 1.0,
+    label_weight: float = LABEL_WEIGHT,
 ) -> Losses:
     """Mean of −log p(class) over strong pixels + `label_weight` · the same over pixels labelled from boxes.
 

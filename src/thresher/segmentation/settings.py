@@ -70,8 +70,9 @@ class NetworkSettings:
     the features of all classes. labels: by the pixel labels that `thresher labels` made of them."""
     box_weight: float = 1.0
     """Weight of the auxiliary head's loss (mode = box_head); the root classifier's weight is 1."""
-    label_weight: float = 1.0
-    """Weight of the loss on pixels labelled from boxes (mode = labels); that of pixels with a true label is 1."""
+    label_weight: float = 0.3
+    """Weight of the loss on pixels labelled from boxes (mode = labels); that of pixels with a true label is 1. Each of
+    the two is a mean over its pixels, however few."""
     overlaps: Literal["shares", "void"] = "shares"
     """What a group learns where boxes of its classes and of others overlap (modes hierarchical and box_head). shares:
     its classes' shares among its own boxes. void: their shares among all boxes, and void for the rest (the paper's)."""
