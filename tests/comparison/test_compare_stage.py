@@ -144,6 +144,15 @@ def test_a_plan_says_what_is_to_do_and_how_long_it_takes(story: Story) -> None:
     assert told["time_known_from"] == "finished trainings"
 
 
+def test_weights_that_a_training_does_not_use_leave_it_done(story: Story) -> None:
+    unused = dataclasses.replace(SMALL, label_weight=0.9, box_weight=3.0)
+    assert again.trained_before(Comparison(story.run, GRID, unused), GRID.trials()) == {}
+    assert all(Comparison(story.run, GRID, unused).is_done(trial) for trial in GRID.trials())
+    used = dataclasses.replace(unused, group_weight=0.2)
+    told = again.trained_before(Comparison(story.run, GRID, used), GRID.trials())
+    assert told == {"other settings: group_weight": 4}
+
+
 def test_trainings_that_no_longer_count_are_told_with_the_reason(story: Story) -> None:
     faster = dataclasses.replace(SMALL, learning_rate=0.5)
     told = again.trained_before(Comparison(story.run, GRID, faster), GRID.trials())

@@ -132,6 +132,11 @@ def test_trainings_that_are_done_again_are_told_with_the_reason(
 ) -> None:
     longer = Comparison(run, grid, dataclasses.replace(SMALL, epochs=5))
     assert again.trained_before(longer, longer.trials) == {"other settings: epochs": len(longer.trials)}
+    # The label weight counts where labels made from boxes are learnt from, and only there.
+    heavier = Comparison(run, grid, dataclasses.replace(SMALL, label_weight=0.9, box_weight=3.0))
+    using = [trial for trial in heavier.trials if trial.mode.startswith("labels") and trial.method != "none"]
+    assert again.trained_before(heavier, heavier.trials) == {"other settings: label_weight": len(using)}
+    assert [trial for trial in heavier.trials if not heavier.is_done(trial)] == using
     random = [trial for trial in longer.trials if trial.method == "random"]
     path = run.selection_path(random[0].selection)
     kept = path.read_bytes()

@@ -32,3 +32,10 @@ def test_a_picture_much_wider_than_high_is_a_line() -> None:
     wide = Panel(["wide"], np.full((5, 4000, 3), RED, np.uint8))
     sheet = np.asarray(prediction_sheet([wide, wide], [("a", RED)]))
     assert (sheet[:41] == RED).all(2).sum(1).tolist()[-2:] == [0, 2 * 230]
+
+
+def test_a_picture_much_higher_than_wide_is_drawn_narrower() -> None:
+    tall = Panel(["tall"], np.full((4000, 3, 3), RED, np.uint8))
+    sheet = np.asarray(prediction_sheet([tall, tall], [("a", RED)]))
+    assert sheet.shape[0] < 1000
+    assert (sheet[40:700] == RED).all(2).sum() == 2 * (700 - 40)

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from thresher.comparison.proxy.plan import ProxyPlan
-from thresher.comparison.settings import Trial
+from thresher.comparison.settings import LABELS, NONE, Trial
 from thresher.comparison.trained import Comparison
 from thresher.run.digests import digest_of
 from thresher.run.perform import as_json
 from thresher.run.record import Record
 from thresher.run.state import RunState
+from thresher.training.settings import unused_weights
 from thresher.training.train import is_trained
 
 
@@ -30,7 +31,9 @@ def trained_before(comparison: Comparison, todo: Sequence[Trial]) -> dict[str, i
         entry = Record(comparison.run.training(trial.training)).recorded().get("train")
         if entry is None or "unfinished" in entry or _is_trained(comparison, trial):
             continue
-        differing = _differing(entry.get("settings", {}), as_json(comparison.training_of(trial)))
+        training = comparison.training_of(trial)
+        unused = unused_weights(training.mode, has_weak=training.selection != NONE)
+        differing = _differing(entry.get("settings", {}) | unused, as_json(training) | unused)
         found[differing or states.of(f"train:{trial.training}").because or "what it was trained on has changed"] += 1
     return dict(found)
 
@@ -40,7 +43,9 @@ def _reason_of_proxy(plan: ProxyPlan, trial: Trial) -> str:
     if entry is None or "unfinished" in entry:
         return ""
     before, now = (_flat(each) for each in (entry.get("settings", {}), as_json(plan.asked(trial))))
-    if differing := _differing(before, now):
+    mode = LABELS if trial.mode.startswith(LABELS) else trial.mode
+    unused = unused_weights(mode, has_weak=trial.method != NONE)
+    if differing := _differing(before | unused, now | unused):
         return differing
     if trial.budget is not None and not plan.run.selection_path(trial.selection).is_file():
         return "its selection is made anew"

@@ -11,6 +11,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 _PAPER, _INK, _EDGE = (255, 255, 255), (24, 24, 27), (105, 105, 112)
 _GAP, _WIDTH, _CAPTION_H, _LINE_H, _SQUARE = 10, 230, 40, 20, 13
+#: A picture that would be higher is drawn narrower.
+_HIGHEST = 3 * _WIDTH
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,8 @@ def prediction_sheet(panels: Sequence[Panel], legend: Sequence[tuple[str, tuple[
 
     Label maps are scaled without mixing their colours, so that every pixel shows a class.
     """
-    high = max(round(_WIDTH * panel.pixels.shape[0] / panel.pixels.shape[1]) for panel in panels)
+    sizes = [_drawn_size(panel.pixels) for panel in panels]
+    high = max(height for _, height in sizes)
     width = len(panels) * (_WIDTH + _GAP) + _GAP
     font, small = ImageFont.load_default(14), ImageFont.load_default(12)
     rows = _legend_rows([name for name, _ in legend], width, small)
@@ -36,9 +39,8 @@ def prediction_sheet(panels: Sequence[Panel], legend: Sequence[tuple[str, tuple[
         left = _GAP + number * (_WIDTH + _GAP)
         for line, text in enumerate(panel.lines[:2]):
             draw.text((left, 4 + line * 17), _fitted(draw, text, (font, small)[line]), _INK, (font, small)[line])
-        size = (_WIDTH, max(1, round(_WIDTH * panel.pixels.shape[0] / panel.pixels.shape[1])))
         kind = Image.Resampling.BICUBIC if number == 0 else Image.Resampling.NEAREST
-        sheet.paste(Image.fromarray(panel.pixels).resize(size, kind), (left, _CAPTION_H))
+        sheet.paste(Image.fromarray(panel.pixels).resize(sizes[number], kind), (left, _CAPTION_H))
     colours = dict(legend)
     for line, row in enumerate(rows):
         top = _CAPTION_H + high + _GAP + line * _LINE_H
@@ -46,6 +48,13 @@ def prediction_sheet(panels: Sequence[Panel], legend: Sequence[tuple[str, tuple[
             draw.rectangle((left, top, left + _SQUARE, top + _SQUARE), colours[name], _EDGE)
             draw.text((left + _SQUARE + 5, top - 1), name, _INK, small)
     return sheet
+
+
+def _drawn_size(pixels: UInt8[np.ndarray, "h w 3"]) -> tuple[int, int]:
+    """Width and height at which a picture is drawn, in its own proportions but for at least one pixel each way."""
+    height, width = pixels.shape[:2]
+    scale = min(_WIDTH / width, _HIGHEST / height)
+    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def _fitted(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:

@@ -49,11 +49,15 @@ class StageResult:
 
 
 def fingerprint(stage: str, settings: object, inputs: Mapping[str, Input]) -> str:
-    """A hash of a stage's version, settings and inputs."""
+    """A hash of a stage's version, settings and inputs.
+
+    Settings may say by a property `as_used` which of them count: those that the work does not use are at fixed values
+    there, so that a change of one does not undo the work.
+    """
     shaped_by = {
         "stage": stage,
         "version": stage_named(stage).version,
-        "settings": as_json(settings),
+        "settings": as_json(getattr(settings, "as_used", settings)),
         "inputs": {name: digest_of(given) for name, given in inputs.items()},
     }
     return hashlib.sha256(json.dumps(shaped_by, sort_keys=True).encode()).hexdigest()

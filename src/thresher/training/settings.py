@@ -2,14 +2,38 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path  # noqa: F401 - the annotations of inherited settings are read in this module
-from typing import Literal  # noqa: F401 - likewise
+from typing import Any, Literal  # noqa: F401 - likewise
 
 from thresher.errors import SettingsError
 from thresher.run.folder import check_name
 from thresher.segmentation.settings import NetworkSettings
 from thresher.settings import converted
+
+
+def unused_weights(mode: str, *, has_weak: bool) -> dict[str, Any]:
+    """The weights that the loss of a training does not use, each at a fixed value.
+
+    Whether a training is done is told with these values, so that it stays done when one of them is changed.
+
+    Args:
+        mode: A mode of `train`.
+        has_weak: Whether there are weakly labelled images.
+
+    >>> unused_weights("hierarchical", has_weak=True)
+    {'label_weight': 1.0, 'box_weight': 1.0}
+    >>> unused_weights("labels", has_weak=True)
+    {'box_weight': 1.0, 'group_weight': 0.1}
+    """
+    used = {
+        "label_weight": mode == "labels" and has_weak,
+        "box_weight": mode == "box_head",
+        "group_weight": mode != "labels",
+    }
+    fixed = {"label_weight": 1.0, "box_weight": 1.0, "group_weight": 0.1}
+    return {name: fixed[name] for name, is_used in used.items() if not is_used}
 
 
 @converted
@@ -68,6 +92,11 @@ class TrainSettings(NetworkSettings):
             )
         if self.labels:
             check_name(self.labels)
+
+    @property
+    def as_used(self) -> TrainSettings:
+        """The same training, with the weights that it does not use at fixed values (`unused_weights`)."""
+        return dataclasses.replace(self, **unused_weights(self.mode, has_weak=self.selection != "none"))
 
     @property
     def training_name(self) -> str:

@@ -79,9 +79,10 @@ def proxies_trained(
                 log.error("compare: %d of %d, %s failed: %s", ended, len(trials), trial.training, reason)
                 continue
             done.append(trial)
-            rest = in_words((time.monotonic() - started) / (count - len(left)) * len(left))
+            seconds = (time.monotonic() - started) / (count - len(left)) * len(left)
+            rest = f", about {in_words(seconds)} left" if left else ""
             told = (ended, len(trials), trial.training, outcome.miou or 0.0, rest)
-            log.info("compare: %d of %d, %s: mIoU %.4f, about %s left", *told)
+            log.info("compare: %d of %d, %s: mIoU %.4f%s", *told)
             results.write_numbers(plan.run, plan.settings, Record(plan.run.comparison(plan.settings.name)), done)
     return count - len(failed), failed, unreadable
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from thresher.comparison.proxy.materials import Files, files_of, prepare, true_m
 from thresher.comparison.proxy.store import Store, missing
 from thresher.comparison.proxy.trainings import Arm
 from thresher.comparison.results import SETS
-from thresher.comparison.settings import ALL, LABELS, CompareSettings, Trial
+from thresher.comparison.settings import ALL, LABELS, NONE, CompareSettings, Trial
 from thresher.data.source_text import parsed_source
 from thresher.pretrained import weights_file
 from thresher.run.digests import Input, Listing, digest_of
@@ -25,7 +26,7 @@ from thresher.run.perform import Track, as_json, fingerprint, is_current
 from thresher.run.record import Record
 from thresher.segmentation.tree import ClassTree, class_tree
 from thresher.settings import restored
-from thresher.training.settings import TrainSettings
+from thresher.training.settings import TrainSettings, unused_weights
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,13 @@ class ProxyTraining:
     trial: Trial
     training: TrainSettings
     test: str
+
+    @property
+    def as_used(self) -> ProxyTraining:
+        """The same, with the weights that it does not use at fixed values."""
+        mode = LABELS if self.trial.mode.startswith(LABELS) else self.trial.mode
+        unused = unused_weights(mode, has_weak=self.trial.method != NONE)
+        return dataclasses.replace(self, training=dataclasses.replace(self.training, **unused))
 
 
 @dataclass(frozen=True)
