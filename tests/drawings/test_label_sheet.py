@@ -38,6 +38,8 @@ def test_a_box_thinner_than_a_pixel_of_the_sheet_is_framed_all_the_same(
     assert (sheet_of(tmp_path, size, box) == YELLOW).all(2).any()
 
 
-def test_an_image_that_cannot_be_read_leaves_its_reason_and_the_others(tmp_path: Path) -> None:
-    gone = LabelledPicture(tmp_path / "gone.png", [(0, 0, 1, 1)], np.zeros((10, 20, 3), np.uint8), "gone", "")
-    assert label_sheet([("None", []), ("One", [gone])]).height > 140
+def test_an_image_that_cannot_be_read_leaves_a_grey_place_and_its_labels(tmp_path: Path) -> None:
+    gone = LabelledPicture(tmp_path / "gone.png", [(0, 0, 1, 1)], np.full((10, 20, 3), 90, np.uint8), "gone", "")
+    sheet = np.asarray(label_sheet([("None", []), ("One", [gone])]))
+    assert (sheet[40:140, 8:208] == (228, 228, 231)).all(2).mean() > 0.5
+    assert (sheet[40:140, 212:412] == 90).all()

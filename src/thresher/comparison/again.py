@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from thresher.comparison.proxy.plan import ProxyPlan
-from thresher.comparison.settings import LABELS, NONE, Trial
+from thresher.comparison.settings import Trial
 from thresher.comparison.trained import Comparison
 from thresher.run.digests import digest_of
 from thresher.run.perform import as_json
 from thresher.run.record import Record
 from thresher.run.state import RunState
-from thresher.training.settings import unused_weights
 from thresher.training.train import is_trained
 
 
@@ -32,8 +31,7 @@ def trained_before(comparison: Comparison, todo: Sequence[Trial]) -> dict[str, i
         if entry is None or "unfinished" in entry or _is_trained(comparison, trial):
             continue
         training = comparison.training_of(trial)
-        unused = unused_weights(training.mode, has_weak=training.selection != NONE)
-        differing = _differing(entry.get("settings", {}) | unused, as_json(training) | unused)
+        differing = _differing(entry.get("settings", {}) | training.unused, as_json(training.as_used))
         found[differing or states.of(f"train:{trial.training}").because or "what it was trained on has changed"] += 1
     return dict(found)
 
@@ -42,10 +40,8 @@ def _reason_of_proxy(plan: ProxyPlan, trial: Trial) -> str:
     entry = plan.record(trial).recorded().get("proxy")
     if entry is None or "unfinished" in entry:
         return ""
-    before, now = (_flat(each) for each in (entry.get("settings", {}), as_json(plan.asked(trial))))
-    mode = LABELS if trial.mode.startswith(LABELS) else trial.mode
-    unused = unused_weights(mode, has_weak=trial.method != NONE)
-    if differing := _differing(before | unused, now | unused):
+    asked = plan.asked(trial)
+    if differing := _differing(_flat(entry.get("settings", {})) | asked.unused, _flat(as_json(asked.as_used))):
         return differing
     if trial.budget is not None and not plan.run.selection_path(trial.selection).is_file():
         return "its selection is made anew"

@@ -47,7 +47,7 @@ def slice_crop(picture: Image.Image, grid: tuple[int, int], row: int, column: in
         min(picture.width, box[0] + span * wide),
         min(picture.height, box[1] + span * high),
     )
-    # Cells of one grid are nearly square; drawn to fit a square of `side`, in their own proportions.
+    # Cells of most grids are nearly square; drawn to fit a square of `side`, in their own proportions.
     factor = side / (span * max(wide, high))
     crop = Image.new("RGB", (max(1, round(span * wide * factor)), max(1, round(span * high * factor))), _MISSING)
     left, top, right, bottom = (round((edge - corner) * factor) for edge, corner in zip(inside, box * 2, strict=True))

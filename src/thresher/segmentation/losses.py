@@ -16,7 +16,7 @@ from thresher.segmentation.tree import Classifier, ClassTree
 #: λ, the weight of each group's loss; the root's is 1. Source: arXiv 1903.03462 §III-C.
 GROUP_WEIGHT = 0.1
 #: Weight of the pixels labelled from boxes; that of the true labels is 1. With 1 the few pixels of such labels weigh as
-#: much as all true ones, and classes without boxes fade (ours; docs/experiments/animals.md).
+#: much as all true ones, and classes without boxes fade (ours; docs/experiments/training-made-up-scenes.md).
 LABEL_WEIGHT = 0.3
 
 

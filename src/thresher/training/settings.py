@@ -32,6 +32,7 @@ def unused_weights(mode: str, *, has_weak: bool) -> dict[str, Any]:
         "box_weight": mode == "box_head",
         "group_weight": mode != "labels",
     }
+    # Not the defaults, which may change: those with which finished trainings were recorded.
     fixed = {"label_weight": 1.0, "box_weight": 1.0, "group_weight": 0.1}
     return {name: fixed[name] for name, is_used in used.items() if not is_used}
 
@@ -95,8 +96,13 @@ class TrainSettings(NetworkSettings):
 
     @property
     def as_used(self) -> TrainSettings:
-        """The same training, with the weights that it does not use at fixed values (`unused_weights`)."""
-        return dataclasses.replace(self, **unused_weights(self.mode, has_weak=self.selection != "none"))
+        """The same training, with the weights that it does not use at fixed values."""
+        return dataclasses.replace(self, **self.unused)
+
+    @property
+    def unused(self) -> dict[str, Any]:
+        """The weights that it does not use (`unused_weights`)."""
+        return unused_weights(self.mode, has_weak=self.selection != "none")
 
     @property
     def training_name(self) -> str:

@@ -40,9 +40,13 @@ class ProxyTraining:
     @property
     def as_used(self) -> ProxyTraining:
         """The same, with the weights that it does not use at fixed values."""
+        return dataclasses.replace(self, training=dataclasses.replace(self.training, **self.unused))
+
+    @property
+    def unused(self) -> dict[str, Any]:
+        """The weights that it does not use (`unused_weights`)."""
         mode = LABELS if self.trial.mode.startswith(LABELS) else self.trial.mode
-        unused = unused_weights(mode, has_weak=self.trial.method != NONE)
-        return dataclasses.replace(self, training=dataclasses.replace(self.training, **unused))
+        return unused_weights(mode, has_weak=self.trial.method != NONE)
 
 
 @dataclass(frozen=True)
